@@ -1,0 +1,1 @@
+//! The configuration file: parsed, checked, with every mistake named by path and line.

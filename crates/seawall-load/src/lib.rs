@@ -1,0 +1,1 @@
+//! Open-loop load over real sockets, upstreams that fail on a time line, and one report.

@@ -1,0 +1,1 @@
+//! The gateway, its control API and its dashboard.

@@ -1,0 +1,1 @@
+//! Seawall as a tower layer, with HTTP classification.

@@ -1,0 +1,1 @@
+//! Resilience policies, pipelines and the registry: no runtime, no I/O.

@@ -1,0 +1,2 @@
+//! Checks, tests and code generation of this repository.
+fn main() {}
