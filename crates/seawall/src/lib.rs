@@ -1,1 +1,76 @@
-//! Resilience policies, pipelines and the registry: no runtime, no I/O.
+//! **Seawall** keeps a service standing when the things it calls fail.
+//!
+//! Name an operation, and call it through the registry; its policies, metrics and circuit come along:
+//!
+//! ```
+//! # async fn summarize() -> Result<String, std::io::Error> { Ok("short".into()) }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let registry = seawall::Registry::with_preset("production")?;
+//! let summary = registry.operation("ai_summarize")?.call(|| summarize()).await?;
+//! # assert_eq!(summary, "short"); Ok(()) }
+//! ```
+//!
+//! Four nouns carry the whole:
+//!
+//! * a [`Policy`] is the shared state of one pattern: a breaker's circuit, a limiter's bucket;
+//! * a [`Pipeline`] is an ordered list of policies, outermost first;
+//! * an [`Execution`] is one caller's passage through a pipeline. It is told what happened and when, and
+//!   says what to do next; it never sees a clock, a socket or a value;
+//! * a *driver* runs executions: [`Pipeline::run`] for async code, [`Pipeline::run_blocking`] for the
+//!   rest, one tower layer, the gateway, and the simulator.
+//!
+//! Each policy can also be used alone, for example [`CircuitBreaker::try_acquire`].
+
+mod attributes;
+mod backoff;
+mod bulkhead;
+mod circuit_breaker;
+pub mod config;
+mod error;
+mod event;
+mod execution;
+mod fallback;
+mod keyed;
+mod metrics;
+mod outcome;
+mod pipeline;
+mod policy;
+mod profiles;
+mod random;
+mod rate_limiter;
+#[cfg(not(loom))]
+mod registry;
+mod retry;
+mod run;
+mod sync;
+mod time;
+mod timeout;
+#[cfg(not(loom))]
+mod timer;
+mod window;
+
+pub use attributes::{Attributes, Priority};
+pub use backoff::{Backoff, Growth, Jitter};
+pub use bulkhead::{Bulkhead, BulkheadConfig, Place};
+pub use circuit_breaker::{
+    Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitView, Permit, Verdict, Window,
+};
+pub use error::{Elapsed, Error, Reason, Rejection};
+pub use event::{Event, Kind, Observer, State, Transition, Why};
+pub use execution::{CallId, Command, Execution, Resolution};
+pub use fallback::{Fallback, FallbackConfig};
+pub use metrics::{Counts, Histogram, Latencies, Metrics};
+pub use outcome::{AnyError, Class, Classify, Failure, Outcome};
+pub use pipeline::{Name, Pipeline, PolicyConfig, check_policies};
+pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Policy, Step};
+pub use profiles::{PROFILES, Preset, Profile, ProfileKind, preset, presets, profile};
+pub use random::{Random, fresh_seed};
+pub use rate_limiter::{Gcra, Quota, RateLimiter, RateLimiterConfig};
+#[cfg(not(loom))]
+pub use registry::{Health, Operation, Registry, RegistryError};
+pub use retry::{Retry, RetryConfig};
+pub use run::{Attempt, Held, Work, drive};
+pub use time::{Clock, Instant, SystemClock, Timer};
+pub use timeout::{Timeout, TimeoutConfig};
+#[cfg(not(loom))]
+pub use timer::{SystemSleep, SystemTimer};

@@ -1,0 +1,49 @@
+//! What a driver tells the policies about a call, instead of the request.
+
+use crate::Instant;
+
+/// What policies may know of one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Who is calling, as a hash: keyed limiters keep one state a key. 0 where there is no key.
+    pub key: u64,
+    /// How much of a rate limit the call uses. At least 1.
+    pub cost: u32,
+    /// What goes first when not all can go.
+    pub priority: Priority,
+    /// Running the operation twice does no harm. Retries and hedges leave alone what is not repeatable.
+    pub repeatable: bool,
+    /// The caller gives up at this instant; nothing waits past it.
+    pub deadline: Instant,
+    /// The value is a stream: its outcome is known at its end, which the driver reports with
+    /// [`handle_end`](crate::Execution::handle_end).
+    pub streamed: bool,
+    /// How many alternatives the driver has to offer a fallback.
+    pub fallbacks: u32,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            cost: 1,
+            priority: Priority::Normal,
+            repeatable: true,
+            deadline: Instant::FAR_FUTURE,
+            streamed: false,
+            fallbacks: 0,
+        }
+    }
+}
+
+/// What goes first when not all can go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Work nobody waits for.
+    Background,
+    /// Most calls.
+    #[default]
+    Normal,
+    /// Calls that must go through while anything does.
+    Critical,
+}

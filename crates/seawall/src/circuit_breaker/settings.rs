@@ -1,0 +1,131 @@
+//! What an operator sets on a circuit breaker.
+
+use crate::config::{Problems, config};
+use std::time::Duration;
+
+config! {
+    /// Stops calling a dependency that keeps failing.
+    ///
+    /// Without `window` it counts consecutive failures; with one it judges the share of failures and of
+    /// slow calls, and counts consecutive failures only where `failure_threshold` is set too.
+    pub struct CircuitBreakerConfig {
+        /// Consecutive failures that open the circuit. Left out: 5, or off where `window` is set.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+        failure_threshold: Option<u32> = None,
+        /// Which calls the ratios are taken of. Left out: no ratios are judged.
+        window: Option<Window> = None,
+        /// The share of failures in the window, over 0 and up to 1, that opens the circuit.
+        #[cfg_attr(feature = "schema", schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0)))]
+        failure_ratio: f64 = 0.5,
+        /// Calls in the window before any ratio is judged. More than a window of calls holds means as
+        /// many as it holds.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+        minimum_calls: u32 = 10,
+        /// A call that takes at least this long is slow. Left out: none is.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
+        slow_call_duration: Option<Duration> = None,
+        /// The share of slow calls in the window, over 0 and up to 1, that opens the circuit.
+        #[cfg_attr(feature = "schema", schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0)))]
+        slow_call_ratio: f64 = 1.0,
+        /// How long the circuit stays open before it lets probes through.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        recovery_timeout: Duration = Duration::from_secs(60),
+        /// Probes in progress at once while half-open.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 63)))]
+        half_open_max_calls: u32 = 1,
+        /// Probes that must succeed to close the circuit. One that fails opens it again.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 63)))]
+        success_threshold: u32 = 1,
+        /// When all probes have been out for this long, their places go to new ones.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        probe_lease: Duration = Duration::from_secs(60),
+    }
+}
+
+/// The calls that ratios are taken of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Window {
+    /// The last so many calls, 1 to 10,000.
+    Calls(#[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))] u32),
+    /// The calls of the last so long, to a thirty-second of it.
+    Time(
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        Duration,
+    ),
+}
+
+/// Longer times do not fit the breaker's word, and make no sense for a circuit.
+const MAX_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
+impl CircuitBreakerConfig {
+    /// The consecutive failures that open the circuit, if they do.
+    pub fn consecutive_failures(&self) -> Option<u32> {
+        match (self.failure_threshold, &self.window) {
+            (Some(threshold), _) => Some(threshold),
+            (None, None) => Some(5),
+            (None, Some(_)) => None,
+        }
+    }
+
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        let millions = |n: u32| (1..=1_000_000).contains(&n);
+        let ratio = |r: f64| r > 0.0 && r <= 1.0;
+        let right = "a whole number from 1 to 1000000";
+        if let Some(threshold) = self.failure_threshold {
+            problems.require(millions(threshold), "failure_threshold", threshold, right);
+        }
+        problems.require(millions(self.minimum_calls), "minimum_calls", self.minimum_calls, right);
+        for (field, value) in
+            [("failure_ratio", self.failure_ratio), ("slow_call_ratio", self.slow_call_ratio)]
+        {
+            problems.require(ratio(value), field, value, "a number over 0 and up to 1");
+        }
+        for (field, value) in [
+            ("half_open_max_calls", self.half_open_max_calls),
+            ("success_threshold", self.success_threshold),
+        ] {
+            problems.require(
+                (1..=63).contains(&value),
+                field,
+                value,
+                "a whole number from 1 to 63",
+            );
+        }
+        for (field, value) in
+            [("recovery_timeout", self.recovery_timeout), ("probe_lease", self.probe_lease)]
+        {
+            problems.require_positive(field, value);
+            problems.require(value <= MAX_LENGTH, field, value, "at most 30 days");
+        }
+        problems.require(
+            self.slow_call_duration.is_none() || self.window.is_some(),
+            "slow_call_duration",
+            self.slow_call_duration,
+            "of use without a window: set window as well",
+        );
+        self.check_window(problems);
+    }
+
+    fn check_window(&self, problems: &mut Problems) {
+        match self.window {
+            Some(Window::Calls(calls)) => problems.require(
+                (1..=10_000).contains(&calls),
+                "window.calls",
+                calls,
+                "a whole number from 1 to 10000",
+            ),
+            Some(Window::Time(length)) => {
+                let good = length >= Duration::from_millis(1) && length <= MAX_LENGTH;
+                problems.require(good, "window.time", length, "a duration from 1ms to 30days");
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One error, generic over the caller's own. "Did it run?" is in the type.
+
+use crate::{Name, Outcome};
+use std::{fmt, time::Duration};
+
+/// Why an execution gave no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The operation ran and failed; this is its own, last error.
+    Inner(E),
+    /// The operation ran and was cut off.
+    TimedOut(Elapsed),
+    /// A policy refused to run the operation.
+    Rejected(Rejection),
+}
+
+/// Which operation was cut off, and after how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elapsed {
+    /// The operation's name.
+    pub operation: Name,
+    /// The time it was allowed.
+    pub limit: Duration,
+}
+
+/// A refusal, by whom and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// What refused.
+    pub reason: Reason,
+    /// How long until another try could succeed, when the policy knows.
+    pub retry_after: Option<Duration>,
+}
+
+/// What refused to run an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The circuit is open.
+    CircuitOpen,
+    /// The circuit is half-open and all its probes are out.
+    ProbesTaken,
+    /// More calls than the rate limiter allows.
+    RateLimited,
+    /// As many calls in progress, and waiting, as the bulkhead allows.
+    BulkheadFull,
+    /// A place in the bulkhead did not come free within `max_wait`.
+    QueueTimeout,
+    /// A policy written by the user refused.
+    Custom(&'static str),
+}
+
+impl Reason {
+    /// Every built-in reason, in the order of [`Reason::index`].
+    pub(crate) const BUILT_IN: [Self; 5] = [
+        Self::CircuitOpen,
+        Self::ProbesTaken,
+        Self::RateLimited,
+        Self::BulkheadFull,
+        Self::QueueTimeout,
+    ];
+
+    /// The name of the policy that refuses for this reason.
+    pub const fn policy(self) -> &'static str {
+        match self {
+            Self::CircuitOpen | Self::ProbesTaken => "circuit_breaker",
+            Self::RateLimited => "rate_limiter",
+            Self::BulkheadFull | Self::QueueTimeout => "bulkhead",
+            Self::Custom(name) => name,
+        }
+    }
+
+    /// The label in metrics, logs and problem documents.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::CircuitOpen => "circuit_open",
+            Self::ProbesTaken => "probes_taken",
+            Self::RateLimited => "rate_limited",
+            Self::BulkheadFull => "bulkhead_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::Custom(_) => "custom",
+        }
+    }
+
+    /// The place in a table with one row a reason; the last row is for user-written policies.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::CircuitOpen => 0,
+            Self::ProbesTaken => 1,
+            Self::RateLimited => 2,
+            Self::BulkheadFull => 3,
+            Self::QueueTimeout => 4,
+            Self::Custom(_) => 5,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CircuitOpen => "the circuit is open",
+            Self::ProbesTaken => "the circuit is half-open and its probes are out",
+            Self::RateLimited => "the rate limit is reached",
+            Self::BulkheadFull => "the bulkhead is full",
+            Self::QueueTimeout => "no place came free in the bulkhead",
+            Self::Custom(name) => return write!(f, "{name} refused"),
+        })
+    }
+}
+
+impl Rejection {
+    /// A refusal for this reason.
+    pub const fn new(reason: Reason, retry_after: Option<Duration>) -> Self {
+        Self { reason, retry_after }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rejected: {}", self.reason)?;
+        match self.retry_after {
+            Some(wait) => write!(f, "; try again in {wait:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E> Error<E> {
+    /// True when the operation did not run.
+    pub const fn is_rejected(&self) -> bool {
+        matches!(self, Self::Rejected(_))
+    }
+
+    /// True when the operation was cut off.
+    pub const fn is_timed_out(&self) -> bool {
+        matches!(self, Self::TimedOut(_))
+    }
+
+    /// How long until another try could succeed, when a policy knows.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rejected(rejection) => rejection.retry_after,
+            Self::Inner(_) | Self::TimedOut(_) => None,
+        }
+    }
+
+    /// The operation's own error, if it is one.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            Self::Inner(error) => Some(error),
+            Self::TimedOut(_) | Self::Rejected(_) => None,
+        }
+    }
+
+    /// The same error with the operation's own one changed.
+    pub fn map_inner<F>(self, change: impl FnOnce(E) -> F) -> Error<F> {
+        match self {
+            Self::Inner(error) => Error::Inner(change(error)),
+            Self::TimedOut(elapsed) => Error::TimedOut(elapsed),
+            Self::Rejected(rejection) => Error::Rejected(rejection),
+        }
+    }
+
+    /// The outcome an enclosing pipeline sees, when `inner` classifies the operation's own error.
+    pub fn outcome(&self, inner: impl FnOnce(&E) -> Outcome) -> Outcome {
+        match self {
+            Self::Inner(error) => inner(error),
+            Self::TimedOut(elapsed) => Outcome::TimedOut { limit: elapsed.limit },
+            Self::Rejected(rejection) => Outcome::Rejected(*rejection),
+        }
+    }
+}
+
+impl<E> Error<Error<E>> {
+    /// One error for two nested pipelines.
+    pub fn flatten(self) -> Error<E> {
+        match self {
+            Self::Inner(error) => error,
+            Self::TimedOut(elapsed) => Error::TimedOut(elapsed),
+            Self::Rejected(rejection) => Error::Rejected(rejection),
+        }
+    }
+}
+
+impl<E> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inner(_) => f.write_str("operation failed"),
+            Self::TimedOut(elapsed) => {
+                write!(f, "{} timed out after {:?}", elapsed.operation, elapsed.limit)
+            }
+            Self::Rejected(rejection) => rejection.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Inner(error) => Some(error),
+            Self::TimedOut(_) | Self::Rejected(_) => None,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The only telemetry: metrics, logs, the dashboard, test assertions and reports all fold over
+//! [`Event`]s. Where nobody listens, none is built.
+
+use crate::{Instant, Name, Outcome, Rejection};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Something that happened in one execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// When.
+    pub at: Instant,
+    /// In which operation.
+    pub operation: &'a Name,
+    /// In which execution: its seed, so equal seeds give equal logs.
+    pub execution: u64,
+    /// What.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An execution began.
+    Started,
+    /// The operation was called.
+    CallStarted {
+        /// Retry's count, from 1.
+        attempt: u32,
+    },
+    /// A call ended by itself.
+    CallFinished {
+        /// How.
+        outcome: Outcome,
+        /// Retry's count, from 1.
+        attempt: u32,
+        /// How long it ran.
+        took: Duration,
+    },
+    /// A call was stopped, since its result was no longer needed.
+    CallCancelled {
+        /// How long it ran.
+        took: Duration,
+    },
+    /// A policy refused.
+    Rejected(Rejection),
+    /// The execution waits for a place in a bulkhead.
+    Queued,
+    /// A retry will follow.
+    RetryScheduled {
+        /// The attempt that will run, from 2.
+        attempt: u32,
+        /// The pause before it.
+        delay: Duration,
+    },
+    /// A timeout cut its inner calls off.
+    TimedOut {
+        /// The time they were allowed.
+        limit: Duration,
+    },
+    /// A fallback was called.
+    FellBack {
+        /// Which one, from 1.
+        nth: u32,
+    },
+    /// A circuit changed its state.
+    CircuitChanged(Transition),
+    /// The execution ended with this outcome.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// From start to end, pauses and queueing included.
+        took: Duration,
+        /// Calls of the operation; 0 when it was refused.
+        calls: u32,
+    },
+    /// The execution was dropped before its end, because the caller went away.
+    Abandoned {
+        /// From start to drop.
+        took: Duration,
+    },
+}
+
+impl Kind {
+    /// The name in logs and on the wire: `circuit_changed`, `retry_scheduled` …
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::CallStarted { .. } => "call_started",
+            Self::CallFinished { .. } => "call_finished",
+            Self::CallCancelled { .. } => "call_cancelled",
+            Self::Rejected(_) => "rejected",
+            Self::Queued => "queued",
+            Self::RetryScheduled { .. } => "retry_scheduled",
+            Self::TimedOut { .. } => "timed_out",
+            Self::FellBack { .. } => "fell_back",
+            Self::CircuitChanged(_) => "circuit_changed",
+            Self::Finished { .. } => "finished",
+            Self::Abandoned { .. } => "abandoned",
+        }
+    }
+
+    /// The policy that it is about, where it is about one.
+    pub const fn policy(&self) -> Option<&'static str> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection.reason.policy()),
+            Self::Queued => Some("bulkhead"),
+            Self::RetryScheduled { .. } => Some("retry"),
+            Self::TimedOut { .. } => Some("timeout"),
+            Self::FellBack { .. } => Some("fallback"),
+            Self::CircuitChanged(_) => Some("circuit_breaker"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => f.write_str("started"),
+            Self::CallStarted { attempt } => write!(f, "attempt {attempt} called"),
+            Self::CallFinished { outcome, attempt, took } => {
+                write!(f, "attempt {attempt} ended in {} after {took:?}", outcome.label())
+            }
+            Self::CallCancelled { took } => write!(f, "call cancelled after {took:?}"),
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::Queued => f.write_str("waiting for a place"),
+            Self::RetryScheduled { attempt, delay } => {
+                write!(f, "attempt {attempt} follows in {delay:?}")
+            }
+            Self::TimedOut { limit } => write!(f, "timed out after {limit:?}"),
+            Self::FellBack { nth } => write!(f, "fell back to alternative {nth}"),
+            Self::CircuitChanged(transition) => transition.fmt(f),
+            Self::Finished { outcome, took, calls } => {
+                write!(f, "{} after {took:?} and {calls} calls", outcome.label())
+            }
+            Self::Abandoned { took } => write!(f, "abandoned by the caller after {took:?}"),
+        }
+    }
+}
+
+/// The states of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Calls pass.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// A few probes pass.
+    HalfOpen,
+}
+
+impl State {
+    /// All of them, in the order of their numbers in `circuit_breaker_state`.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// `closed`, `open` or `half_open`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// A circuit's change of state, with its cause.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transition {
+    /// When.
+    pub at: Instant,
+    /// The state left.
+    pub from: State,
+    /// The state entered.
+    pub to: State,
+    /// The number that crossed its bound.
+    pub why: Why,
+}
+
+/// Why a circuit changed its state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Why {
+    /// That many failures in a row reached `failure_threshold`.
+    ConsecutiveFailures {
+        /// `failure_threshold`.
+        threshold: u32,
+    },
+    /// The share of failures in the window reached `failure_ratio`.
+    FailureRatio {
+        /// Failures in the window.
+        failures: u32,
+        /// Calls in the window.
+        calls: u32,
+        /// `failure_ratio`.
+        bound: f64,
+    },
+    /// The share of slow calls in the window reached `slow_call_ratio`.
+    SlowCallRatio {
+        /// Slow calls in the window.
+        slow: u32,
+        /// Calls in the window.
+        calls: u32,
+        /// `slow_call_ratio`.
+        bound: f64,
+    },
+    /// The circuit was open for `recovery_timeout`; probing begins.
+    RecoveryElapsed,
+    /// That many probes succeeded.
+    ProbesSucceeded {
+        /// `success_threshold`.
+        threshold: u32,
+    },
+    /// A probe failed.
+    ProbeFailed,
+    /// All probes outlived `probe_lease`; their places went to new ones.
+    ProbesExpired,
+    /// An operator reset it.
+    Reset,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConsecutiveFailures { threshold } => {
+                write!(f, "{threshold} consecutive failures reached failure_threshold {threshold}")
+            }
+            Self::FailureRatio { failures, calls, bound } => {
+                write!(f, "{failures} of the last {calls} calls failed; failure_ratio is {bound}")
+            }
+            Self::SlowCallRatio { slow, calls, bound } => {
+                write!(f, "{slow} of the last {calls} calls were slow; slow_call_ratio is {bound}")
+            }
+            Self::RecoveryElapsed => f.write_str("recovery_timeout has passed"),
+            Self::ProbesSucceeded { threshold } => {
+                write!(f, "{threshold} probes succeeded; success_threshold is {threshold}")
+            }
+            Self::ProbeFailed => f.write_str("a probe failed"),
+            Self::ProbesExpired => f.write_str("the probes outlived probe_lease"),
+            Self::Reset => f.write_str("reset by an operator"),
+        }
+    }
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}: {}", self.from.label(), self.to.label(), self.why)
+    }
+}
+
+/// Takes note of events, on the thread that runs the execution: be quick, and never block.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Everyone in the list is told, in its order.
+impl Observer for Vec<Arc<dyn Observer>> {
+    fn observe(&self, event: &Event<'_>) {
+        for observer in self {
+            observer.observe(event);
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! The interpreter: events in (`handle_*`), commands out (`poll_*`). No clock, no I/O, no values.
+//!
+//! The passages through the policies form a tree: a frame for each policy entered, a leaf for each call.
+//! Parents stand before their children in `nodes`, so a pipeline without hedges is a plain stack. One
+//! rule governs lifetimes: a frame lives until its outcome is discarded, or the execution ends. So a
+//! driver that streams a response keeps the execution, and with it the permits, until the last byte.
+
+use crate::{
+    Attributes, Instant, Outcome, Pipeline, Policy, Reason, Rejection,
+    event::Kind,
+    policy::{Cause, Cx, Frame, Sink, Step},
+    random::Random,
+};
+use smallvec::SmallVec;
+use std::{ops::Deref, sync::Arc, task::Waker};
+
+/// Names one call of the operation, or of an alternative to it, within its execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(u32);
+
+/// What the driver must do next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Command {
+    /// Call the operation.
+    Call {
+        /// The name of the call.
+        id: CallId,
+        /// Retry's count, from 1.
+        attempt: u32,
+        /// When the call will be cut off; [`Instant::FAR_FUTURE`] for never.
+        deadline: Instant,
+    },
+    /// Call alternative `nth`, from 1. A driver without one answers with `handle_result(id, after)`.
+    Fallback {
+        /// The name of the call.
+        id: CallId,
+        /// Which alternative.
+        nth: u32,
+        /// What it stands in for. The value of that call is no longer needed by anyone else.
+        after: Resolution,
+    },
+    /// The call, or its result, is no longer needed.
+    Cancel(CallId),
+    /// The execution has its answer. No command follows.
+    Done(Resolution),
+}
+
+/// How an execution ended, and the call whose value is the answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resolution {
+    /// How.
+    pub outcome: Outcome,
+    /// The call whose value or error is the answer; none where no call gave it.
+    pub call: Option<CallId>,
+}
+
+/// One caller's passage through a pipeline.
+pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
+    pipeline: P,
+    nodes: SmallVec<[Node; 8]>,
+    commands: SmallVec<[Command; 2]>,
+    attributes: Attributes,
+    random: Random,
+    seed: u64,
+    started_at: Instant,
+    now: Instant,
+    next_call: u32,
+    attempt: u32,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Running,
+    /// The answer is out; a stream may still be under way.
+    Answered(Outcome),
+    Over,
+}
+
+struct Node {
+    parent: u16,
+    depth: u16,
+    running: bool,
+    /// Calls that the execution had made before it came here.
+    calls_before: u32,
+    part: Part,
+    wake_at: Instant,
+    deadline: Instant,
+}
+
+enum Part {
+    Frame(Frame),
+    Call {
+        id: CallId,
+        attempt: u32,
+        started_at: Instant,
+    },
+    /// Released; goes when nothing stands behind it.
+    Gone,
+}
+
+const NO_PARENT: u16 = u16::MAX;
+
+/// What a fallback stands in for when no call came before it; only user-written policies do that.
+const NO_CALL: Resolution = Resolution {
+    outcome: Outcome::Rejected(Rejection::new(Reason::Custom("fallback"), None)),
+    call: None,
+};
+
+impl<P: Deref<Target = Pipeline>> Execution<P> {
+    /// Begins. The same pipeline state, attributes, seed and times give the same commands.
+    pub fn start(
+        pipeline: P,
+        attributes: Attributes,
+        seed: u64,
+        now: Instant,
+        waker: &Waker,
+    ) -> Self {
+        let mut this = Self::prepare(pipeline, attributes, seed, now);
+        this.begin(waker);
+        this
+    }
+
+    /// An execution that has not begun: for drivers that learn their waker later.
+    pub(crate) fn prepare(pipeline: P, attributes: Attributes, seed: u64, now: Instant) -> Self {
+        Self {
+            pipeline,
+            nodes: SmallVec::new(),
+            commands: SmallVec::new(),
+            attributes,
+            random: Random::new(seed),
+            seed,
+            started_at: now,
+            now,
+            next_call: 0,
+            attempt: 1,
+            phase: Phase::Running,
+        }
+    }
+
+    pub(crate) fn begin(&mut self, waker: &Waker) {
+        self.emit(Kind::Started);
+        self.enter(NO_PARENT, 0, self.attributes.deadline, waker);
+    }
+
+    /// A call finished. Late results of cancelled calls are ignored.
+    pub fn handle_result(&mut self, call: CallId, outcome: Outcome, now: Instant, waker: &Waker) {
+        self.now = now;
+        let found = self.nodes.iter().rposition(|node| {
+            node.running && matches!(node.part, Part::Call { id, .. } if id == call)
+        });
+        let Some(at) = found else { return };
+        if let Part::Call { attempt, started_at, .. } = self.nodes[at].part {
+            let took = now.since(started_at);
+            self.emit(Kind::CallFinished { outcome, attempt, took });
+        }
+        self.finish(at, Resolution { outcome, call: Some(call) }, waker);
+    }
+
+    /// A deadline passed, or the waker was woken. Calling it for nothing is harmless.
+    pub fn handle_wake(&mut self, now: Instant, waker: &Waker) {
+        self.now = now;
+        let mut at = 0;
+        while at < self.nodes.len() {
+            let node = &self.nodes[at];
+            if node.running && matches!(node.part, Part::Frame(_)) {
+                if node.wake_at <= now {
+                    self.nodes[at].wake_at = Instant::FAR_FUTURE;
+                }
+                let step = self.with_frame(at, waker, |policy, frame, cx| policy.wake(frame, cx));
+                self.apply(at, step, NO_CALL, waker);
+            }
+            at += 1;
+        }
+    }
+
+    /// The stream that was the answer ended like this: the permits go back, the breakers count it.
+    /// Only for `streamed` executions that are answered; otherwise it does nothing.
+    pub fn handle_end(&mut self, outcome: Outcome, now: Instant) {
+        if let Phase::Answered(_) = self.phase {
+            self.now = now;
+            self.end(outcome);
+        }
+    }
+
+    /// Ends before the answer, or before the end of the stream, for this cause.
+    pub fn abandon(&mut self, now: Instant, cause: Cause) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.now = now;
+        self.phase = Phase::Over;
+        self.release_from(0, |_, _| true, cause);
+        self.emit(Kind::Abandoned { took: now.since(self.started_at) });
+    }
+
+    /// The next thing to do, if there is one. Poll until there is none.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        if self.commands.is_empty() { None } else { Some(self.commands.remove(0)) }
+    }
+
+    /// When to call [`handle_wake`](Self::handle_wake) at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let earliest = self.nodes.iter().map(|node| node.wake_at).min()?;
+        (earliest != Instant::FAR_FUTURE).then_some(earliest)
+    }
+
+    /// The pipeline it passes through.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Calls made so far, of the operation and of alternatives.
+    pub fn calls(&self) -> u32 {
+        self.next_call
+    }
+
+    /// Whether it still waits for its answer, or for the end of a stream.
+    pub fn is_open(&self) -> bool {
+        match self.phase {
+            Phase::Running => true,
+            Phase::Answered(outcome) => self.attributes.streamed && outcome.is_success(),
+            Phase::Over => false,
+        }
+    }
+
+    /// Enters the policies from `depth` inward, down to the call.
+    fn enter(&mut self, mut parent: u16, mut depth: u16, mut deadline: Instant, waker: &Waker) {
+        while let Some(policy) = self.pipeline.policies().get(usize::from(depth)) {
+            let mut wake_at = Instant::FAR_FUTURE;
+            let mut cx = Cx {
+                now: self.now,
+                waker,
+                attributes: &self.attributes,
+                deadline: &mut deadline,
+                attempt: &mut self.attempt,
+                random: &mut self.random,
+                wake_at: &mut wake_at,
+                sink: sink(&self.pipeline, self.seed),
+            };
+            let (frame, step) = policy.start(&mut cx);
+            let at = self.nodes.len();
+            let part = Part::Frame(frame);
+            let calls_before = self.next_call;
+            let node = Node { parent, depth, running: true, calls_before, part, wake_at, deadline };
+            self.nodes.push(node);
+            if step != Step::Call {
+                return self.apply(at, step, NO_CALL, waker);
+            }
+            parent = at as u16;
+            depth += 1;
+        }
+        let id = self.leaf(parent, deadline);
+        let attempt = self.attempt;
+        self.emit(Kind::CallStarted { attempt });
+        self.commands.push(Command::Call { id, attempt, deadline });
+    }
+
+    fn leaf(&mut self, parent: u16, deadline: Instant) -> CallId {
+        let calls_before = self.next_call;
+        let id = CallId(calls_before);
+        self.next_call += 1;
+        let part = Part::Call { id, attempt: self.attempt, started_at: self.now };
+        let wake_at = Instant::FAR_FUTURE;
+        let node = Node { parent, depth: 0, running: true, calls_before, part, wake_at, deadline };
+        self.nodes.push(node);
+        id
+    }
+
+    /// Does what the frame at `at` asked for, after `inner` ended inside of it.
+    fn apply(&mut self, at: usize, step: Step, inner: Resolution, waker: &Waker) {
+        match step {
+            Step::Wait => {}
+            Step::Call => {
+                let Node { depth, deadline, .. } = self.nodes[at];
+                self.enter(at as u16, depth + 1, deadline, waker);
+            }
+            Step::Fallback { nth } => {
+                let deadline = self.nodes[at].deadline;
+                let id = self.leaf(at as u16, deadline);
+                self.commands.push(Command::Fallback { id, nth, after: inner });
+            }
+            Step::Finish(outcome) => self.finish(at, Resolution { outcome, call: None }, waker),
+        }
+    }
+
+    /// Settles the node at `at`, cancels what still runs inside it, and hands the outcome outward.
+    fn finish(&mut self, mut at: usize, mut resolution: Resolution, waker: &Waker) {
+        loop {
+            let node = &mut self.nodes[at];
+            node.running = false;
+            node.wake_at = Instant::FAR_FUTURE;
+            let parent = node.parent;
+            if at + 1 < self.nodes.len() {
+                let timed_out = matches!(resolution.outcome, Outcome::TimedOut { .. });
+                let cause = if timed_out { Cause::TimedOut } else { Cause::Discarded };
+                self.release_from(
+                    at + 1,
+                    |this, node| this.nodes[node].running && this.is_inside(node, at),
+                    cause,
+                );
+            }
+            if parent == NO_PARENT {
+                return self.answer(resolution);
+            }
+            let outer = usize::from(parent);
+            let outcome = resolution.outcome;
+            let step = self.with_frame(outer, waker, |policy, frame, cx| {
+                policy.inner_done(frame, cx, outcome)
+            });
+            if let Step::Finish(outcome) = step {
+                resolution.outcome = outcome;
+                at = outer;
+                continue;
+            }
+            // A fallback takes the value it stands in for before the value is cancelled.
+            if let Step::Fallback { .. } = step {
+                self.apply(outer, step, resolution, waker);
+                return self.release_subtree(at, Cause::Discarded);
+            }
+            self.release_subtree(at, Cause::Discarded);
+            return self.apply(outer, step, resolution, waker);
+        }
+    }
+
+    fn answer(&mut self, resolution: Resolution) {
+        self.commands.push(Command::Done(resolution));
+        self.phase = Phase::Answered(resolution.outcome);
+        if !(self.attributes.streamed && resolution.outcome.is_success()) {
+            self.finished(resolution.outcome);
+        }
+    }
+
+    fn finished(&mut self, outcome: Outcome) {
+        let took = self.now.since(self.started_at);
+        self.emit(Kind::Finished { outcome, took, calls: self.next_call });
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        let Phase::Answered(answered) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return;
+        };
+        self.release_from(0, |_, _| true, Cause::Ended(outcome));
+        if self.attributes.streamed && answered.is_success() {
+            self.finished(outcome);
+        }
+    }
+
+    /// Releases the node at `top` and everything inside of it.
+    fn release_subtree(&mut self, top: usize, cause: Cause) {
+        self.release_from(top, |this, at| this.is_inside(at, top), cause);
+    }
+
+    fn is_inside(&self, mut at: usize, top: usize) -> bool {
+        while at > top && self.nodes[at].parent != NO_PARENT {
+            at = usize::from(self.nodes[at].parent);
+        }
+        at == top
+    }
+
+    /// Releases the nodes from `first` on that `which` picks, innermost last.
+    fn release_from(&mut self, first: usize, which: impl Fn(&Self, usize) -> bool, cause: Cause) {
+        for at in first..self.nodes.len() {
+            if which(self, at) {
+                self.release(at, cause);
+            }
+        }
+        while self.nodes.len() > first
+            && self.nodes.last().is_some_and(|node| matches!(node.part, Part::Gone))
+        {
+            self.nodes.pop();
+        }
+    }
+
+    fn release(&mut self, at: usize, cause: Cause) {
+        let was_running = std::mem::replace(&mut self.nodes[at].running, false);
+        self.nodes[at].wake_at = Instant::FAR_FUTURE;
+        match self.nodes[at].part {
+            Part::Gone => return,
+            Part::Call { id, started_at, .. } => {
+                if was_running {
+                    let took = self.now.since(started_at);
+                    self.emit(Kind::CallCancelled { took });
+                }
+                if self.phase == Phase::Running {
+                    self.commands.push(Command::Cancel(id));
+                }
+            }
+            Part::Frame(_) => {
+                // Where no call ran inside, a timeout or a panic says nothing about the dependency.
+                let ran = self.next_call > self.nodes[at].calls_before;
+                let cause = match cause {
+                    Cause::TimedOut | Cause::Panicked if !ran => Cause::Discarded,
+                    cause => cause,
+                };
+                let waker = Waker::noop();
+                self.with_frame(at, waker, |policy, frame, cx| policy.release(frame, cx, cause));
+            }
+        }
+        self.nodes[at].part = Part::Gone;
+    }
+
+    #[inline]
+    fn with_frame<R>(
+        &mut self,
+        at: usize,
+        waker: &Waker,
+        f: impl FnOnce(&Policy, &mut Frame, &mut Cx<'_>) -> R,
+    ) -> R {
+        let Node { part, depth, wake_at, deadline, .. } = &mut self.nodes[at];
+        let Part::Frame(frame) = part else { unreachable!("only frames have calls inside them") };
+        let mut cx = Cx {
+            now: self.now,
+            waker,
+            attributes: &self.attributes,
+            deadline,
+            attempt: &mut self.attempt,
+            random: &mut self.random,
+            wake_at,
+            sink: sink(&self.pipeline, self.seed),
+        };
+        f(&self.pipeline.policies()[usize::from(*depth)], frame, &mut cx)
+    }
+
+    #[inline]
+    fn emit(&self, kind: Kind) {
+        sink(&self.pipeline, self.seed).emit(self.now, kind);
+    }
+}
+
+#[inline]
+fn sink(pipeline: &Pipeline, execution: u64) -> Sink<'_> {
+    Sink { observer: pipeline.observer(), operation: pipeline.name(), execution }
+}
+
+impl<P: Deref<Target = Pipeline>> Drop for Execution<P> {
+    fn drop(&mut self) {
+        match self.phase {
+            // The driver had no time to tell: the last instant it gave must do.
+            _ if self.is_open() => self.abandon(self.now, Cause::CallerGone),
+            Phase::Answered(outcome) => self.end(outcome),
+            Phase::Running | Phase::Over => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

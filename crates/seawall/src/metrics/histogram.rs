@@ -1,0 +1,147 @@
+//! A histogram of durations: fixed size, lock-free, 16 buckets for each power of two.
+//!
+//! The layout is that of HdrHistogram with one significant hexadecimal digit: from 1 µs to 73 minutes, each
+//! bucket at most a sixteenth of its value wide, so a quantile read from its middle is within about 3 %.
+
+use crate::{
+    sync::{AtomicU64, Ordering::Relaxed},
+    time::nanos,
+};
+use std::time::Duration;
+
+const SUB_BITS: u32 = 4;
+const SUB: usize = 1 << SUB_BITS;
+/// Values are counted in units of 2¹⁰ ns, up to 2³² units.
+const UNIT_SHIFT: u32 = 10;
+const TOP_BITS: u32 = 32;
+const BUCKETS: usize = SUB * (TOP_BITS - SUB_BITS + 1) as usize;
+
+/// Counts durations as they come.
+pub struct Histogram {
+    buckets: Box<[AtomicU64; BUCKETS]>,
+    sum_nanos: AtomicU64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            buckets: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
+            sum_nanos: AtomicU64::new(0),
+        }
+    }
+}
+
+impl std::fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.latencies().fmt(f)
+    }
+}
+
+impl Histogram {
+    /// Counts one.
+    #[inline]
+    pub fn record(&self, took: Duration) {
+        let nanos = nanos(took);
+        self.buckets[bucket(nanos)].fetch_add(1, Relaxed);
+        self.sum_nanos.fetch_add(nanos, Relaxed);
+    }
+
+    /// What was counted so far.
+    pub fn latencies(&self) -> Latencies {
+        Latencies {
+            counts: self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect(),
+            sum: Duration::from_nanos(self.sum_nanos.load(Relaxed)),
+        }
+    }
+
+    pub(super) fn reset(&self) {
+        for bucket in self.buckets.iter() {
+            bucket.store(0, Relaxed);
+        }
+        self.sum_nanos.store(0, Relaxed);
+    }
+}
+
+#[inline]
+fn bucket(nanos: u64) -> usize {
+    let units = (nanos >> UNIT_SHIFT).min((1 << TOP_BITS) - 1);
+    if units < SUB as u64 {
+        return units as usize;
+    }
+    let exponent = u64::BITS - 1 - units.leading_zeros();
+    let sub = (units >> (exponent - SUB_BITS)) as usize & (SUB - 1);
+    SUB * (exponent - SUB_BITS + 1) as usize + sub
+}
+
+/// The first duration that belongs to a later bucket.
+fn upper_bound(bucket: usize) -> Duration {
+    let (row, sub) = (bucket / SUB, (bucket % SUB) as u64);
+    let units = if row == 0 { sub + 1 } else { (SUB as u64 + sub + 1) << (row - 1) };
+    Duration::from_nanos(units << UNIT_SHIFT)
+}
+
+/// Counted durations: quantiles, mean, and the counts up to a bound.
+#[derive(Clone, Default, PartialEq)]
+pub struct Latencies {
+    counts: Box<[u64]>,
+    sum: Duration,
+}
+
+impl Latencies {
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// All of them added up.
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// The duration that a share `q` (0 to 1) of all stayed within; `None` where nothing was counted.
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        let count = self.count();
+        if count == 0 {
+            return None;
+        }
+        let rank = ((q.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        let at = self.counts.iter().position(|bucket| {
+            seen += bucket;
+            seen >= rank
+        })?;
+        let low = if at == 0 { Duration::ZERO } else { upper_bound(at - 1) };
+        Some((low + upper_bound(at)) / 2)
+    }
+
+    /// How many took at most `bound`, to the width of a bucket.
+    pub fn count_within(&self, bound: Duration) -> u64 {
+        let within = |(at, _): &(usize, &u64)| upper_bound(*at) <= bound;
+        self.counts.iter().enumerate().take_while(within).map(|(_, count)| count).sum()
+    }
+
+    /// What was counted since `earlier`, a former state of the same histogram. After a reset in between
+    /// it is all that was counted since the reset.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let reset = earlier.count() > self.count();
+        if reset || earlier.counts.is_empty() {
+            return self.clone();
+        }
+        let newer = |(new, old): (&u64, &u64)| new.saturating_sub(*old);
+        Self {
+            counts: self.counts.iter().zip(&earlier.counts).map(newer).collect(),
+            sum: self.sum.saturating_sub(earlier.sum),
+        }
+    }
+}
+
+impl std::fmt::Debug for Latencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Latencies")
+            .field("count", &self.count())
+            .field("p50", &self.quantile(0.5))
+            .field("p99", &self.quantile(0.99))
+            .finish()
+    }
+}

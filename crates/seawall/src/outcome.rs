@@ -1,0 +1,116 @@
+//! What the policies see of a finished call. Never the value: that stays with the driver.
+
+use crate::Rejection;
+use std::time::Duration;
+
+/// How one call, or a whole execution, ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// It ran and did what it should.
+    Success,
+    /// It ran and failed.
+    Failure(Failure),
+    /// It ran and was cut off: the dependency's fault, as far as anyone can tell.
+    TimedOut {
+        /// The time it was allowed.
+        limit: Duration,
+    },
+    /// It did not run. This says nothing about the dependency, so no breaker counts it.
+    Rejected(Rejection),
+}
+
+impl Outcome {
+    /// A failure of this class, with nothing more known.
+    pub const fn failure(class: Class) -> Self {
+        Self::Failure(Failure::new(class))
+    }
+
+    /// True for [`Outcome::Success`].
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Self::Success)
+    }
+
+    /// `success`, `failure`, `timed_out` or `rejected`: the label in metrics and logs.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure(_) => "failure",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+}
+
+/// What is known of a failure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Failure {
+    /// What kind of failure it was.
+    pub class: Class,
+    /// How long the dependency asked us to wait (`Retry-After`).
+    pub retry_after: Option<Duration>,
+    /// The dependency's own word on retrying (`x-should-retry`); it wins over the class.
+    pub should_retry: Option<bool>,
+    /// The request never reached the dependency (connection refused, name not found): running it
+    /// again is safe even when it is not repeatable.
+    pub unsent: bool,
+}
+
+impl Failure {
+    /// A failure of this class, with nothing more known.
+    pub const fn new(class: Class) -> Self {
+        Self { class, retry_after: None, should_retry: None, unsent: false }
+    }
+}
+
+/// Kinds of failure, as far as policies treat them differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Likely to pass: network errors, HTTP 408, 425, 500, 502, 503, 504, 529.
+    Transient,
+    /// The dependency limits our rate (HTTP 429): retried after a longer wait; counts in ratios, never
+    /// as a consecutive failure.
+    RateLimited,
+    /// The request is at fault (most HTTP 4xx, exhausted budgets): never retried, and no sign of a sick
+    /// dependency.
+    Permanent,
+    /// Nobody classified it: treated as transient, unless a retry says otherwise.
+    Unknown,
+}
+
+impl Class {
+    /// `transient`, `rate_limited`, `permanent` or `unknown`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::RateLimited => "rate_limited",
+            Self::Permanent => "permanent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Turns a result into an [`Outcome`]. The default, [`AnyError`], takes every `Err` for a failure of
+/// unknown class.
+pub trait Classify<T, E> {
+    /// The outcome that the policies see for `result`.
+    fn classify(&self, result: &Result<T, E>) -> Outcome;
+}
+
+/// `Ok` is a success, `Err` a failure of [`Class::Unknown`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyError;
+
+impl<T, E> Classify<T, E> for AnyError {
+    fn classify(&self, result: &Result<T, E>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::Success,
+            Err(_) => Outcome::failure(Class::Unknown),
+        }
+    }
+}
+
+impl<T, E, F: Fn(&Result<T, E>) -> Outcome> Classify<T, E> for F {
+    fn classify(&self, result: &Result<T, E>) -> Outcome {
+        self(result)
+    }
+}

@@ -1,0 +1,393 @@
+//! Operations by name: the one place where state lives, that handles address and the API shows.
+
+use crate::{
+    AnyError, Attempt, Attributes, Classify, Counts, Error, Event, Instant, Kind, Metrics, Name,
+    Observer, Pipeline, PolicyConfig, Preset, State, SystemTimer, Timer, Transition,
+    config::ConfigError,
+    preset,
+    run::{Either, Held, Plain, Work, drive, drive_blocking},
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// More names than this are a mistake: names come from code and configuration, not from requests.
+const MAX_OPERATIONS: usize = 10_000;
+const MAX_NAME: usize = 200;
+
+/// Operations by name. Clones share them.
+#[derive(Clone)]
+pub struct Registry<Tm = SystemTimer> {
+    shared: Arc<Shared<Tm>>,
+}
+
+struct Shared<Tm> {
+    timer: Tm,
+    preset: &'static Preset,
+    observers: Vec<Arc<dyn Observer>>,
+    operations: RwLock<BTreeMap<Name, Arc<Registered>>>,
+}
+
+/// What the registry keeps of one operation.
+struct Registered {
+    pipeline: ArcSwap<Pipeline>,
+    policies: Vec<PolicyConfig>,
+    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
+}
+
+/// A handle on a registered operation: cheap to clone, and to call.
+#[derive(Clone)]
+pub struct Operation<Tm = SystemTimer> {
+    registered: Arc<Registered>,
+    timer: Tm,
+}
+
+/// Why the registry has no such operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No preset of this name.
+    UnknownPreset(String),
+    /// Not a name: empty, too long, or with control characters.
+    InvalidName(String),
+    /// An operation of this name exists.
+    Duplicate(Name),
+    /// There are as many operations as there may be.
+    Full,
+    /// The policies are not right.
+    Config(ConfigError),
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPreset(name) => {
+                let known: Vec<_> = crate::presets().iter().map(|preset| preset.name).collect();
+                write!(f, "no preset is called {name:?}; there are {}", known.join(", "))
+            }
+            Self::InvalidName(name) => {
+                write!(
+                    f,
+                    "{name:?} is not a name: 1 to {MAX_NAME} characters, none of them control"
+                )
+            }
+            Self::Duplicate(name) => write!(f, "operation {name:?} exists already"),
+            Self::Full => write!(f, "there are {MAX_OPERATIONS} operations; no more are possible"),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {}
+
+/// The state of all operations in a few words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Operations whose circuit is open.
+    pub open: Vec<Name>,
+    /// Operations whose circuit is half-open.
+    pub half_open: Vec<Name>,
+    /// Operations with a circuit breaker.
+    pub total_circuit_breakers: usize,
+    /// All operations.
+    pub total_operations: usize,
+}
+
+impl Health {
+    /// No circuit is open.
+    pub fn is_healthy(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::with_timer(SystemTimer, &crate::presets()[0], Vec::new())
+    }
+}
+
+impl Registry {
+    /// A registry whose operations start from this preset: `simple`, `development` or `production`.
+    ///
+    /// # Errors
+    /// When there is no such preset.
+    pub fn with_preset(name: &str) -> Result<Self, RegistryError> {
+        let preset = preset(name).ok_or_else(|| RegistryError::UnknownPreset(name.into()))?;
+        Ok(Self::with_timer(SystemTimer, preset, Vec::new()))
+    }
+}
+
+impl<Tm: Timer + Clone> Registry<Tm> {
+    /// A registry on a timer of its own, whose operations tell `observers` everything, too.
+    pub fn with_timer(
+        timer: Tm,
+        preset: &'static Preset,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Self {
+        let operations = RwLock::default();
+        Self { shared: Arc::new(Shared { timer, preset, observers, operations }) }
+    }
+
+    /// The operation of this name; registered with the preset's policies when it is new.
+    ///
+    /// # Errors
+    /// When the name is not one, or there are too many.
+    pub fn operation(&self, name: &str) -> Result<Operation<Tm>, RegistryError> {
+        if let Some(found) = self.find(name) {
+            return Ok(found);
+        }
+        match self.register(name, self.shared.preset.policies(name)) {
+            // Another thread was faster: its operation is the operation.
+            Err(RegistryError::Duplicate(name)) => self.operation(&name),
+            other => other,
+        }
+    }
+
+    /// Registers an operation with these policies, outermost first.
+    ///
+    /// # Errors
+    /// When the name is not one or is taken, there are too many, or the policies are not right.
+    pub fn register(
+        &self,
+        name: &str,
+        policies: Vec<PolicyConfig>,
+    ) -> Result<Operation<Tm>, RegistryError> {
+        let length = name.chars().count();
+        if length == 0 || length > MAX_NAME || name.chars().any(char::is_control) {
+            return Err(RegistryError::InvalidName(name.chars().take(MAX_NAME).collect()));
+        }
+        let pipeline = Pipeline::build(name, &policies).map_err(RegistryError::Config)?;
+        self.insert(pipeline, policies)
+    }
+
+    /// Registers a pipeline made in code, user-written policies included.
+    ///
+    /// # Errors
+    /// When its name is taken, or there are too many.
+    pub fn register_pipeline(&self, pipeline: Pipeline) -> Result<Operation<Tm>, RegistryError> {
+        self.insert(pipeline, Vec::new())
+    }
+
+    fn insert(
+        &self,
+        pipeline: Pipeline,
+        policies: Vec<PolicyConfig>,
+    ) -> Result<Operation<Tm>, RegistryError> {
+        let name = pipeline.name().clone();
+        let metrics = Arc::new(Metrics::default());
+        let observer = self.observer(&metrics);
+        let pipeline = ArcSwap::from_pointee(pipeline.with_observer(observer.clone()));
+        let registered = Arc::new(Registered { pipeline, policies, metrics, observer });
+        let mut operations = self.shared.operations.write().unwrap_or_else(PoisonError::into_inner);
+        if operations.contains_key(&name) {
+            return Err(RegistryError::Duplicate(name));
+        }
+        if operations.len() >= MAX_OPERATIONS {
+            return Err(RegistryError::Full);
+        }
+        operations.insert(name, registered.clone());
+        drop(operations);
+        Ok(self.handle(registered))
+    }
+
+    /// The metrics first, then whoever else listens.
+    fn observer(&self, metrics: &Arc<Metrics>) -> Arc<dyn Observer> {
+        let metrics: Arc<dyn Observer> = metrics.clone();
+        if self.shared.observers.is_empty() {
+            return metrics;
+        }
+        let all: Vec<_> = [metrics].into_iter().chain(self.shared.observers.clone()).collect();
+        Arc::new(all)
+    }
+
+    /// The operation of this name, if it is registered.
+    pub fn find(&self, name: &str) -> Option<Operation<Tm>> {
+        let operations = self.shared.operations.read().unwrap_or_else(PoisonError::into_inner);
+        operations.get(name).map(|registered| self.handle(registered.clone()))
+    }
+
+    /// All operations, by name.
+    pub fn operations(&self) -> Vec<Operation<Tm>> {
+        let operations = self.shared.operations.read().unwrap_or_else(PoisonError::into_inner);
+        operations.values().map(|registered| self.handle(registered.clone())).collect()
+    }
+
+    /// Which circuits are open.
+    pub fn health(&self) -> Health {
+        let now = self.shared.timer.now();
+        let mut health = Health::default();
+        for operation in self.operations() {
+            health.total_operations += 1;
+            let pipeline = operation.pipeline();
+            let Some(breaker) = pipeline.circuit_breaker() else { continue };
+            health.total_circuit_breakers += 1;
+            match breaker.view(now).state {
+                State::Open => health.open.push(operation.name()),
+                State::HalfOpen => health.half_open.push(operation.name()),
+                State::Closed => {}
+            }
+        }
+        health
+    }
+
+    /// The preset that new operations start from.
+    pub fn preset(&self) -> &'static Preset {
+        self.shared.preset
+    }
+
+    /// The time on the clock that all operations share.
+    pub fn now(&self) -> Instant {
+        self.shared.timer.now()
+    }
+
+    fn handle(&self, registered: Arc<Registered>) -> Operation<Tm> {
+        Operation { registered, timer: self.shared.timer.clone() }
+    }
+}
+
+impl<Tm: Timer + Clone> Operation<Tm> {
+    /// Its name.
+    pub fn name(&self) -> Name {
+        self.registered.pipeline.load().name().clone()
+    }
+
+    /// The pipeline that calls pass through now.
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.registered.pipeline.load_full()
+    }
+
+    /// The policies it was configured with, outermost first; empty where it was made in code.
+    pub fn policies(&self) -> &[PolicyConfig] {
+        &self.registered.policies
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.registered.metrics
+    }
+
+    /// Its counters as one value.
+    pub fn counts(&self) -> Counts {
+        self.registered.metrics.counts()
+    }
+
+    /// Calls `operation` under this operation's policies; every `Err` is a failure.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub async fn call<F, Fut, T, E>(&self, mut operation: F) -> Result<T, Error<E>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.call_with(Attributes::default(), &AnyError, |_| operation()).await
+    }
+
+    /// The same, with what the policies should know of the call and of its results.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub async fn call_with<F, Fut, T, E>(
+        &self,
+        attributes: Attributes,
+        classify: &impl Classify<T, E>,
+        operation: F,
+    ) -> Result<T, Error<E>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.drive(attributes, classify, Plain(operation)).await.map(|(value, _)| value)
+    }
+
+    /// Calls `operation`, and `fallback` with the error where it gives no value.
+    ///
+    /// # Errors
+    /// What `fallback` answers.
+    pub async fn call_or<F, Fut, G, Alt, T, E>(
+        &self,
+        mut operation: F,
+        fallback: G,
+    ) -> Result<T, Error<E>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        G: FnOnce(Error<E>) -> Alt,
+        Alt: Future<Output = Result<T, E>>,
+    {
+        let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
+        let work = Either(|_| operation(), Some(fallback));
+        self.drive(attributes, &AnyError, work).await.map(|(value, _)| value)
+    }
+
+    /// Calls a plain function on this thread. A timeout cannot interrupt it, only refuse its answer.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub fn call_blocking<T, E>(
+        &self,
+        mut operation: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, Error<E>> {
+        let pipeline = self.pipeline();
+        let attributes = Attributes::default();
+        drive_blocking(&pipeline, &self.timer, attributes, &AnyError, |_| operation())
+    }
+
+    /// Runs `work`; the permits come along with the value, for drivers of streams.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub async fn drive<C, W>(
+        &self,
+        attributes: Attributes,
+        classify: &C,
+        work: W,
+    ) -> Result<(W::Value, Held<Arc<Pipeline>, Tm>), Error<W::Error>>
+    where
+        C: Classify<W::Value, W::Error>,
+        W: Work,
+    {
+        drive(self.pipeline(), self.timer.clone(), attributes, classify, work).await
+    }
+
+    /// Closes its circuit and forgets what it counted; `None` where it has no circuit breaker.
+    pub fn reset_circuit(&self) -> Option<(State, State)> {
+        let pipeline = self.pipeline();
+        let breaker = pipeline.circuit_breaker()?;
+        let change = breaker.reset(self.timer.now());
+        if let Some(change) = change {
+            self.tell(change);
+        }
+        Some((change.map_or(State::Closed, |change| change.from), State::Closed))
+    }
+
+    fn tell(&self, change: Transition) {
+        let operation = &self.name();
+        let kind = Kind::CircuitChanged(change);
+        self.registered.observer.observe(&Event { at: change.at, operation, execution: 0, kind });
+    }
+}
+
+impl<Tm> fmt::Debug for Registry<Tm> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = self.shared.operations.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("Registry")
+            .field("preset", &self.shared.preset.name)
+            .field("operations", &operations.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Tm> fmt::Debug for Operation<Tm> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Operation").field(&self.registered.pipeline.load()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

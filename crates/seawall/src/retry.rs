@@ -1,0 +1,187 @@
+//! **Retry**: runs a failed call again after a growing, jittered pause.
+//!
+//! Use it for failures that pass by themselves, on operations that may run twice. Not on more than one
+//! layer of a call (three layers of three attempts are 27 calls). The invariant: the failed attempt's
+//! permits are back before the pause; no pause follows the last attempt or reaches past a deadline;
+//! the answer is the last real outcome.
+
+use crate::{
+    Class, Failure, Instant, Outcome,
+    backoff::{Backoff, Growth, Jitter},
+    config::{ConfigError, Problems, config, validated},
+    event::Kind,
+    policy::{Cx, Pattern, Step},
+};
+use std::time::Duration;
+
+config! {
+    /// Runs a failed call again.
+    pub struct RetryConfig {
+        /// Attempts in all, the first included.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+        max_attempts: u32 = 3,
+        /// How long to wait before each further attempt.
+        backoff: Backoff = Backoff {
+            growth: Growth::Exponential,
+            jitter: Jitter::Full,
+            ..Backoff::default()
+        },
+        /// No attempt starts later than this after the first one.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
+        max_total_delay: Option<Duration> = None,
+        /// The longest wait that a `Retry-After` may ask for; a longer one ends the retrying.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        max_retry_after: Duration = Duration::from_secs(60),
+        /// The least wait after a rate-limit failure that names no `Retry-After`, as a multiple of the
+        /// back-off.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 100.0)))]
+        rate_limit_multiplier: f64 = 2.0,
+        /// Retry failures that nobody classified.
+        retry_unknown: bool = true,
+        /// Retry attempts that were cut off by a timeout.
+        retry_timeouts: bool = true,
+    }
+}
+
+impl RetryConfig {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        let attempts = self.max_attempts;
+        problems.require(
+            (1..=100).contains(&attempts),
+            "max_attempts",
+            attempts,
+            "a number from 1 to 100",
+        );
+        let multiplier = self.rate_limit_multiplier;
+        problems.require(
+            (1.0..=100.0).contains(&multiplier),
+            "rate_limit_multiplier",
+            multiplier,
+            "a number from 1 to 100",
+        );
+        if let Some(total) = self.max_total_delay {
+            problems.require_positive("max_total_delay", total);
+        }
+        problems.within("backoff", |problems| self.backoff.check(problems));
+    }
+
+    /// Whether an attempt with this outcome may be followed by another; pure.
+    pub fn is_retryable(&self, outcome: &Outcome, repeatable: bool) -> bool {
+        match outcome {
+            // A rejection is our own policies' word: repeating it would only add load.
+            Outcome::Success | Outcome::Rejected(_) => false,
+            Outcome::TimedOut { .. } => repeatable && self.retry_timeouts,
+            Outcome::Failure(failure) => {
+                (repeatable || failure.unsent)
+                    && failure.should_retry.unwrap_or_else(|| self.retries_class(failure.class))
+            }
+        }
+    }
+
+    fn retries_class(&self, class: Class) -> bool {
+        match class {
+            Class::Transient | Class::RateLimited => true,
+            Class::Permanent => false,
+            Class::Unknown => self.retry_unknown,
+        }
+    }
+
+    /// The wait before retry `retry` (from 1), or `None` where the dependency asks for a longer one than
+    /// `max_retry_after`; pure. `previous` is the wait before, `u` uniform in `[0, 1)`.
+    pub fn wait(
+        &self,
+        outcome: &Outcome,
+        retry: u32,
+        previous: Duration,
+        u: f64,
+    ) -> Option<Duration> {
+        let own = self.backoff.delay(retry, previous, u);
+        let Outcome::Failure(Failure { class, retry_after, .. }) = outcome else {
+            return Some(own);
+        };
+        match retry_after {
+            Some(asked) if *asked > self.max_retry_after => None,
+            // All who were told the same instant would come back at it together: spread them by a tenth.
+            Some(asked) => Some(asked.mul_f64(1.0 + u / 10.0)),
+            None if *class == Class::RateLimited => Some(own.mul_f64(self.rate_limit_multiplier)),
+            None => Some(own),
+        }
+    }
+}
+
+/// A retry: its configuration; each execution counts its own attempts.
+#[derive(Debug)]
+pub struct Retry {
+    config: RetryConfig,
+}
+
+impl Retry {
+    /// # Errors
+    /// Every field out of its bounds.
+    pub fn new(config: RetryConfig) -> Result<Self, ConfigError> {
+        validated(|problems| config.check(problems))?;
+        Ok(Self { config })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &RetryConfig {
+        &self.config
+    }
+}
+
+pub(crate) struct Frame {
+    attempts: u32,
+    started_at: Instant,
+    previous: Duration,
+    /// When the pause ends; `FAR_FUTURE` while an attempt runs.
+    resume_at: Instant,
+}
+
+impl Pattern for std::sync::Arc<Retry> {
+    type Frame = Frame;
+
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        *cx.attempt = 1;
+        let frame = Frame {
+            attempts: 1,
+            started_at: cx.now,
+            previous: Duration::ZERO,
+            resume_at: Instant::FAR_FUTURE,
+        };
+        (frame, Step::Call)
+    }
+
+    fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
+        let config = &self.config;
+        if frame.attempts >= config.max_attempts
+            || !config.is_retryable(&outcome, cx.attributes.repeatable)
+        {
+            return Step::Finish(outcome);
+        }
+        let Some(delay) = config.wait(&outcome, frame.attempts, frame.previous, cx.random()) else {
+            return Step::Finish(outcome);
+        };
+        let resume_at = cx.now + delay;
+        let too_late = config.max_total_delay.is_some_and(|max| resume_at > frame.started_at + max);
+        if too_late || resume_at >= *cx.deadline {
+            return Step::Finish(outcome);
+        }
+        frame.attempts += 1;
+        frame.previous = delay;
+        frame.resume_at = resume_at;
+        cx.emit(Kind::RetryScheduled { attempt: frame.attempts, delay });
+        cx.wake_at(resume_at);
+        Step::Wait
+    }
+
+    fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
+        if cx.now < frame.resume_at {
+            return Step::Wait;
+        }
+        frame.resume_at = Instant::FAR_FUTURE;
+        *cx.attempt = frame.attempts;
+        Step::Call
+    }
+}

@@ -1,0 +1,461 @@
+//! The two drivers that run a caller's operation: async, and blocking.
+//!
+//! They hold the values and the clock; the [`Execution`] decides. On the path where the operation
+//! succeeds at once nothing is allocated and no timer is made: the operation is polled first.
+
+use crate::{
+    Attributes, Classify, Clock, Elapsed, Error, Execution, Instant, Outcome, Pipeline, Reason,
+    Rejection, Timer,
+    execution::{CallId, Command, Resolution},
+    policy::Cause,
+    random::fresh_seed,
+};
+use smallvec::SmallVec;
+use std::{
+    future::{Future, Ready, poll_fn},
+    ops::Deref,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// What an operation may know of the attempt it is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Retry's count, from 1.
+    pub number: u32,
+    /// When it will be cut off; [`Instant::FAR_FUTURE`] for never.
+    pub deadline: Instant,
+}
+
+/// What a driver runs: an operation, and what may stand in for it.
+pub trait Work {
+    /// The operation's value.
+    type Value;
+    /// The operation's own error.
+    type Error;
+    /// A call of the operation.
+    type Call: Future<Output = Result<Self::Value, Self::Error>>;
+    /// A call of an alternative.
+    type Alternative: Future<Output = Result<Self::Value, Self::Error>>;
+
+    /// Calls the operation.
+    fn call(&mut self, attempt: Attempt) -> Self::Call;
+
+    /// Calls alternative `nth`, from 1, after `error`.
+    ///
+    /// # Errors
+    /// The same error, where there is no such alternative.
+    fn fallback(
+        &mut self,
+        nth: u32,
+        error: Error<Self::Error>,
+    ) -> Result<Self::Alternative, Error<Self::Error>>;
+}
+
+/// An operation without an alternative.
+pub(crate) struct Plain<F>(pub(crate) F);
+
+impl<F, Fut, T, E> Work for Plain<F>
+where
+    F: FnMut(Attempt) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    type Value = T;
+    type Error = E;
+    type Call = Fut;
+    type Alternative = Ready<Result<T, E>>;
+
+    fn call(&mut self, attempt: Attempt) -> Fut {
+        (self.0)(attempt)
+    }
+    fn fallback(&mut self, _: u32, error: Error<E>) -> Result<Self::Alternative, Error<E>> {
+        Err(error)
+    }
+}
+
+/// An operation with one alternative.
+pub(crate) struct Either<F, G>(pub(crate) F, pub(crate) Option<G>);
+
+impl<F, Fut, G, Alt, T, E> Work for Either<F, G>
+where
+    F: FnMut(Attempt) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    G: FnOnce(Error<E>) -> Alt,
+    Alt: Future<Output = Result<T, E>>,
+{
+    type Value = T;
+    type Error = E;
+    type Call = Fut;
+    type Alternative = Alt;
+
+    fn call(&mut self, attempt: Attempt) -> Fut {
+        (self.0)(attempt)
+    }
+    fn fallback(&mut self, _: u32, error: Error<E>) -> Result<Alt, Error<E>> {
+        match self.1.take() {
+            Some(alternative) => Ok(alternative(error)),
+            None => Err(error),
+        }
+    }
+}
+
+/// The permits of an answered, `streamed` execution. Say how the stream ended with [`end`](Self::end);
+/// dropping it instead means that the caller went away.
+pub struct Held<P: Deref<Target = Pipeline>, C: Clock>(Running<P, C>);
+
+impl<P: Deref<Target = Pipeline>, C: Clock> Held<P, C> {
+    /// The stream ended like this.
+    pub fn end(mut self, outcome: Outcome) {
+        let now = self.0.clock.now();
+        self.0.execution.handle_end(outcome, now);
+    }
+
+    /// Calls of the operation made for the answer.
+    pub fn calls(&self) -> u32 {
+        self.0.execution.calls()
+    }
+}
+
+/// An execution with its clock, so that it can end at the right time however its driver ends.
+struct Running<P: Deref<Target = Pipeline>, C: Clock> {
+    execution: Execution<P>,
+    clock: C,
+    /// Set while the operation's own code runs: if it is still set when we are dropped, it panicked.
+    in_operation: bool,
+}
+
+impl<P: Deref<Target = Pipeline>, C: Clock> Drop for Running<P, C> {
+    fn drop(&mut self) {
+        if self.in_operation {
+            self.execution.abandon(self.clock.now(), Cause::Panicked);
+        } else if self.execution.is_open() {
+            self.execution.abandon(self.clock.now(), Cause::CallerGone);
+        }
+    }
+}
+
+impl<P: Deref<Target = Pipeline>, C: Clock> Running<P, C> {
+    fn operation<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        self.in_operation = true;
+        let result = run();
+        self.in_operation = false;
+        result
+    }
+}
+
+type Results<T, E> = SmallVec<[(CallId, Result<T, E>); 1]>;
+
+/// Takes a call's result out of those kept.
+fn take<T, E>(results: &mut Results<T, E>, call: Option<CallId>) -> Option<Result<T, E>> {
+    let at = results.iter().position(|(id, _)| Some(*id) == call)?;
+    Some(results.swap_remove(at).1)
+}
+
+/// The answer that a resolution stands for.
+fn answer<T, E>(
+    done: Resolution,
+    pipeline: &Pipeline,
+    results: &mut Results<T, E>,
+) -> Result<T, Error<E>> {
+    match done.outcome {
+        Outcome::Rejected(rejection) => Err(Error::Rejected(rejection)),
+        Outcome::TimedOut { limit } => match take(results, done.call) {
+            // The operation's own timeout, by its classification: its error says more than ours.
+            Some(Err(error)) => Err(Error::Inner(error)),
+            _ => Err(Error::TimedOut(Elapsed { operation: pipeline.name().clone(), limit })),
+        },
+        Outcome::Success | Outcome::Failure(_) => match take(results, done.call) {
+            Some(result) => result.map_err(Error::Inner),
+            // Only a user-written policy can answer without a call.
+            None => Err(Error::Rejected(Rejection::new(Reason::Custom("no value"), None))),
+        },
+    }
+}
+
+/// Runs `work` under a pipeline; the permits come along with the value, for drivers of streams.
+///
+/// Dropping the future cancels everything and gives everything back.
+///
+/// # Errors
+/// The last real error, a timeout, or a rejection.
+pub async fn drive<P, Tm, C, W>(
+    pipeline: P,
+    timer: Tm,
+    attributes: Attributes,
+    classify: &C,
+    work: W,
+) -> Result<(W::Value, Held<P, Tm>), Error<W::Error>>
+where
+    P: Deref<Target = Pipeline>,
+    Tm: Timer,
+    C: Classify<W::Value, W::Error>,
+    W: Work,
+{
+    let now = timer.now();
+    let execution = Execution::prepare(pipeline, attributes, fresh_seed(), now);
+    let running = Running { execution, clock: timer, in_operation: false };
+    let call = pin!(None);
+    let alternative = pin!(None);
+    let sleep = pin!(None);
+    let mut driver = Driver {
+        running,
+        work,
+        call,
+        call_id: None,
+        alternative,
+        alternative_id: None,
+        further: Vec::new(),
+        results: SmallVec::new(),
+        sleep,
+        sleeping_until: None,
+        begun: false,
+    };
+    let result = poll_fn(|cx| driver.poll(classify, cx)).await;
+    result.map(|value| (value, Held(driver.running)))
+}
+
+/// The state of one async run. The first call runs in place; only concurrent ones are boxed.
+struct Driver<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> {
+    running: Running<P, Tm>,
+    work: W,
+    call: Pin<&'f mut Option<W::Call>>,
+    call_id: Option<CallId>,
+    alternative: Pin<&'f mut Option<W::Alternative>>,
+    alternative_id: Option<CallId>,
+    further: Vec<(CallId, Pin<Box<W::Call>>)>,
+    results: Results<W::Value, W::Error>,
+    sleep: Pin<&'f mut Option<Tm::Sleep>>,
+    sleeping_until: Option<Instant>,
+    begun: bool,
+}
+
+type Ended<W> = (CallId, Result<<W as Work>::Value, <W as Work>::Error>);
+type Answer<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
+
+impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'_, P, Tm, W> {
+    fn poll<C>(&mut self, classify: &C, cx: &mut Context<'_>) -> Poll<Answer<W>>
+    where
+        C: Classify<W::Value, W::Error>,
+    {
+        if self.begun {
+            let now = self.running.clock.now();
+            self.running.execution.handle_wake(now, cx.waker());
+        } else {
+            self.begun = true;
+            self.running.execution.begin(cx.waker());
+        }
+        loop {
+            while let Some(command) = self.running.execution.poll_command() {
+                if let Some(done) = self.obey(command, cx.waker()) {
+                    return Poll::Ready(answer(
+                        done,
+                        self.running.execution.pipeline(),
+                        &mut self.results,
+                    ));
+                }
+            }
+            if let Some((id, result)) = self.poll_calls(cx) {
+                let outcome = classify.classify(&result);
+                self.results.push((id, result));
+                let now = self.running.clock.now();
+                self.running.execution.handle_result(id, outcome, now, cx.waker());
+                continue;
+            }
+            let Some(deadline) = self.running.execution.poll_timeout() else {
+                return Poll::Pending;
+            };
+            if self.sleeping_until != Some(deadline) {
+                self.sleeping_until = Some(deadline);
+                let sleep = self.running.clock.sleep_until(deadline);
+                self.sleep.set(Some(sleep));
+            }
+            let Some(sleep) = self.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
+            if sleep.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // Whether the deadline has passed is read from the clock, not from the sleep.
+            self.sleeping_until = None;
+            let now = self.running.clock.now();
+            self.running.execution.handle_wake(now, cx.waker());
+        }
+    }
+
+    fn obey(&mut self, command: Command, waker: &Waker) -> Option<Resolution> {
+        match command {
+            Command::Call { id, attempt, deadline } => self.start_call(id, attempt, deadline),
+            Command::Fallback { id, nth, after } => self.start_alternative(id, nth, after, waker),
+            Command::Cancel(id) => self.cancel(id),
+            Command::Done(done) => return Some(done),
+        }
+        None
+    }
+
+    fn start_call(&mut self, id: CallId, number: u32, deadline: Instant) {
+        let Self { running, work, .. } = self;
+        let call = running.operation(|| work.call(Attempt { number, deadline }));
+        if self.call_id.is_none() {
+            self.call_id = Some(id);
+            self.call.set(Some(call));
+        } else {
+            self.further.push((id, Box::pin(call)));
+        }
+    }
+
+    fn start_alternative(&mut self, id: CallId, nth: u32, after: Resolution, waker: &Waker) {
+        let pipeline = self.running.execution.pipeline();
+        // What is stood in for is an error, unless a user-written policy throws a good value away.
+        let Err(error) = answer(after, pipeline, &mut self.results) else { return };
+        let Self { running, work, .. } = self;
+        match running.operation(|| work.fallback(nth, error)) {
+            Ok(alternative) => {
+                self.alternative_id = Some(id);
+                self.alternative.set(Some(alternative));
+            }
+            Err(error) => {
+                if let Error::Inner(error) = error {
+                    self.results.push((id, Err(error)));
+                }
+                let now = self.running.clock.now();
+                self.running.execution.handle_result(id, after.outcome, now, waker);
+            }
+        }
+    }
+
+    fn cancel(&mut self, id: CallId) {
+        let Self { running, call, call_id, alternative, alternative_id, further, results, .. } =
+            self;
+        running.operation(|| {
+            if *call_id == Some(id) {
+                *call_id = None;
+                call.set(None);
+            }
+            if *alternative_id == Some(id) {
+                *alternative_id = None;
+                alternative.set(None);
+            }
+            further.retain(|(further, _)| *further != id);
+            results.retain(|(kept, _)| *kept != id);
+        });
+    }
+
+    /// Polls everything that runs; the first that is done.
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> Option<Ended<W>> {
+        let Self { running, call, call_id, alternative, alternative_id, further, .. } = self;
+        running.operation(|| {
+            if let (Some(id), Some(future)) = (*call_id, call.as_mut().as_pin_mut())
+                && let Poll::Ready(result) = future.poll(cx)
+            {
+                *call_id = None;
+                call.set(None);
+                return Some((id, result));
+            }
+            if let (Some(id), Some(future)) = (*alternative_id, alternative.as_mut().as_pin_mut())
+                && let Poll::Ready(result) = future.poll(cx)
+            {
+                *alternative_id = None;
+                alternative.set(None);
+                return Some((id, result));
+            }
+            let ready = further.iter_mut().enumerate().find_map(|(at, (_, future))| {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(result) => Some((at, result)),
+                    Poll::Pending => None,
+                }
+            });
+            ready.map(|(at, result)| (further.swap_remove(at).0, result))
+        })
+    }
+}
+
+/// Runs an operation on the calling thread. A timeout cannot interrupt it: it turns the answer into a
+/// timeout when it comes too late, and lets no further attempt begin.
+pub(crate) fn drive_blocking<T, E>(
+    pipeline: &Pipeline,
+    clock: impl Clock,
+    attributes: Attributes,
+    classify: &impl Classify<T, E>,
+    mut operation: impl FnMut(Attempt) -> Result<T, E>,
+) -> Result<T, Error<E>> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let now = clock.now();
+    let execution = Execution::start(pipeline, attributes, fresh_seed(), now, &waker);
+    let mut running = Running { execution, clock, in_operation: false };
+    let mut results = SmallVec::new();
+    loop {
+        match running.execution.poll_command() {
+            Some(Command::Call { id, attempt, deadline }) => {
+                let result = running.operation(|| operation(Attempt { number: attempt, deadline }));
+                let outcome = classify.classify(&result);
+                results.push((id, result));
+                let now = running.clock.now();
+                // First the timers, as an async driver would have met them.
+                running.execution.handle_wake(now, &waker);
+                running.execution.handle_result(id, outcome, now, &waker);
+            }
+            Some(Command::Fallback { id, after, .. }) => {
+                if let Err(Error::Inner(error)) = answer(after, pipeline, &mut results) {
+                    results.push((id, Err(error)));
+                }
+                let now = running.clock.now();
+                running.execution.handle_result(id, after.outcome, now, &waker);
+            }
+            Some(Command::Cancel(id)) => results.retain(|(call, _)| *call != id),
+            Some(Command::Done(done)) => return answer(done, pipeline, &mut results),
+            None => {
+                match running.execution.poll_timeout() {
+                    Some(at) => std::thread::park_timeout(at.since(running.clock.now())),
+                    None => std::thread::park(),
+                }
+                let now = running.clock.now();
+                running.execution.handle_wake(now, &waker);
+            }
+        }
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl Pipeline {
+    /// Runs `operation` under these policies.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub async fn run<Tm, F, Fut, T, E>(
+        &self,
+        timer: &Tm,
+        attributes: Attributes,
+        classify: &impl Classify<T, E>,
+        operation: F,
+    ) -> Result<T, Error<E>>
+    where
+        Tm: Timer,
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        drive(self, timer, attributes, classify, Plain(operation)).await.map(|(value, _)| value)
+    }
+
+    /// The same on the calling thread.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub fn run_blocking<T, E>(
+        &self,
+        clock: &impl Clock,
+        attributes: Attributes,
+        classify: &impl Classify<T, E>,
+        operation: impl FnMut(Attempt) -> Result<T, E>,
+    ) -> Result<T, Error<E>> {
+        drive_blocking(self, clock, attributes, classify, operation)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Time as a number, and the two traits through which drivers, and only drivers, reach a real clock.
+//!
+//! Policies take `now` as an argument: so they run in virtual time, replay, and never read a clock
+//! twice for one call.
+
+use std::{
+    fmt,
+    future::Future,
+    ops::{Add, Sub},
+    sync::LazyLock,
+    time::Duration,
+};
+
+/// A point in time: nanoseconds since its clock's epoch. Good for 584 years.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// Where every clock of ours begins.
+    pub const EPOCH: Self = Self(0);
+    /// Later than anything that happens.
+    pub const FAR_FUTURE: Self = Self(u64::MAX);
+
+    /// The instant this many nanoseconds after the epoch.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The instant this many milliseconds after the epoch (saturating).
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// Nanoseconds since the epoch.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time passed since `earlier`; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Saturates at [`Instant::FAR_FUTURE`].
+impl Add<Duration> for Instant {
+    type Output = Self;
+    fn add(self, length: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(length)))
+    }
+}
+
+/// Saturates at [`Instant::EPOCH`].
+impl Sub<Duration> for Instant {
+    type Output = Self;
+    fn sub(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(length)))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::FAR_FUTURE {
+            return f.write_str("never");
+        }
+        write!(f, "{:?}", Duration::from_nanos(self.0))
+    }
+}
+
+/// A duration as whole nanoseconds, saturating (584 years).
+pub(crate) fn nanos(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Tells the time. All instants that meet must come from one clock.
+pub trait Clock {
+    /// The time now; never earlier than an answer given before.
+    fn now(&self) -> Instant;
+}
+
+/// A clock that can wait: all that an async driver needs of a runtime.
+pub trait Timer: Clock {
+    /// Completes at the asked instant or a little later, never earlier.
+    type Sleep: Future<Output = ()>;
+    /// A future that completes at `at`.
+    fn sleep_until(&self, at: Instant) -> Self::Sleep;
+}
+
+impl<C: Clock + ?Sized> Clock for &C {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+}
+
+impl<Tm: Timer + ?Sized> Timer for &Tm {
+    type Sleep = Tm::Sleep;
+    fn sleep_until(&self, at: Instant) -> Tm::Sleep {
+        (**self).sleep_until(at)
+    }
+}
+
+static PROCESS_START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+
+/// The operating system's monotonic clock, counted from the process's first use of it; steps of the
+/// wall clock do not move it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        // One second of head start, so that "a little before now" exists from the first call on.
+        Instant(nanos(PROCESS_START.elapsed()).saturating_add(1_000_000_000))
+    }
+}

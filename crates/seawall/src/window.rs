@@ -1,0 +1,117 @@
+//! Exact sliding windows of outcomes, without a lock.
+//!
+//! Every counter is tagged with the breaker's generation (and, over time, with its slice), so a
+//! new generation starts from nothing without anybody clearing anything, and late results of an older
+//! one find no place. A success in a settled count window costs one atomic write.
+//!
+//! The rings follow the idea of linkerd's success-rate breaker: exact counts in slices, and no moving
+//! average, which would be blind to bursts.
+
+use crate::{
+    CircuitBreakerConfig, Instant, Window,
+    circuit_breaker::GENERATIONS,
+    event::Why,
+    sync::{AtomicBool, Ordering},
+};
+
+mod count;
+mod time;
+
+use count::CountRing;
+use time::TimeRing;
+
+/// What one call adds to a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) failure: bool,
+    pub(crate) slow: bool,
+}
+
+/// What a window holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) calls: u32,
+    pub(crate) failures: u32,
+    pub(crate) slow: u32,
+}
+
+/// A window of either kind.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    kind: RingKind,
+    /// A ratio was over its bound and only `minimum_calls` kept the circuit closed: then a success, too,
+    /// may be the call that opens it.
+    held_by_minimum: AtomicBool,
+}
+
+#[derive(Debug)]
+enum RingKind {
+    Count(CountRing),
+    Time(Box<TimeRing>),
+}
+
+impl Ring {
+    pub(crate) fn new(window: &Window) -> Self {
+        let kind = match window {
+            Window::Calls(calls) => RingKind::Count(CountRing::new(*calls)),
+            Window::Time(length) => RingKind::Time(Box::new(TimeRing::new(*length))),
+        };
+        Self { kind, held_by_minimum: AtomicBool::new(false) }
+    }
+
+    /// Adds a call; says why the circuit should open, if it should.
+    #[inline]
+    pub(crate) fn record(
+        &self,
+        generation: u16,
+        now: Instant,
+        sample: Sample,
+        config: &CircuitBreakerConfig,
+    ) -> Option<Why> {
+        match &self.kind {
+            RingKind::Count(ring) => ring.record(generation, sample)?,
+            RingKind::Time(ring) => ring.record(generation, now, sample)?,
+        }
+        // A good call lowers every ratio, so there is nothing to judge.
+        if !sample.failure && !sample.slow && !self.held_by_minimum.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.judge(generation, now, config)
+    }
+
+    fn judge(&self, generation: u16, now: Instant, config: &CircuitBreakerConfig) -> Option<Why> {
+        let (tally, capacity) = match &self.kind {
+            RingKind::Count(ring) => (ring.tally(generation), ring.len()),
+            RingKind::Time(ring) => (ring.tally(generation, now), u32::MAX),
+        };
+        let why = over(&tally, config);
+        let short = tally.calls < config.minimum_calls.min(capacity);
+        self.held_by_minimum.store(why.is_some() && short, Ordering::Relaxed);
+        why.filter(|_| !short)
+    }
+}
+
+/// The ratio that is over its bound, if one is.
+fn over(tally: &Tally, config: &CircuitBreakerConfig) -> Option<Why> {
+    let Tally { calls, failures, slow } = *tally;
+    let share = |part: u32| f64::from(part) / f64::from(calls.max(1));
+    if failures > 0 && share(failures) >= config.failure_ratio {
+        return Some(Why::FailureRatio { failures, calls, bound: config.failure_ratio });
+    }
+    if slow > 0 && share(slow) >= config.slow_call_ratio {
+        return Some(Why::SlowCallRatio { slow, calls, bound: config.slow_call_ratio });
+    }
+    None
+}
+
+/// Whether generation `a` came after `b`, counted in a circle.
+fn is_newer(a: u16, b: u16) -> bool {
+    let ahead = (a + GENERATIONS - b) % GENERATIONS;
+    ahead != 0 && ahead < GENERATIONS / 2
+}
+
+/// A generation that is never given out: what rings hold before their first call.
+const NOBODY: u16 = GENERATIONS;
+
+#[cfg(test)]
+mod tests;
