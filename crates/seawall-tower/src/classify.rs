@@ -1,0 +1,62 @@
+//! HTTP answers as outcomes: which status is whose fault, and how long to wait.
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use seawall::{Class, Classify, Failure, Outcome};
+use std::time::{Duration, SystemTime};
+
+/// Classifies responses by status and headers, and every transport error as transient.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpClassify;
+
+impl<B, E> Classify<Response<B>, E> for HttpClassify {
+    fn classify(&self, result: &Result<Response<B>, E>) -> Outcome {
+        match result {
+            Ok(response) => classify_status(response.status(), response.headers()),
+            Err(_) => Outcome::failure(Class::Transient),
+        }
+    }
+}
+
+/// The outcome of an answer: 408, 425, 5xx that may pass, and 529 are transient, 429 is a rate limit, every
+/// other 4xx and 5xx is permanent; the rest is success. `x-should-retry` wins over the class.
+pub fn classify_status(status: StatusCode, headers: &HeaderMap) -> Outcome {
+    let class = match status.as_u16() {
+        0..=399 => return Outcome::Success,
+        408 | 425 | 500 | 502 | 503 | 504 | 529 => Class::Transient,
+        429 => Class::RateLimited,
+        // Other 5xx (501, 505 …) say that the request can never work there.
+        _ => Class::Permanent,
+    };
+    Outcome::Failure(Failure {
+        retry_after: retry_after(headers, SystemTime::now()),
+        should_retry: should_retry(headers),
+        ..Failure::new(class)
+    })
+}
+
+fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    match headers.get("x-should-retry")?.as_bytes() {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        _ => None,
+    }
+}
+
+/// How long the answer asks to wait: `retry-after-ms`, else `Retry-After` in seconds or as an HTTP date
+/// (RFC 9110, 10.2.3), against the wall clock `now`. What cannot be read is as good as absent.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
+    let seconds = |number: f64| Duration::try_from_secs_f64(number).ok();
+    if let Some(ms) = headers.get("retry-after-ms").and_then(text) {
+        return ms.parse::<f64>().ok().and_then(|ms| seconds(ms / 1000.0));
+    }
+    let after = headers.get(http::header::RETRY_AFTER).and_then(text)?;
+    if let Ok(number) = after.parse::<f64>() {
+        return seconds(number);
+    }
+    let date = httpdate::parse_http_date(&after).ok()?;
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! Tables of statuses and of `Retry-After` forms.
+
+use super::*;
+
+fn class(status: u16) -> Option<Class> {
+    match classify_status(StatusCode::from_u16(status).unwrap(), &HeaderMap::new()) {
+        Outcome::Failure(failure) => Some(failure.class),
+        _ => None,
+    }
+}
+
+#[test]
+fn statuses() {
+    for status in [200, 204, 206, 301, 304, 101] {
+        assert_eq!(class(status), None, "{status}");
+    }
+    for status in [408, 425, 500, 502, 503, 504, 529] {
+        assert_eq!(class(status), Some(Class::Transient), "{status}");
+    }
+    assert_eq!(class(429), Some(Class::RateLimited));
+    for status in [400, 401, 402, 403, 404, 409, 422, 501, 505] {
+        assert_eq!(class(status), Some(Class::Permanent), "{status}");
+    }
+}
+
+#[test]
+fn waits() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let check = |name: &'static str, value: &str, expected: Option<Duration>| {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        assert_eq!(retry_after(&headers, now), expected, "{name}: {value}");
+    };
+    check("retry-after", "120", Some(Duration::from_secs(120)));
+    check("retry-after", " 1.5 ", Some(Duration::from_millis(1500)));
+    check("retry-after-ms", "250", Some(Duration::from_millis(250)));
+    check("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT", Some(Duration::from_secs(10)));
+    check("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT", Some(Duration::ZERO));
+    check("retry-after", "-1", None);
+    check("retry-after", "NaN", None);
+    check("retry-after", "soon", None);
+    check("x-other", "120", None);
+}
+
+#[test]
+fn the_upstream_has_the_last_word_on_retrying() {
+    for (value, expected) in [("true", Some(true)), ("false", Some(false)), ("maybe", None)] {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-should-retry", value.parse().unwrap());
+        let Outcome::Failure(failure) = classify_status(StatusCode::BAD_REQUEST, &headers) else {
+            panic!("400 is a failure");
+        };
+        assert_eq!(failure.should_retry, expected);
+    }
+}

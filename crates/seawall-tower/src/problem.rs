@@ -1,0 +1,79 @@
+//! What a refusal or a timeout looks like over HTTP: problem JSON (RFC 9457), with `Retry-After`.
+
+use http::StatusCode;
+use seawall::{Elapsed, Reason, Rejection};
+use std::time::Duration;
+
+/// An error as a problem document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The status of the response.
+    pub status: StatusCode,
+    /// The same for every problem of its kind.
+    pub title: &'static str,
+    /// This one in particular.
+    pub detail: String,
+    /// The policy that refused, or `timeout`.
+    pub policy: &'static str,
+    /// The machine's word for the cause: `circuit_open`, `rate_limited` …
+    pub reason: &'static str,
+    /// When to come back; at least a second where it is known to be soon.
+    pub retry_after: Option<Duration>,
+}
+
+/// The problem that a rejection is: 429 for a rate limit, 503 for the rest.
+pub fn rejection_problem(operation: &str, rejection: &Rejection) -> Problem {
+    let (status, title) = match rejection.reason {
+        Reason::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
+        Reason::CircuitOpen | Reason::ProbesTaken => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Circuit open")
+        }
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "At capacity"),
+    };
+    Problem {
+        status,
+        title,
+        detail: format!("{operation}: {}", rejection.reason),
+        policy: rejection.reason.policy(),
+        reason: rejection.reason.label(),
+        // Where nobody knows, "soon" still keeps clients from coming back at once.
+        retry_after: Some(rejection.retry_after.unwrap_or(Duration::from_secs(1))),
+    }
+}
+
+/// The problem that a timeout is: 504.
+pub fn timeout_problem(elapsed: &Elapsed) -> Problem {
+    Problem {
+        status: StatusCode::GATEWAY_TIMEOUT,
+        title: "Timed out",
+        detail: format!("{}: no answer within {:?}", elapsed.operation, elapsed.limit),
+        policy: "timeout",
+        reason: "timed_out",
+        retry_after: Some(Duration::from_secs(1)),
+    }
+}
+
+impl Problem {
+    /// `Retry-After` in whole seconds, rounded up, at least 1: never an invitation to come back early.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let wait = self.retry_after?;
+        Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+    }
+
+    /// The document.
+    pub fn body(&self) -> String {
+        let Self { status, title, detail, policy, reason, .. } = self;
+        let mut document = serde_json::json!({
+            "type": "about:blank",
+            "title": title,
+            "status": status.as_u16(),
+            "detail": detail,
+            "policy": policy,
+            "reason": reason,
+        });
+        if let Some(seconds) = self.retry_after_seconds() {
+            document["retry_after"] = seconds.into();
+        }
+        document.to_string()
+    }
+}
