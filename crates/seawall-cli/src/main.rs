@@ -1,2 +1,36 @@
-//! The `seawall` command.
-fn main() {}
+//! The `seawall` command: arguments to calls, one file per subcommand.
+//!
+//! Exit codes: 0 done; 1 it ran and did not succeed; 2 the arguments or the file are not right.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+mod check;
+mod schema;
+mod serve;
+
+/// Keeps services standing when the things they call fail.
+#[derive(Debug, Parser)]
+#[command(name = "seawall", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway, its control API and its dashboard.
+    Serve(serve::Serve),
+    /// Finds every mistake in a configuration file.
+    Check(check::Check),
+    /// Prints the JSON Schema of the configuration file.
+    Schema,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Schema => schema::run(),
+    }
+}

@@ -1,1 +1,24 @@
-//! The gateway, its control API and its dashboard.
+//! The one deployable: a gateway in front of HTTP, OpenAI-compatible and Anthropic upstreams, its control
+//! API, its dashboard, and Prometheus metrics, on one listener.
+//!
+//! [`GatewayConfig`] is the file; [`Server::bind`] opens the listener; [`Server::run`] serves until it is
+//! told to stop, then drains.
+
+mod config;
+mod control;
+mod feed;
+mod gateway;
+mod sampler;
+mod serve;
+
+pub use config::{GatewayConfig, Protocol, RateLimitConfig, RouteConfig, UpstreamConfig};
+pub use serve::{ServeError, Server, Stop};
+
+/// The registry of a server: Seawall's, on tokio's clock.
+pub(crate) type Registry = seawall::Registry<seawall_tower::TokioTimer>;
+/// A registered operation of a server.
+pub(crate) type Operation = seawall::Operation<seawall_tower::TokioTimer>;
+/// The permits of an answer that is still being streamed.
+pub(crate) type Held = seawall::Held<std::sync::Arc<seawall::Pipeline>, seawall_tower::TokioTimer>;
+/// An error of any kind, where only its text matters.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -119,6 +119,11 @@ impl CircuitBreaker {
         }
     }
 
+    /// The state that decides about the next call.
+    pub fn state(&self) -> State {
+        Word::unpack(self.word.load(Ordering::Acquire)).circuit.state()
+    }
+
     /// Closes the circuit and forgets what it counted. Permits given out before count for nothing.
     pub fn reset(&self, now: Instant) -> Option<Transition> {
         let from = update(&self.word, |word| {

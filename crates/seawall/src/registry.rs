@@ -305,6 +305,23 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         self.drive(attributes, classify, Plain(operation)).await.map(|(value, _)| value)
     }
 
+    /// The same for streams: the permits come along with the value.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub async fn call_held<F, Fut, T, E>(
+        &self,
+        attributes: Attributes,
+        classify: &impl Classify<T, E>,
+        operation: F,
+    ) -> Result<(T, Held<Arc<Pipeline>, Tm>), Error<E>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.drive(attributes, classify, Plain(operation)).await
+    }
+
     /// Calls `operation`, and `fallback` with the error where it gives no value.
     ///
     /// # Errors

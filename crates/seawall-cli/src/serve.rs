@@ -1,0 +1,81 @@
+//! `seawall serve`: runs until it is told to stop, then drains.
+
+use crate::check;
+use clap::Args;
+use seawall_server::{Server, Stop};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use tracing_subscriber::EnvFilter;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The configuration file (YAML, JSON or TOML, by its ending).
+    #[arg(long, env = "SEAWALL_CONFIG", default_value = "seawall.yaml")]
+    config: PathBuf,
+    /// The address to listen on, in place of the file's.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Log lines as JSON.
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> ExitCode {
+        let mut config = match check::read(&self.config) {
+            Ok(config) => config,
+            Err(code) => return code,
+        };
+        if let Some(listen) = self.listen {
+            config.listen = listen;
+        }
+        log(self.log_json);
+        let runtime = match tokio::runtime::Runtime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("seawall: cannot start: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let keys = std::env::var("SEAWALL_API_KEYS").unwrap_or_default();
+        runtime.block_on(async {
+            let server = match Server::bind(&config, &keys).await {
+                Ok(server) => server,
+                Err(error) => {
+                    eprintln!("seawall: {error}");
+                    return ExitCode::from(2);
+                }
+            };
+            let address = server.address();
+            tracing::info!(%address, "serving; dashboard at http://{address}/dashboard");
+            tokio::spawn(stop_on_signal(server.stop()));
+            if server.run().await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        })
+    }
+}
+
+fn log(json: bool) {
+    let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".into());
+    let filter = EnvFilter::try_new(&level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        lines.json().init();
+    } else {
+        lines.with_target(false).init();
+    }
+}
+
+/// SIGTERM and Ctrl-C drain; a second Ctrl-C does not wait.
+async fn stop_on_signal(stop: Stop) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("draining; interrupt again to stop at once");
+    stop.now();
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(130);
+    }
+}

@@ -1,0 +1,115 @@
+//! What is wrong in a file, as one line for people and as one record for programs.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Whether the file can be used in spite of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The file is refused.
+    Error,
+    /// The file is used; someone should look.
+    Warning,
+}
+
+/// One thing wrong in a file.
+///
+/// Prints as `seawall.yaml:12:7: upstreams.chat.timeout: "20 parsecs" is not a duration; write …`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Mistake {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Where in the document: `upstreams.chat.endpoints[1]`; empty for the whole document.
+    pub path: String,
+    /// The value found, shortened; none for lists and mappings, and never a secret.
+    pub value: Option<String>,
+    /// What is wrong, readable alone.
+    pub message: String,
+    /// What would be right.
+    pub right: Option<String>,
+    /// Whether the file is refused because of it.
+    pub severity: Severity,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        self.right.as_ref().map_or(Ok(()), |right| write!(f, "; {right}"))
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+/// All mistakes of a file, by line. Prints one line for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    pub(crate) fn new(sorted: Vec<Mistake>) -> Self {
+        Self(sorted)
+    }
+
+    /// The mistakes, in the order of the file.
+    pub fn iter(&self) -> std::slice::Iter<'_, Mistake> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none, not even warnings.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the file is refused.
+    pub fn any_error(&self) -> bool {
+        self.iter().any(|mistake| mistake.severity == Severity::Error)
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, mistake) in self.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\n" };
+            write!(f, "{separator}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+impl IntoIterator for Mistakes {
+    type Item = Mistake;
+    type IntoIter = std::vec::IntoIter<Mistake>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'m> IntoIterator for &'m Mistakes {
+    type Item = &'m Mistake;
+    type IntoIter = std::slice::Iter<'m, Mistake>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

@@ -1,0 +1,148 @@
+//! The document as a tree that knows its lines; every format is read into it.
+
+use crate::{excerpt, path};
+use serde_json::{Map, Number};
+
+/// A place in the file, both counted from 1; columns are characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl Position {
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
+/// A value and where a reader looks for it: at its text, or at its key if it fills the lines below.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) position: Position,
+}
+
+/// What a file can say. Floats are finite; integers keep every digit that any field type can hold.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    String(String),
+    Sequence(Vec<Node>),
+    Mapping(Vec<Entry>),
+}
+
+/// A key with its value. Keys of one mapping differ.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) position: Position,
+    pub(crate) node: Node,
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.node == other.node
+    }
+}
+
+impl Node {
+    /// The value below a key.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.value {
+            Value::Mapping(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// The element at an index.
+    pub(crate) fn element(&self, index: usize) -> Option<&Self> {
+        match &self.value {
+            Value::Sequence(items) => items.get(index),
+            _ => None,
+        }
+    }
+
+    /// A scalar as a message shows it; none for a list or a mapping.
+    pub(crate) fn excerpt(&self) -> Option<String> {
+        match &self.value {
+            Value::Null => Some("null".to_owned()),
+            Value::Bool(value) => Some(value.to_string()),
+            Value::Int(value) => Some(value.to_string()),
+            Value::Float(value) => Some(excerpt::word(&format!("{value:?}"))),
+            Value::String(text) => Some(excerpt::quoted(text)),
+            Value::Sequence(_) | Value::Mapping(_) => None,
+        }
+    }
+
+    /// The deepest node that exists on a path written by a person.
+    pub(crate) fn nearest_to(&self, path: &str) -> &Self {
+        let mut node = self;
+        let mut rest = path;
+        while let Some((below, remaining)) = node.step(rest) {
+            node = below;
+            rest = remaining;
+        }
+        node
+    }
+
+    /// One step along a path. Of several keys that fit, as `gpt` and `gpt-4.1`, the longest is meant.
+    fn step<'p>(&self, path: &'p str) -> Option<(&Self, &'p str)> {
+        let rest = path.strip_prefix('.').unwrap_or(path);
+        match &self.value {
+            Value::Mapping(entries) => entries
+                .iter()
+                .filter_map(|entry| Some((&entry.node, after_key(rest, &entry.key)?)))
+                .min_by_key(|(_, remaining)| remaining.len()),
+            Value::Sequence(items) => {
+                let (index, remaining) = rest.strip_prefix('[')?.split_once(']')?;
+                Some((items.get(index.parse::<usize>().ok()?)?, remaining))
+            }
+            _ => None,
+        }
+    }
+
+    /// The tree as serde reads it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Int(value) => integer(*value),
+            Value::Float(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
+            Value::String(text) => Json::String(text.clone()),
+            Value::Sequence(items) => Json::Array(items.iter().map(Self::to_json).collect()),
+            Value::Mapping(entries) => Json::Object(
+                entries.iter().map(|e| (e.key.clone(), e.node.to_json())).collect::<Map<_, _>>(),
+            ),
+        }
+    }
+}
+
+/// What follows a key at the head of a path, in either way of writing it.
+fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    if let Some(rest) = path.strip_prefix(&path::bracketed(key)) {
+        return Some(rest);
+    }
+    let rest = path.strip_prefix(key)?;
+    let ends = !key.is_empty() && (rest.is_empty() || rest.starts_with(['.', '[']));
+    ends.then_some(rest)
+}
+
+/// JSON numbers are 64 bits wide; what is wider was meant for a float.
+fn integer(value: i128) -> serde_json::Value {
+    if let Ok(small) = i64::try_from(value) {
+        return small.into();
+    }
+    match u64::try_from(value) {
+        Ok(large) => large.into(),
+        Err(_) => Number::from_f64(value as f64).into(),
+    }
+}

@@ -1,0 +1,130 @@
+// What the page knows of one operation: the last snapshot, two minutes of history, and the judgement
+// how bad it is. It never touches the DOM.
+
+/** How far back the charts look. */
+export const SPAN = 120_000;
+/** Samples further apart than this have a hole between them, which charts leave open. */
+export const HOLE = 2500;
+
+/** Worst first; the index is the rank. */
+export const LEVELS = ['open', 'half_open', 'degraded', 'healthy'];
+
+// An operation whose circuit is closed is degraded when this share of calls fails or is rejected. It is
+// called healthy again only below the lower bound and after a while, or it would jump about the list.
+const DEGRADED_FROM = 0.05;
+const HEALTHY_BELOW = 0.02;
+const DEGRADED_AT_LEAST = 10_000;
+
+const LOOKS = {
+  open: { level: 'open', icon: 'open', word: 'Open' },
+  forced_open: { level: 'open', icon: 'held', word: 'Forced open' },
+  half_open: { level: 'half_open', icon: 'half-open', word: 'Half-open' },
+  // An override is not a fault, but whoever is called at night must know that nothing protects here.
+  forced_closed: { level: 'degraded', icon: 'held', word: 'Forced closed' },
+  disabled: { level: 'degraded', icon: 'off', word: 'Disabled' },
+};
+const DEGRADED = { level: 'degraded', icon: 'degraded', word: 'Degraded' };
+const CLOSED = { level: 'healthy', icon: 'closed', word: 'Closed' };
+const HEALTHY = { level: 'healthy', icon: 'closed', word: 'Healthy' };
+
+export class Operation {
+  /** The last snapshot's entry, and when it was taken (the server's clock). */
+  data;
+  at = 0;
+  /** One per snapshot, oldest first: `{ t, rates, p50, p99 }`. */
+  samples = [];
+  /** The circuit's states, oldest first: `{ state, from, to }`. Holes are unknown. */
+  stays = [];
+  /** Since when the circuit has not been closed; null while it is, or when that is not known. */
+  brokenSince = null;
+  /** The level, icon and word to show. */
+  look = HEALTHY;
+
+  #degradedSince = null;
+  #lastBad = 0;
+
+  /** Takes an entry of the snapshot of the instant `at`. */
+  take(data, at) {
+    this.data = data;
+    this.at = at;
+    const { rates, latency_ms: latency } = data;
+    this.samples.push({ t: at, rates, p50: latency?.p50 ?? null, p99: latency?.p99 ?? null });
+    this.#forget(at);
+    if (data.circuit) this.#stay(data.circuit, at);
+    this.#judge(at);
+  }
+
+  /** Since when the operation has been as it looks. */
+  get since() {
+    if (this.look === DEGRADED) return this.#degradedSince;
+    return this.data.circuit ? this.at - this.data.circuit.in_state_ms : null;
+  }
+
+  /** The share of calls that were answered by the operation; null without calls. */
+  get success() {
+    const bad = harmed(this.data.rates);
+    const ended = this.data.rates.successes + bad;
+    return ended > 0 ? this.data.rates.successes / ended : null;
+  }
+
+  /** How much it matters among its equals: what is lost where something is wrong, else traffic. */
+  get weight() {
+    const of = this.look.level === 'healthy' ? (rates) => rates.calls : harmed;
+    return this.samples.reduce((sum, { rates }) => sum + of(rates), 0) / this.samples.length;
+  }
+
+  /** The sample that covers the instant `t`, if there is one. */
+  sampleAt(t) {
+    const sample = this.samples.findLast((one) => one.t <= t + 1000);
+    return sample && t - sample.t < HOLE ? sample : undefined;
+  }
+
+  stateAt(t) {
+    return this.stays.findLast((stay) => stay.from <= t && t <= stay.to)?.state;
+  }
+
+  #stay({ state, in_state_ms }, at) {
+    const from = at - in_state_ms;
+    const last = this.stays.at(-1);
+    if (last?.state === state && from <= last.to + HOLE) {
+      last.to = at;
+    } else {
+      // Two snapshots never meet exactly: a short gap belongs to the state before.
+      if (last && from - last.to < HOLE) last.to = from;
+      this.stays.push({ state, from: Math.max(from, last?.to ?? from), to: at });
+    }
+    if (state !== 'open' && state !== 'half_open') this.brokenSince = null;
+    else this.brokenSince = Math.min(this.brokenSince ?? from, from);
+  }
+
+  #judge(at) {
+    const bad = 1 - (this.success ?? 1);
+    if (bad >= DEGRADED_FROM || (this.#degradedSince !== null && bad >= HEALTHY_BELOW)) {
+      this.#degradedSince ??= at;
+      this.#lastBad = at;
+    } else if (at - this.#lastBad > DEGRADED_AT_LEAST) {
+      this.#degradedSince = null;
+    }
+    const { circuit } = this.data;
+    if (circuit && circuit.state !== 'closed') {
+      // A state of a newer server is shown by its own name, and as nothing to sleep through.
+      this.look = LOOKS[circuit.state] ?? { ...DEGRADED, word: circuit.state };
+    } else if (this.#degradedSince !== null) {
+      this.look = DEGRADED;
+    } else {
+      this.look = circuit ? CLOSED : HEALTHY;
+    }
+  }
+
+  #forget(at) {
+    const oldest = at - SPAN - HOLE;
+    // A clock that was set back leaves samples in the future; they would sort wrongly for ever.
+    this.samples = this.samples.filter((one) => one.t > oldest && one.t <= at);
+    this.stays = this.stays.filter((stay) => stay.to > oldest && stay.from <= at);
+  }
+}
+
+/** Calls a second that did not get the operation's answer. */
+export function harmed({ failures, timed_out, rejected }) {
+  return failures + timed_out + rejected;
+}

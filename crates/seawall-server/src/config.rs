@@ -1,0 +1,229 @@
+//! The file: what `seawall serve` reads. The types are the only description of it; the schema, the checks
+//! and the documents come from them.
+
+use schemars::JsonSchema;
+use seawall::PolicyConfig;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+mod check;
+
+/// A gateway: where it listens, what it stands in front of, and how it protects it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// The address to listen on. Other than loopback needs `SEAWALL_API_KEYS` to be set.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// What upstreams without a `strategy` or `policies` start from: `simple`, `development`,
+    /// `production`.
+    pub preset: String,
+    /// How long requests in progress may take to finish after a signal to stop.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub drain_timeout: Duration,
+    /// Bounds on what clients may send.
+    pub limits: Limits,
+    /// Named destinations.
+    pub upstreams: BTreeMap<String, UpstreamConfig>,
+    /// Which request goes where; the first that matches decides.
+    pub routes: Vec<RouteConfig>,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            preset: "simple".into(),
+            drain_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
+            upstreams: BTreeMap::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// Bounds on what clients may send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes in a request's body; beyond it the answer is 413.
+    pub max_body_bytes: u64,
+    /// Bytes of a body kept for further attempts; a longer one is passed on as it comes, once.
+    pub max_replay_bytes: u64,
+    /// Connections open at once; further ones wait to be accepted.
+    #[schemars(range(min = 1))]
+    pub max_connections: usize,
+    /// The longest pause between two pieces of a request.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub client_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 32 << 20,
+            max_replay_bytes: 1 << 20,
+            max_connections: 10_000,
+            client_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A named destination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// How streams and errors are read.
+    pub protocol: Protocol,
+    /// Its addresses, used in turn: `http://host:port` or `https://host`, with an optional path before
+    /// that of the request.
+    #[schemars(length(min = 1), inner(url))]
+    pub endpoints: Vec<String>,
+    /// A profile by name. Not together with `policies`.
+    pub strategy: Option<String>,
+    /// The policies in order, outermost first.
+    pub policies: Option<Vec<PolicyConfig>>,
+    /// How long one attempt may take until the answer's headers.
+    #[serde(with = "seawall::config::duration::option")]
+    #[schemars(schema_with = "seawall::config::duration::option::schema")]
+    pub attempt_timeout: Option<Duration>,
+    /// How long opening a connection may take.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub connect_timeout: Duration,
+    /// The longest pause between two pieces of an answer.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub stream_idle_timeout: Duration,
+    /// Which requests may be sent again.
+    pub repeatable: Repeatable,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            protocol: Protocol::Http,
+            endpoints: Vec::new(),
+            strategy: None,
+            policies: None,
+            attempt_timeout: None,
+            connect_timeout: Duration::from_secs(5),
+            stream_idle_timeout: Duration::from_secs(120),
+            repeatable: Repeatable::Auto,
+        }
+    }
+}
+
+/// How streams and errors are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Any HTTP: a stream is complete when its body is.
+    #[default]
+    Http,
+    /// OpenAI-compatible: a stream is complete at `[DONE]` or a `finish_reason`; errors come as data.
+    Openai,
+    /// Anthropic: a stream is complete at `message_stop`; errors come as `error` events.
+    Anthropic,
+}
+
+/// Which requests may be sent again after they may have reached the upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeatable {
+    /// GET, HEAD, OPTIONS, PUT, DELETE, requests with an `idempotency-key`, and every request to
+    /// `openai` and `anthropic` upstreams.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+/// Which requests go to which upstream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// A whole path (`/v1/models`), or the start of one (`/v1/*`).
+    #[schemars(length(min = 1))]
+    pub path: String,
+    /// The upstream's name.
+    pub upstream: String,
+    /// Methods that match; left out: all.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Upstreams asked in turn when the first gives no answer.
+    #[serde(default)]
+    pub fallback: Vec<String>,
+    /// How many requests may come this way.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimitConfig>,
+}
+
+/// How many requests may come along a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitConfig {
+    /// Requests allowed in each `per`.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub rate: u32,
+    /// The period that `rate` counts in.
+    #[serde(default = "one_second", with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub per: Duration,
+    /// Requests allowed on top of `rate` after a quiet time.
+    #[serde(default)]
+    #[schemars(range(max = 1_000_000_000))]
+    pub burst: u32,
+    /// One limit for each `peer` (client address) or `header:<name>`; left out: one for all.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Keys remembered at most.
+    #[serde(default = "hundred_thousand")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_keys: u32,
+}
+
+fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn hundred_thousand() -> u32 {
+    100_000
+}
+
+impl RateLimitConfig {
+    /// The policy that it is.
+    pub fn policy(&self) -> seawall::RateLimiterConfig {
+        seawall::RateLimiterConfig {
+            rate: self.rate,
+            per: self.per,
+            burst: self.burst,
+            keyed: self.key.is_some(),
+            max_keys: self.max_keys,
+        }
+    }
+}
+
+impl UpstreamConfig {
+    /// The policies in force, outermost first: its own, its strategy's, or the preset's; with
+    /// `attempt_timeout` innermost, in place of another timeout that stood there.
+    pub fn effective_policies(&self, name: &str, preset: &seawall::Preset) -> Vec<PolicyConfig> {
+        let strategy = self.strategy.as_deref().and_then(seawall::profile);
+        let mut policies = match (&self.policies, strategy) {
+            (Some(policies), _) => policies.clone(),
+            (None, Some(profile)) => profile.policies(),
+            (None, None) => preset.policies(name),
+        };
+        if let Some(limit) = self.attempt_timeout {
+            if let Some(PolicyConfig::Timeout(_)) = policies.last() {
+                policies.pop();
+            }
+            policies.push(PolicyConfig::Timeout(seawall::TimeoutConfig { limit }));
+        }
+        policies
+    }
+}

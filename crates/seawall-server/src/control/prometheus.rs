@@ -1,0 +1,213 @@
+//! `GET /metrics`: everything that is counted, in Prometheus's text format 0.0.4.
+
+use super::Control;
+use crate::Operation;
+use axum::{
+    extract::State as Extract,
+    response::{IntoResponse, Response},
+};
+use seawall::{Counts, Instant, State};
+use std::{fmt::Write, time::Duration};
+
+/// Upper bounds of the latency buckets, in seconds.
+const BOUNDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+pub(super) async fn text(Extract(control): Extract<Control>) -> Response {
+    let rows: Vec<Row> = control.registry.operations().into_iter().map(Row::new).collect();
+    let mut page = Page::default();
+    page.process(&control);
+    page.operations(&rows);
+    page.circuits(&rows, control.registry.now());
+    page.places(&rows);
+    let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, page.text).into_response()
+}
+
+/// An operation with its counters, read once for all families.
+struct Row {
+    operation: Operation,
+    name: String,
+    counts: Counts,
+}
+
+impl Row {
+    fn new(operation: Operation) -> Self {
+        let name = escaped(&operation.name());
+        let counts = operation.counts();
+        Self { operation, name, counts }
+    }
+}
+
+/// Escapes of a label's value.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+type Column = fn(&Counts) -> u64;
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
+    }
+
+    /// One family with one series for each operation.
+    fn column(&mut self, rows: &[Row], name: &str, kind: &str, help: &str, value: Column) {
+        self.family(name, kind, help);
+        for row in rows {
+            self.line(name, &format!("operation=\"{}\"", row.name), value(&row.counts));
+        }
+    }
+
+    fn process(&mut self, control: &Control) {
+        self.family("seawall_build_info", "gauge", "The version that runs.");
+        let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+        self.line("seawall_build_info", &version, 1);
+        self.family("seawall_uptime_seconds", "gauge", "Seconds since the start.");
+        let uptime = control.registry.now().since(control.started).as_secs_f64();
+        let _ = writeln!(self.text, "seawall_uptime_seconds {uptime}");
+    }
+
+    fn operations(&mut self, rows: &[Row]) {
+        self.outcomes(rows);
+        self.rejections(rows);
+        let (counter, gauge) = ("counter", "gauge");
+        let columns: [(&str, &str, &str, Column); 7] = [
+            ("seawall_attempts_total", counter, "Calls of the operation, retries included.", |c| {
+                c.attempts
+            }),
+            ("seawall_failed_attempts_total", counter, "Calls that failed.", |c| c.failed_attempts),
+            ("seawall_retries_total", counter, "Retries scheduled.", |c| c.retries_executed),
+            ("seawall_timeouts_total", counter, "Timeouts that fired.", |c| c.timeouts),
+            ("seawall_fallbacks_total", counter, "Alternatives called.", |c| c.fallbacks),
+            ("seawall_abandoned_total", counter, "Executions whose caller left.", |c| {
+                c.abandoned_calls
+            }),
+            ("seawall_in_flight", gauge, "Executions in progress.", |c| c.in_flight),
+        ];
+        for (name, kind, help, value) in columns {
+            self.column(rows, name, kind, help, value);
+        }
+        self.latencies(rows);
+    }
+
+    fn outcomes(&mut self, rows: &[Row]) {
+        self.family("seawall_calls_total", "counter", "Executions ended, by outcome.");
+        for row in rows {
+            let counts = &row.counts;
+            for (outcome, value) in [
+                ("success", counts.successful_calls),
+                ("failure", counts.failed_calls),
+                ("timed_out", counts.timed_out_calls),
+                ("rejected", counts.rejected_calls),
+            ] {
+                let labels = format!("operation=\"{}\",outcome=\"{outcome}\"", row.name);
+                self.line("seawall_calls_total", &labels, value);
+            }
+        }
+    }
+
+    fn rejections(&mut self, rows: &[Row]) {
+        self.family("seawall_rejections_total", "counter", "Refusals, by reason.");
+        for row in rows {
+            for (reason, value) in &row.counts.rejections {
+                let labels = format!("operation=\"{}\",reason=\"{reason}\"", row.name);
+                self.line("seawall_rejections_total", &labels, value);
+            }
+        }
+        let limited: Column = |counts| {
+            let of = |(reason, n): &(&str, u64)| (*reason == "rate_limited").then_some(*n);
+            counts.rejections.iter().filter_map(of).sum()
+        };
+        let help = "Calls refused by a rate limiter.";
+        self.column(rows, "rate_limit_rejections_total", "counter", help, limited);
+    }
+
+    fn latencies(&mut self, rows: &[Row]) {
+        let name = "seawall_latency_seconds";
+        self.family(name, "histogram", "Time of executions that were not refused.");
+        for row in rows {
+            let latencies = row.operation.metrics().latencies();
+            for bound in BOUNDS {
+                let labels = format!("operation=\"{}\",le=\"{bound}\"", row.name);
+                let count = latencies.count_within(Duration::from_secs_f64(bound));
+                self.line("seawall_latency_seconds_bucket", &labels, count);
+            }
+            let labels = format!("operation=\"{}\"", row.name);
+            let infinite = format!("{labels},le=\"+Inf\"");
+            self.line("seawall_latency_seconds_bucket", &infinite, latencies.count());
+            self.line("seawall_latency_seconds_sum", &labels, latencies.sum().as_secs_f64());
+            self.line("seawall_latency_seconds_count", &labels, latencies.count());
+        }
+    }
+
+    fn circuits(&mut self, rows: &[Row], now: Instant) {
+        let views: Vec<_> = rows
+            .iter()
+            .filter_map(|row| {
+                let pipeline = row.operation.pipeline();
+                Some((row, pipeline.circuit_breaker()?.view(now)))
+            })
+            .collect();
+        self.family("circuit_breaker_state", "gauge", "0 closed, 1 open, 2 half-open.");
+        for (row, view) in &views {
+            let labels = format!("name=\"{}\"", row.name);
+            self.line("circuit_breaker_state", &labels, view.state as u8);
+        }
+        self.family("seawall_circuit_state", "gauge", "1 for the state that the circuit is in.");
+        for (row, view) in &views {
+            for state in State::ALL {
+                let labels = format!("name=\"{}\",state=\"{}\"", row.name, state.label());
+                self.line("seawall_circuit_state", &labels, u8::from(view.state == state));
+            }
+        }
+        self.family("circuit_breaker_failure_count", "gauge", "Consecutive failures now.");
+        for (row, view) in &views {
+            let labels = format!("name=\"{}\"", row.name);
+            self.line("circuit_breaker_failure_count", &labels, view.failure_count);
+        }
+        let columns: [(&str, &str, Column); 3] = [
+            ("circuit_breaker_failures_total", "Failures behind the breaker.", |c| {
+                c.failed_calls + c.timed_out_calls
+            }),
+            ("circuit_breaker_success_count", "Successes behind the breaker.", |c| {
+                c.successful_calls
+            }),
+            ("seawall_circuit_opened_total", "Times the circuit opened.", |c| {
+                c.circuit_breaker_opens
+            }),
+        ];
+        for (name, help, value) in columns {
+            self.family(name, "counter", help);
+            for (row, _) in &views {
+                self.line(name, &format!("name=\"{}\"", row.name), value(&row.counts));
+            }
+        }
+    }
+
+    fn places(&mut self, rows: &[Row]) {
+        let bulkheads: Vec<_> = rows
+            .iter()
+            .filter_map(|row| Some((row, row.operation.pipeline().bulkhead()?.clone())))
+            .collect();
+        self.family("bulkhead_active_operations", "gauge", "Calls in a bulkhead now.");
+        for (row, bulkhead) in &bulkheads {
+            let labels = format!("name=\"{}\"", row.name);
+            self.line("bulkhead_active_operations", &labels, bulkhead.in_use());
+        }
+        self.family("bulkhead_rejected_operations", "counter", "Calls a bulkhead refused.");
+        for (row, _) in &bulkheads {
+            let labels = format!("name=\"{}\"", row.name);
+            self.line("bulkhead_rejected_operations", &labels, row.counts.bulkhead_rejections);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The event tail: what people want to read of the stream of events, bounded in memory and in rate.
+//!
+//! Under overload a gateway refuses thousands of calls a second; each kind of event is kept at most so
+//! often a second, and the next one kept says how many were passed over.
+
+use seawall::{Clock, Event, Kind, Observer, State};
+use seawall_tower::TokioTimer;
+use serde::Serialize;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::sync::broadcast;
+
+/// Events kept for who connects later.
+const KEPT: usize = 1000;
+/// Events of one kind kept in one second.
+const PER_SECOND: u64 = 20;
+
+/// One line of the tail.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Line {
+    pub(crate) id: u64,
+    /// RFC 3339, in UTC.
+    pub(crate) at: String,
+    pub(crate) operation: String,
+    pub(crate) policy: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
+}
+
+/// The tail, and who follows it.
+pub(crate) struct Feed {
+    lines: Mutex<VecDeque<Arc<Line>>>,
+    next_id: AtomicU64,
+    followers: broadcast::Sender<Arc<Line>>,
+    quotas: [Quota; 4],
+}
+
+/// How many of a kind were kept in the present second: `second << 20 | count`.
+#[derive(Default)]
+struct Quota {
+    second: AtomicU64,
+    passed_over: AtomicU64,
+}
+
+impl Quota {
+    /// Whether one more may be kept, and how many were passed over before it.
+    fn admit(&self, second: u64) -> Option<u64> {
+        let seen = |word: u64| if word >> 20 == second { word & 0xF_FFFF } else { 0 };
+        let next = |word| (seen(word) < PER_SECOND).then(|| second << 20 | (seen(word) + 1));
+        match self.second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(_) => Some(self.passed_over.swap(0, Ordering::Relaxed)),
+            Err(_) => {
+                self.passed_over.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+}
+
+impl Feed {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            lines: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            followers: broadcast::channel(256).0,
+            quotas: Default::default(),
+        })
+    }
+
+    /// The last `count` lines, oldest first, and everything after them.
+    pub(crate) fn follow(&self, count: usize) -> (Vec<Arc<Line>>, broadcast::Receiver<Arc<Line>>) {
+        // Under the lock, so that no line is missed or seen twice between the two.
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = self.followers.subscribe();
+        let skip = lines.len().saturating_sub(count);
+        (lines.iter().skip(skip).cloned().collect(), receiver)
+    }
+
+    /// Adds a line that is about no execution.
+    pub(crate) fn note(&self, kind: &'static str, operation: &str, text: String) {
+        self.push(kind, operation, "server", text);
+    }
+
+    fn push(&self, kind: &'static str, operation: &str, policy: &'static str, text: String) {
+        let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let line = Arc::new(Line { id, at, operation: operation.into(), policy, kind, text });
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line.clone());
+        // An error only says that nobody follows.
+        let _ = self.followers.send(line);
+    }
+}
+
+impl Observer for Feed {
+    fn observe(&self, event: &Event<'_>) {
+        let quota = match event.kind {
+            Kind::CircuitChanged(change) => {
+                log(event, change.to);
+                return self.push(
+                    "circuit_changed",
+                    event.operation,
+                    "circuit_breaker",
+                    change.to_string(),
+                );
+            }
+            Kind::Rejected(_) => &self.quotas[0],
+            Kind::TimedOut { .. } => &self.quotas[1],
+            Kind::RetryScheduled { .. } => &self.quotas[2],
+            Kind::FellBack { .. } => &self.quotas[3],
+            _ => return,
+        };
+        let second = TokioTimer.now().as_nanos() / Duration::from_secs(1).as_nanos() as u64;
+        let Some(passed_over) = quota.admit(second) else { return };
+        let mut text = event.kind.to_string();
+        if passed_over > 0 {
+            text.push_str(&format!(" (and {passed_over} more before)"));
+        }
+        self.push(event.kind.label(), event.operation, event.kind.policy().unwrap_or(""), text);
+    }
+}
+
+/// One line in the log for each change of state.
+fn log(event: &Event<'_>, to: State) {
+    let (operation, what) = (event.operation, event.kind);
+    match to {
+        State::Open => tracing::warn!(%operation, "circuit {what}"),
+        State::Closed | State::HalfOpen => tracing::info!(%operation, "circuit {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_bounded_and_counted() {
+        let quota = Quota::default();
+        let kept = (0..1000).filter(|_| quota.admit(7).is_some()).count();
+        assert_eq!(kept as u64, PER_SECOND);
+        assert_eq!(quota.admit(8), Some(1000 - PER_SECOND));
+        assert_eq!(quota.admit(8), Some(0));
+    }
+
+    #[test]
+    fn the_tail_is_bounded_and_in_order() {
+        let feed = Feed::new();
+        for n in 0..KEPT + 5 {
+            feed.note("started", "", n.to_string());
+        }
+        let (lines, _) = feed.follow(usize::MAX);
+        assert_eq!((lines.len(), lines[0].text.as_str()), (KEPT, "5"));
+        let (lines, _) = feed.follow(2);
+        assert_eq!(
+            lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(),
+            ["1003", "1004"]
+        );
+    }
+}

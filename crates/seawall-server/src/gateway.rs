@@ -1,0 +1,349 @@
+//! The data path: a request's life in named phases.
+//!
+//! match a route → read the body as far as it is kept → the route's own policies (rate limit, fallback) → for
+//! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
+
+use crate::{GatewayConfig, Held, Operation, Protocol, Registry, config::Limits};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use seawall::{Attempt, Attributes, Classify, Error, FallbackConfig, Outcome, PolicyConfig, Work};
+use seawall_tower::{HttpClassify, Problem, classify_status, rejection_problem, timeout_problem};
+use std::{
+    future::Future,
+    hash::RandomState,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+pub(crate) mod body;
+mod reply;
+mod request;
+pub(crate) mod route;
+mod stream;
+pub(crate) mod upstream;
+
+use body::{AnswerBody, Passing};
+use request::{Exchange, Refused};
+use route::{Match, Route};
+use stream::Watch;
+use upstream::{CallError, Upstream};
+
+const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
+const ATTEMPT: &str = "x-seawall-attempt";
+
+/// Everything the data path needs, fixed at start.
+pub(crate) struct Gateway {
+    routes: Vec<Arc<Route>>,
+    limits: Limits,
+    secret: RandomState,
+}
+
+/// An answer, with what must live as long as its body.
+struct Answer {
+    response: Response<Incoming>,
+    permits: Held,
+    upstream: Arc<Upstream>,
+}
+
+/// What one request leaves for its response, whatever becomes of it.
+struct Trail {
+    correlation: HeaderValue,
+    calls: AtomicU32,
+}
+
+impl Gateway {
+    /// Registers an operation for each upstream and each route.
+    pub(crate) fn new(config: &GatewayConfig, registry: &Registry) -> Result<Self, String> {
+        let mut upstreams = std::collections::BTreeMap::new();
+        for (name, upstream) in &config.upstreams {
+            let policies = upstream.effective_policies(name, registry.preset());
+            let operation =
+                registry.register(name, policies).map_err(|error| format!("{name}: {error}"))?;
+            let upstream = Upstream::new(name, upstream, operation)
+                .ok_or_else(|| format!("upstreams.{name}.endpoints: not addresses"))?;
+            upstreams.insert(name.as_str(), Arc::new(upstream));
+        }
+        let mut routes = Vec::new();
+        for (at, route) in config.routes.iter().enumerate() {
+            let names = std::iter::once(&route.upstream).chain(&route.fallback);
+            let chain: Option<Vec<_>> =
+                names.map(|name| upstreams.get(name.as_str()).cloned()).collect();
+            let operation = register_route(registry, route, at)?;
+            let route = chain.and_then(|chain| Route::new(route, operation, chain));
+            routes.push(Arc::new(route.ok_or_else(|| format!("routes[{at}] is not a route"))?));
+        }
+        Ok(Self { routes, limits: config.limits.clone(), secret: RandomState::new() })
+    }
+
+    /// Answers one request. Dropping the future cancels the upstream's call.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<AnswerBody> {
+        let correlation = correlation_id(request.headers());
+        let trail = Arc::new(Trail { correlation, calls: AtomicU32::new(0) });
+        let mut response = match route::find(&self.routes, request.method(), request.uri().path()) {
+            Match::Route(route) => self.take(route, request, peer, &trail).await,
+            Match::Methods(allowed) => method_not_allowed(&request, &allowed),
+            Match::Nothing => not_found(&request),
+        };
+        let headers = response.headers_mut();
+        headers.insert(CORRELATION, trail.correlation.clone());
+        let calls = trail.calls.load(Ordering::Relaxed);
+        headers.insert(HeaderName::from_static("x-seawall-attempts"), HeaderValue::from(calls));
+        response
+    }
+
+    async fn take(
+        &self,
+        route: &Arc<Route>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        trail: &Arc<Trail>,
+    ) -> Response<AnswerBody> {
+        let first = &route.upstreams[0];
+        let (parts, body) = request.into_parts();
+        let key = route.key(&parts.headers, peer.ip(), &self.secret);
+        let mut exchange = match Exchange::read(parts, body, &self.limits).await {
+            Ok(exchange) => exchange,
+            Err(refused) => return reply::problem(&refused.problem(), first.protocol),
+        };
+        // Whoever marks its attempts retries by itself: two layers of retries would multiply.
+        let retried_outside = exchange.headers.remove(ATTEMPT).is_some();
+        forward_headers(&mut exchange.headers, peer, &trail.correlation);
+        let repeatable = exchange.is_kept() && !retried_outside;
+        let attributes = Attributes {
+            key,
+            streamed: true,
+            fallbacks: route.upstreams.len() as u32 - 1,
+            ..Attributes::default()
+        };
+        let asked = Asked {
+            exchange: Arc::new(exchange),
+            upstreams: route.upstreams.clone(),
+            trail: trail.clone(),
+            repeatable,
+        };
+        match route.operation.drive(attributes, &ByAnswer, asked).await {
+            Ok((answer, permits)) => respond(answer, permits),
+            Err(error) => refuse(&route.operation, first, error.flatten()),
+        }
+    }
+}
+
+fn register_route(
+    registry: &Registry,
+    route: &crate::RouteConfig,
+    at: usize,
+) -> Result<Operation, String> {
+    let limit = route.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
+    let fallback =
+        PolicyConfig::Fallback(FallbackConfig { max_fallbacks: 32, on_permanent: false });
+    let policies: Vec<_> = limit.into_iter().chain([fallback]).collect();
+    let name = format!("route {}", route.path);
+    match registry.register(&name, policies.clone()) {
+        // The same path with other methods is another route.
+        Err(seawall::RegistryError::Duplicate(_)) => {
+            registry.register(&format!("{name} [{at}]"), policies).map_err(|e| e.to_string())
+        }
+        other => other.map_err(|error| format!("routes[{at}]: {error}")),
+    }
+}
+
+/// The work of a route: ask the first upstream, then its fallbacks.
+struct Asked {
+    exchange: Arc<Exchange>,
+    upstreams: Vec<Arc<Upstream>>,
+    trail: Arc<Trail>,
+    repeatable: bool,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Error<CallError>>> + Send>>;
+
+impl Work for Asked {
+    type Value = Answer;
+    type Error = Error<CallError>;
+    type Call = Answering;
+    type Alternative = Answering;
+
+    fn call(&mut self, _: Attempt) -> Answering {
+        self.ask(0)
+    }
+
+    fn fallback(
+        &mut self,
+        nth: u32,
+        error: Error<Self::Error>,
+    ) -> Result<Answering, Error<Self::Error>> {
+        let spent = !self.exchange.is_kept() && self.trail.calls.load(Ordering::Relaxed) > 0;
+        if spent { Err(error) } else { Ok(self.ask(nth as usize)) }
+    }
+}
+
+impl Asked {
+    fn ask(&self, which: usize) -> Answering {
+        let upstream = self.upstreams[which].clone();
+        let (exchange, trail) = (self.exchange.clone(), self.trail.clone());
+        let may_repeat = upstream.may_repeat(&exchange.method, &exchange.headers);
+        let repeatable = self.repeatable && may_repeat;
+        Box::pin(async move {
+            let attributes = Attributes { repeatable, streamed: true, ..Attributes::default() };
+            let first_endpoint = upstream.first_endpoint();
+            let operation = upstream.operation.clone();
+            let call = |attempt| {
+                trail.calls.fetch_add(1, Ordering::Relaxed);
+                let (upstream, exchange) = (upstream.clone(), exchange.clone());
+                async move { upstream.call(&exchange, first_endpoint, attempt).await }
+            };
+            let (response, permits) = operation.call_held(attributes, &ByStatus, call).await?;
+            Ok(Answer { response, permits, upstream })
+        })
+    }
+}
+
+/// Classifies an upstream's answer by status and headers; a transport error by whether it was sent.
+struct ByStatus;
+
+impl Classify<Response<Incoming>, CallError> for ByStatus {
+    fn classify(&self, result: &Result<Response<Incoming>, CallError>) -> Outcome {
+        match result {
+            Ok(_) => HttpClassify.classify(result),
+            Err(error) => error.outcome(),
+        }
+    }
+}
+
+/// Classifies what an upstream's whole pipeline gave.
+struct ByAnswer;
+
+impl Classify<Answer, Error<CallError>> for ByAnswer {
+    fn classify(&self, result: &Result<Answer, Error<CallError>>) -> Outcome {
+        match result {
+            Ok(answer) => classify_status(answer.response.status(), answer.response.headers()),
+            Err(error) => error.outcome(CallError::outcome),
+        }
+    }
+}
+
+fn respond(answer: Answer, route_permits: Held) -> Response<AnswerBody> {
+    let Answer { response, permits, upstream } = answer;
+    let (mut parts, body) = response.into_parts();
+    request::remove_connection_headers(&mut parts.headers);
+    describe(&mut parts.headers, &upstream);
+    let content_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let events = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+    let watch = events.then(|| Watch::new(upstream.protocol));
+    let passing = Passing::new(body, [permits, route_permits], watch, upstream.stream_idle_timeout);
+    Response::from_parts(parts, AnswerBody::Passing(Box::new(passing)))
+}
+
+/// Who answered, and how its circuit stands.
+fn describe(headers: &mut HeaderMap, upstream: &Upstream) {
+    if let Ok(name) = HeaderValue::from_str(&upstream.name) {
+        headers.insert(HeaderName::from_static("x-seawall-upstream"), name);
+    }
+    let pipeline = upstream.operation.pipeline();
+    let state = pipeline.circuit_breaker().map_or("none", |breaker| breaker.state().label());
+    headers.insert(HeaderName::from_static("x-seawall-circuit"), HeaderValue::from_static(state));
+}
+
+/// What a request that got no answer is told.
+fn refuse(route: &Operation, first: &Upstream, error: Error<CallError>) -> Response<AnswerBody> {
+    let problem = match &error {
+        Error::Rejected(rejection) if rejection.reason == seawall::Reason::RateLimited => {
+            rejection_problem(&route.name(), rejection)
+        }
+        Error::Rejected(rejection) => rejection_problem(&first.name, rejection),
+        Error::TimedOut(elapsed) => timeout_problem(elapsed),
+        Error::Inner(error) => Problem {
+            status: StatusCode::BAD_GATEWAY,
+            title: "No answer from the upstream",
+            detail: format!("{}: {error}", first.name),
+            policy: "upstream",
+            reason: if error.unsent { "connect" } else { "broken" },
+            retry_after: None,
+        },
+        _ => reply::plain(StatusCode::BAD_GATEWAY, "No answer", error.to_string()),
+    };
+    let mut response = reply::problem(&problem, first.protocol);
+    describe(response.headers_mut(), first);
+    response
+}
+
+impl Refused {
+    fn problem(&self) -> Problem {
+        match self {
+            Self::TooLarge(bound) => reply::plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Body too large",
+                format!("the body is longer than limits.max_body_bytes, {bound}"),
+            ),
+            Self::TooSlow(bound) => reply::plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "Request too slow",
+                format!("nothing came for limits.client_timeout, {bound:?}"),
+            ),
+            Self::Broken => reply::plain(
+                StatusCode::BAD_REQUEST,
+                "Broken request",
+                "the body broke off before its end".into(),
+            ),
+        }
+    }
+}
+
+fn method_not_allowed(
+    request: &Request<Incoming>,
+    allowed: &[http::Method],
+) -> Response<AnswerBody> {
+    let list = allowed.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
+    let detail = format!("{} takes {list}, not {}", request.uri().path(), request.method());
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response =
+        reply::problem(&reply::plain(status, "Method not allowed", detail), Protocol::Http);
+    if let Ok(list) = HeaderValue::from_str(&list) {
+        response.headers_mut().insert(header::ALLOW, list);
+    }
+    response
+}
+
+fn not_found(request: &Request<Incoming>) -> Response<AnswerBody> {
+    let detail = format!("no route for {} {}", request.method(), request.uri().path());
+    reply::problem(&reply::plain(StatusCode::NOT_FOUND, "No route", detail), Protocol::Http)
+}
+
+/// The client's own id where it sent a sound one, else a new one.
+fn correlation_id(headers: &HeaderMap) -> HeaderValue {
+    let sound = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=128).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    if let Some(own) = headers.get(CORRELATION).filter(sound) {
+        return own.clone();
+    }
+    let id = format!("{:016x}", seawall::Random::new(seawall::fresh_seed()).bits());
+    HeaderValue::try_from(id).expect("hexadecimal digits are visible ASCII")
+}
+
+/// What the upstream is told of the client.
+fn forward_headers(headers: &mut HeaderMap, peer: SocketAddr, correlation: &HeaderValue) {
+    let name = HeaderName::from_static("x-forwarded-for");
+    let peer = peer.ip().to_string();
+    let chain = match headers.get(&name).and_then(|value| value.to_str().ok()) {
+        Some(before) => format!("{before}, {peer}"),
+        None => peer,
+    };
+    if let Ok(chain) = HeaderValue::try_from(chain) {
+        headers.insert(name, chain);
+    }
+    if let Some(host) = headers.remove(header::HOST) {
+        headers.insert(HeaderName::from_static("x-forwarded-host"), host);
+    }
+    headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
+    headers.insert(CORRELATION, correlation.clone());
+}

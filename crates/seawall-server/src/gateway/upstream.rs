@@ -1,0 +1,213 @@
+//! A named destination: its endpoints, its connections, and one call to it.
+
+use super::request::{Exchange, Outgoing};
+use crate::{Operation, Protocol, UpstreamConfig, config::Repeatable};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header, uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use seawall::{Attempt, Class, Failure, Outcome};
+use std::{
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// Idle connections are closed after this; upstreams commonly close theirs after 60 to 75 seconds.
+const POOL_IDLE: Duration = Duration::from_secs(55);
+
+/// A named destination.
+pub(crate) struct Upstream {
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) operation: Operation,
+    pub(crate) stream_idle_timeout: Duration,
+    repeatable: Repeatable,
+    endpoints: Vec<Endpoint>,
+    next: AtomicUsize,
+    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
+}
+
+/// One address of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    scheme: uri::Scheme,
+    authority: uri::Authority,
+    host: HeaderValue,
+    /// Comes before the request's path; without a slash at its end.
+    base: String,
+}
+
+/// Why a call gave no answer at all.
+#[derive(Debug)]
+pub(crate) struct CallError {
+    /// The request never reached the upstream.
+    pub(crate) unsent: bool,
+    text: String,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl CallError {
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::Failure(Failure { unsent: self.unsent, ..Failure::new(Class::Transient) })
+    }
+
+    fn spent() -> Self {
+        Self { unsent: false, text: "the request's body is spent".into() }
+    }
+}
+
+/// The innermost cause says what happened; the outer ones only that something did.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+impl Endpoint {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let uri: Uri = text.parse().ok()?;
+        let uri::Parts { scheme, authority, path_and_query, .. } = uri.into_parts();
+        let (scheme, authority) = (scheme?, authority?);
+        let known = scheme == uri::Scheme::HTTP || scheme == uri::Scheme::HTTPS;
+        let path = path_and_query.as_ref().map_or("", |path| path.path());
+        let plain = path_and_query.as_ref().is_none_or(|path| path.query().is_none());
+        let host = HeaderValue::from_str(authority.as_str()).ok()?;
+        let good =
+            known && plain && !authority.host().is_empty() && !authority.as_str().contains('@');
+        let base = path.trim_end_matches('/').to_owned();
+        good.then_some(Self { scheme, authority, host, base })
+    }
+
+    /// The address of a request's path here.
+    fn uri(&self, request: &Uri) -> Option<Uri> {
+        let path = request.path_and_query().cloned();
+        let path = if self.base.is_empty() {
+            path?
+        } else {
+            format!("{}{}", self.base, path?.as_str()).parse().ok()?
+        };
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).ok()
+    }
+}
+
+impl Upstream {
+    /// `None` when an endpoint is not one; the file was checked before.
+    pub(crate) fn new(name: &str, config: &UpstreamConfig, operation: Operation) -> Option<Self> {
+        let endpoints: Option<Vec<_>> =
+            config.endpoints.iter().map(|text| Endpoint::parse(text)).collect();
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.connect_timeout));
+        connector.set_happy_eyeballs_timeout(Some(Duration::from_millis(300)));
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(connector);
+        Some(Self {
+            name: name.to_owned(),
+            protocol: config.protocol,
+            operation,
+            stream_idle_timeout: config.stream_idle_timeout,
+            repeatable: config.repeatable,
+            endpoints: endpoints.filter(|endpoints| !endpoints.is_empty())?,
+            next: AtomicUsize::new(0),
+            client,
+        })
+    }
+
+    /// Whether a request may be sent here again after it may have arrived.
+    pub(crate) fn may_repeat(&self, method: &Method, headers: &HeaderMap) -> bool {
+        match self.repeatable {
+            Repeatable::Always => true,
+            Repeatable::Never => false,
+            Repeatable::Auto => {
+                method.is_idempotent()
+                    || self.protocol != Protocol::Http
+                    || headers.contains_key("idempotency-key")
+            }
+        }
+    }
+
+    /// The endpoint that the next request begins with.
+    pub(crate) fn first_endpoint(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// One attempt. Further attempts begin at the next endpoint; an endpoint that refuses the connection
+    /// hands over to the next at once, since the request has not left.
+    pub(crate) async fn call(
+        &self,
+        exchange: &Exchange,
+        first_endpoint: usize,
+        attempt: Attempt,
+    ) -> Result<Response<Incoming>, CallError> {
+        let turns = self.endpoints.len();
+        let offset = first_endpoint.wrapping_add(attempt.number as usize - 1);
+        let mut last = CallError::spent();
+        for turn in 0..turns {
+            let endpoint = &self.endpoints[offset.wrapping_add(turn) % turns];
+            let Some(body) = exchange.body() else { return Err(last) };
+            let request = prepare(exchange, endpoint, body, attempt)?;
+            match self.client.request(request).await {
+                Ok(response) => return Ok(response),
+                Err(error) => {
+                    let unsent = error.is_connect();
+                    let text = format!("{}: {}", endpoint.authority, innermost(&error));
+                    last = CallError { unsent, text };
+                    if !unsent {
+                        return Err(last);
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+fn prepare(
+    exchange: &Exchange,
+    endpoint: &Endpoint,
+    body: Outgoing,
+    attempt: Attempt,
+) -> Result<Request<Outgoing>, CallError> {
+    let uri = endpoint.uri(&exchange.uri).ok_or_else(|| CallError {
+        unsent: true,
+        text: format!("{}: the path does not make an address", exchange.uri.path()),
+    })?;
+    let mut request = Request::new(body);
+    *request.method_mut() = exchange.method.clone();
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    headers.clone_from(&exchange.headers);
+    headers.insert(header::HOST, endpoint.host.clone());
+    headers.insert("x-seawall-attempt", HeaderValue::from(attempt.number));
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;
