@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod check;
+mod demo;
 mod schema;
 mod serve;
 
@@ -19,6 +20,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Shows a real outage being survived, over real sockets, in half a minute.
+    Demo(demo::Demo),
     /// Runs the gateway, its control API and its dashboard.
     Serve(serve::Serve),
     /// Finds every mistake in a configuration file.
@@ -29,6 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Schema => schema::run(),

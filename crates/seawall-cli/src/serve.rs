@@ -3,7 +3,7 @@
 use crate::check;
 use clap::Args;
 use seawall_server::{Server, Stop};
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Arguments of `serve`.
@@ -47,7 +47,7 @@ impl Serve {
                 }
             };
             let address = server.address();
-            tracing::info!(%address, "serving; dashboard at http://{address}/dashboard");
+            tracing::info!("serving on http://{address}, dashboard at http://{address}/dashboard");
             tokio::spawn(stop_on_signal(server.stop()));
             if server.run().await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         })
@@ -57,7 +57,10 @@ impl Serve {
 fn log(json: bool) {
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".into());
     let filter = EnvFilter::try_new(&level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if json {
         lines.json().init();
     } else {

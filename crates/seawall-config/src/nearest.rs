@@ -2,22 +2,24 @@
 //!
 //! Case, `-` and `_` do not count, since `maxAttempts` for `max_attempts` is the commonest slip of all.
 
-/// The nearest of `known`, if it is near enough that naming it helps.
+/// The nearest of `known`, if it is near enough that naming it helps: a few letters off, or cut short.
 pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     const LONGEST: usize = 64; // The distance costs the product of both lengths.
+    const SHORTEST_START: usize = 3;
     if word.len() > LONGEST {
         return None;
     }
     let folded = fold(word);
-    let allowed = (folded.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|candidate| (strsim::osa_distance(&folded, &fold(candidate)), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= allowed && *distance < candidate.chars().count()
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let length = folded.chars().count();
+    let near = |candidate: &'k str| {
+        let other = fold(candidate);
+        let distance = strsim::osa_distance(&folded, &other);
+        let slip = distance <= (length / 3).max(1) && distance < other.chars().count();
+        let start = length >= SHORTEST_START && other.starts_with(&folded);
+        (slip || start).then_some((distance, candidate))
+    };
+    let nearest = known.into_iter().filter_map(near).min_by_key(|(distance, _)| *distance);
+    nearest.map(|(_, candidate)| candidate)
 }
 
 fn fold(word: &str) -> String {
@@ -37,6 +39,8 @@ mod tests {
             ("maxAttempts", Some("max_attempts")),
             ("max-attempt", Some("max_attempts")),
             ("rates", Some("rate")),
+            ("max", Some("max_attempts")),
+            ("ti", None),
             ("b", None),
             ("endpoint", None),
             ("", None),

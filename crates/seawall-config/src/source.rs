@@ -155,7 +155,8 @@ impl Source {
 
     fn tree(&self, findings: &mut Findings) -> Option<Node> {
         let text = match text(&self.bytes) {
-            Ok(text) => text,
+            // A mark that some editors put first, and that takes no column.
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
             Err((at, fault)) => {
                 findings.add(at, String::new(), fault);
                 return None;

@@ -165,7 +165,10 @@ impl<'s, 't> Walker<'s, 't> {
 
     fn keep_secret(&mut self, node: &Node) {
         match &node.value {
+            Value::Null => {}
             Value::String(text) => self.secrets.push(text.clone()),
+            Value::Sequence(items) => items.iter().for_each(|item| self.keep_secret(item)),
+            Value::Mapping(entries) => entries.iter().for_each(|e| self.keep_secret(&e.node)),
             _ => self.secrets.extend(node.excerpt()),
         }
     }

@@ -43,7 +43,7 @@ impl Timeline {
         };
         let phase = |name: &str, tenths, behaviour| Phase {
             name: name.to_owned(),
-            from: total * tenths / 10,
+            from: total / 10 * tenths,
             behaviour,
         };
         let phases = vec![

@@ -9,7 +9,7 @@ use http::HeaderName;
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -89,7 +89,6 @@ impl Upstream {
         let shared = Arc::new(serve::Shared {
             script: script::Script::new(config.timeline, config.start),
             ledger: Arc::new(ledger::Ledger::new(config.arrivals_kept)),
-            calls: AtomicU64::new(0),
             seed: config.seed,
             source_header: config.source_header,
             model: config.model,

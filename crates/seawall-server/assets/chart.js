@@ -3,7 +3,7 @@
 // scale on every card: what broke first stands further left.
 
 import { el, put, set, svg } from './dom.js';
-import { duration, latency, niceCeiling, rate, words } from './format.js';
+import { count, duration, latency, niceCeiling, rate, roundLatency, words } from './format.js';
 import { HOLE, SPAN } from './operation.js';
 
 // The charts' own units; the browser stretches them to the card.
@@ -20,7 +20,10 @@ const BANDS = [
 /** Stacked calls per second by outcome. */
 export function rateChart() {
   const bands = BANDS.map(([field, name]) => [field, svg('path', { class: `band ${name}` })]);
-  const chart = frame('rates', 'calls/s', bands.map(([, path]) => path));
+  // A pattern, so that refused calls differ from failed ones by more than colour. By attribute: browsers
+  // disagree about what a bare #fragment in a style sheet is relative to.
+  set(bands.at(-1)[1], 'fill', 'url(#hatch)');
+  const chart = frame('rates', bands.map(([, path]) => path));
   chart.draw = (operation) => {
     const total = (sample) => BANDS.reduce((sum, [field]) => sum + sample.rates[field], 0);
     const peak = Math.max(0, ...operation.samples.map(total));
@@ -30,7 +33,7 @@ export function rateChart() {
     for (const [field, path] of bands) {
       set(path, 'd', runs.map((run) => band(run, operation.at, top, field, floors)).join(''));
     }
-    put(chart.scale, `${rate(top)}/s`);
+    put(chart.scale, `${count(top)} calls/s`);
     put(chart.note, peak === 0 ? 'no calls in this time' : '');
     describe(chart.picture, `Calls per second, the last two minutes: at most ${rate(peak)}.`);
   };
@@ -40,7 +43,7 @@ export function rateChart() {
 /** Median and 99th percentile of latency. */
 export function latencyChart() {
   const lines = ['p99', 'p50'].map((field) => [field, svg('path', { class: `line ${field}` })]);
-  const chart = frame('latencies', 'latency', lines.map(([, path]) => path));
+  const chart = frame('latencies', lines.map(([, path]) => path));
   chart.draw = (operation) => {
     const known = operation.samples.flatMap(({ p50, p99 }) => [p50 ?? 0, p99 ?? 0]);
     const peak = Math.max(0, ...known);
@@ -49,7 +52,7 @@ export function latencyChart() {
       const runs = unbroken(operation.samples.filter((sample) => sample[field] !== null));
       set(path, 'd', runs.map((run) => line(run, operation.at, top, field)).join(''));
     }
-    put(chart.scale, peak > 0 ? latency(top) : '');
+    put(chart.scale, peak > 0 ? `${roundLatency(top)} latency` : '');
     put(chart.note, peak > 0 ? '' : 'no latency measured');
     describe(chart.picture, `Latency, the last two minutes: p99 at most ${latency(peak)}.`);
   };
@@ -78,8 +81,8 @@ export function stateStrip() {
   return { node, draw };
 }
 
-/** A chart with its caption, the value of its upper edge, and a note for when it is empty. */
-function frame(kind, caption, paths) {
+/** A chart with the value of its upper edge, and a note for when it is empty. */
+function frame(kind, paths) {
   const picture = svg(
     'svg',
     { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: 'none', role: 'img' },
@@ -88,8 +91,7 @@ function frame(kind, caption, paths) {
   );
   const scale = el('span', { class: 'scale' });
   const note = el('span', { class: 'note' });
-  const label = el('span', { class: 'caption' }, caption, ' ', scale);
-  return { node: el('div', { class: `chart ${kind}` }, picture, label, note), picture, scale, note };
+  return { node: el('div', { class: `chart ${kind}` }, picture, scale, note), picture, scale, note };
 }
 
 function describe(picture, text) {

@@ -37,7 +37,7 @@ export class Tail {
   }
 
   take(event) {
-    const at = Date.parse(event.at);
+    const at = Date.parse(event.at) || Date.now();
     // After a restart ids begin again, but time does not.
     if (event.id <= this.#newest.id && at <= this.#newest.at) return;
     this.#newest = { id: event.id, at };

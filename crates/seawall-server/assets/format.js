@@ -23,9 +23,14 @@ export function percent(share) {
 export function latency(ms) {
   if (!known(ms)) return UNKNOWN;
   if (ms >= 60_000) return duration(ms);
-  if (ms >= 1000) return `${figures(ms / 1000)} s`;
-  if (ms >= 0.1 || ms === 0) return `${figures(ms)} ms`;
-  return `${figures(ms * 1000)} µs`;
+  if (ms >= 1000) return `${figures(ms / 1000)}\u00a0s`;
+  if (ms >= 0.1 || ms === 0) return `${figures(ms)}\u00a0ms`;
+  return `${figures(ms * 1000)}\u00a0µs`;
+}
+
+/** As `latency` for a round number, on an axis: "2 s", not "2.00 s". */
+export function roundLatency(ms) {
+  return latency(ms).replace(/\.0+(?=\D)|(?<=\.\d)0+(?=\D)/, '');
 }
 
 export function count(value) {
@@ -43,12 +48,14 @@ export function countdown(ms) {
   return units(Math.ceil(Math.max(0, ms) / 1000));
 }
 
+const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
+
 /** The wall clock where the operator sits. An instant of another day says which. */
 export function clock(ms) {
   const at = new Date(ms);
   const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':');
   const today = at.toDateString() === new Date().toDateString();
-  return today ? time : `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`;
+  return today ? time : `${at.getDate()}\u00a0${MONTHS[at.getMonth()]}\u00a0${time}`;
 }
 
 /** "UTC+2", for a label that says which clock the page shows. */

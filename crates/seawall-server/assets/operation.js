@@ -37,6 +37,8 @@ export class Operation {
   stays = [];
   /** Since when the circuit has not been closed; null while it is, or when that is not known. */
   brokenSince = null;
+  /** Why it left the closed state. A later reason, "a probe failed", says less. */
+  brokenWhy = '';
   /** The level, icon and word to show. */
   look = HEALTHY;
 
@@ -52,6 +54,14 @@ export class Operation {
     this.#forget(at);
     if (data.circuit) this.#stay(data.circuit, at);
     this.#judge(at);
+  }
+
+  /** Takes note of an event `closed → open: why`. A circuit that fails its probe opens anew, and its
+   *  time in state begins anew; only the events tell since when it really is broken. */
+  changed(text, at) {
+    const [, why] = /^closed → (?:half_)?open\b(?:: )?(.*)/s.exec(text) ?? [];
+    if (why !== undefined) [this.brokenSince, this.brokenWhy] = [at, why];
+    if (/ → closed\b/.test(text)) this.#mended();
   }
 
   /** Since when the operation has been as it looks. */
@@ -83,7 +93,7 @@ export class Operation {
     return this.stays.findLast((stay) => stay.from <= t && t <= stay.to)?.state;
   }
 
-  #stay({ state, in_state_ms }, at) {
+  #stay({ state, in_state_ms, reason }, at) {
     const from = at - in_state_ms;
     const last = this.stays.at(-1);
     if (last?.state === state && from <= last.to + HOLE) {
@@ -93,8 +103,14 @@ export class Operation {
       if (last && from - last.to < HOLE) last.to = from;
       this.stays.push({ state, from: Math.max(from, last?.to ?? from), to: at });
     }
-    if (state !== 'open' && state !== 'half_open') this.brokenSince = null;
-    else this.brokenSince = Math.min(this.brokenSince ?? from, from);
+    if (state !== 'open' && state !== 'half_open') return this.#mended();
+    if (this.brokenSince === null) this.brokenWhy = reason ?? '';
+    this.brokenSince = Math.min(this.brokenSince ?? from, from);
+  }
+
+  #mended() {
+    this.brokenSince = null;
+    this.brokenWhy = '';
   }
 
   #judge(at) {

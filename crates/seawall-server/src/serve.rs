@@ -96,6 +96,18 @@ impl Server {
     /// # Errors
     /// When the address is taken or not protected, or the configuration does not make a server.
     pub async fn bind(config: &GatewayConfig, api_keys: &str) -> Result<Self, ServeError> {
+        Self::bind_observed(config, api_keys, Vec::new()).await
+    }
+
+    /// The same, and tells `observers` everything that happens.
+    ///
+    /// # Errors
+    /// When the address is taken or not protected, or the configuration does not make a server.
+    pub async fn bind_observed(
+        config: &GatewayConfig,
+        api_keys: &str,
+        mut observers: Vec<Arc<dyn Observer>>,
+    ) -> Result<Self, ServeError> {
         let keys = Keys::parse(api_keys);
         if keys.is_empty() && !config.listen.ip().is_loopback() {
             return Err(ServeError::Unprotected(config.listen));
@@ -104,7 +116,7 @@ impl Server {
             ServeError::Config(format!("no preset is called {:?}", config.preset))
         })?;
         let feed = Feed::new();
-        let observers: Vec<Arc<dyn Observer>> = vec![feed.clone()];
+        observers.push(feed.clone());
         let registry = Registry::with_timer(TokioTimer, preset, observers);
         let gateway = Gateway::new(config, &registry).map_err(ServeError::Config)?;
         let listen = |error| ServeError::Listen(config.listen, error);

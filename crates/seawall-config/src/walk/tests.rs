@@ -172,6 +172,13 @@ fn formats() {
             "a URL with its scheme, such as https://example.com",
         ),
         ("ip", "'::1'", "1.2.3", "an IP address", "an address such as 10.0.0.1 or ::1"),
+        (
+            "socket-address",
+            "'[::1]:80'",
+            "localhost:80",
+            "a socket address",
+            "an address with its port, such as 127.0.0.1:8080",
+        ),
         ("ipv4", "10.0.0.1", "'::1'", "an IPv4 address", "an address such as 10.0.0.1"),
         ("ipv6", "'::1'", "10.0.0.1", "an IPv6 address", "an address such as ::1"),
         (

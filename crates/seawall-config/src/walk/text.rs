@@ -3,7 +3,7 @@
 use super::{Site, Walker};
 use crate::{findings::Fault, schema::Keywords};
 use regex_lite::Regex;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What to write for a duration.
 pub(super) const DURATION: &str = "a number with a unit, such as 250ms, 20s or 5m";
@@ -63,6 +63,10 @@ impl<'s, 't> Walker<'s, 't> {
             "ipv6" => {
                 let right = "write an address such as ::1".to_owned();
                 (text.parse::<Ipv6Addr>().is_ok(), "is not an IPv6 address", right)
+            }
+            "socket-address" => {
+                let right = "write an address with its port, such as 127.0.0.1:8080".to_owned();
+                (text.parse::<SocketAddr>().is_ok(), "is not a socket address", right)
             }
             _ => return None,
         };

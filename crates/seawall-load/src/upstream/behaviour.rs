@@ -88,7 +88,7 @@ impl Latency {
 
     fn draw(&self, random: &mut Random) -> Duration {
         let factor = match self.spread {
-            Spread::None => return self.median,
+            Spread::None => return self.median.min(LONGEST),
             Spread::Uniform(share) => 1.0 + share * (2.0 * random.unit() - 1.0),
             Spread::LogNormal(sigma) => (sigma * random.normal()).exp(),
         };

@@ -131,6 +131,7 @@ pub(super) struct Ledger {
 struct Book {
     table: Table,
     sources: Vec<(String, Arrivals)>,
+    arrived: u64,
     closing: bool,
 }
 
@@ -169,10 +170,12 @@ impl Ledger {
             arrivals.not_kept += 1;
         }
         let name = name.clone();
+        let nth = book.arrived;
+        book.arrived += 1;
         let row = book.table.row(&name, phase);
         book.table.rows[row].counts.received += 1;
         drop(book);
-        Call { ledger: Arc::clone(self), row, settled: false }
+        Call { ledger: Arc::clone(self), row, nth, settled: false }
     }
 }
 
@@ -210,10 +213,16 @@ impl Table {
 pub(super) struct Call {
     ledger: Arc<Ledger>,
     row: usize,
+    nth: u64,
     settled: bool,
 }
 
 impl Call {
+    /// How many calls arrived before it, from whatever source.
+    pub(super) fn nth(&self) -> u64 {
+        self.nth
+    }
+
     /// Counts what the call came to; only the first time counts.
     pub(super) fn settle(&mut self, settled: Settled) {
         self.count(|counts, _| match settled {
@@ -237,9 +246,11 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.count(|counts, closing| {
-            if closing { &mut counts.broken } else { &mut counts.cancelled }
-        });
+        self.count(
+            |counts, closing| {
+                if closing { &mut counts.broken } else { &mut counts.cancelled }
+            },
+        );
     }
 }
 

@@ -39,7 +39,8 @@ impl Script {
 
     /// When the timeline's next phase begins.
     pub(super) fn next_change(&self) -> Option<Instant> {
-        self.timeline.next_after(self.offset()).map(|offset| self.start + offset)
+        let offset = self.timeline.next_after(self.offset())?;
+        self.start.checked_add(offset)
     }
 
     /// `None` goes back to the timeline.

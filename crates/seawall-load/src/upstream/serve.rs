@@ -20,10 +20,7 @@ use hyper_util::{
 };
 use std::{
     future::pending,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{net::TcpStream, sync::oneshot, task::JoinSet, time};
@@ -35,7 +32,6 @@ const LONGEST_REQUEST: usize = 4 << 20;
 pub(super) struct Shared {
     pub(super) script: Script,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) calls: AtomicU64,
     pub(super) seed: u64,
     pub(super) source_header: HeaderName,
     pub(super) model: String,
@@ -99,8 +95,9 @@ fn connection(
         let shared = Arc::clone(&shared);
         async move { shared.respond(request).await }
     });
-    let served =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
     let served = graceful.watch(served);
     async move {
         // Cut-off bodies and clients that leave end here; both are counted where they happen.
@@ -113,7 +110,6 @@ impl Shared {
         let arrived = Instant::now();
         let phase = self.script.phase();
         let mut call = self.enter(&request, &phase);
-        let nth = self.calls.fetch_add(1, Relaxed);
         let is_get = request.method() == Method::GET;
         let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect().await;
         let body = body.map_err(|_| BrokenOff)?.to_bytes();
@@ -121,7 +117,7 @@ impl Shared {
             call.settle(Settled::Broken);
             return Err(BrokenOff);
         }
-        let (fate, latency) = phase.behaviour.draw(&mut Random::nth(self.seed, nth));
+        let (fate, latency) = phase.behaviour.draw(&mut Random::nth(self.seed, call.nth()));
         if fate == Fate::Hang {
             call.settle(Settled::Hung);
             return pending().await;
@@ -131,8 +127,8 @@ impl Shared {
         }
         Ok(match fate {
             Fate::Fail => failure(call, &phase),
-            Fate::CutOff => self.success(call, nth, is_get, &body).map(Answer::cut_off),
-            Fate::Answer | Fate::Hang => self.success(call, nth, is_get, &body),
+            Fate::CutOff => self.success(call, is_get, &body).map(Answer::cut_off),
+            Fate::Answer | Fate::Hang => self.success(call, is_get, &body),
         })
     }
 
@@ -142,14 +138,14 @@ impl Shared {
         self.ledger.arrive(source, &phase.name, self.script.offset())
     }
 
-    fn success(&self, call: Call, nth: u64, is_get: bool, body: &Bytes) -> Response<Answer> {
+    fn success(&self, call: Call, is_get: bool, body: &Bytes) -> Response<Answer> {
         let whole = |call, text| Answer::whole(call, text, Settled::Ok);
         if is_get {
             return response("text/plain", whole(call, Bytes::from_static(b"All is well.\n")));
         }
         let wish = Wish::read(body);
         let stream = wish.stream;
-        let completion = Completion::new(nth, wish, &self.model);
+        let completion = Completion::new(call.nth(), wish, &self.model);
         if stream {
             let events = completion.events(self.stream_chunks);
             let answer = Answer::stream(call, events, self.stream_gap, Settled::Ok);
@@ -165,7 +161,7 @@ fn failure(call: Call, phase: &Phase) -> Response<Answer> {
     let mut response = response("application/json", answer);
     *response.status_mut() = status;
     if let Some(after) = phase.behaviour.retry_after {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response

@@ -1,0 +1,136 @@
+// The dashboard: takes the stream's messages, keeps what they say, and has the parts show it.
+
+import { key } from './api.js';
+import { Cards } from './cards.js';
+import { showConnection } from './connection.js';
+import { byId, put } from './dom.js';
+import { Tail } from './events.js';
+import { duration, zone } from './format.js';
+import { judge, show, tally } from './health.js';
+import { askForKey } from './key.js';
+import { Operation } from './operation.js';
+import { Stream } from './stream.js';
+
+/** Name → Operation. */
+let operations = new Map();
+/** The last snapshot, what it amounts to, and when it came by this browser's clock. */
+let snapshot = null;
+let verdict = null;
+let seen = 0;
+let stale = false;
+let drawing = false;
+
+const tail = new Tail();
+const cards = new Cards(byId('cards'), (name) => {
+  tail.show(name);
+  byId('events').scrollIntoView({ block: 'nearest' });
+  byId('event-filter').focus();
+});
+const stream = new Stream({ message, changed, unauthorized });
+
+function message(event, data) {
+  if (event === 'snapshot') takeSnapshot(data);
+  if (event === 'event') takeEvent(data);
+}
+
+function takeSnapshot(data) {
+  const at = Date.parse(data.at);
+  const before = operations;
+  operations = new Map();
+  const news = [];
+  for (const entry of data.operations) {
+    const operation = before.get(entry.name) ?? new Operation();
+    const was = operation.data && operation.look.word;
+    operation.take(entry, at);
+    operations.set(entry.name, operation);
+    if (was && was !== operation.look.word) news.push(operation);
+  }
+  snapshot = data;
+  seen = Date.now();
+  verdict = judge(data, operations);
+  announce(news, stale);
+  tick();
+  schedule();
+}
+
+function takeEvent(event) {
+  if (event.kind === 'circuit_changed') {
+    // The stream's first events may come before its first snapshot.
+    if (!operations.has(event.operation)) operations.set(event.operation, new Operation());
+    operations.get(event.operation).changed(event.text, Date.parse(event.at));
+  }
+  tail.take(event);
+}
+
+/** Draws once a frame, and not while the tab is hidden; what came meanwhile is kept. */
+function schedule() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    draw();
+  });
+}
+
+function draw() {
+  // One that is only known from an event so far has nothing to show.
+  const known = new Map([...operations].filter(([, operation]) => operation.data));
+  cards.draw(known);
+  put(byId('tally'), tally(known));
+  byId('empty').hidden = known.size > 0;
+  put(byId('preset'), snapshot.preset);
+  put(byId('version'), snapshot.version);
+  put(byId('uptime'), duration(snapshot.uptime_ms));
+}
+
+/** Once a second, and when the connection changes: the banner, the sentence, the tab's title. */
+function tick() {
+  const was = stale;
+  stale = showConnection(stream, seen, snapshot ? Date.parse(snapshot.at) : 0);
+  document.body.classList.toggle('stale', stale && snapshot !== null);
+  if (verdict) show(verdict, stale);
+  if (stale && !was) {
+    say(byId('banner-text').textContent);
+    tail.note(byId('banner-text').textContent);
+  }
+  if (was && !stale) tail.note('connected again');
+}
+
+function changed() {
+  tick();
+}
+
+async function unauthorized() {
+  let given = await askForKey();
+  while (!given) {
+    // Declined. The banner's button asks again.
+    await new Promise((resolve) => byId('banner-act').addEventListener('click', resolve, { once: true }));
+    given = await askForKey();
+  }
+  byId('forget').hidden = false;
+}
+
+/** Reads out changes of state, not numbers. A storm is told by its sentence. */
+function announce(news, wasStale) {
+  if (byId('live').textContent === '' || wasStale || news.length > 3) say(verdict.text);
+  else if (news.length > 0) say(news.map(({ data, look }) => told(data, look)).join(' '));
+}
+
+function told({ name, circuit }, look) {
+  return `${name}: ${look.word}.${circuit?.reason ? ` ${circuit.reason}.` : ''}`;
+}
+
+function say(text) {
+  put(byId('live'), text);
+}
+
+byId('banner-act').addEventListener('click', () => stream.retryNow());
+byId('forget').hidden = !key.get();
+byId('forget').addEventListener('click', () => {
+  key.forget();
+  byId('forget').hidden = true;
+  stream.reopen();
+});
+put(byId('zone'), `times in ${zone()}`);
+setInterval(tick, 1000);
+stream.run();
