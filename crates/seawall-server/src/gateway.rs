@@ -6,7 +6,9 @@
 use crate::{GatewayConfig, Held, Operation, Protocol, Registry, config::Limits};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use seawall::{Attempt, Attributes, Classify, Error, FallbackConfig, Outcome, PolicyConfig, Work};
+use seawall::{
+    Attempt, Attributes, Classify, Error, Failed, FallbackConfig, Outcome, PolicyConfig, Work,
+};
 use seawall_tower::{HttpClassify, Problem, classify_status, rejection_problem, timeout_problem};
 use std::{
     future::Future,
@@ -175,13 +177,9 @@ impl Work for Asked {
         self.ask(0)
     }
 
-    fn fallback(
-        &mut self,
-        nth: u32,
-        error: Error<Self::Error>,
-    ) -> Result<Answering, Error<Self::Error>> {
+    fn fallback(&mut self, nth: u32, failed: Failed<Self>) -> Result<Answering, Failed<Self>> {
         let spent = !self.exchange.is_kept() && self.trail.calls.load(Ordering::Relaxed) > 0;
-        if spent { Err(error) } else { Ok(self.ask(nth as usize)) }
+        if spent { Err(failed) } else { Ok(self.ask(nth as usize)) }
     }
 }
 

@@ -69,7 +69,7 @@ pub use rate_limiter::{Gcra, Quota, RateLimiter, RateLimiterConfig};
 #[cfg(not(loom))]
 pub use registry::{Health, Operation, Registry, RegistryError};
 pub use retry::{Retry, RetryConfig};
-pub use run::{Attempt, Held, Work, drive};
+pub use run::{Attempt, Failed, Held, Work, drive};
 pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timeout::{Timeout, TimeoutConfig};
 #[cfg(not(loom))]

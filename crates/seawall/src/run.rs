@@ -28,6 +28,9 @@ pub struct Attempt {
     pub deadline: Instant,
 }
 
+/// What an operation came to before its fallback: an error, or a value classified as a failure.
+pub type Failed<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
+
 /// What a driver runs: an operation, and what may stand in for it.
 pub trait Work {
     /// The operation's value.
@@ -42,15 +45,16 @@ pub trait Work {
     /// Calls the operation.
     fn call(&mut self, attempt: Attempt) -> Self::Call;
 
-    /// Calls alternative `nth`, from 1, after `error`.
+    /// Calls alternative `nth`, from 1, in place of what the operation came to: mostly an error, but
+    /// also a value that was classified as a failure, such as an HTTP 503.
     ///
     /// # Errors
-    /// The same error, where there is no such alternative.
+    /// The same again, where there is no such alternative.
     fn fallback(
         &mut self,
         nth: u32,
-        error: Error<Self::Error>,
-    ) -> Result<Self::Alternative, Error<Self::Error>>;
+        failed: Failed<Self>,
+    ) -> Result<Self::Alternative, Failed<Self>>;
 }
 
 /// An operation without an alternative.
@@ -69,8 +73,12 @@ where
     fn call(&mut self, attempt: Attempt) -> Fut {
         (self.0)(attempt)
     }
-    fn fallback(&mut self, _: u32, error: Error<E>) -> Result<Self::Alternative, Error<E>> {
-        Err(error)
+    fn fallback(
+        &mut self,
+        _: u32,
+        failed: Failed<Self>,
+    ) -> Result<Self::Alternative, Failed<Self>> {
+        Err(failed)
     }
 }
 
@@ -92,10 +100,10 @@ where
     fn call(&mut self, attempt: Attempt) -> Fut {
         (self.0)(attempt)
     }
-    fn fallback(&mut self, _: u32, error: Error<E>) -> Result<Alt, Error<E>> {
-        match self.1.take() {
-            Some(alternative) => Ok(alternative(error)),
-            None => Err(error),
+    fn fallback(&mut self, _: u32, failed: Failed<Self>) -> Result<Alt, Failed<Self>> {
+        match (self.1.take(), failed) {
+            (Some(alternative), Err(error)) => Ok(alternative(error)),
+            (_, failed) => Err(failed),
         }
     }
 }
@@ -150,6 +158,15 @@ type Results<T, E> = SmallVec<[(CallId, Result<T, E>); 1]>;
 fn take<T, E>(results: &mut Results<T, E>, call: Option<CallId>) -> Option<Result<T, E>> {
     let at = results.iter().position(|(id, _)| Some(*id) == call)?;
     Some(results.swap_remove(at).1)
+}
+
+/// Keeps what an operation came to as the result of `id`; timeouts and rejections are no results.
+fn keep<T, E>(results: &mut Results<T, E>, id: CallId, came_to: Result<T, Error<E>>) {
+    match came_to {
+        Ok(value) => results.push((id, Ok(value))),
+        Err(Error::Inner(error)) => results.push((id, Err(error))),
+        Err(_) => {}
+    }
 }
 
 /// The answer that a resolution stands for.
@@ -231,10 +248,9 @@ struct Driver<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> {
 }
 
 type Ended<W> = (CallId, Result<<W as Work>::Value, <W as Work>::Error>);
-type Answer<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
 
 impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'_, P, Tm, W> {
-    fn poll<C>(&mut self, classify: &C, cx: &mut Context<'_>) -> Poll<Answer<W>>
+    fn poll<C>(&mut self, classify: &C, cx: &mut Context<'_>) -> Poll<Failed<W>>
     where
         C: Classify<W::Value, W::Error>,
     {
@@ -303,19 +319,15 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'_, P, Tm, W> {
     }
 
     fn start_alternative(&mut self, id: CallId, nth: u32, after: Resolution, waker: &Waker) {
-        let pipeline = self.running.execution.pipeline();
-        // What is stood in for is an error, unless a user-written policy throws a good value away.
-        let Err(error) = answer(after, pipeline, &mut self.results) else { return };
+        let failed = answer(after, self.running.execution.pipeline(), &mut self.results);
         let Self { running, work, .. } = self;
-        match running.operation(|| work.fallback(nth, error)) {
+        match running.operation(|| work.fallback(nth, failed)) {
             Ok(alternative) => {
                 self.alternative_id = Some(id);
                 self.alternative.set(Some(alternative));
             }
-            Err(error) => {
-                if let Error::Inner(error) = error {
-                    self.results.push((id, Err(error)));
-                }
+            Err(failed) => {
+                keep(&mut self.results, id, failed);
                 let now = self.running.clock.now();
                 self.running.execution.handle_result(id, after.outcome, now, waker);
             }
@@ -394,9 +406,8 @@ pub(crate) fn drive_blocking<T, E>(
                 running.execution.handle_result(id, outcome, now, &waker);
             }
             Some(Command::Fallback { id, after, .. }) => {
-                if let Err(Error::Inner(error)) = answer(after, pipeline, &mut results) {
-                    results.push((id, Err(error)));
-                }
+                let failed = answer(after, pipeline, &mut results);
+                keep(&mut results, id, failed);
                 let now = running.clock.now();
                 running.execution.handle_result(id, after.outcome, now, &waker);
             }
