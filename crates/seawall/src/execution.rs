@@ -14,45 +14,11 @@ use crate::{
 use smallvec::SmallVec;
 use std::{ops::Deref, sync::Arc, task::Waker};
 
-/// Names one call of the operation, or of an alternative to it, within its execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CallId(u32);
+mod command;
+mod node;
 
-/// What the driver must do next.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Command {
-    /// Call the operation.
-    Call {
-        /// The name of the call.
-        id: CallId,
-        /// Retry's count, from 1.
-        attempt: u32,
-        /// When the call will be cut off; [`Instant::FAR_FUTURE`] for never.
-        deadline: Instant,
-    },
-    /// Call alternative `nth`, from 1. A driver without one answers with `handle_result(id, after)`.
-    Fallback {
-        /// The name of the call.
-        id: CallId,
-        /// Which alternative.
-        nth: u32,
-        /// What it stands in for. The value of that call is no longer needed by anyone else.
-        after: Resolution,
-    },
-    /// The call, or its result, is no longer needed.
-    Cancel(CallId),
-    /// The execution has its answer. No command follows.
-    Done(Resolution),
-}
-
-/// How an execution ended, and the call whose value is the answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Resolution {
-    /// How.
-    pub outcome: Outcome,
-    /// The call whose value or error is the answer; none where no call gave it.
-    pub call: Option<CallId>,
-}
+pub use command::{CallId, Command, Resolution};
+use node::{NO_PARENT, Node, Part};
 
 /// One caller's passage through a pipeline.
 pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
@@ -76,30 +42,6 @@ enum Phase {
     Answered(Outcome),
     Over,
 }
-
-struct Node {
-    parent: u16,
-    depth: u16,
-    running: bool,
-    /// Calls that the execution had made before it came here.
-    calls_before: u32,
-    part: Part,
-    wake_at: Instant,
-    deadline: Instant,
-}
-
-enum Part {
-    Frame(Frame),
-    Call {
-        id: CallId,
-        attempt: u32,
-        started_at: Instant,
-    },
-    /// Released; goes when nothing stands behind it.
-    Gone,
-}
-
-const NO_PARENT: u16 = u16::MAX;
 
 /// What a fallback stands in for when no call came before it; only user-written policies do that.
 const NO_CALL: Resolution = Resolution {

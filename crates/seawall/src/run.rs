@@ -12,101 +12,18 @@ use crate::{
 };
 use smallvec::SmallVec;
 use std::{
-    future::{Future, Ready, poll_fn},
+    future::{Future, poll_fn},
     ops::Deref,
     pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
 
-/// What an operation may know of the attempt it is called for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Retry's count, from 1.
-    pub number: u32,
-    /// When it will be cut off; [`Instant::FAR_FUTURE`] for never.
-    pub deadline: Instant,
-}
+mod blocking;
+mod work;
 
-/// What an operation came to before its fallback: an error, or a value classified as a failure.
-pub type Failed<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
-
-/// What a driver runs: an operation, and what may stand in for it.
-pub trait Work {
-    /// The operation's value.
-    type Value;
-    /// The operation's own error.
-    type Error;
-    /// A call of the operation.
-    type Call: Future<Output = Result<Self::Value, Self::Error>>;
-    /// A call of an alternative.
-    type Alternative: Future<Output = Result<Self::Value, Self::Error>>;
-
-    /// Calls the operation.
-    fn call(&mut self, attempt: Attempt) -> Self::Call;
-
-    /// Calls alternative `nth`, from 1, in place of what the operation came to: mostly an error, but
-    /// also a value that was classified as a failure, such as an HTTP 503.
-    ///
-    /// # Errors
-    /// The same again, where there is no such alternative.
-    fn fallback(
-        &mut self,
-        nth: u32,
-        failed: Failed<Self>,
-    ) -> Result<Self::Alternative, Failed<Self>>;
-}
-
-/// An operation without an alternative.
-pub(crate) struct Plain<F>(pub(crate) F);
-
-impl<F, Fut, T, E> Work for Plain<F>
-where
-    F: FnMut(Attempt) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    type Value = T;
-    type Error = E;
-    type Call = Fut;
-    type Alternative = Ready<Result<T, E>>;
-
-    fn call(&mut self, attempt: Attempt) -> Fut {
-        (self.0)(attempt)
-    }
-    fn fallback(
-        &mut self,
-        _: u32,
-        failed: Failed<Self>,
-    ) -> Result<Self::Alternative, Failed<Self>> {
-        Err(failed)
-    }
-}
-
-/// An operation with one alternative.
-pub(crate) struct Either<F, G>(pub(crate) F, pub(crate) Option<G>);
-
-impl<F, Fut, G, Alt, T, E> Work for Either<F, G>
-where
-    F: FnMut(Attempt) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-    G: FnOnce(Error<E>) -> Alt,
-    Alt: Future<Output = Result<T, E>>,
-{
-    type Value = T;
-    type Error = E;
-    type Call = Fut;
-    type Alternative = Alt;
-
-    fn call(&mut self, attempt: Attempt) -> Fut {
-        (self.0)(attempt)
-    }
-    fn fallback(&mut self, _: u32, failed: Failed<Self>) -> Result<Alt, Failed<Self>> {
-        match (self.1.take(), failed) {
-            (Some(alternative), Err(error)) => Ok(alternative(error)),
-            (_, failed) => Err(failed),
-        }
-    }
-}
+pub(crate) use blocking::drive_blocking;
+pub use work::{Attempt, Failed, Work};
+pub(crate) use work::{Either, Plain};
 
 /// The permits of an answered, `streamed` execution. Say how the stream ended with [`end`](Self::end);
 /// dropping it instead means that the caller went away.
@@ -377,59 +294,6 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'_, P, Tm, W> {
             });
             ready.map(|(at, result)| (further.swap_remove(at).0, result))
         })
-    }
-}
-
-/// Runs an operation on the calling thread. A timeout cannot interrupt it: it turns the answer into a
-/// timeout when it comes too late, and lets no further attempt begin.
-pub(crate) fn drive_blocking<T, E>(
-    pipeline: &Pipeline,
-    clock: impl Clock,
-    attributes: Attributes,
-    classify: &impl Classify<T, E>,
-    mut operation: impl FnMut(Attempt) -> Result<T, E>,
-) -> Result<T, Error<E>> {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let now = clock.now();
-    let execution = Execution::start(pipeline, attributes, fresh_seed(), now, &waker);
-    let mut running = Running { execution, clock, in_operation: false };
-    let mut results = SmallVec::new();
-    loop {
-        match running.execution.poll_command() {
-            Some(Command::Call { id, attempt, deadline }) => {
-                let result = running.operation(|| operation(Attempt { number: attempt, deadline }));
-                let outcome = classify.classify(&result);
-                results.push((id, result));
-                let now = running.clock.now();
-                // First the timers, as an async driver would have met them.
-                running.execution.handle_wake(now, &waker);
-                running.execution.handle_result(id, outcome, now, &waker);
-            }
-            Some(Command::Fallback { id, after, .. }) => {
-                let failed = answer(after, pipeline, &mut results);
-                keep(&mut results, id, failed);
-                let now = running.clock.now();
-                running.execution.handle_result(id, after.outcome, now, &waker);
-            }
-            Some(Command::Cancel(id)) => results.retain(|(call, _)| *call != id),
-            Some(Command::Done(done)) => return answer(done, pipeline, &mut results),
-            None => {
-                match running.execution.poll_timeout() {
-                    Some(at) => std::thread::park_timeout(at.since(running.clock.now())),
-                    None => std::thread::park(),
-                }
-                let now = running.clock.now();
-                running.execution.handle_wake(now, &waker);
-            }
-        }
-    }
-}
-
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }
 

@@ -57,7 +57,7 @@ impl Outcome {
         let probes = (facts.outage.as_secs_f64() / RECOVERY.as_secs_f64()).ceil() as usize + 3;
         let within = |length: Option<Duration>, bound| length.is_some_and(|length| length <= bound);
         let or_never =
-            |length| millis(length).map_or("never".into(), |ms| format!("after {ms} ms"));
+            |length| millis(length).map_or_else(|| "never".into(), |ms| format!("after {ms} ms"));
         vec![
             promise(
                 direct.success_rate < 0.9,
@@ -139,7 +139,7 @@ impl Outcome {
         row("p99", ms(direct.latency.p99_ms), ms(seawall.latency.p99_ms));
         let [straight, through] = facts.calls_in_outage.map(|calls| calls.to_string());
         row("calls to the sick, in the outage", straight, through);
-        let after = |length| millis(length).map_or("never".into(), |ms| format!("{ms} ms"));
+        let after = |length| millis(length).map_or_else(|| "never".into(), |ms| format!("{ms} ms"));
         row("outage → circuit open", "–".into(), after(breaker.opened_after));
         row("healed → circuit closed", "–".into(), after(breaker.closed_after));
         text.push('\n');

@@ -1,0 +1,43 @@
+//! Why the registry has no such operation.
+
+use super::{MAX_NAME, MAX_OPERATIONS};
+use crate::{Name, config::ConfigError};
+use std::fmt;
+
+/// Why the registry has no such operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No preset of this name.
+    UnknownPreset(String),
+    /// Not a name: empty, too long, or with control characters.
+    InvalidName(String),
+    /// An operation of this name exists.
+    Duplicate(Name),
+    /// There are as many operations as there may be.
+    Full,
+    /// The policies are not right.
+    Config(ConfigError),
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPreset(name) => {
+                let known: Vec<_> = crate::presets().iter().map(|preset| preset.name).collect();
+                write!(f, "no preset is called {name:?}; there are {}", known.join(", "))
+            }
+            Self::InvalidName(name) => {
+                write!(
+                    f,
+                    "{name:?} is not a name: 1 to {MAX_NAME} characters, none of them control"
+                )
+            }
+            Self::Duplicate(name) => write!(f, "operation {name:?} exists already"),
+            Self::Full => write!(f, "there are {MAX_OPERATIONS} operations; no more are possible"),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {}

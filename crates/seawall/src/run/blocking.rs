@@ -1,0 +1,66 @@
+//! The blocking driver: the operation and the pauses run on the caller's thread.
+
+use super::{Attempt, Running, answer, keep};
+use crate::{
+    Attributes, Classify, Clock, Error, Execution, Pipeline, execution::Command, random::fresh_seed,
+};
+use smallvec::SmallVec;
+use std::{
+    sync::Arc,
+    task::{Wake, Waker},
+};
+
+/// Runs an operation on the calling thread. A timeout cannot interrupt it: it turns the answer into a
+/// timeout when it comes too late, and lets no further attempt begin.
+pub(crate) fn drive_blocking<T, E>(
+    pipeline: &Pipeline,
+    clock: impl Clock,
+    attributes: Attributes,
+    classify: &impl Classify<T, E>,
+    mut operation: impl FnMut(Attempt) -> Result<T, E>,
+) -> Result<T, Error<E>> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    // A plain function's value is whole when it returns.
+    let attributes = Attributes { streamed: false, ..attributes };
+    let now = clock.now();
+    let execution = Execution::start(pipeline, attributes, fresh_seed(), now, &waker);
+    let mut running = Running { execution, clock, in_operation: false };
+    let mut results = SmallVec::new();
+    loop {
+        match running.execution.poll_command() {
+            Some(Command::Call { id, attempt, deadline }) => {
+                let result = running.operation(|| operation(Attempt { number: attempt, deadline }));
+                let outcome = classify.classify(&result);
+                results.push((id, result));
+                let now = running.clock.now();
+                // First the timers, as an async driver would have met them.
+                running.execution.handle_wake(now, &waker);
+                running.execution.handle_result(id, outcome, now, &waker);
+            }
+            Some(Command::Fallback { id, after, .. }) => {
+                let failed = answer(after, pipeline, &mut results);
+                keep(&mut results, id, failed);
+                let now = running.clock.now();
+                running.execution.handle_result(id, after.outcome, now, &waker);
+            }
+            Some(Command::Cancel(id)) => results.retain(|(call, _)| *call != id),
+            Some(Command::Done(done)) => return answer(done, pipeline, &mut results),
+            None => {
+                match running.execution.poll_timeout() {
+                    Some(at) => std::thread::park_timeout(at.since(running.clock.now())),
+                    None => std::thread::park(),
+                }
+                let now = running.clock.now();
+                running.execution.handle_wake(now, &waker);
+            }
+        }
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

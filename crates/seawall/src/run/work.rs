@@ -1,0 +1,93 @@
+//! What a driver runs: the caller's operation, and what may stand in for it.
+
+use crate::{Error, Instant};
+use std::future::{Future, Ready};
+
+/// What an operation may know of the attempt it is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Retry's count, from 1.
+    pub number: u32,
+    /// When it will be cut off; [`Instant::FAR_FUTURE`] for never.
+    pub deadline: Instant,
+}
+
+/// What an operation came to before its fallback: an error, or a value classified as a failure.
+pub type Failed<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
+
+/// What a driver runs: an operation, and what may stand in for it.
+pub trait Work {
+    /// The operation's value.
+    type Value;
+    /// The operation's own error.
+    type Error;
+    /// A call of the operation.
+    type Call: Future<Output = Result<Self::Value, Self::Error>>;
+    /// A call of an alternative.
+    type Alternative: Future<Output = Result<Self::Value, Self::Error>>;
+
+    /// Calls the operation.
+    fn call(&mut self, attempt: Attempt) -> Self::Call;
+
+    /// Calls alternative `nth`, from 1, in place of what the operation came to: mostly an error, but
+    /// also a value that was classified as a failure, such as an HTTP 503.
+    ///
+    /// # Errors
+    /// The same again, where there is no such alternative.
+    fn fallback(
+        &mut self,
+        nth: u32,
+        failed: Failed<Self>,
+    ) -> Result<Self::Alternative, Failed<Self>>;
+}
+
+/// An operation without an alternative.
+pub(crate) struct Plain<F>(pub(crate) F);
+
+impl<F, Fut, T, E> Work for Plain<F>
+where
+    F: FnMut(Attempt) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    type Value = T;
+    type Error = E;
+    type Call = Fut;
+    type Alternative = Ready<Result<T, E>>;
+
+    fn call(&mut self, attempt: Attempt) -> Fut {
+        (self.0)(attempt)
+    }
+    fn fallback(
+        &mut self,
+        _: u32,
+        failed: Failed<Self>,
+    ) -> Result<Self::Alternative, Failed<Self>> {
+        Err(failed)
+    }
+}
+
+/// An operation with one alternative.
+pub(crate) struct Either<F, G>(pub(crate) F, pub(crate) Option<G>);
+
+impl<F, Fut, G, Alt, T, E> Work for Either<F, G>
+where
+    F: FnMut(Attempt) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    G: FnOnce(Error<E>) -> Alt,
+    Alt: Future<Output = Result<T, E>>,
+{
+    type Value = T;
+    type Error = E;
+    type Call = Fut;
+    type Alternative = Alt;
+
+    fn call(&mut self, attempt: Attempt) -> Fut {
+        (self.0)(attempt)
+    }
+    fn fallback(&mut self, _: u32, failed: Failed<Self>) -> Result<Alt, Failed<Self>> {
+        match (self.1.take(), failed) {
+            (Some(alternative), Err(error)) => Ok(alternative(error)),
+            (_, failed) => Err(failed),
+        }
+    }
+}
