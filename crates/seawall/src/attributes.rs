@@ -13,7 +13,7 @@ pub struct Attributes {
     pub priority: Priority,
     /// Running the operation twice does no harm. Retries and hedges leave alone what is not repeatable.
     pub repeatable: bool,
-    /// The caller gives up at this instant; nothing waits past it.
+    /// The caller gives up at this instant, as if the outermost policy were a timeout that ends then.
     pub deadline: Instant,
     /// The value is a stream: its outcome is known at its end, which the driver reports with
     /// [`handle_end`](crate::Execution::handle_end).

@@ -82,7 +82,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
 
     pub(crate) fn begin(&mut self, waker: &Waker) {
         self.emit(Kind::Started);
-        self.enter(NO_PARENT, 0, self.attributes.deadline, waker);
+        if self.now < self.attributes.deadline {
+            self.enter(NO_PARENT, 0, self.attributes.deadline, waker);
+        }
     }
 
     /// A call finished. Late results of cancelled calls are ignored.
@@ -102,6 +104,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     /// A deadline passed, or the waker was woken. Calling it for nothing is harmless.
     pub fn handle_wake(&mut self, now: Instant, waker: &Waker) {
         self.now = now;
+        if self.phase == Phase::Running && now >= self.attributes.deadline {
+            return self.give_up();
+        }
         let mut at = 0;
         while at < self.nodes.len() {
             let node = &self.nodes[at];
@@ -114,6 +119,14 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             }
             at += 1;
         }
+    }
+
+    /// The caller's own deadline has passed.
+    fn give_up(&mut self) {
+        let limit = self.attributes.deadline.since(self.started_at);
+        self.emit(Kind::TimedOut { limit });
+        self.release_from(0, |_, _| true, Cause::TimedOut);
+        self.answer(Resolution { outcome: Outcome::TimedOut { limit }, call: None });
     }
 
     /// The stream that was the answer ended like this: the permits go back, the breakers count it.
@@ -143,7 +156,12 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
 
     /// When to call [`handle_wake`](Self::handle_wake) at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let earliest = self.nodes.iter().map(|node| node.wake_at).min()?;
+        if self.phase != Phase::Running {
+            return None;
+        }
+        let earliest = self.nodes.iter().map(|node| node.wake_at).min();
+        let earliest =
+            earliest.map_or(self.attributes.deadline, |at| at.min(self.attributes.deadline));
         (earliest != Instant::FAR_FUTURE).then_some(earliest)
     }
 
@@ -211,14 +229,13 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
 
     /// Does what the frame at `at` asked for, after `inner` ended inside of it.
     fn apply(&mut self, at: usize, step: Step, inner: Resolution, waker: &Waker) {
+        let Node { depth, deadline, .. } = self.nodes[at];
         match step {
+            // Whoever set a deadline that has passed is about to say so; nothing begins any more.
+            Step::Call | Step::Fallback { .. } if deadline <= self.now => {}
             Step::Wait => {}
-            Step::Call => {
-                let Node { depth, deadline, .. } = self.nodes[at];
-                self.enter(at as u16, depth + 1, deadline, waker);
-            }
+            Step::Call => self.enter(at as u16, depth + 1, deadline, waker),
             Step::Fallback { nth } => {
-                let deadline = self.nodes[at].deadline;
                 let id = self.leaf(at as u16, deadline);
                 self.commands.push(Command::Fallback { id, nth, after: inner });
             }

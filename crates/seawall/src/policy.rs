@@ -53,7 +53,7 @@ pub struct Cx<'a> {
     /// What the driver said of the call.
     pub attributes: &'a Attributes,
     /// The earliest of the caller's deadline and all timeouts around this frame. A timeout lowers it for
-    /// what is inside.
+    /// what is inside, and wakes at it: nothing begins after it.
     pub deadline: &'a mut Instant,
     /// Retry's count of the present attempt, from 1.
     pub attempt: &'a mut u32,

@@ -1,0 +1,134 @@
+//! Pipelines with every policy in every order, and configurations small enough to reach their bounds.
+
+use seawall::{
+    Backoff, BulkheadConfig, CircuitBreakerConfig, CustomFrame, CustomPolicy, Cx, FallbackConfig,
+    Growth, Instant, Jitter, Outcome, Policy, PolicyConfig, Random, RateLimiterConfig, RetryConfig,
+    Step, TimeoutConfig, Window,
+};
+use std::{sync::Arc, time::Duration};
+
+pub(crate) fn ms(random: &mut Random, most: u64) -> Duration {
+    Duration::from_millis(1 + random.below(most))
+}
+
+fn one_of<T: Copy>(random: &mut Random, values: &[T]) -> T {
+    values[random.below(values.len() as u64) as usize]
+}
+
+/// A policy of any kind.
+pub(crate) fn policy(random: &mut Random) -> Policy {
+    let config = match random.below(8) {
+        0 => PolicyConfig::Timeout(TimeoutConfig { limit: ms(random, 400) }),
+        1 => PolicyConfig::Retry(retry(random)),
+        2 | 3 => PolicyConfig::CircuitBreaker(breaker(random)),
+        4 => PolicyConfig::RateLimiter(RateLimiterConfig {
+            rate: 1 + random.below(20) as u32,
+            per: ms(random, 500),
+            burst: random.below(5) as u32,
+            keyed: random.below(2) == 0,
+            max_keys: 1 + random.below(8) as u32,
+        }),
+        5 => PolicyConfig::Bulkhead(BulkheadConfig {
+            max_concurrent: 1 + random.below(3) as u32,
+            max_queued: random.below(4) as u32,
+            max_wait: ms(random, 300),
+        }),
+        6 => PolicyConfig::Fallback(FallbackConfig {
+            max_fallbacks: 1 + random.below(3) as u32,
+            on_permanent: random.below(2) == 0,
+        }),
+        _ => return Policy::Custom(Arc::new(Doubled { after: ms(random, 100) })),
+    };
+    config.build().expect("the fuzz keeps to the bounds")
+}
+
+fn retry(random: &mut Random) -> RetryConfig {
+    RetryConfig {
+        max_attempts: 1 + random.below(4) as u32,
+        backoff: Backoff {
+            growth: one_of(random, &[Growth::Constant, Growth::Exponential, Growth::Fibonacci]),
+            base_delay: ms(random, 50),
+            max_delay: ms(random, 200) + Duration::from_millis(60),
+            jitter: one_of(
+                random,
+                &[
+                    Jitter::None,
+                    Jitter::Full,
+                    Jitter::Equal,
+                    Jitter::Decorrelated,
+                    Jitter::Additive,
+                ],
+            ),
+            ..Backoff::default()
+        },
+        max_total_delay: (random.below(3) == 0).then(|| ms(random, 300)),
+        retry_unknown: random.below(2) == 0,
+        retry_timeouts: random.below(2) == 0,
+        ..RetryConfig::default()
+    }
+}
+
+fn breaker(random: &mut Random) -> CircuitBreakerConfig {
+    let window = match random.below(3) {
+        0 => None,
+        1 => Some(Window::Calls(1 + random.below(8) as u32)),
+        _ => Some(Window::Time(ms(random, 500))),
+    };
+    let counts = window.is_none() || random.below(2) == 0;
+    CircuitBreakerConfig {
+        failure_threshold: counts.then(|| 1 + random.below(4) as u32),
+        failure_ratio: 0.1 + random.unit() * 0.9,
+        minimum_calls: 1 + random.below(6) as u32,
+        slow_call_duration: window.as_ref().map(|_| ms(random, 50)),
+        slow_call_ratio: 1.0,
+        window,
+        recovery_timeout: ms(random, 200),
+        half_open_max_calls: 1 + random.below(3) as u32,
+        success_threshold: 1 + random.below(3) as u32,
+        probe_lease: ms(random, 200),
+    }
+}
+
+/// A user-written policy that has two calls in progress when the first is slow; the first good one
+/// wins. It exercises the tree that plain pipelines never grow.
+#[derive(Debug)]
+struct Doubled {
+    after: Duration,
+}
+
+struct DoubledFrame {
+    after: Duration,
+    running: u32,
+    second_at: Instant,
+}
+
+impl CustomPolicy for Doubled {
+    fn frame(&self) -> Box<dyn CustomFrame> {
+        Box::new(DoubledFrame { after: self.after, running: 1, second_at: Instant::FAR_FUTURE })
+    }
+}
+
+impl CustomFrame for DoubledFrame {
+    fn start(&mut self, cx: &mut Cx<'_>) -> Step {
+        self.second_at = cx.now + self.after;
+        cx.wake_at(self.second_at);
+        Step::Call
+    }
+
+    fn inner_done(&mut self, _: &mut Cx<'_>, outcome: Outcome) -> Step {
+        self.running -= 1;
+        if outcome.is_success() || self.running == 0 {
+            return Step::Finish(outcome);
+        }
+        Step::Wait
+    }
+
+    fn wake(&mut self, cx: &mut Cx<'_>) -> Step {
+        if cx.now < self.second_at {
+            return Step::Wait;
+        }
+        self.second_at = Instant::FAR_FUTURE;
+        self.running += 1;
+        Step::Call
+    }
+}
