@@ -46,9 +46,9 @@ impl Observer for Observed {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         match event.kind {
             Kind::Started => sums.started += 1,
-            Kind::Finished { outcome, .. } => {
+            Kind::Finished { outcome, took, .. } => {
                 sums.ended += 1;
-                sums.faults += u64::from(is_fault(outcome));
+                sums.faults += u64::from(is_fault(outcome) || !took.is_zero());
             }
             Kind::Abandoned { .. } => sums.ended += 1,
             Kind::CallStarted { .. } | Kind::FellBack { .. } => sums.calls += 1,
