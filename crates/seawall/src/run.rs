@@ -22,8 +22,10 @@ mod blocking;
 mod work;
 
 pub(crate) use blocking::drive_blocking;
+#[cfg(not(loom))]
+pub(crate) use work::Either;
+pub(crate) use work::Plain;
 pub use work::{Attempt, Failed, Work};
-pub(crate) use work::{Either, Plain};
 
 /// The permits of an answered, `streamed` execution. Say how the stream ended with [`end`](Self::end);
 /// dropping it instead means that the caller went away.

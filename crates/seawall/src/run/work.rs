@@ -66,9 +66,11 @@ where
     }
 }
 
-/// An operation with one alternative.
+/// An operation with one alternative; only the registry makes one.
+#[cfg(not(loom))]
 pub(crate) struct Either<F, G>(pub(crate) F, pub(crate) Option<G>);
 
+#[cfg(not(loom))]
 impl<F, Fut, G, Alt, T, E> Work for Either<F, G>
 where
     F: FnMut(Attempt) -> Fut,
