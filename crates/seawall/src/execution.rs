@@ -402,6 +402,3 @@ impl<P: Deref<Target = Pipeline>> Drop for Execution<P> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -333,6 +333,3 @@ impl Pipeline {
         drive_blocking(self, clock, attributes, classify, operation)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -41,9 +41,9 @@ fn check(config: CircuitBreakerConfig, script: &str) {
                     permits.insert(name.into(), asked);
                 }
                 "!" => assert!(breaker.try_acquire(now).is_err(), "{line}: {step} passed"),
-                "+" => drop(permit().success(now)),
-                "-" => drop(permit().failure(now)),
-                "~" => drop(permit().verdict(now, Verdict::RateLimited)),
+                "+" => _ = permit().success(now),
+                "-" => _ = permit().failure(now),
+                "~" => _ = permit().verdict(now, Verdict::RateLimited),
                 "." => drop(permit()),
                 _ => panic!("{line}: what is {step}?"),
             }

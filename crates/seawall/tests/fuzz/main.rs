@@ -2,6 +2,7 @@
 //!
 //! `SEAWALL_FUZZ_SEEDS` says how many seeds to run (default 2,000), `SEAWALL_FUZZ_SEED` runs one alone.
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod caller;
 mod observed;

@@ -1,0 +1,248 @@
+//! What the caller gets.
+
+use crate::stage::{After, Hand, Stage, finish, ms};
+use seawall::{
+    AnyError, Attempt, Attributes, Class, Classify, Clock, Error, Failed, FallbackConfig, Outcome,
+    Pipeline, PolicyConfig, Reason, RetryConfig, TimeoutConfig, Work, drive,
+};
+use std::{
+    cell::{Cell, RefCell},
+    future::{Ready, pending, ready},
+    rc::Rc,
+};
+
+fn retry(max_attempts: u32) -> PolicyConfig {
+    PolicyConfig::Retry(RetryConfig { max_attempts, ..Default::default() })
+}
+
+#[test]
+fn a_value_passes_through() {
+    let hand = Hand::new();
+    let pipeline = Pipeline::new("plain", []);
+    let call = |_| ready(Ok::<_, ()>(Box::new(42)));
+    let answer = finish(&hand, pipeline.run(&hand, Attributes::default(), &AnyError, call));
+    assert_eq!(*answer.unwrap(), 42);
+}
+
+#[test]
+fn the_last_real_error_is_the_answer() {
+    let hand = Hand::new();
+    let pipeline = Pipeline::build("retried", &[retry(3)]).unwrap();
+    let calls = Cell::new(0);
+    let call = |attempt: Attempt| {
+        calls.set(calls.get() + 1);
+        assert_eq!(attempt.number, calls.get());
+        ready(Err::<(), _>(format!("error {}", calls.get())))
+    };
+    let answer = finish(&hand, pipeline.run(&hand, Attributes::default(), &AnyError, call));
+    assert!(matches!(answer, Err(Error::Inner(error)) if error == "error 3"));
+    assert_eq!(calls.get(), 3);
+}
+
+#[test]
+fn a_call_that_succeeds_in_time_is_polled_and_no_more() {
+    let stage = Stage::new();
+    let call = |_| After(3, Some(Ok::<_, ()>("late, not too late")));
+    let run = stage.pipeline.run(&stage.hand, Attributes::default(), &AnyError, call);
+    assert_eq!(finish(&stage.hand, run), Ok("late, not too late"));
+    assert_eq!(stage.counts().successful_calls, 1);
+    stage.assert_everything_is_back("after a success");
+}
+
+#[test]
+fn an_attempt_that_hangs_is_dropped_and_repeated() {
+    let stage = Stage::new();
+    let dropped = Rc::new(Cell::new(0));
+    struct Count(Rc<Cell<u32>>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let call = |_: Attempt| {
+        let count = Count(dropped.clone());
+        async move {
+            let _count = count;
+            pending::<Result<(), ()>>().await
+        }
+    };
+    let run = stage.pipeline.run(&stage.hand, Attributes::default(), &AnyError, call);
+    let answer = finish(&stage.hand, run);
+    let Err(Error::TimedOut(elapsed)) = answer else { panic!("{answer:?}") };
+    assert_eq!((&*elapsed.operation, elapsed.limit), ("staged", ms(50)));
+    assert_eq!(dropped.get(), 3);
+    let counts = stage.counts();
+    assert_eq!((counts.attempts, counts.timeouts, counts.timed_out_calls), (3, 3, 1));
+    assert_eq!(stage.breaker.state(), seawall::State::Open, "a hung probe is a failure");
+    stage.assert_everything_is_back("after timeouts");
+}
+
+#[test]
+fn the_callers_deadline_holds_without_any_policy() {
+    let hand = Hand::new();
+    let pipeline = Pipeline::new("plain", []);
+    let deadline = hand.now() + ms(30);
+    let attributes = Attributes { deadline, ..Attributes::default() };
+    let call = |attempt: Attempt| {
+        assert_eq!(attempt.deadline, deadline);
+        pending::<Result<(), ()>>()
+    };
+    let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
+    assert!(matches!(answer, Err(Error::TimedOut(elapsed)) if elapsed.limit == ms(30)));
+    // And where it has passed already, nothing is called.
+    let call = |_| -> Ready<Result<(), ()>> { panic!("nobody waits for this call") };
+    let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
+    assert!(answer.unwrap_err().is_timed_out());
+}
+
+/// A service that answers by status, with alternatives.
+struct Statuses {
+    answers: Vec<Result<u16, &'static str>>,
+    asked: Rc<RefCell<Vec<String>>>,
+}
+
+impl Work for Statuses {
+    type Value = u16;
+    type Error = &'static str;
+    type Call = Ready<Result<u16, &'static str>>;
+    type Alternative = Self::Call;
+
+    fn call(&mut self, attempt: Attempt) -> Self::Call {
+        self.asked.borrow_mut().push(format!("call {}", attempt.number));
+        ready(self.answers[0])
+    }
+
+    fn fallback(&mut self, nth: u32, failed: Failed<Self>) -> Result<Self::Call, Failed<Self>> {
+        self.asked.borrow_mut().push(format!("alternative {nth} after {failed:?}"));
+        match self.answers.get(nth as usize) {
+            Some(answer) => Ok(ready(*answer)),
+            None => Err(failed),
+        }
+    }
+}
+
+struct ByStatus;
+
+impl Classify<u16, &'static str> for ByStatus {
+    fn classify(&self, result: &Result<u16, &'static str>) -> Outcome {
+        match result {
+            Ok(..400) => Outcome::Success,
+            Ok(400..500) => Outcome::failure(Class::Permanent),
+            _ => Outcome::failure(Class::Transient),
+        }
+    }
+}
+
+/// Runs under fallback and two attempts; the answer, and who was asked.
+fn fall_back(
+    answers: &[Result<u16, &'static str>],
+    fallbacks: u32,
+) -> (Result<u16, Error<&'static str>>, Vec<String>) {
+    let hand = Hand::new();
+    let config = FallbackConfig { on_permanent: false, ..Default::default() };
+    let policies = [PolicyConfig::Fallback(config), retry(2)];
+    let pipeline = Pipeline::build("by status", &policies).unwrap();
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let work = Statuses { answers: answers.to_vec(), asked: asked.clone() };
+    let attributes = Attributes { fallbacks, ..Attributes::default() };
+    let run = drive(&pipeline, hand.clone(), attributes, &ByStatus, work);
+    let answer = finish(&hand, run).map(|(value, _)| value);
+    let asked = asked.borrow().clone();
+    (answer, asked)
+}
+
+#[test]
+fn a_value_that_is_classified_as_a_failure_is_stood_in_for() {
+    let (answer, asked) = fall_back(&[Ok(503), Ok(200)], 1);
+    assert_eq!(answer, Ok(200));
+    assert_eq!(asked, ["call 1", "call 2", "alternative 1 after Ok(503)"]);
+}
+
+#[test]
+fn alternatives_are_tried_in_order_and_the_last_answer_is_the_answer() {
+    let (answer, asked) = fall_back(&[Err("down"), Ok(503), Err("down, too"), Ok(502)], 3);
+    assert_eq!(answer, Ok(502));
+    assert_eq!(
+        asked,
+        [
+            "call 1",
+            "call 2",
+            "alternative 1 after Err(Inner(\"down\"))",
+            "alternative 2 after Ok(503)",
+            "alternative 3 after Err(Inner(\"down, too\"))",
+        ]
+    );
+}
+
+#[test]
+fn a_driver_that_has_no_alternative_after_all_gives_the_failed_value_back() {
+    let (answer, _) = fall_back(&[Ok(503)], 1);
+    assert_eq!(answer, Ok(503));
+    let (answer, _) = fall_back(&[Err("down")], 2);
+    assert_eq!(answer, Err(Error::Inner("down")));
+}
+
+#[test]
+fn a_permanent_failure_is_neither_repeated_nor_stood_in_for() {
+    let (answer, asked) = fall_back(&[Ok(404), Ok(200)], 1);
+    assert_eq!((answer, asked), (Ok(404), vec!["call 1".to_owned()]));
+}
+
+#[test]
+fn a_timeout_is_stood_in_for() {
+    let hand = Hand::new();
+    let policies = [
+        PolicyConfig::Fallback(FallbackConfig::default()),
+        PolicyConfig::Timeout(TimeoutConfig { limit: ms(5) }),
+    ];
+    let pipeline = Pipeline::build("slow", &policies).unwrap();
+    struct Slow;
+    impl Work for Slow {
+        type Value = &'static str;
+        type Error = ();
+        type Call = std::future::Pending<Result<&'static str, ()>>;
+        type Alternative = Ready<Result<&'static str, ()>>;
+        fn call(&mut self, _: Attempt) -> Self::Call {
+            pending()
+        }
+        fn fallback(
+            &mut self,
+            _: u32,
+            failed: Failed<Self>,
+        ) -> Result<Self::Alternative, Failed<Self>> {
+            assert!(failed.unwrap_err().is_timed_out());
+            Ok(ready(Ok("from the cache")))
+        }
+    }
+    let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
+    let run = drive(&pipeline, hand.clone(), attributes, &AnyError, Slow);
+    assert_eq!(finish(&hand, run).map(|(value, _)| value), Ok("from the cache"));
+}
+
+#[test]
+fn who_waits_in_the_queue_is_served_and_who_finds_it_full_is_told() {
+    let stage = Stage::new();
+    stage.breaker.reset(stage.hand.now());
+    let run = |polls: u32| {
+        let call = move |_| After(polls, Some(Ok::<_, ()>(polls)));
+        stage.pipeline.run(&stage.hand, Attributes::default(), &AnyError, call)
+    };
+    let mut callers: Vec<_> = (5..9).map(|polls| Box::pin(run(polls))).collect();
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        callers.retain_mut(|caller| match crate::stage::poll(caller.as_mut()) {
+            std::task::Poll::Ready(answer) => {
+                answers.push(answer);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        stage.hand.pass(1);
+    }
+    assert!(callers.is_empty());
+    let refused = answers.remove(0).unwrap_err();
+    let Error::Rejected(rejection) = refused else { panic!("{refused:?}") };
+    assert_eq!(rejection.reason, Reason::BulkheadFull);
+    assert_eq!(answers, [Ok(5), Ok(6), Ok(7)]);
+    stage.assert_everything_is_back("after a queue");
+}
