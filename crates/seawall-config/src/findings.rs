@@ -69,6 +69,21 @@ impl Findings {
         self.errors
     }
 
+    /// The paths of those that refuse the file.
+    pub(crate) fn error_paths(&self) -> Vec<String> {
+        let errors = self.found.iter().filter(|found| found.severity == Severity::Error);
+        errors.map(|found| found.path.clone()).collect()
+    }
+
+    /// Takes over those of `others` whose path is accepted.
+    pub(crate) fn extend(&mut self, others: Self, accept: impl Fn(&str) -> bool) {
+        for found in others.found.into_iter().filter(|found| accept(&found.path)) {
+            let at = Position { line: found.line, column: found.column };
+            let Mistake { path, value, message, right, severity, .. } = found;
+            self.add(at, path, Fault { message, value, right, severity });
+        }
+    }
+
     /// All of them, by line; what two rules found alike appears once.
     pub(crate) fn into_mistakes(self, file: &str) -> Mistakes {
         let mut found = self.found;

@@ -1,9 +1,9 @@
 //! The configuration file: parsed, checked, with every mistake named by path and line.
 //!
 //! Text becomes a tree that knows its lines; the tree is checked against the JSON Schema of the root
-//! type; only a tree without mistakes is deserialised, and then the root type's own [`Document::check`]
-//! looks across fields. All mistakes of a stage come at once. The crate is generic over the root type,
-//! so layers, overrides and the origin of values can be added between the tree and the schema.
+//! type; it is deserialised without what the schema refused, and then the root type's own
+//! [`Document::check`] looks across fields. All mistakes come at once. The crate is generic over the root
+//! type, so layers, overrides and the origin of values can be added between the tree and the schema.
 
 mod deserialize;
 mod excerpt;
@@ -72,7 +72,11 @@ use serde::de::DeserializeOwned;
 /// );
 /// ```
 pub trait Document: DeserializeOwned + JsonSchema {
-    /// Adds what the schema cannot say: checks across fields. Runs only if the file is otherwise right.
+    /// Adds what the schema cannot say: checks across fields.
+    ///
+    /// In a file with other mistakes it sees the refused fields as left out, if they may be (give fields
+    /// that the schema requires a `serde(default)`, and the struct a `schemars(extend("required" = …))`); what it says of those is not
+    /// repeated.
     fn check(&self, report: &mut Report<'_>) {
         let _ = report;
     }

@@ -1,4 +1,4 @@
-//! From a file or a text to a document: the stages in order, each stopping if it found an error.
+//! From a file or a text to a document: text, tree, schema, types, and the checks across fields.
 
 use crate::{
     Document, Mistakes, Report, deserialize,
@@ -127,7 +127,7 @@ impl Source {
     /// Checks and deserialises.
     ///
     /// # Errors
-    /// All mistakes of the first stage that finds an error, with the warnings so far.
+    /// All mistakes of a text that could be parsed; else where it could not.
     pub fn load<T: Document>(&self) -> Result<Loaded<T>, Mistakes> {
         let mut findings = Findings::default();
         let document = self.document(&mut findings);
@@ -144,6 +144,7 @@ impl Source {
         let schema = schema::<T>();
         let secrets = walk::check(&schema, &tree, findings);
         if findings.errors() > 0 {
+            check_the_rest::<T>(&tree, &secrets, findings);
             return None;
         }
         let document: T = deserialize::read(&tree, &secrets, findings)?;
@@ -176,6 +177,28 @@ impl Source {
             },
         }
     }
+}
+
+/// Looks across the fields that are right, so that all mistakes come at once. What the schema refused
+/// counts as left out; a word of the checks on that would only be an echo.
+fn check_the_rest<T: Document>(tree: &Node, secrets: &[String], findings: &mut Findings) {
+    let mut right = tree.clone();
+    let refused = findings.error_paths();
+    let gone: Vec<String> =
+        refused.iter().map(|path| right.prune(path).unwrap_or_else(|| path.clone())).collect();
+    let Some(document) = deserialize::read::<T>(&right, secrets, &mut Findings::default()) else {
+        return;
+    };
+    let mut report = Report::new(tree, Findings::default());
+    document.check(&mut report);
+    let echoes = |path: &str| {
+        let below = |gone: &String| {
+            path.strip_prefix(gone.as_str())
+                .is_some_and(|r| r.is_empty() || r.starts_with(['.', '[']))
+        };
+        gone.iter().any(below)
+    };
+    findings.extend(report.into_findings(), |path| !echoes(path));
 }
 
 /// The text, if it is one and not too long.

@@ -93,6 +93,47 @@ impl Node {
         node
     }
 
+    /// Removes what stands at a path and says what is gone: an element of a list takes the whole list along,
+    /// because the others would move up. None if there is nothing.
+    pub(crate) fn prune(&mut self, path: &str) -> Option<String> {
+        match self.prune_below(path, 0)? {
+            Pruned::Gone(length) => Some(path[..length].to_owned()),
+            Pruned::WithParent => None,
+        }
+    }
+
+    /// `at` is where this node's own path ends.
+    fn prune_below(&mut self, path: &str, at: usize) -> Option<Pruned> {
+        let rest = &path[at..];
+        if rest.is_empty() {
+            return Some(Pruned::WithParent);
+        }
+        match &mut self.value {
+            Value::Mapping(entries) => {
+                let rest = rest.strip_prefix('.').unwrap_or(rest);
+                let fits = entries
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(index, entry)| Some((index, after_key(rest, &entry.key)?.len())));
+                let (index, remaining) = fits.min_by_key(|(_, remaining)| *remaining)?;
+                let end = path.len() - remaining;
+                match entries[index].node.prune_below(path, end)? {
+                    Pruned::WithParent => {
+                        entries.remove(index);
+                        Some(Pruned::Gone(end))
+                    }
+                    gone => Some(gone),
+                }
+            }
+            Value::Sequence(items) => {
+                let (index, remaining) = rest.strip_prefix('[')?.split_once(']')?;
+                let item = items.get_mut(index.parse::<usize>().ok()?)?;
+                item.prune_below(path, path.len() - remaining.len())
+            }
+            _ => None,
+        }
+    }
+
     /// One step along a path. Of several keys that fit, as `gpt` and `gpt-4.1`, the longest is meant.
     fn step<'p>(&self, path: &'p str) -> Option<(&Self, &'p str)> {
         let rest = path.strip_prefix('.').unwrap_or(path);
@@ -124,6 +165,14 @@ impl Node {
             ),
         }
     }
+}
+
+/// What pruning did.
+enum Pruned {
+    /// What stood at this much of the path is gone.
+    Gone(usize),
+    /// It cannot go alone.
+    WithParent,
 }
 
 /// What follows a key at the head of a path, in either way of writing it.

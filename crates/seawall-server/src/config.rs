@@ -146,11 +146,14 @@ pub enum Repeatable {
 /// Which requests go to which upstream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["path", "upstream"]))]
 pub struct RouteConfig {
     /// A whole path (`/v1/models`), or the start of one (`/v1/*`).
+    #[serde(default)]
     #[schemars(length(min = 1))]
     pub path: String,
     /// The upstream's name.
+    #[serde(default)]
     pub upstream: String,
     /// Methods that match; left out: all.
     #[serde(default)]
@@ -166,8 +169,10 @@ pub struct RouteConfig {
 /// How many requests may come along a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["rate"]))]
 pub struct RateLimitConfig {
     /// Requests allowed in each `per`.
+    #[serde(default)]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub rate: u32,
     /// The period that `rate` counts in.

@@ -139,6 +139,9 @@ impl RouteConfig {
     }
 
     fn check_upstreams(&self, config: &GatewayConfig, report: &mut Report<'_>) {
+        if config.upstreams.is_empty() {
+            return; // That is the mistake.
+        }
         let known: Vec<&str> = config.upstreams.keys().map(String::as_str).collect();
         let unknown = |name: &String| !config.upstreams.contains_key(name);
         let missing = |name: &String| format!("no upstream is called {name:?}");
