@@ -1,5 +1,7 @@
 //! Mistakes of single fields and mistakes across fields come at once, and none twice.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use schemars::JsonSchema;
 use seawall_config::{Document, Format, Report, load_str};
 use serde::Deserialize;
