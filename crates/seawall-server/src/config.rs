@@ -85,7 +85,8 @@ pub struct UpstreamConfig {
     pub strategy: Option<String>,
     /// The policies in order, outermost first.
     pub policies: Option<Vec<PolicyConfig>>,
-    /// How long one attempt may take until the answer's headers.
+    /// How long one attempt may take until the answer's headers. Left out: what its policies say, or
+    /// 2 minutes where they have no timeout, so that nothing waits for ever.
     #[serde(with = "seawall::config::duration::option")]
     #[schemars(schema_with = "seawall::config::duration::option::schema")]
     pub attempt_timeout: Option<Duration>,
@@ -213,6 +214,9 @@ impl RateLimitConfig {
     }
 }
 
+/// Longer than most answers of language models take, and shorter than for ever.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
+
 impl UpstreamConfig {
     /// The policies in force, outermost first: its own, its strategy's, or the preset's; with
     /// `attempt_timeout` innermost, in place of another timeout that stood there.
@@ -223,8 +227,10 @@ impl UpstreamConfig {
             (None, Some(profile)) => profile.policies(),
             (None, None) => preset.policies(name),
         };
-        if let Some(limit) = self.attempt_timeout {
-            if let Some(PolicyConfig::Timeout(_)) = policies.last() {
+        let is_timeout = |policy: &PolicyConfig| matches!(policy, PolicyConfig::Timeout(_));
+        let bounded = policies.iter().any(is_timeout);
+        if let Some(limit) = self.attempt_timeout.or((!bounded).then_some(LONGEST_ATTEMPT)) {
+            if policies.last().is_some_and(is_timeout) {
                 policies.pop();
             }
             policies.push(PolicyConfig::Timeout(seawall::TimeoutConfig { limit }));

@@ -126,6 +126,8 @@ impl fmt::Display for Rejection {
     }
 }
 
+impl std::error::Error for Rejection {}
+
 impl<E> Error<E> {
     /// True when the operation did not run.
     pub const fn is_rejected(&self) -> bool {

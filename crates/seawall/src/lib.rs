@@ -74,3 +74,7 @@ pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timeout::{Timeout, TimeoutConfig};
 #[cfg(not(loom))]
 pub use timer::{SystemSleep, SystemTimer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+struct LibraryPage;
