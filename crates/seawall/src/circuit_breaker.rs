@@ -161,14 +161,15 @@ impl CircuitBreaker {
         if verdict.is_failure() {
             self.last_failure.store(now.as_nanos(), Ordering::Relaxed);
         }
+        let slow = self.config.slow_call_duration.is_some_and(|bound| took >= bound);
         let change = update(&self.word, |word| {
             let word = Word::unpack(word);
-            let (next, why) = word.record(&self.config, ticket.generation, now, verdict);
+            let (next, why) = word.record(&self.config, ticket.generation, now, verdict, slow);
             (next.pack(), why.map(|why| word.transition(&next, now, why)))
         });
         match change {
             Some(change) => Some(self.note(change)),
-            None => self.judge(ticket, now, took, verdict),
+            None => self.judge(ticket, now, verdict, slow),
         }
     }
 
@@ -178,8 +179,8 @@ impl CircuitBreaker {
         &self,
         ticket: Ticket,
         now: Instant,
-        took: Duration,
         verdict: Verdict,
+        slow: bool,
     ) -> Option<Transition> {
         let window = self.window.as_ref()?;
         let word = Word::unpack(self.word.load(Ordering::Acquire));
@@ -189,7 +190,6 @@ impl CircuitBreaker {
         if !counts {
             return None;
         }
-        let slow = self.config.slow_call_duration.is_some_and(|bound| took >= bound);
         let sample = Sample { failure: verdict.is_failure(), slow };
         let why = window.record(ticket.generation, now, sample, &self.config)?;
         let change = update(&self.word, |word| {

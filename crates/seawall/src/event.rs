@@ -213,6 +213,8 @@ pub enum Why {
     },
     /// A probe failed.
     ProbeFailed,
+    /// A probe succeeded, and took `slow_call_duration` or longer.
+    ProbeSlow,
     /// All probes outlived `probe_lease`; their places went to new ones.
     ProbesExpired,
     /// An operator reset it.
@@ -236,6 +238,7 @@ impl fmt::Display for Why {
                 write!(f, "{threshold} probes succeeded; success_threshold is {threshold}")
             }
             Self::ProbeFailed => f.write_str("a probe failed"),
+            Self::ProbeSlow => f.write_str("a probe was slow"),
             Self::ProbesExpired => f.write_str("the probes outlived probe_lease"),
             Self::Reset => f.write_str("reset by an operator"),
         }

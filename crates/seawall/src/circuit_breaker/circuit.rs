@@ -138,6 +138,7 @@ impl Word {
         generation: u16,
         now: Instant,
         verdict: Verdict,
+        slow: bool,
     ) -> (Self, Option<Why>) {
         if generation != self.generation {
             return (self, None);
@@ -150,6 +151,10 @@ impl Word {
                 match verdict {
                     Verdict::Failure => {
                         (self.next(Circuit::open(config, now)), Some(Why::ProbeFailed))
+                    }
+                    // A dependency that opened the circuit by being slow is not back while it is slow.
+                    Verdict::Success if slow => {
+                        (self.next(Circuit::open(config, now)), Some(Why::ProbeSlow))
                     }
                     Verdict::Success if successes + 1 >= config.success_threshold => {
                         let threshold = config.success_threshold;

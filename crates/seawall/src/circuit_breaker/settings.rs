@@ -21,7 +21,8 @@ config! {
         /// many as it holds.
         #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
         minimum_calls: u32 = 10,
-        /// A call that takes at least this long is slow. Left out: none is.
+        /// A call that takes at least this long is slow, and a slow probe opens the circuit again. Left
+        /// out: none is.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
         slow_call_duration: Option<Duration> = None,

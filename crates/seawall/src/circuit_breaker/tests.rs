@@ -332,6 +332,25 @@ fn slow_calls_open_by_their_own_ratio() {
 }
 
 #[test]
+fn a_slow_probe_opens_again() {
+    let config = CircuitBreakerConfig {
+        window: Some(Window::Calls(2)),
+        minimum_calls: 1,
+        slow_call_duration: Some(seconds(2)),
+        recovery_timeout: seconds(1),
+        ..Default::default()
+    };
+    let breaker = CircuitBreaker::new(config).unwrap();
+    let call = |start: u64, took: u64| {
+        let permit = breaker.try_acquire(Instant::from_millis(start)).unwrap();
+        permit.success(Instant::from_millis(start + took)).map(|change| (change.to, change.why))
+    };
+    assert!(matches!(call(0, 2000), Some((State::Open, Why::SlowCallRatio { .. }))));
+    assert_eq!(call(3001, 2000), Some((State::Open, Why::ProbeSlow)));
+    assert!(matches!(call(6002, 1999), Some((State::Closed, Why::ProbesSucceeded { .. }))));
+}
+
+#[test]
 fn rate_limited_answers_count_in_ratios_and_never_in_a_row() {
     let config = CircuitBreakerConfig {
         failure_threshold: Some(2),

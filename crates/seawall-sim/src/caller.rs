@@ -1,0 +1,49 @@
+//! One caller in the simulated world: its execution, and the calls that it has out.
+
+use seawall::{CallId, Execution, Instant, Pipeline};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    task::{Wake, Waker},
+};
+
+pub(crate) struct Caller {
+    /// By arrival.
+    pub(crate) number: u64,
+    pub(crate) execution: Execution<Arc<Pipeline>>,
+    pub(crate) began: Instant,
+    /// Calls in progress: of the dependency, or of the alternative.
+    pub(crate) calls: Vec<(CallId, bool)>,
+    /// The wake-up that is in the queue of events.
+    pub(crate) wake_at: Instant,
+    pub(crate) has_called: bool,
+}
+
+/// The places of callers that were woken, in the order of waking.
+#[derive(Debug, Default)]
+pub(crate) struct Woken(Mutex<Vec<u32>>);
+
+impl Woken {
+    pub(crate) fn take_first(&self) -> Option<u32> {
+        let mut woken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if woken.is_empty() { None } else { Some(woken.remove(0)) }
+    }
+}
+
+struct Bell {
+    place: u32,
+    woken: Arc<Woken>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.place);
+    }
+}
+
+/// A waker for the caller at this place, whoever that is by then: a call for nothing does no harm.
+pub(crate) fn bell(place: u32, woken: &Arc<Woken>) -> Waker {
+    Waker::from(Arc::new(Bell { place, woken: woken.clone() }))
+}

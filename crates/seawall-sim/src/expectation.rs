@@ -1,0 +1,143 @@
+//! What must be seen in a run.
+
+use crate::{ledger::Ledger, report::Checked};
+use schemars::JsonSchema;
+use seawall::{Instant, config::Problems};
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// A stretch of the run, and the bounds of what is counted in it. At least one bound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Range {
+    /// From here.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub from: Duration,
+    /// Until here, this instant excluded. Left out: to the end.
+    #[serde(with = "seawall::config::duration::option")]
+    #[schemars(schema_with = "seawall::config::duration::option::schema")]
+    pub to: Option<Duration>,
+    /// Not less than this.
+    pub at_least: Option<f64>,
+    /// Not more than this.
+    pub at_most: Option<f64>,
+}
+
+/// Something that must be seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Expectation {
+    /// The share of the executions begun in the range that succeeded.
+    SuccessRate(Range),
+    /// Calls that reached the dependency in the range.
+    Calls(Range),
+    /// Executions begun in the range that were refused.
+    Rejections(Range),
+    /// The 99th percentile of the time to success, in milliseconds, of executions begun in the range.
+    P99Ms(Range),
+    /// Times that a circuit opened in the range.
+    Openings(Range),
+    /// First calls of executions that overtook the call of an execution that came earlier.
+    Overtakings(Range),
+    /// The state of the circuit at an instant.
+    Circuit {
+        /// When.
+        #[serde(with = "seawall::config::duration")]
+        #[schemars(schema_with = "seawall::config::duration::schema")]
+        at: Duration,
+        /// `closed`, `open` or `half_open`.
+        state: String,
+    },
+}
+
+impl Range {
+    fn check(&self, duration: Duration, problems: &mut Problems) {
+        problems.require(self.from <= duration, "from", self.from, "within the run");
+        if let Some(to) = self.to {
+            problems.require(to > self.from, "to", to, "later than from");
+        }
+        let some = self.at_least.is_some() || self.at_most.is_some();
+        problems.require(some, "at_least", self.at_least, "given, or at_most is");
+    }
+
+    fn holds(&self, value: f64) -> bool {
+        self.at_least.is_none_or(|bound| value >= bound)
+            && self.at_most.is_none_or(|bound| value <= bound)
+    }
+
+    fn instants(&self, start: Instant) -> (Instant, Instant) {
+        (start + self.from, self.to.map_or(Instant::FAR_FUTURE, |to| start + to))
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to {
+            Some(to) => write!(f, "from {:?} to {to:?}:", self.from)?,
+            None => write!(f, "from {:?}:", self.from)?,
+        }
+        if let Some(bound) = self.at_least {
+            write!(f, " at least {bound}")?;
+        }
+        if let Some(bound) = self.at_most {
+            write!(f, " at most {bound}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Expectation {
+    pub(crate) fn check(&self, duration: Duration, problems: &mut Problems) {
+        match self {
+            Self::SuccessRate(range)
+            | Self::Calls(range)
+            | Self::Rejections(range)
+            | Self::P99Ms(range)
+            | Self::Openings(range)
+            | Self::Overtakings(range) => {
+                problems.within(self.name(), |problems| range.check(duration, problems));
+            }
+            Self::Circuit { at, state } => problems.within("circuit", |problems| {
+                problems.require(*at <= duration, "at", at, "within the run");
+                let known = ["closed", "open", "half_open"].contains(&state.as_str());
+                problems.require(known, "state", state, "closed, open or half_open");
+            }),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::SuccessRate(_) => "success_rate",
+            Self::Calls(_) => "calls",
+            Self::Rejections(_) => "rejections",
+            Self::P99Ms(_) => "p99_ms",
+            Self::Openings(_) => "openings",
+            Self::Overtakings(_) => "overtakings",
+            Self::Circuit { .. } => "circuit",
+        }
+    }
+
+    /// Holds it against what was seen.
+    pub(crate) fn judge(&self, ledger: &Ledger) -> Checked {
+        let (range, seen) = match self {
+            Self::Circuit { at, state } => {
+                let seen = ledger.state_at(*at);
+                let expected = format!("circuit at {at:?}: {state}");
+                return Checked { met: seen == state, expected, seen: seen.to_owned() };
+            }
+            Self::SuccessRate(range) => (range, ledger.success_rate(range.instants(ledger.start))),
+            Self::Calls(range) => (range, ledger.calls(range.instants(ledger.start))),
+            Self::Rejections(range) => (range, ledger.rejections(range.instants(ledger.start))),
+            Self::P99Ms(range) => (range, ledger.p99_ms(range.instants(ledger.start))),
+            Self::Openings(range) => (range, ledger.openings(range.instants(ledger.start))),
+            Self::Overtakings(range) => (range, ledger.overtakings(range.instants(ledger.start))),
+        };
+        let expected = format!("{} {range}", self.name());
+        // Of nothing there is no share: an expectation about it is not met.
+        let Some(seen) = seen else {
+            return Checked { expected, met: false, seen: "nothing".into() };
+        };
+        Checked { expected, met: range.holds(seen), seen: format!("{:.4}", seen) }
+    }
+}

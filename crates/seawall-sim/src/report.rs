@@ -1,0 +1,162 @@
+//! What a run came to.
+
+use crate::{
+    ledger::{End, Ledger, quantile},
+    scenario::Scenario,
+};
+use serde::Serialize;
+use std::{fmt, time::Duration};
+
+/// What a run came to. Prints as the text that golden files keep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Executions begun; each ended in one of the next six ways.
+    pub executions: u64,
+    /// Those that succeeded.
+    pub successes: u64,
+    /// Those that ended in a failure.
+    pub failures: u64,
+    /// Those that ended in a timeout.
+    pub timed_out: u64,
+    /// Those that were refused.
+    pub rejected: u64,
+    /// Those whose caller left.
+    pub left: u64,
+    /// Those that panicked.
+    pub panicked: u64,
+    /// Calls that reached the dependency.
+    pub calls: u64,
+    /// Calls of the alternative.
+    pub alternative_calls: u64,
+    /// The time to success in milliseconds, of half of all, and of 99 %; `None` where nothing succeeded.
+    pub p50_ms: Option<f64>,
+    /// See [`p50_ms`](Self::p50_ms).
+    pub p99_ms: Option<f64>,
+    /// Circuits' changes of state.
+    pub transitions: Vec<Transition>,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// The scenario's expectations, in their order.
+    pub expectations: Vec<Checked>,
+    /// Steps that the simulator took: arrivals, ends of calls, timers.
+    pub events: u64,
+}
+
+/// A circuit's change of state.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Transition {
+    /// From the start of the run.
+    pub at: Duration,
+    /// The state left.
+    pub from: &'static str,
+    /// The state entered.
+    pub to: &'static str,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// The executions begun in one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Second {
+    /// All.
+    pub executions: u64,
+    /// Those that succeeded, whenever they ended.
+    pub successes: u64,
+    /// Those that were refused.
+    pub rejected: u64,
+    /// Calls that reached the dependency in this second.
+    pub calls: u64,
+}
+
+/// An expectation, held against what was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// In words.
+    pub expected: String,
+    /// Whether it was so.
+    pub met: bool,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl Report {
+    /// Every expectation is met.
+    pub fn passed(&self) -> bool {
+        self.expectations.iter().all(|expectation| expectation.met)
+    }
+
+    pub(crate) fn new(scenario: &Scenario, ledger: Ledger, alternative_calls: u64) -> Self {
+        let expectations = scenario.expect.iter().map(|expected| expected.judge(&ledger)).collect();
+        let count = |end| ledger.records.iter().filter(|record| record.end == end).count() as u64;
+        let good = ledger.records.iter().filter(|record| record.end == End::Success);
+        let mut times: Vec<Duration> = good.map(|record| record.took).collect();
+        times.sort_unstable();
+        let ms = |q| quantile(&times, q).map(|time| time.as_secs_f64() * 1000.0);
+        Self {
+            executions: ledger.records.len() as u64,
+            successes: count(End::Success),
+            failures: count(End::Failure),
+            timed_out: count(End::TimedOut),
+            rejected: count(End::Rejected),
+            left: count(End::Left),
+            panicked: count(End::Panicked),
+            calls: ledger.calls.len() as u64,
+            alternative_calls,
+            p50_ms: ms(0.5),
+            p99_ms: ms(0.99),
+            seconds: seconds(scenario, &ledger),
+            expectations,
+            events: 0,
+            transitions: ledger.transitions,
+        }
+    }
+}
+
+fn seconds(scenario: &Scenario, ledger: &Ledger) -> Vec<Second> {
+    let mut seconds = vec![Second::default(); scenario.duration.as_secs_f64().ceil() as usize];
+    let last = seconds.len().saturating_sub(1);
+    let index = |at: seawall::Instant| (at.since(ledger.start).as_secs() as usize).min(last);
+    for record in &ledger.records {
+        let second = &mut seconds[index(record.began)];
+        second.executions += 1;
+        second.successes += u64::from(record.end == End::Success);
+        second.rejected += u64::from(record.end == End::Rejected);
+    }
+    for call in &ledger.calls {
+        seconds[index(call.at)].calls += 1;
+    }
+    seconds
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "executions  {}", self.executions)?;
+        for (name, count) in [
+            ("succeeded", self.successes),
+            ("failed", self.failures),
+            ("timed out", self.timed_out),
+            ("rejected", self.rejected),
+            ("left", self.left),
+            ("panicked", self.panicked),
+        ] {
+            if count > 0 {
+                let share = 100.0 * count as f64 / self.executions.max(1) as f64;
+                writeln!(f, "  {name:<10}{count:>8}  {share:>6.2} %")?;
+            }
+        }
+        writeln!(f, "calls       {}", self.calls)?;
+        if self.alternative_calls > 0 {
+            writeln!(f, "  of the alternative {}", self.alternative_calls)?;
+        }
+        if let (Some(p50), Some(p99)) = (self.p50_ms, self.p99_ms) {
+            writeln!(f, "latency     p50 {p50:.1} ms, p99 {p99:.1} ms")?;
+        }
+        for Transition { at, from, to, why } in &self.transitions {
+            writeln!(f, "{:>10.3} s  {from} → {to}: {why}", at.as_secs_f64())?;
+        }
+        for Checked { expected, met, seen } in &self.expectations {
+            writeln!(f, "{} {expected} (seen: {seen})", if *met { "✓" } else { "✗" })?;
+        }
+        Ok(())
+    }
+}
