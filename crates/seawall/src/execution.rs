@@ -16,6 +16,7 @@ use std::{ops::Deref, sync::Arc, task::Waker};
 
 mod command;
 mod node;
+mod release;
 
 pub use command::{CallId, Command, Resolution};
 use node::{NO_PARENT, Node, Part};
@@ -25,6 +26,9 @@ pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
     pipeline: P,
     nodes: SmallVec<[Node; 8]>,
     commands: SmallVec<[Command; 2]>,
+    /// What failed inside a frame that went on (a retry between attempts), by node: the answer, should
+    /// nothing but refusals follow. A refusal would say that the operation did not run.
+    kept: SmallVec<[(usize, Resolution); 1]>,
     attributes: Attributes,
     random: Random,
     seed: u64,
@@ -69,6 +73,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             pipeline,
             nodes: SmallVec::new(),
             commands: SmallVec::new(),
+            kept: SmallVec::new(),
             attributes,
             random: Random::new(seed),
             seed,
@@ -246,6 +251,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     /// Settles the node at `at`, cancels what still runs inside it, and hands the outcome outward.
     fn finish(&mut self, mut at: usize, mut resolution: Resolution, waker: &Waker) {
         loop {
+            if !self.kept.is_empty() {
+                self.settle_kept(at, &mut resolution);
+            }
             let node = &mut self.nodes[at];
             node.running = false;
             node.wake_at = Instant::FAR_FUTURE;
@@ -277,6 +285,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 self.apply(outer, step, resolution, waker);
                 return self.release_subtree(at, Cause::Discarded);
             }
+            self.keep(outer, resolution);
             self.release_subtree(at, Cause::Discarded);
             return self.apply(outer, step, resolution, waker);
         }
@@ -303,60 +312,6 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         if self.attributes.streamed && answered.is_success() {
             self.finished(outcome);
         }
-    }
-
-    /// Releases the node at `top` and everything inside of it.
-    fn release_subtree(&mut self, top: usize, cause: Cause) {
-        self.release_from(top, |this, at| this.is_inside(at, top), cause);
-    }
-
-    fn is_inside(&self, mut at: usize, top: usize) -> bool {
-        while at > top && self.nodes[at].parent != NO_PARENT {
-            at = usize::from(self.nodes[at].parent);
-        }
-        at == top
-    }
-
-    /// Releases the nodes from `first` on that `which` picks, innermost last.
-    fn release_from(&mut self, first: usize, which: impl Fn(&Self, usize) -> bool, cause: Cause) {
-        for at in first..self.nodes.len() {
-            if which(self, at) {
-                self.release(at, cause);
-            }
-        }
-        while self.nodes.len() > first
-            && self.nodes.last().is_some_and(|node| matches!(node.part, Part::Gone))
-        {
-            self.nodes.pop();
-        }
-    }
-
-    fn release(&mut self, at: usize, cause: Cause) {
-        let was_running = std::mem::replace(&mut self.nodes[at].running, false);
-        self.nodes[at].wake_at = Instant::FAR_FUTURE;
-        match self.nodes[at].part {
-            Part::Gone => return,
-            Part::Call { id, started_at, .. } => {
-                if was_running {
-                    let took = self.now.since(started_at);
-                    self.emit(Kind::CallCancelled { took });
-                }
-                if self.phase == Phase::Running {
-                    self.commands.push(Command::Cancel(id));
-                }
-            }
-            Part::Frame(_) => {
-                // Where no call ran inside, a timeout or a panic says nothing about the dependency.
-                let ran = self.next_call > self.nodes[at].calls_before;
-                let cause = match cause {
-                    Cause::TimedOut | Cause::Panicked if !ran => Cause::Discarded,
-                    cause => cause,
-                };
-                let waker = Waker::noop();
-                self.with_frame(at, waker, |policy, frame, cx| policy.release(frame, cx, cause));
-            }
-        }
-        self.nodes[at].part = Part::Gone;
     }
 
     #[inline]

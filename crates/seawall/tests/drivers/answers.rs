@@ -2,8 +2,9 @@
 
 use crate::stage::{After, Hand, Stage, finish, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, Class, Classify, Clock, Error, Failed, FallbackConfig, Outcome,
-    Pipeline, PolicyConfig, Reason, RetryConfig, TimeoutConfig, Work, drive,
+    AnyError, Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Error, Failed,
+    FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, RetryConfig, TimeoutConfig, Work,
+    drive,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -93,6 +94,21 @@ fn the_callers_deadline_holds_without_any_policy() {
     let call = |_| -> Ready<Result<(), ()>> { panic!("nobody waits for this call") };
     let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
     assert!(answer.unwrap_err().is_timed_out());
+}
+
+#[test]
+fn a_refusal_after_a_real_failure_does_not_say_that_nothing_ran() {
+    let hand = Hand::new();
+    let breaker = CircuitBreakerConfig { failure_threshold: Some(1), ..Default::default() };
+    let policies = [retry(3), PolicyConfig::CircuitBreaker(breaker)];
+    let pipeline = Pipeline::build("opened on the way", &policies).unwrap();
+    let run = || {
+        let call = |attempt: Attempt| ready(Err::<(), _>(attempt.number));
+        finish(&hand, pipeline.run(&hand, Attributes::default(), &AnyError, call))
+    };
+    // The second attempt is refused: the first one's error is the answer.
+    assert_eq!(run(), Err(Error::Inner(1)));
+    assert!(run().unwrap_err().is_rejected());
 }
 
 /// A service that answers by status, with alternatives.

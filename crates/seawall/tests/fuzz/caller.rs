@@ -28,6 +28,8 @@ pub(crate) struct Caller {
     kept: Vec<CallId>,
     seen: Vec<CallId>,
     answer: Option<Outcome>,
+    /// A call ended in a failure, and no alternative took it over.
+    has_failed: bool,
 }
 
 impl Caller {
@@ -49,6 +51,7 @@ impl Caller {
             kept: Vec::new(),
             seen: Vec::new(),
             answer: None,
+            has_failed: false,
         };
         this.obey(now);
         this
@@ -86,6 +89,7 @@ impl Caller {
     pub(crate) fn finish(&mut self, which: usize, outcome: Outcome, now: Instant) {
         let call = self.running.swap_remove(which);
         self.kept.push(call);
+        self.has_failed |= matches!(outcome, Outcome::Failure(_) | Outcome::TimedOut { .. });
         self.execution.handle_result(call, outcome, now, &self.waker);
         // A second word on the same call is ignored.
         self.execution.handle_result(call, Outcome::Success, now, &self.waker);
@@ -114,6 +118,7 @@ impl Caller {
                 Command::Fallback { id, nth, after } => {
                     assert!((1..=self.attributes.fallbacks).contains(&nth));
                     assert!(!after.outcome.is_success());
+                    self.has_failed = false;
                     self.begin(id);
                 }
                 Command::Cancel(id) => {
@@ -129,6 +134,8 @@ impl Caller {
                     if matches!(done.outcome, Outcome::Success | Outcome::Failure(_)) {
                         assert!(done.call.is_some(), "{:?} without a call", done.outcome);
                     }
+                    let refused = matches!(done.outcome, Outcome::Rejected(_));
+                    assert!(!(refused && self.has_failed), "refused, as if it had not run");
                     self.answer = Some(done.outcome);
                 }
             }

@@ -1,0 +1,98 @@
+//! How frames go, and when the driver may let go of results.
+
+use super::{CallId, Command, Execution, NO_PARENT, Part, Phase, Resolution};
+use crate::{Instant, Outcome, Pipeline, event::Kind, policy::Cause};
+use std::{ops::Deref, task::Waker};
+
+impl<P: Deref<Target = Pipeline>> Execution<P> {
+    /// Releases the node at `top` and everything inside of it.
+    pub(super) fn release_subtree(&mut self, top: usize, cause: Cause) {
+        self.release_from(top, |this, at| this.is_inside(at, top), cause);
+    }
+
+    pub(super) fn is_inside(&self, mut at: usize, top: usize) -> bool {
+        while at > top && self.nodes[at].parent != NO_PARENT {
+            at = usize::from(self.nodes[at].parent);
+        }
+        at == top
+    }
+
+    /// Releases the nodes from `first` on that `which` picks, innermost last.
+    pub(super) fn release_from(
+        &mut self,
+        first: usize,
+        which: impl Fn(&Self, usize) -> bool,
+        cause: Cause,
+    ) {
+        for at in first..self.nodes.len() {
+            if which(self, at) {
+                self.release(at, cause);
+            }
+        }
+        while self.nodes.len() > first
+            && self.nodes.last().is_some_and(|node| matches!(node.part, Part::Gone))
+        {
+            self.nodes.pop();
+        }
+    }
+
+    fn release(&mut self, at: usize, cause: Cause) {
+        let was_running = std::mem::replace(&mut self.nodes[at].running, false);
+        self.nodes[at].wake_at = Instant::FAR_FUTURE;
+        match self.nodes[at].part {
+            Part::Gone => return,
+            Part::Call { id, started_at, .. } => {
+                if was_running {
+                    let took = self.now.since(started_at);
+                    self.emit(Kind::CallCancelled { took });
+                }
+                self.cancel(id);
+            }
+            Part::Frame(_) => {
+                self.forget_kept(at);
+                // Where no call ran inside, a timeout or a panic says nothing about the dependency.
+                let ran = self.next_call > self.nodes[at].calls_before;
+                let cause = match cause {
+                    Cause::TimedOut | Cause::Panicked if !ran => Cause::Discarded,
+                    cause => cause,
+                };
+                let waker = Waker::noop();
+                self.with_frame(at, waker, |policy, frame, cx| policy.release(frame, cx, cause));
+            }
+        }
+        self.nodes[at].part = Part::Gone;
+    }
+
+    /// Remembers a real failure that the frame at `outer` goes on from, in place of an earlier one.
+    pub(super) fn keep(&mut self, outer: usize, resolution: Resolution) {
+        if matches!(resolution.outcome, Outcome::Failure(_) | Outcome::TimedOut { .. }) {
+            self.forget_kept(outer);
+            self.kept.push((outer, resolution));
+        }
+    }
+
+    /// The frame at `at` ends: a real failure inside of it wins over a refusal.
+    pub(super) fn settle_kept(&mut self, at: usize, resolution: &mut Resolution) {
+        let Some(found) = self.kept.iter().position(|(node, _)| *node == at) else { return };
+        if let Outcome::Rejected(_) = resolution.outcome {
+            *resolution = self.kept.swap_remove(found).1;
+        } else {
+            self.forget_kept(at);
+        }
+    }
+
+    fn forget_kept(&mut self, at: usize) {
+        let Some(found) = self.kept.iter().position(|(node, _)| *node == at) else { return };
+        if let (_, Resolution { call: Some(call), .. }) = self.kept.swap_remove(found) {
+            self.cancel(call);
+        }
+    }
+
+    /// The driver may let go of a call or its result, unless it is kept.
+    fn cancel(&mut self, call: CallId) {
+        let kept = self.kept.iter().any(|(_, resolution)| resolution.call == Some(call));
+        if self.phase == Phase::Running && !kept {
+            self.commands.push(Command::Cancel(call));
+        }
+    }
+}
