@@ -229,7 +229,9 @@ impl UpstreamConfig {
         };
         let is_timeout = |policy: &PolicyConfig| matches!(policy, PolicyConfig::Timeout(_));
         let bounded = policies.iter().any(is_timeout);
-        if let Some(limit) = self.attempt_timeout.or((!bounded).then_some(LONGEST_ATTEMPT)) {
+        if let Some(limit) =
+            self.attempt_timeout.or(if bounded { None } else { Some(LONGEST_ATTEMPT) })
+        {
             if policies.last().is_some_and(is_timeout) {
                 policies.pop();
             }

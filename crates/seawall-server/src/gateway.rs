@@ -125,15 +125,19 @@ impl Gateway {
             fallbacks: route.upstreams.len() as u32 - 1,
             ..Attributes::default()
         };
+        let exchange = Arc::new(exchange);
         let asked = Asked {
-            exchange: Arc::new(exchange),
+            exchange: exchange.clone(),
             upstreams: route.upstreams.clone(),
             trail: trail.clone(),
             repeatable,
         };
         match route.operation.drive(attributes, &ByAnswer, asked).await {
             Ok((answer, permits)) => respond(answer, permits),
-            Err(error) => refuse(&route.operation, first, error.flatten()),
+            Err(error) => match exchange.fault() {
+                Some(refused) => reply::problem(&refused.problem(), first.protocol),
+                None => refuse(&route.operation, first, error.flatten()),
+            },
         }
     }
 }

@@ -20,6 +20,7 @@ use std::{
     convert::Infallible,
     fmt,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -207,17 +208,31 @@ impl Server {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let shared = self.shared.clone();
+        let spoken = Arc::new(AtomicBool::new(false));
+        let heard = spoken.clone();
         let service = service_fn(move |request| {
+            heard.store(true, Ordering::Relaxed);
             let shared = shared.clone();
             async move { Ok::<_, Infallible>(shared.answer(request, peer).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(HyperTimer::new()).header_read_timeout(self.client_timeout);
         builder.http2().timer(HyperTimer::new()).max_concurrent_streams(256);
+        builder.http2().keep_alive_interval(self.client_timeout);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = connections.watch(connection);
+        let patience = self.client_timeout;
         async move {
-            if let Err(error) = watched.await {
+            let mut watched = pin!(watched);
+            // Until the first bytes say which HTTP it is, no timeout of the protocol's is running.
+            let ended = match tokio::time::timeout(patience, &mut watched).await {
+                Ok(ended) => ended,
+                Err(_) if !spoken.load(Ordering::Relaxed) => {
+                    return tracing::debug!(%peer, "no request came");
+                }
+                Err(_) => watched.await,
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, %peer, "connection ended");
             }
         }

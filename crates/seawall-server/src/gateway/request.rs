@@ -7,11 +7,13 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use std::{
+    future::Future,
     pin::Pin,
-    sync::Mutex,
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, OnceLock},
+    task::{Context, Poll},
     time::Duration,
 };
+use tokio::time::Sleep;
 
 /// The body as it is sent: kept whole, or passed on once as it comes.
 pub(crate) type Outgoing = Either<Full<Bytes>, Upload>;
@@ -23,7 +25,11 @@ pub(crate) struct Exchange {
     /// Without the headers that belong to the client's connection.
     pub(crate) headers: HeaderMap,
     body: Payload,
+    fault: Fault,
 }
+
+/// What the client did wrong while its body was already being passed on.
+type Fault = Arc<OnceLock<Refused>>;
 
 enum Payload {
     Whole(Bytes),
@@ -31,7 +37,7 @@ enum Payload {
 }
 
 /// Why a request was not taken.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     TooLarge(u64),
     TooSlow(Duration),
@@ -46,17 +52,23 @@ impl Exchange {
         limits: &Limits,
     ) -> Result<Self, Refused> {
         let http::request::Parts { method, uri, mut headers, .. } = parts;
-        let body = read_payload(body, limits).await?;
+        let fault = Fault::default();
+        let body = read_payload(body, limits, &fault).await?;
         remove_connection_headers(&mut headers);
         if let Payload::Whole(_) = body {
             headers.remove(header::CONTENT_LENGTH);
         }
-        Ok(Self { method, uri, headers, body })
+        Ok(Self { method, uri, headers, body, fault })
     }
 
     /// Whether its body can be sent more than once.
     pub(crate) fn is_kept(&self) -> bool {
         matches!(self.body, Payload::Whole(_))
+    }
+
+    /// Why the client, and not the upstream, is to blame for a call that failed.
+    pub(crate) fn fault(&self) -> Option<Refused> {
+        self.fault.get().copied()
     }
 
     /// The body for one more attempt; `None` when it is spent.
@@ -71,7 +83,11 @@ impl Exchange {
     }
 }
 
-async fn read_payload(mut body: Incoming, limits: &Limits) -> Result<Payload, Refused> {
+async fn read_payload(
+    mut body: Incoming,
+    limits: &Limits,
+    fault: &Fault,
+) -> Result<Payload, Refused> {
     let declared = body.size_hint().lower();
     if declared > limits.max_body_bytes {
         return Err(Refused::TooLarge(limits.max_body_bytes));
@@ -82,8 +98,16 @@ async fn read_payload(mut body: Incoming, limits: &Limits) -> Result<Payload, Re
     let mut kept = BytesMut::new();
     loop {
         if declared.max(kept.len() as u64) > limits.max_replay_bytes {
-            let left = limits.max_body_bytes.saturating_sub(kept.len() as u64);
-            let upload = Upload { kept: Some(kept.freeze()), rest: body, left };
+            let left = limits.max_body_bytes.checked_sub(kept.len() as u64);
+            let upload = Upload {
+                kept: Some(kept.freeze()),
+                rest: body,
+                left: left.ok_or(Refused::TooLarge(limits.max_body_bytes))?,
+                bound: limits.max_body_bytes,
+                patience: limits.client_timeout,
+                alarm: None,
+                fault: fault.clone(),
+            };
             return Ok(Payload::Once(Mutex::new(Some(upload))));
         }
         let frame = tokio::time::timeout(limits.client_timeout, body.frame()).await;
@@ -107,6 +131,25 @@ pub(crate) struct Upload {
     kept: Option<Bytes>,
     rest: Incoming,
     left: u64,
+    bound: u64,
+    patience: Duration,
+    /// Rings when nothing has come for `patience`; set while the client is waited for.
+    alarm: Option<Pin<Box<Sleep>>>,
+    fault: Fault,
+}
+
+impl Upload {
+    fn blame(&self, refused: Refused) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // The first fault is the cause of those that follow.
+        let _ = self.fault.set(refused);
+        Poll::Ready(Some(Err("the client's request broke off".into())))
+    }
+
+    fn is_too_slow(&mut self, cx: &mut Context<'_>) -> bool {
+        let patience = self.patience;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        alarm.as_mut().poll(cx).is_ready()
+    }
 }
 
 impl Body for Upload {
@@ -120,15 +163,23 @@ impl Body for Upload {
         if let Some(kept) = self.kept.take().filter(|kept| !kept.is_empty()) {
             return Poll::Ready(Some(Ok(Frame::data(kept))));
         }
-        let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-            self.left = match self.left.checked_sub(length) {
-                Some(left) => left,
-                None => return Poll::Ready(Some(Err("the body is longer than allowed".into()))),
-            };
+        match Pin::new(&mut self.rest).poll_frame(cx) {
+            Poll::Pending if self.is_too_slow(cx) => self.blame(Refused::TooSlow(self.patience)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(_))) => self.blame(Refused::Broken),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.alarm = None;
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                match self.left.checked_sub(length) {
+                    Some(left) => {
+                        self.left = left;
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    None => self.blame(Refused::TooLarge(self.bound)),
+                }
+            }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,7 +9,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use seawall::{Attempt, Class, Failure, Outcome};
+use seawall::{Attempt, Class, Failure, Outcome, Reason, Rejection};
 use std::{
     fmt,
     sync::atomic::{AtomicUsize, Ordering},
@@ -46,6 +46,8 @@ pub(crate) struct Endpoint {
 pub(crate) struct CallError {
     /// The request never reached the upstream.
     pub(crate) unsent: bool,
+    /// The client's own request broke off.
+    by_client: bool,
     text: String,
 }
 
@@ -59,11 +61,15 @@ impl std::error::Error for CallError {}
 
 impl CallError {
     pub(crate) fn outcome(&self) -> Outcome {
+        if self.by_client {
+            // It says nothing about the upstream, and no other upstream would fare better.
+            return Outcome::Rejected(Rejection::new(Reason::Custom("client"), None));
+        }
         Outcome::Failure(Failure { unsent: self.unsent, ..Failure::new(Class::Transient) })
     }
 
     fn spent() -> Self {
-        Self { unsent: false, text: "the request's body is spent".into() }
+        Self { unsent: false, by_client: false, text: "the request's body is spent".into() }
     }
 }
 
@@ -178,7 +184,7 @@ impl Upstream {
                 Err(error) => {
                     let unsent = error.is_connect();
                     let text = format!("{}: {}", endpoint.authority, innermost(&error));
-                    last = CallError { unsent, text };
+                    last = CallError { unsent, by_client: exchange.fault().is_some(), text };
                     if !unsent {
                         return Err(last);
                     }
@@ -197,6 +203,7 @@ fn prepare(
 ) -> Result<Request<Outgoing>, CallError> {
     let uri = endpoint.uri(&exchange.uri).ok_or_else(|| CallError {
         unsent: true,
+        by_client: false,
         text: format!("{}: the path does not make an address", exchange.uri.path()),
     })?;
     let mut request = Request::new(body);

@@ -1,0 +1,10 @@
+//! The gateway on real sockets: what passes through, what the policies do to it, and what hostile peers get.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod control;
+mod hostile;
+mod nginx;
+mod policies;
+mod proxy;
+mod streams;
+mod support;
