@@ -1,1 +1,120 @@
-//! Tests.
+//! Wrong files, and what is said of them.
+
+use crate::GatewayConfig;
+use seawall_config::{Format, load_str};
+
+const GOOD: &str = "\
+preset: production
+upstreams:
+  chat: { protocol: openai, endpoints: ['http://127.0.0.1:9001'], strategy: balanced }
+  backup: { endpoints: ['https://api.example.com/base'] }
+routes:
+  - { path: /v1/*, upstream: chat, fallback: [backup], methods: [GET, POST] }
+";
+
+/// With `from` replaced by `to`, the file has exactly these mistakes, each named by path and some words.
+fn check(from: &str, to: &str, expected: &[(&str, &str)]) {
+    let text = GOOD.replacen(from, to, 1);
+    assert_ne!(text, GOOD, "{from} is not in the file");
+    let told = match load_str::<GatewayConfig>("f", &text, Format::Yaml) {
+        Ok(_) => String::new(),
+        Err(mistakes) => mistakes.to_string(),
+    };
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{to}:\n{told}");
+    for (line, (path, words)) in lines.iter().zip(expected) {
+        let named = line.split_once(": ").is_some_and(|(_, rest)| rest.starts_with(path));
+        assert!(named && line.contains(words), "{path}, {words} is not in: {line}");
+    }
+}
+
+#[test]
+fn the_good_file_is_good() {
+    let config: GatewayConfig = load_str("f", GOOD, Format::Yaml).unwrap();
+    assert_eq!(config.upstreams.len(), 2);
+}
+
+#[test]
+fn names_must_be_known() {
+    check("preset: production", "preset: prod", &[("preset:", "simple, development, production")]);
+    check("balanced", "balancd", &[("upstreams.chat.strategy:", "balanced")]);
+    check("upstream: chat", "upstream: chta", &[("routes[0].upstream:", "backup, chat")]);
+    check("[backup]", "[bakcup]", &[("routes[0].fallback[0]:", "\"bakcup\"")]);
+    check("[backup]", "[backup, chat]", &[("routes[0].fallback[1]:", "asked already")]);
+    check("[backup]", "[backup, backup]", &[("routes[0].fallback[1]:", "asked already")]);
+    check("protocol: openai", "protocol: grpc", &[("upstreams.chat.protocol:", "anthropic")]);
+    check("preset:", "prest:", &[("prest:", "did you mean `preset`")]);
+}
+
+#[test]
+fn addresses_and_paths_must_be_some() {
+    for wrong in ["ftp://a", "127.0.0.1:9001", "http://", "http://a/?q", "http://u:p@a", "no url"] {
+        let to = format!("['{wrong}']");
+        let expected = [("upstreams.chat.endpoints[0]:", wrong)];
+        check("['http://127.0.0.1:9001']", &to, &expected);
+    }
+    check("['http://127.0.0.1:9001']", "[]", &[("upstreams.chat.endpoints:", "at least 1 item")]);
+    for wrong in ["v1/*", "/v1/*/x", "/v1*"] {
+        check("path: /v1/*", &format!("path: {wrong}"), &[("routes[0].path:", "not a path")]);
+    }
+    for own in ["/metrics", "/internal/x", "/dashboard/*", "/livez"] {
+        check(
+            "path: /v1/*",
+            &format!("path: {own}"),
+            &[("routes[0].path:", "the gateway answers")],
+        );
+    }
+    check("[GET, POST]", "[get]", &[("routes[0].methods[0]:", "capitals")]);
+}
+
+#[test]
+fn policies_keep_their_bounds() {
+    let with = |policy: &str| format!("policies: [{{ {policy} }}]");
+    for (policy, path, words) in [
+        ("type: retry, max_attempts: 0", "max_attempts", "1 to 100"),
+        ("type: circuit_breaker, failure_ratio: 1.5", "failure_ratio", "1"),
+        ("type: circuit_breaker, window: { calls: 10001 }", "window.calls", "10000"),
+        ("type: circuit_breaker, slow_call_duration: 1s", "slow_call_duration", "window"),
+        ("type: timeout, limit: 0s", "limit", "0"),
+        ("type: bulkhead, max_concurrent: 0", "max_concurrent", "1000000"),
+        ("type: rate_limiter, rate: 10, per: 5ns", "rate", "nanosecond"),
+        ("type: retry, backoff: { min_delay: 2m }", "backoff.min_delay", "max_delay"),
+    ] {
+        let path = format!("upstreams.chat.policies[0].{path}:");
+        check("strategy: balanced", &with(policy), &[(&path, words)]);
+    }
+    let both = "strategy: balanced, policies: []";
+    check("strategy: balanced", both, &[("upstreams.chat.strategy:", "both")]);
+    check("strategy: balanced", "attempt_timeout: 0s", &[("upstreams.chat.attempt_timeout:", "0")]);
+    let limit = "rate_limit: { rate: 5, key: cookie }";
+    let to = format!("{limit}, methods: [GET, POST]");
+    check("methods: [GET, POST]", &to, &[("routes[0].rate_limit.key:", "header:")]);
+}
+
+#[test]
+fn an_empty_file_says_what_is_missing() {
+    let told = load_str::<GatewayConfig>("f", "{}\n", Format::Yaml).unwrap_err().to_string();
+    assert!(told.contains("upstreams:") && told.contains("routes:"), "{told}");
+}
+
+#[test]
+fn attempt_timeout_takes_the_place_of_the_innermost_timeout() {
+    let effective = |fields: &str| {
+        let text = GOOD.replace("strategy: balanced", fields);
+        let config: GatewayConfig = load_str("f", &text, Format::Yaml).unwrap();
+        let preset = seawall::preset("simple").unwrap();
+        let policies = config.upstreams["chat"].effective_policies("chat", preset);
+        let limit = |policy: &seawall::PolicyConfig| match policy {
+            seawall::PolicyConfig::Timeout(config) => Some(config.limit.as_secs()),
+            _ => None,
+        };
+        policies.iter().filter_map(limit).collect::<Vec<_>>()
+    };
+    assert_eq!(effective("policies: []"), [120]);
+    assert_eq!(effective("policies: [], attempt_timeout: 7s"), [7]);
+    assert_eq!(effective("strategy: database"), [5]);
+    assert_eq!(effective("strategy: database, attempt_timeout: 7s"), [7]);
+    let total = "policies: [{ type: timeout, limit: 60s }, { type: retry }]";
+    assert_eq!(effective(total), [60]);
+    assert_eq!(effective(&format!("{total}, attempt_timeout: 7s")), [60, 7]);
+}

@@ -1,0 +1,132 @@
+//! `seawall serve`: how it starts, and how it stops.
+
+use crate::support::{Serving, answering, ask, get, upstream};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+fn gateway_to(upstream: SocketAddr, more: &str) -> String {
+    format!(
+        "{more}upstreams: {{ only: {{ endpoints: ['http://{upstream}'] }} }}\n\
+         routes: [{{ path: '/*', upstream: only }}]\n"
+    )
+}
+
+/// An upstream that streams a first piece at once and the last one when it may.
+fn streaming() -> (SocketAddr, Arc<AtomicBool>) {
+    let go = Arc::new(AtomicBool::new(false));
+    let may = go.clone();
+    let address = answering(move |stream| {
+        write!(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")?;
+        stream.flush()?;
+        while !may.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        write!(stream, "4\r\nlast\r\n0\r\n\r\n")
+    });
+    (address, go)
+}
+
+fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&read).contains(text) {
+        stream.read_exact(&mut byte).unwrap();
+        read.push(byte[0]);
+    }
+    String::from_utf8(read).unwrap()
+}
+
+#[test]
+fn sigterm_lets_a_stream_finish_and_lets_nobody_in() {
+    for signal in ["-TERM", "-INT"] {
+        let (upstream, go) = streaming();
+        let mut serving = Serving::start(&gateway_to(upstream, ""), &[]);
+        let mut stream = ask(&serving.address, "/");
+        read_until(&mut stream, "first");
+        serving.signal(signal);
+        while TcpStream::connect(&serving.address).is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        go.store(true, Ordering::SeqCst);
+        read_until(&mut stream, "last");
+        assert_eq!(serving.ended().code(), Some(0), "{signal}: {}", serving.log());
+    }
+}
+
+#[test]
+fn a_drain_that_takes_too_long_ends_and_says_so() {
+    let (upstream, _never) = streaming();
+    let mut serving = Serving::start(&gateway_to(upstream, "drain_timeout: 200ms\n"), &[]);
+    let mut stream = ask(&serving.address, "/");
+    read_until(&mut stream, "first");
+    serving.signal("-TERM");
+    assert_eq!(serving.ended().code(), Some(1));
+    assert!(serving.log().contains("stopped with requests in progress"), "{}", serving.log());
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait() {
+    let (upstream, _never) = streaming();
+    let mut serving = Serving::start(&gateway_to(upstream, ""), &[]);
+    let mut stream = ask(&serving.address, "/");
+    read_until(&mut stream, "first");
+    serving.signal("-INT");
+    while !serving.log().contains("draining") {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // The second one may come before the first one is dealt with; then a third is needed.
+    while serving.log().contains("draining") {
+        serving.signal("-INT");
+        thread::sleep(Duration::from_millis(50));
+        if TcpStream::connect(&serving.address).is_err() {
+            break;
+        }
+    }
+    assert_eq!(serving.ended().code(), Some(130));
+}
+
+#[test]
+fn after_a_kill_it_starts_again_on_the_same_port() {
+    let upstream = upstream("here");
+    let yaml = gateway_to(upstream, "");
+    let mut serving = Serving::start(&yaml, &[]);
+    let address = serving.address.clone();
+    assert!(get(&address, "/").ends_with("here"));
+    serving.signal("-KILL");
+    serving.ended();
+    let again = Serving::start_on(&address, &yaml, &[]);
+    assert_eq!(again.address, address);
+    assert!(get(&address, "/").ends_with("here"));
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = crate::support::Folder::new();
+    let file = folder.file("seawall.yaml", &gateway_to(taken.local_addr().unwrap(), ""));
+    for (listen, words) in [(&*address, "in use"), ("0.0.0.0:0", "SEAWALL_API_KEYS")] {
+        let mut command = crate::support::seawall();
+        command.args(["serve", "--listen", listen, "--config"]).arg(&file);
+        let output = command.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn log_lines_are_json_where_asked_for() {
+    let serving = Serving::start(&gateway_to(upstream("a"), ""), &["--log-json"]);
+    let log = serving.log();
+    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(line["level"], "INFO");
+}
