@@ -190,3 +190,6 @@ macro_rules! config {
     };
 }
 pub(crate) use config;
+
+#[cfg(test)]
+mod tests;

@@ -81,3 +81,6 @@ impl Pattern for Fallback {
         Step::Fallback { nth: frame.tried }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,11 @@ impl Keyed {
 
     pub(crate) fn peek(&self, key: u64) -> u64 {
         let shard = lock(self.shard(key));
-        shard.words.get(&key).copied().unwrap_or(0)
+        match shard.words.get(&key) {
+            Some(word) => *word,
+            None if shard.words.len() < self.capacity => 0,
+            None => shard.overflow,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

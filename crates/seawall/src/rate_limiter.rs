@@ -38,6 +38,9 @@ config! {
     }
 }
 
+/// Far from where nanoseconds overflow.
+const LONGEST_FILL: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 impl RateLimiterConfig {
     pub(crate) fn check(&self, problems: &mut Problems) {
         let billion = 1_000_000_000;
@@ -56,6 +59,13 @@ impl RateLimiterConfig {
             "rate",
             self.rate,
             "at most one call a nanosecond",
+        );
+        let fill = Gcra::new(self.rate, self.per, self.burst).tolerance;
+        problems.require(
+            fill <= nanos(LONGEST_FILL),
+            "burst",
+            self.burst,
+            "small enough for an empty bucket to fill within 100 years",
         );
         problems.require(
             (1..=10_000_000).contains(&self.max_keys),

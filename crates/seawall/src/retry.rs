@@ -185,3 +185,6 @@ impl Pattern for std::sync::Arc<Retry> {
         Step::Call
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,6 @@ impl Pattern for Timeout {
         Step::Finish(Outcome::TimedOut { limit: frame.limit })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,60 @@
-//! Tests.
+//! The bounded map against one that is not.
+
+use super::*;
+use crate::Random;
+use std::collections::HashMap;
+
+/// Sets the key's word to `until` and says what it was.
+fn put(keyed: &Keyed, key: u64, now: u64, until: u64) -> u64 {
+    keyed.update(key, Instant::from_nanos(now), |word| (until, word))
+}
+
+#[test]
+fn below_its_bound_it_is_a_map_that_forgets_only_what_is_over() {
+    for seed in 0..50 {
+        let mut random = Random::new(seed);
+        let keyed = Keyed::new(100_000);
+        let mut model: HashMap<u64, u64> = HashMap::new();
+        let mut now = 1_000;
+        for _ in 0..2_000 {
+            now += random.below(20);
+            let key = Random::new(random.below(200)).bits();
+            let until = now + random.below(300);
+            let was = put(&keyed, key, now, until);
+            let known = model.insert(key, until).unwrap_or(0);
+            // A word that is over says as little as none.
+            assert_eq!(was.max(now), known.max(now), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_million_keys_take_the_place_of_those_allowed() {
+    let keyed = Keyed::new(1_000);
+    for n in 0..1_000_000 {
+        put(&keyed, Random::new(n).bits(), 10, 1_000);
+        if n % 100_000 == 0 {
+            assert!(keyed.len() <= 1_024, "{}", keyed.len());
+        }
+    }
+    assert!(keyed.len() >= 900, "{}", keyed.len());
+    // When they are idle, new ones take their place.
+    assert_eq!(put(&keyed, 7, 2_000, 3_000), 0);
+    assert_eq!(put(&keyed, 7, 2_001, 3_001), 3_000);
+}
+
+#[test]
+fn beyond_its_bound_keys_share_a_word_and_see_the_same() {
+    let keyed = Keyed::new(1);
+    assert_eq!(put(&keyed, 1, 10, 100), 0);
+    assert_eq!(put(&keyed, 2, 10, 200), 0);
+    assert_eq!(put(&keyed, 3, 10, 300), 200, "the third shares with the second");
+    assert_eq!((keyed.peek(1), keyed.peek(2), keyed.peek(4)), (100, 300, 300));
+}
+
+#[test]
+fn a_key_that_took_nothing_takes_no_place() {
+    let keyed = Keyed::new(10);
+    keyed.update(1, Instant::from_nanos(10), |word| (word, ()));
+    assert_eq!(keyed.len(), 0);
+}

@@ -145,3 +145,6 @@ impl std::fmt::Debug for Latencies {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,127 @@
-//! Tests.
+//! Each event moves what it should, and nothing else.
+
+use super::*;
+use crate::{Name, Rejection, Transition, Why};
+
+fn fold(kinds: &[Kind]) -> Metrics {
+    let metrics = Metrics::default();
+    let operation = &Name::from("o");
+    for kind in kinds {
+        let at = match kind {
+            Kind::CircuitChanged(change) => change.at,
+            _ => Instant::from_millis(1),
+        };
+        metrics.observe(&Event { at, operation, execution: 1, kind: *kind });
+    }
+    metrics
+}
+
+fn finished(outcome: Outcome, ms: u64) -> Kind {
+    Kind::Finished { outcome, took: Duration::from_millis(ms), calls: 1 }
+}
+
+#[test]
+fn every_event_is_counted_where_it_belongs() {
+    let limit = Duration::from_secs(1);
+    let failure = Outcome::failure(crate::Class::Transient);
+    let full = Rejection::new(Reason::BulkheadFull, None);
+    let late = Rejection::new(Reason::QueueTimeout, None);
+    let own = Rejection::new(Reason::Custom("mine"), None);
+    let call = |outcome| Kind::CallFinished { outcome, attempt: 1, took: limit };
+    let counts = fold(&[
+        Kind::Started,
+        Kind::Started,
+        Kind::Started,
+        Kind::Started,
+        Kind::Started,
+        Kind::Started,
+        Kind::CallStarted { attempt: 1 },
+        Kind::CallStarted { attempt: 2 },
+        call(Outcome::Success),
+        call(failure),
+        Kind::CallCancelled { took: limit },
+        Kind::Rejected(full),
+        Kind::Rejected(late),
+        Kind::Rejected(own),
+        Kind::Queued,
+        Kind::RetryScheduled { attempt: 2, delay: limit },
+        Kind::TimedOut { limit },
+        Kind::FellBack { nth: 1 },
+        finished(Outcome::Success, 10),
+        finished(failure, 20),
+        finished(Outcome::TimedOut { limit }, 30),
+        finished(Outcome::Rejected(full), 0),
+        Kind::Abandoned { took: limit },
+    ])
+    .counts();
+    let expected = Counts {
+        total_calls: 6,
+        successful_calls: 1,
+        failed_calls: 1,
+        timed_out_calls: 1,
+        rejected_calls: 1,
+        abandoned_calls: 1,
+        attempts: 2,
+        failed_attempts: 1,
+        retries_executed: 1,
+        timeouts: 1,
+        fallbacks: 1,
+        queued: 1,
+        in_flight: 1,
+        circuit_breaker_opens: 0,
+        bulkhead_rejections: 2,
+        rejections: vec![
+            ("circuit_open", 0),
+            ("probes_taken", 0),
+            ("rate_limited", 0),
+            ("bulkhead_full", 1),
+            ("queue_timeout", 1),
+            ("custom", 1),
+        ],
+    };
+    assert_eq!(counts, expected);
+}
+
+#[test]
+fn refusals_do_not_make_an_outage_look_fast() {
+    let refused = Outcome::Rejected(Rejection::new(Reason::CircuitOpen, None));
+    let metrics = fold(&[finished(Outcome::Success, 100), finished(refused, 0)]);
+    assert_eq!(metrics.latencies().count(), 1);
+}
+
+#[test]
+fn time_in_each_state_adds_up() {
+    let change = |second: u64, from, to| {
+        let at = Instant::from_millis(second * 1000);
+        Kind::CircuitChanged(Transition { at, from, to, why: Why::Reset })
+    };
+    let metrics = fold(&[
+        change(10, State::Closed, State::Open),
+        change(40, State::Open, State::HalfOpen),
+        change(45, State::HalfOpen, State::Open),
+        change(60, State::Open, State::HalfOpen),
+        change(61, State::HalfOpen, State::Closed),
+    ]);
+    let (spent, since) = metrics.circuit_times(Instant::from_millis(100_000));
+    assert_eq!(spent.map(|time| time.as_secs()), [39, 45, 6]);
+    assert_eq!(since, Some(Instant::from_millis(61_000)));
+    assert_eq!(metrics.counts().circuit_breaker_opens, 2);
+    metrics.reset();
+    assert_eq!(metrics.circuit_times(Instant::from_millis(61_000)).0, [Duration::ZERO; 3]);
+}
+
+#[test]
+fn a_reset_forgets_what_is_over_and_keeps_what_is_not() {
+    let metrics = fold(&[Kind::Started, Kind::Started, finished(Outcome::Success, 5)]);
+    metrics.reset();
+    let counts = metrics.counts();
+    assert_eq!((counts.total_calls, counts.successful_calls, counts.in_flight), (0, 0, 1));
+    assert_eq!(metrics.latencies().count(), 0);
+}
+
+#[test]
+fn the_counters_of_an_operation_are_small() {
+    // The counters themselves, and the buckets that they point to: 16 for each power of two.
+    let size = size_of::<Metrics>() + 16 * 29 * size_of::<u64>();
+    assert!(size < 8 * 1024, "{size} bytes");
+}

@@ -1,1 +1,207 @@
-//! Tests.
+//! Operations by name, and what is counted of them.
+
+use super::*;
+use crate::{
+    Backoff, CircuitBreakerConfig, Error, Event, FallbackConfig, Jitter, Kind, Policy,
+    PolicyConfig, RetryConfig, TimeoutConfig, Why,
+};
+use std::{cell::Cell, future::ready, sync::Mutex, time::Duration};
+
+fn run<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+fn retry() -> PolicyConfig {
+    let backoff = Backoff {
+        base_delay: Duration::from_millis(1),
+        jitter: Jitter::None,
+        ..Backoff::default()
+    };
+    PolicyConfig::Retry(RetryConfig { max_attempts: 3, backoff, ..RetryConfig::default() })
+}
+
+fn breaker() -> PolicyConfig {
+    let config = CircuitBreakerConfig { failure_threshold: Some(1), ..Default::default() };
+    PolicyConfig::CircuitBreaker(config)
+}
+
+#[test]
+fn a_call_is_counted() {
+    let registry = Registry::default();
+    let operation = registry.operation("answer").unwrap();
+    assert_eq!(run(operation.call(async || Ok::<_, ()>(42))), Ok(42));
+    let counts = operation.counts();
+    assert_eq!((counts.total_calls, counts.successful_calls, counts.in_flight), (1, 1, 0));
+}
+
+#[test]
+fn retries_are_counted_and_the_error_surfaces() {
+    let registry = Registry::default();
+    let operation = registry.register("retried", vec![retry()]).unwrap();
+    let calls = Cell::new(0);
+    let call = |good_from: u32| {
+        calls.set(0);
+        run(operation.call(|| {
+            calls.set(calls.get() + 1);
+            ready(if calls.get() >= good_from { Ok(calls.get()) } else { Err("not yet") })
+        }))
+    };
+    assert_eq!(call(3), Ok(3));
+    assert_eq!(operation.counts().retries_executed, 2);
+    assert_eq!(call(99), Err(Error::Inner("not yet")));
+    let counts = operation.counts();
+    assert_eq!((calls.get(), counts.failed_calls, counts.retries_executed), (3, 1, 4));
+}
+
+#[test]
+fn a_timeout_names_the_operation_and_its_limit() {
+    let limit = Duration::from_millis(20);
+    let policies = vec![PolicyConfig::Timeout(TimeoutConfig { limit })];
+    let operation = Registry::default().register("slow", policies).unwrap();
+    let answer = run(operation.call(std::future::pending::<Result<(), ()>>));
+    let Err(Error::TimedOut(elapsed)) = answer else { panic!("{answer:?}") };
+    assert_eq!((&*elapsed.operation, elapsed.limit), ("slow", limit));
+    assert_eq!((operation.counts().timeouts, operation.counts().timed_out_calls), (1, 1));
+}
+
+#[test]
+fn a_fallback_is_called_with_the_error() {
+    let policies = vec![PolicyConfig::Fallback(FallbackConfig::default()), breaker()];
+    let operation = Registry::default().register("falls back", policies).unwrap();
+    let call = || {
+        let stand_in = |error: Error<&str>| ready(Ok(format!("instead of: {error:?}")));
+        run(operation.call_or(|| ready(Err("down")), stand_in))
+    };
+    assert_eq!(call().unwrap(), "instead of: Inner(\"down\")");
+    assert!(call().unwrap().contains("CircuitOpen"));
+    assert_eq!(operation.counts().fallbacks, 2);
+}
+
+#[test]
+fn plain_functions_are_called_on_this_thread() {
+    let operation = Registry::default().register("plain", vec![retry()]).unwrap();
+    let here = std::thread::current().id();
+    let mut calls = 0;
+    let answer = operation.call_blocking(|| {
+        assert_eq!(std::thread::current().id(), here);
+        calls += 1;
+        if calls < 3 { Err("not yet") } else { Ok(calls) }
+    });
+    assert_eq!(answer, Ok(3));
+    assert_eq!(operation.counts().attempts, 3);
+}
+
+#[test]
+fn handles_of_one_name_share_their_state() {
+    let registry = Registry::default();
+    registry.register("shared", vec![breaker()]).unwrap();
+    let one = registry.operation("shared").unwrap();
+    assert!(run(one.call(async || Err::<(), _>("down"))).is_err());
+    let other = registry.clone().find("shared").unwrap();
+    assert!(run(other.call(async || Ok::<_, ()>(()))).unwrap_err().is_rejected());
+    assert_eq!(one.counts(), other.counts());
+    assert_eq!(registry.operations().len(), 1);
+}
+
+#[test]
+fn threads_that_ask_for_one_name_get_one_operation() {
+    let registry = Registry::default();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let operation = registry.operation("one").unwrap();
+                operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+            });
+        }
+    });
+    assert_eq!(registry.find("one").unwrap().counts().total_calls, 8);
+}
+
+#[test]
+fn names_are_bounded_and_unique() {
+    let registry = Registry::default();
+    for wrong in ["", "line\nbreak", "\u{7f}", &"x".repeat(201)] {
+        let told = registry.operation(wrong).unwrap_err();
+        assert!(matches!(told, RegistryError::InvalidName(_)), "{told}");
+    }
+    registry.operation(&"ü".repeat(200)).unwrap();
+    registry.register("twice", Vec::new()).unwrap();
+    let told = registry.register("twice", Vec::new()).unwrap_err();
+    assert_eq!(told, RegistryError::Duplicate("twice".into()));
+    let told = Registry::with_preset("prod").unwrap_err().to_string();
+    assert!(
+        told.contains("\"prod\"") && told.contains("simple, development, production"),
+        "{told}"
+    );
+    let wrong = PolicyConfig::Timeout(TimeoutConfig { limit: Duration::ZERO });
+    let told = registry.register("wrong", vec![retry(), wrong]).unwrap_err().to_string();
+    assert!(told.starts_with("policies[1].limit: "), "{told}");
+}
+
+#[test]
+fn there_are_only_so_many() {
+    let registry = Registry::default();
+    for n in 0..MAX_OPERATIONS {
+        registry.register(&n.to_string(), Vec::new()).unwrap();
+    }
+    assert_eq!(registry.operation("one more").unwrap_err(), RegistryError::Full);
+    assert!(registry.operation("77").is_ok(), "what is there stays there");
+}
+
+#[test]
+fn health_names_the_circuits_that_are_not_closed() {
+    let registry = Registry::default();
+    for name in ["good", "bad"] {
+        registry.register(name, vec![breaker()]).unwrap();
+    }
+    registry.register("without", Vec::new()).unwrap();
+    assert!(registry.health().is_healthy());
+    let bad = registry.find("bad").unwrap();
+    assert!(run(bad.call(async || Err::<(), _>(()))).is_err());
+    let health = registry.health();
+    assert_eq!(health.open, [Name::from("bad")]);
+    assert_eq!((health.total_circuit_breakers, health.total_operations), (2, 3));
+    assert!(!health.is_healthy());
+}
+
+#[derive(Default)]
+struct Noted(Mutex<Vec<String>>);
+
+impl Observer for Noted {
+    fn observe(&self, event: &Event<'_>) {
+        if let Kind::CircuitChanged(change) = event.kind {
+            let mut noted = self.0.lock().unwrap();
+            noted.push(format!("{}: {:?} → {:?}", event.operation, change.from, change.to));
+            assert!(change.to != State::Closed || change.why == Why::Reset);
+        }
+    }
+}
+
+#[test]
+fn a_reset_is_told_to_everyone() {
+    let noted = Arc::new(Noted::default());
+    let registry =
+        Registry::with_timer(SystemTimer, preset("simple").unwrap(), vec![noted.clone()]);
+    let operation = registry.register("watched", vec![breaker()]).unwrap();
+    assert!(run(operation.call(async || Err::<(), _>(()))).is_err());
+    assert_eq!(operation.reset_circuit(), Some((State::Open, State::Closed)));
+    assert_eq!(operation.reset_circuit(), Some((State::Closed, State::Closed)));
+    let lines = noted.0.lock().unwrap().clone();
+    assert_eq!(lines, ["watched: Closed → Open", "watched: Open → Closed"]);
+    let (spent, since) = operation.metrics().circuit_times(registry.now());
+    assert!(since.is_some() && spent[State::Open as usize] > Duration::ZERO);
+    let without = registry.register("without", Vec::new()).unwrap();
+    assert_eq!(without.reset_circuit(), None);
+}
+
+#[test]
+fn a_pipeline_made_in_code_is_counted_too() {
+    let registry = Registry::default();
+    let policy = breaker().build().unwrap();
+    assert!(matches!(policy, Policy::CircuitBreaker(_)));
+    let operation = registry.register_pipeline(Pipeline::new("own", [policy])).unwrap();
+    assert!(run(operation.call(async || Err::<(), _>(()))).is_err());
+    assert_eq!((operation.counts().failed_calls, operation.policies().len()), (1, 0));
+    assert_eq!(registry.health().open, [Name::from("own")]);
+}
