@@ -270,7 +270,6 @@ fn refuse(route: &Operation, first: &Upstream, error: Error<CallError>) -> Respo
             reason: if error.unsent { "connect" } else { "broken" },
             retry_after: None,
         },
-        _ => reply::plain(StatusCode::BAD_GATEWAY, "No answer", error.to_string()),
     };
     let mut response = reply::problem(&problem, first.protocol);
     describe(response.headers_mut(), first);

@@ -1,10 +1,48 @@
-//! Seawall on tokio, tower and HTTP: the timer, the classification of answers, and what an error of
-//! Seawall's looks like as an HTTP response.
+//! Seawall on tokio, tower and HTTP: the timer, the layers, the classification of answers, and what an
+//! error of Seawall's looks like as an HTTP response.
+//!
+//! Around a client, or anything else that takes `http` requests:
+//!
+//! ```
+//! # use http::{Request, Response}; use http_body_util::Full; use bytes::Bytes;
+//! use seawall_tower::{ClientLayer, TokioTimer};
+//! use tower::{ServiceBuilder, ServiceExt};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let http_client = tower::service_fn(async |_: Request<Full<Bytes>>| {
+//! #     Ok::<_, std::io::Error>(Response::new(Full::new(Bytes::from("ok")))) });
+//! let preset = seawall::preset("production").ok_or("no such preset")?;
+//! let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
+//! let client =
+//!     ServiceBuilder::new().layer(ClientLayer::new(registry.operation("prices")?)).service(http_client);
+//! let answer = client.oneshot(Request::get("http://prices/4").body(Full::default())?).await?;
+//! # assert_eq!(answer.status(), 200); Ok(()) }
+//! ```
+//!
+//! Around an axum router:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use seawall_tower::{ServerLayer, TokioTimer};
+//! let preset = seawall::preset("production").ok_or("no such preset")?;
+//! let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
+//! let layer = ServerLayer::new(registry.operation("shop")?).exclude(["/health", "/metrics"]);
+//! let router: axum::Router = axum::Router::new()
+//!     .route("/prices", axum::routing::get(|| async { "1, 2, 3" }))
+//!     .layer(layer);
+//! # let _ = router; Ok(()) }
+//! ```
 
+mod attempts;
+mod body;
 mod classify;
+mod client;
 mod problem;
+mod server;
 mod timer;
 
+pub use body::HeldBody;
 pub use classify::{HttpClassify, classify_status, retry_after};
+pub use client::{Client, ClientLayer};
 pub use problem::{Problem, rejection_problem, timeout_problem};
+pub use server::{Server, ServerLayer};
 pub use timer::TokioTimer;

@@ -5,7 +5,6 @@ use std::{fmt, time::Duration};
 
 /// Why an execution gave no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Error<E> {
     /// The operation ran and failed; this is its own, last error.
     Inner(E),

@@ -22,7 +22,7 @@ fn shown(policy: &PolicyConfig) -> String {
                 Jitter::Additive => format!("+{}", s(jitter_max)),
                 jitter => format!("{jitter:?}"),
             };
-            let total = c.max_total_delay.map_or("-".into(), s);
+            let total = c.max_total_delay.map_or_else(|| "-".into(), s);
             let (base, min, max) = (s(base_delay), s(min_delay), s(max_delay));
             format!("retry {}x{base} [{min},{max}] {jitter} {total}", c.max_attempts)
         }

@@ -1,0 +1,65 @@
+//! The body of an answer that still holds its permits.
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use seawall::{Class, Held, Outcome, Pipeline, Timer};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+pin_project! {
+    /// An answer's body. The permits go back, and the breakers are told, at its end: a body that ends is a
+    /// success, one that breaks off a failure, and one that is dropped before says nothing.
+    pub struct HeldBody<B, Tm: Timer> {
+        #[pin]
+        body: B,
+        permits: Option<Held<Arc<Pipeline>, Tm>>,
+    }
+}
+
+impl<B: Body, Tm: Timer> HeldBody<B, Tm> {
+    pub(crate) fn new(body: B, permits: Held<Arc<Pipeline>, Tm>) -> Self {
+        let mut this = Self { body, permits: Some(permits) };
+        if this.body.is_end_stream() {
+            end(&mut this.permits, Outcome::Success);
+        }
+        this
+    }
+}
+
+fn end<Tm: Timer>(permits: &mut Option<Held<Arc<Pipeline>, Tm>>, outcome: Outcome) {
+    if let Some(permits) = permits.take() {
+        permits.end(outcome);
+    }
+}
+
+impl<B: Body, Tm: Timer> Body for HeldBody<B, Tm> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        match &frame {
+            Some(Err(_)) => end(this.permits, Outcome::failure(Class::Transient)),
+            None => end(this.permits, Outcome::Success),
+            // With a known length nobody asks again after the last byte.
+            Some(Ok(_)) if this.body.is_end_stream() => end(this.permits, Outcome::Success),
+            Some(Ok(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

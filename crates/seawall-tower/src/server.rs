@@ -1,0 +1,164 @@
+//! Around a server: what it does itself may fail, and too many may ask.
+
+use crate::{
+    HeldBody, Problem, TokioTimer,
+    attempts::{Answered, Attempts, Judge},
+    classify_status,
+    client::own,
+    rejection_problem, timeout_problem,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body;
+use http_body_util::{Either, Full};
+use seawall::{Attributes, Error, Operation, Outcome, Timer};
+use std::{
+    future::Future,
+    hash::{BuildHasher, Hash, RandomState},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Puts a server, such as an axum router, under an operation's policies.
+///
+/// Refusals and timeouts are answered with problem documents (429, 503, 504, with `Retry-After`); the
+/// service's own errors pass through untouched. 5xx count as failures, 4xx do not, and a handler that
+/// panics counts as one that failed. Requests are never handled twice.
+#[derive(Clone)]
+pub struct ServerLayer<Tm = TokioTimer> {
+    operation: Operation<Tm>,
+    judge: Judge,
+    excluded: Arc<[String]>,
+    key: Option<Key>,
+}
+
+/// Who is asking, as a hash.
+type Key = Arc<dyn Fn(&Parts) -> u64 + Send + Sync>;
+
+impl<Tm: Timer + Clone> ServerLayer<Tm> {
+    /// Under this operation, with answers classified by [`classify_status`].
+    pub fn new(operation: Operation<Tm>) -> Self {
+        Self { operation, judge: Arc::new(classify_status), excluded: Arc::default(), key: None }
+    }
+
+    /// Classifies answers in another way.
+    #[must_use]
+    pub fn classify(
+        self,
+        judge: impl Fn(StatusCode, &HeaderMap) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self { judge: Arc::new(judge), ..self }
+    }
+
+    /// Lets these paths and all below them pass untouched. They match by whole segments: `/health` is also
+    /// `/health/live`, and not `/healthz`.
+    #[must_use]
+    pub fn exclude<P: Into<String>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        let trimmed = |path: P| path.into().trim_end_matches('/').to_owned();
+        Self { excluded: paths.into_iter().map(trimmed).collect(), ..self }
+    }
+
+    /// Who is asking, for keyed rate limits: a header, or the peer's address out of the extensions.
+    #[must_use]
+    pub fn key<K: Hash>(self, key: impl Fn(&Parts) -> K + Send + Sync + 'static) -> Self {
+        // A secret of its own, so that nobody can choose keys that collide.
+        let secret = RandomState::new();
+        Self { key: Some(Arc::new(move |parts| secret.hash_one(key(parts)))), ..self }
+    }
+
+    fn excludes(&self, path: &str) -> bool {
+        let below = |root: &String| {
+            path.strip_prefix(root.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.excluded.iter().any(below)
+    }
+}
+
+impl<S, Tm: Timer + Clone> Layer<S> for ServerLayer<Tm> {
+    type Service = Server<S, Tm>;
+    fn layer(&self, service: S) -> Self::Service {
+        Server { service, layer: self.clone() }
+    }
+}
+
+/// A server under an operation's policies; see [`ServerLayer`].
+#[derive(Clone)]
+pub struct Server<S, Tm = TokioTimer> {
+    service: S,
+    layer: ServerLayer<Tm>,
+}
+
+/// A problem; or the service's own body, under permits or of an excluded path.
+type ServerBody<R, Tm> = Either<Full<Bytes>, Either<HeldBody<R, Tm>, R>>;
+
+type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+impl<S, B, R, Tm> Service<Request<B>> for Server<S, Tm>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    Tm: Timer + Clone + Send + Sync + 'static,
+    Tm::Sleep: Send,
+{
+    type Response = Response<ServerBody<R, Tm>>;
+    type Error = S::Error;
+    type Future = Answering<Self::Response, S::Error>;
+
+    /// Always ready: a refusal must not wait for the service.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut service = self.service.clone();
+        if self.layer.excludes(request.uri().path()) {
+            return Box::pin(async move {
+                std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+                let answer = service.call(request).await?;
+                Ok(answer.map(|body| Either::Right(Either::Right(body))))
+            });
+        }
+        let ServerLayer { operation, judge, key, .. } = self.layer.clone();
+        let (parts, body) = request.into_parts();
+        let key = key.map_or(0, |key| key(&parts));
+        let attributes =
+            Attributes { key, repeatable: false, streamed: true, ..Attributes::default() };
+        let request = Some(Request::from_parts(parts, body));
+        Box::pin(async move {
+            let work = Attempts { service, request, again: None, is_numbered: false };
+            let classify = Answered { judge: &judge, may_repeat: false };
+            match operation.drive(attributes, &classify, work).await {
+                Ok((answer, permits)) => {
+                    Ok(answer.map(|body| Either::Right(Either::Left(HeldBody::new(body, permits)))))
+                }
+                Err(error) => match own(error) {
+                    Error::Inner(error) => Err(error),
+                    Error::TimedOut(elapsed) => Ok(answer(&timeout_problem(&elapsed))),
+                    Error::Rejected(rejection) => {
+                        Ok(answer(&rejection_problem(&operation.name(), &rejection)))
+                    }
+                },
+            }
+        })
+    }
+}
+
+fn answer<B>(problem: &Problem) -> Response<Either<Full<Bytes>, B>> {
+    let mut response = Response::new(Either::Left(Full::from(problem.body())));
+    *response.status_mut() = problem.status;
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/problem+json");
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Some(seconds) = problem.retry_after_seconds() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

@@ -1,0 +1,20 @@
+//! The layers around real services, on a paused clock.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod client;
+mod server;
+
+use seawall::{Operation, PolicyConfig, Registry, preset};
+use seawall_tower::TokioTimer;
+use std::time::Duration;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// An operation with these policies, as a file has them.
+fn operation(policies: &str) -> Operation<TokioTimer> {
+    let policies: Vec<PolicyConfig> = serde_json::from_str(policies).unwrap();
+    let registry = Registry::with_timer(TokioTimer, preset("simple").unwrap(), Vec::new());
+    registry.register("tested", policies).unwrap()
+}
