@@ -1,4 +1,5 @@
 //! Files that no one would write in good faith: each is refused, at once and with a reason.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use schemars::JsonSchema;
 use seawall_config::{Document, Format, LoadError, MAX_BYTES, Source, load_file, load_str};

@@ -1,4 +1,5 @@
 //! Enums in every representation of serde, each with what its mistakes look like.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Structs, collections, bounds and recursive types, each with what its mistakes look like.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! A file as operators write them: many mistakes at once, checks across fields, warnings, secrets.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use schemars::JsonSchema;
 use seawall_config::{Document, Format, Report, Severity, Source, load_str};

@@ -1,4 +1,5 @@
 //! The load generator on real sockets: it keeps its rate whatever the upstream does, and hides nothing.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The upstream on real sockets: each behaviour acts, and all of it is counted.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

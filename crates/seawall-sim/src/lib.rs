@@ -31,3 +31,7 @@ pub use expectation::{Expectation, Range};
 pub use report::{Checked, Report, Second, Transition};
 pub use scenario::{Arrivals, FailureKind, Load, Phase, Scenario};
 pub use world::run;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/simulate.md")]
+struct SimulatePage;

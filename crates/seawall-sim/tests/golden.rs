@@ -2,9 +2,9 @@
 //! was reviewed. `SEAWALL_BLESS=1` writes the reports anew.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use seawall_config::{Document, load_file};
-use seawall_sim::{Scenario, run};
-use std::{fs, path::PathBuf};
+use seawall_config::{Document, Format, load_file, load_str};
+use seawall_sim::{Expectation, Load, Phase, Range, Scenario, run};
+use std::{fs, path::PathBuf, time::Duration};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
@@ -46,6 +46,91 @@ fn every_scenario_gives_the_report_that_was_reviewed() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_scenario_in_the_guide_is_right() {
+    let guide = include_str!("../../../docs/simulate.md");
+    let block = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let File(scenario) = load_str("docs/simulate.md", block.unwrap(), Format::Yaml).unwrap();
+    let report = run(&scenario).unwrap();
+    assert!(report.passed(), "{report}");
+}
+
+#[test]
+fn wrong_scenarios_are_told_by_field() {
+    let phase = |at: u64| Phase { at: Duration::from_secs(at), ..Phase::default() };
+    let range = Range { at_least: Some(1.0), ..Range::default() };
+    let late = Range { from: Duration::from_secs(99), ..range.clone() };
+    for (scenario, field) in [
+        (Scenario { duration: Duration::ZERO, ..Scenario::default() }, "duration"),
+        (Scenario { dependency: Vec::new(), ..Scenario::default() }, "dependency"),
+        (Scenario { dependency: vec![phase(1)], ..Scenario::default() }, "dependency[0].at"),
+        (
+            Scenario { dependency: vec![phase(0), phase(0)], ..Scenario::default() },
+            "dependency[1].at",
+        ),
+        (
+            Scenario {
+                alternative: vec![Phase { failures: 0.6, hangs: 0.6, ..Phase::default() }],
+                ..Scenario::default()
+            },
+            "alternative[0].failures",
+        ),
+        (
+            Scenario { load: Load { rate: 0.0, ..Load::default() }, ..Scenario::default() },
+            "load.rate",
+        ),
+        (
+            Scenario {
+                load: Load { rate: 1e6, ..Load::default() },
+                duration: Duration::from_secs(6),
+                ..Scenario::default()
+            },
+            "load.rate",
+        ),
+        (
+            Scenario { load: Load { keys: 0, ..Load::default() }, ..Scenario::default() },
+            "load.keys",
+        ),
+        (
+            Scenario { expect: vec![Expectation::Calls(Range::default())], ..Scenario::default() },
+            "expect[0].calls.at_least",
+        ),
+        (
+            Scenario { expect: vec![Expectation::Calls(late)], ..Scenario::default() },
+            "expect[0].calls.from",
+        ),
+        (
+            Scenario {
+                expect: vec![Expectation::Circuit { at: Duration::ZERO, state: "shut".into() }],
+                ..Scenario::default()
+            },
+            "expect[0].circuit.state",
+        ),
+    ] {
+        let told = run(&scenario).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{field}: ")), "{field} is not named first: {told}");
+    }
+}
+
+#[test]
+fn every_expectation_can_be_missed() {
+    let never = |low: f64| Range { at_least: Some(low), ..Range::default() };
+    let none = Range { at_most: Some(-1.0), ..Range::default() };
+    let expect = vec![
+        Expectation::SuccessRate(never(1.1)),
+        Expectation::Calls(never(1e9)),
+        Expectation::Rejections(never(1.0)),
+        Expectation::P99Ms(never(1e9)),
+        Expectation::Openings(never(1.0)),
+        Expectation::Overtakings(none),
+        Expectation::Circuit { at: Duration::from_secs(1), state: "open".into() },
+    ];
+    let report = run(&Scenario { expect, ..Scenario::default() }).unwrap();
+    assert!(report.expectations.iter().all(|expectation| !expectation.met), "{report}");
+    assert!(!report.passed());
+    assert_eq!(report.executions, report.successes);
 }
 
 #[test]

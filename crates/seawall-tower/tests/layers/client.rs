@@ -30,31 +30,33 @@ fn answer(status: u16) -> Response<Full<Bytes>> {
 }
 
 /// Answers with these statuses in turn, the last one for ever; 0 is an error. Notes the attempts' numbers.
+#[derive(Clone)]
+struct Scripted(&'static [u16], Arc<Mutex<Vec<String>>>);
+
+impl Service<Request<Full<Bytes>>> for Scripted {
+    type Response = Response<Full<Bytes>>;
+    type Error = &'static str;
+    type Future = std::future::Ready<Result<Self::Response, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        let mut seen = self.1.lock().unwrap();
+        let status = self.0[seen.len().min(self.0.len() - 1)];
+        let attempt = request.headers().get("x-seawall-attempt").unwrap();
+        seen.push(attempt.to_str().unwrap().to_owned());
+        std::future::ready(if status == 0 { Err("broken") } else { Ok(answer(status)) })
+    }
+}
+
 fn statuses(
     operation: &Operation<TokioTimer>,
     statuses: &'static [u16],
-) -> (
-    Client<
-        impl Service<
-            Request<Full<Bytes>>,
-            Response = Response<Full<Bytes>>,
-            Error = &'static str,
-            Future: Send,
-        > + Clone
-        + Send
-        + 'static,
-    >,
-    Arc<Mutex<Vec<String>>>,
-) {
-    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-    let note = seen.clone();
-    let service = service_fn(move |request: Request<Full<Bytes>>| {
-        let mut seen = note.lock().unwrap();
-        let attempt = request.headers().get("x-seawall-attempt");
-        seen.push(attempt.map_or("none".into(), |n| n.to_str().unwrap().into()));
-        let status = statuses[(seen.len() - 1).min(statuses.len() - 1)];
-        async move { if status == 0 { Err("broken") } else { Ok(answer(status)) } }
-    });
+) -> (Client<Scripted>, Arc<Mutex<Vec<String>>>) {
+    let service = Scripted(statuses, Arc::default());
+    let seen = service.1.clone();
     (ClientLayer::new(operation.clone()).layer(service), seen)
 }
 
