@@ -180,7 +180,8 @@ function doing(operation) {
       }
   }
   if (operation.look.word === 'Degraded') {
-    said.unshift(`${percent(1 - (operation.success ?? 1))} of calls fail or are rejected`);
+    const bad = 1 - (operation.success ?? 1);
+    said.unshift(bad < 0.001 ? 'calls succeed again' : `${percent(bad)} of calls fail or are rejected`);
   }
   if (rates.retries > 0 && harmed(rates) > 0) said.push(`retrying ${rate(rates.retries)}/s`);
   if (rates.fallbacks > 0) said.push(`fallback answers ${rate(rates.fallbacks)}/s`);

@@ -1,6 +1,6 @@
 //! One error, generic over the caller's own. "Did it run?" is in the type.
 
-use crate::{Name, Outcome};
+use crate::{Name, Outcome, time::Short};
 use std::{fmt, time::Duration};
 
 /// Why an execution gave no value.
@@ -119,7 +119,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rejected: {}", self.reason)?;
         match self.retry_after {
-            Some(wait) => write!(f, "; try again in {wait:?}"),
+            Some(wait) => write!(f, "; try again in {}", Short(wait)),
             None => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! The only telemetry: metrics, logs, the dashboard, test assertions and reports all fold over
 //! [`Event`]s. Where nobody listens, none is built.
 
-use crate::{Instant, Name, Outcome, Rejection};
+use crate::{Instant, Name, Outcome, Rejection, time::Short};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// Something that happened in one execution.
@@ -120,21 +120,21 @@ impl fmt::Display for Kind {
             Self::Started => f.write_str("started"),
             Self::CallStarted { attempt } => write!(f, "attempt {attempt} called"),
             Self::CallFinished { outcome, attempt, took } => {
-                write!(f, "attempt {attempt} ended in {} after {took:?}", outcome.label())
+                write!(f, "attempt {attempt} ended in {} after {}", outcome.label(), Short(*took))
             }
-            Self::CallCancelled { took } => write!(f, "call cancelled after {took:?}"),
+            Self::CallCancelled { took } => write!(f, "call cancelled after {}", Short(*took)),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::Queued => f.write_str("waiting for a place"),
             Self::RetryScheduled { attempt, delay } => {
-                write!(f, "attempt {attempt} follows in {delay:?}")
+                write!(f, "attempt {attempt} follows in {}", Short(*delay))
             }
-            Self::TimedOut { limit } => write!(f, "timed out after {limit:?}"),
+            Self::TimedOut { limit } => write!(f, "timed out after {}", Short(*limit)),
             Self::FellBack { nth } => write!(f, "fell back to alternative {nth}"),
             Self::CircuitChanged(transition) => transition.fmt(f),
             Self::Finished { outcome, took, calls } => {
-                write!(f, "{} after {took:?} and {calls} calls", outcome.label())
+                write!(f, "{} after {} and {calls} calls", outcome.label(), Short(*took))
             }
-            Self::Abandoned { took } => write!(f, "abandoned by the caller after {took:?}"),
+            Self::Abandoned { took } => write!(f, "abandoned by the caller after {}", Short(*took)),
         }
     }
 }

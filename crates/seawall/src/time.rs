@@ -72,6 +72,19 @@ pub(crate) fn nanos(length: Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A duration for people, to three digits: `185ms`, not `185.215784ms`.
+pub(crate) struct Short(pub(crate) Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = nanos(self.0);
+        let beyond = nanos.checked_ilog10().map_or(0, |digits| digits.saturating_sub(2));
+        let unit = 10_u64.pow(beyond);
+        let rounded = (nanos / unit + u64::from(nanos % unit >= unit.div_ceil(2))) * unit;
+        write!(f, "{:?}", Duration::from_nanos(rounded))
+    }
+}
+
 /// Tells the time. All instants that meet must come from one clock.
 pub trait Clock {
     /// The time now; never earlier than an answer given before.
@@ -110,5 +123,37 @@ impl Clock for SystemClock {
     fn now(&self) -> Instant {
         // One second of head start, so that "a little before now" exists from the first call on.
         Instant(nanos(PROCESS_START.elapsed()).saturating_add(1_000_000_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_for_people_have_three_digits() {
+        for (nanos, expected) in [
+            (0, "0ns"),
+            (7, "7ns"),
+            (999, "999ns"),
+            (1_234, "1.23µs"),
+            (1_235, "1.24µs"),
+            (185_215_784, "185ms"),
+            (999_999_999, "1s"),
+            (111_000_640, "111ms"),
+            (61_234_000_000, "61.2s"),
+        ] {
+            assert_eq!(Short(Duration::from_nanos(nanos)).to_string(), expected);
+        }
+        assert!(!Short(Duration::MAX).to_string().is_empty());
+    }
+
+    #[test]
+    fn instants_saturate() {
+        let (early, late) = (Instant::from_millis(1), Instant::FAR_FUTURE);
+        assert_eq!(late + Duration::MAX, late);
+        assert_eq!(early - Duration::from_secs(1), Instant::EPOCH);
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(format!("{early:?} {late:?}"), "1ms never");
     }
 }

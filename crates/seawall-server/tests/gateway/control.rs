@@ -228,3 +228,24 @@ async fn while_it_drains_it_is_not_ready_and_streams_finish() {
     assert_eq!(asking.await.unwrap().text(), "finished");
     assert!(gateway.running.take().unwrap().await.unwrap(), "everything could finish");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_comes_with_a_strict_policy_and_its_files_with_their_types() {
+    let upstream = Upstream::statuses(&[200]).await;
+    let gateway = Gateway::before(&upstream, "").await;
+    let page = gateway.get("/dashboard").await;
+    assert!(page.header("content-type").starts_with("text/html"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    for (file, kind) in [("app.js", "text/javascript"), ("theme.css", "text/css")] {
+        let answer = gateway.get(&format!("/dashboard/{file}")).await;
+        assert!(
+            answer.header("content-type").starts_with(kind),
+            "{}",
+            answer.header("content-type")
+        );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    }
+    gateway.get("/dashboard/nothing.js").await.problem(404);
+    gateway.get("/dashboard/..%2fCargo.toml").await.problem(404);
+}
