@@ -1,6 +1,6 @@
 //! What must be seen in a run.
 
-use crate::{ledger::Ledger, report::Checked};
+use crate::ledger::Ledger;
 use schemars::JsonSchema;
 use seawall::{Instant, config::Problems};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,17 @@ pub enum Expectation {
         /// `closed`, `open` or `half_open`.
         state: String,
     },
+}
+
+/// An expectation, held against what was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// In words.
+    pub expected: String,
+    /// Whether it was so.
+    pub met: bool,
+    /// What was seen.
+    pub seen: String,
 }
 
 impl Range {

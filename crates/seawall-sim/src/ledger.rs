@@ -1,8 +1,21 @@
 //! Everything that a run's report and expectations are computed from.
 
-use crate::report::Transition;
 use seawall::{Instant, Outcome};
+use serde::Serialize;
 use std::{ops::Range, time::Duration};
+
+/// A circuit's change of state.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Transition {
+    /// From the start of the run.
+    pub at: Duration,
+    /// The state left.
+    pub from: &'static str,
+    /// The state entered.
+    pub to: &'static str,
+    /// Why, in words.
+    pub why: String,
+}
 
 /// One execution, ended.
 #[derive(Clone, Copy, Debug)]

@@ -27,8 +27,9 @@ mod report;
 mod scenario;
 mod world;
 
-pub use expectation::{Expectation, Range};
-pub use report::{Checked, Report, Second, Transition};
+pub use expectation::{Checked, Expectation, Range};
+pub use ledger::Transition;
+pub use report::{Report, Second};
 pub use scenario::{Arrivals, FailureKind, Load, Phase, Scenario};
 pub use world::run;
 

@@ -1,7 +1,8 @@
 //! What a run came to.
 
 use crate::{
-    ledger::{End, Ledger, quantile},
+    expectation::Checked,
+    ledger::{End, Ledger, Transition, quantile},
     scenario::Scenario,
 };
 use serde::Serialize;
@@ -42,19 +43,6 @@ pub struct Report {
     pub events: u64,
 }
 
-/// A circuit's change of state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Transition {
-    /// From the start of the run.
-    pub at: Duration,
-    /// The state left.
-    pub from: &'static str,
-    /// The state entered.
-    pub to: &'static str,
-    /// Why, in words.
-    pub why: String,
-}
-
 /// The executions begun in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Second {
@@ -66,17 +54,6 @@ pub struct Second {
     pub rejected: u64,
     /// Calls that reached the dependency in this second.
     pub calls: u64,
-}
-
-/// An expectation, held against what was seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Checked {
-    /// In words.
-    pub expected: String,
-    /// Whether it was so.
-    pub met: bool,
-    /// What was seen.
-    pub seen: String,
 }
 
 impl Report {

@@ -3,8 +3,8 @@
 use crate::{
     caller::{Caller, Woken, bell},
     dependency::{Dependency, Fate},
-    ledger::{Call, End, Ledger, Record},
-    report::{Report, Transition},
+    ledger::{Call, End, Ledger, Record, Transition},
+    report::Report,
     scenario::{Arrivals, Scenario},
 };
 use seawall::{

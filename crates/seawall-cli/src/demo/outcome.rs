@@ -1,9 +1,11 @@
 //! What the demo came to, what Seawall promised, and whether it was seen.
 
-use super::stage::RECOVERY;
 use seawall_load::open_loop::Report;
 use serde_json::{Value, json};
 use std::{fmt::Write, time::Duration};
+
+/// How long the breaker of `seawall.yaml` beside this file stays open.
+pub(super) const RECOVERY: Duration = Duration::from_secs(1);
 
 /// All that was measured.
 pub(super) struct Outcome {

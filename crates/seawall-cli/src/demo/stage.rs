@@ -24,8 +24,6 @@ use tokio::{
 
 /// The configuration that the gateway runs with; `{A}`, `{B}` and `{C}` are the upstreams' addresses.
 const CONFIG: &str = include_str!("seawall.yaml");
-/// How long the breaker of [`CONFIG`] stays open.
-pub(super) const RECOVERY: Duration = Duration::from_secs(1);
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 const SOURCE: &str = "x-load-source";
