@@ -17,12 +17,20 @@ struct Tool {
     service: Option<&'static str>,
 }
 
-const TOOLS: &[Tool] = &[Tool {
-    name: "nginx",
-    probe: &["nginx", "-v"],
-    debian_packages: &["nginx"],
-    service: Some("nginx"),
-}];
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "nginx",
+        probe: &["nginx", "-v"],
+        debian_packages: &["nginx"],
+        service: Some("nginx"),
+    },
+    Tool {
+        name: "pkill",
+        probe: &["pkill", "--version"],
+        debian_packages: &["procps"],
+        service: None,
+    },
+];
 
 /// Sees to it that every tool is there, or says how to get those that are not.
 pub(crate) fn provide(install: bool) -> Result<(), String> {

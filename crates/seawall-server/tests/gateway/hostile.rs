@@ -1,10 +1,10 @@
 //! Peers that misbehave: each gets a clear answer or a closed connection, and the gateway lives on.
 
-use crate::support::{Gateway, Upstream, eventually, nobody, respond};
+use crate::support::{Gateway, Upstream, eventually, respond};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 /// Sends bytes as they are; what comes back until the connection is closed.
@@ -193,5 +193,26 @@ async fn an_address_that_swallows_connections_is_given_up_in_time() {
     gateway.get("/").await.problem(504);
     drop(listener);
     gateway.get("/").await.problem(502);
-    let _ = nobody().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_does_not_answer_at_all_is_given_up_after_connect_timeout() {
+    // A listener with room for one, and many who knock: the kernel leaves further ones without an answer.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let knocking: Vec<_> = (0..16).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+    eventually("nobody more is let in", async || {
+        let more = TcpStream::connect(address);
+        tokio::time::timeout(Duration::from_millis(200), more).await.is_err()
+    })
+    .await;
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  only: {{ endpoints: ['http://{address}'], connect_timeout: 150ms, attempt_timeout: 60s, policies: [] }}\n\
+         routes: [{{ path: '/*', upstream: only }}]\n"
+    ))
+    .await;
+    assert_eq!(gateway.get("/").await.problem(502)["reason"], "connect");
+    drop((listener, knocking));
 }
