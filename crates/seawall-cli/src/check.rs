@@ -1,6 +1,7 @@
 //! `seawall check FILE`: every mistake at once, each with path and line.
 
 use clap::Args;
+use seawall_config::LoadError;
 use seawall_server::GatewayConfig;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -29,6 +30,9 @@ pub(crate) fn read(file: &std::path::Path) -> Result<GatewayConfig, ExitCode> {
         Ok(loaded) => Ok(loaded),
         Err(error) => {
             eprintln!("{error}");
+            if let LoadError::Io { .. } = error {
+                eprintln!("docs/gateway.md shows a file to start from; `seawall demo` needs none");
+            }
             Err(ExitCode::from(2))
         }
     }

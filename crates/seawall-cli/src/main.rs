@@ -12,7 +12,7 @@ mod serve;
 
 /// Keeps services standing when the things they call fail.
 #[derive(Debug, Parser)]
-#[command(name = "seawall", version, about, arg_required_else_help = true)]
+#[command(name = "seawall", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

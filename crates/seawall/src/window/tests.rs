@@ -89,6 +89,9 @@ fn an_older_generation_finds_no_place() {
         assert_eq!(time.tally(new, now), expected);
         assert_eq!(count.tally(old), Tally::default());
         assert_eq!(time.tally(old, now).calls, 0);
+        // And it leaves no trace in the newer one.
+        assert!(count.record(new, good).is_some());
+        assert_eq!(count.tally(new).calls, 2);
     }
 }
 

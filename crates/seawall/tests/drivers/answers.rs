@@ -2,14 +2,15 @@
 
 use crate::stage::{After, Hand, Stage, finish, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Error, Failed,
-    FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, RetryConfig, TimeoutConfig, Work,
-    drive,
+    AnyError, Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Command, Error,
+    Execution, Failed, FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, RetryConfig,
+    TimeoutConfig, Work, drive,
 };
 use std::{
     cell::{Cell, RefCell},
     future::{Ready, pending, ready},
     rc::Rc,
+    task::Waker,
 };
 
 fn retry(max_attempts: u32) -> PolicyConfig {
@@ -109,6 +110,44 @@ fn a_refusal_after_a_real_failure_does_not_say_that_nothing_ran() {
     // The second attempt is refused: the first one's error is the answer.
     assert_eq!(run(), Err(Error::Inner(1)));
     assert!(run().unwrap_err().is_rejected());
+}
+
+#[test]
+fn a_timeout_in_the_queue_says_nothing_about_the_dependency() {
+    let stage = Stage::new();
+    stage.breaker.reset(stage.hand.now());
+    let held = stage.bulkhead.try_acquire().unwrap();
+    let deadline = stage.hand.now() + ms(100);
+    let attributes = Attributes { deadline, ..Attributes::default() };
+    let call = |_| -> Ready<Result<(), ()>> { panic!("there is no place") };
+    let run = stage.pipeline.run(&stage.hand, attributes, &AnyError, call);
+    assert!(finish(&stage.hand, run).unwrap_err().is_timed_out());
+    assert_eq!(stage.breaker.state(), seawall::State::Closed, "nothing was called");
+    drop(held);
+    stage.assert_everything_is_back("after a timeout in the queue");
+}
+
+#[test]
+fn after_the_deadline_nothing_begins_also_when_a_result_comes_first() {
+    let policies = [
+        PolicyConfig::Timeout(TimeoutConfig { limit: ms(50) }),
+        PolicyConfig::Fallback(FallbackConfig::default()),
+    ];
+    let pipeline = Pipeline::build("late", &policies).unwrap();
+    let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
+    let (start, waker) = (Hand::new().now(), Waker::noop());
+    let mut execution = Execution::start(&pipeline, attributes, 1, start, waker);
+    let Some(Command::Call { id, .. }) = execution.poll_command() else { panic!("it calls") };
+    // The driver brings the result before it looks at the time.
+    let late = start + ms(60);
+    execution.handle_result(id, Outcome::failure(Class::Transient), late, waker);
+    let fallback = execution.poll_command().filter(|c| matches!(c, Command::Fallback { .. }));
+    assert_eq!(fallback, None);
+    assert!(execution.poll_timeout().is_some_and(|due| due <= late));
+    execution.handle_wake(late, waker);
+    let done = std::iter::from_fn(|| execution.poll_command()).last();
+    let Some(Command::Done(done)) = done else { panic!("{done:?}") };
+    assert_eq!(done.outcome, Outcome::TimedOut { limit: ms(50) });
 }
 
 /// A service that answers by status, with alternatives.
