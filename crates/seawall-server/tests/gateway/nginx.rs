@@ -57,21 +57,24 @@ impl Nginx {
         Self(started.expect(missing))
     }
 
-    /// The master and its worker, so that nobody can say goodbye.
+    /// The master and its worker, with -9, so that nobody can say goodbye. A master that is not stopped
+    /// first would start another worker in between, and leave it behind.
     fn kill(&mut self) {
         let id = self.0.id().to_string();
-        let workers = Command::new("pkill").args(["-9", "-P", &id]).status();
-        assert!(workers.expect("pkill is missing: apt-get install procps").success());
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        let missing = "kill or pkill is missing: apt-get install procps";
+        for (program, arguments) in
+            [("kill", ["-STOP", &id].as_slice()), ("pkill", &["-9", "-P", &id])]
+        {
+            Command::new(program).args(arguments).stderr(Stdio::null()).status().expect(missing);
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ = Command::new("pkill").args(["-9", "-P", &self.0.id().to_string()]).status();
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 
