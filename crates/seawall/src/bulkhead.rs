@@ -264,6 +264,7 @@ fn refuse(cx: &mut Cx<'_>, reason: Reason) -> Step {
 
 impl Pattern for Arc<Bulkhead> {
     type Frame = Frame;
+    const HOLDS: bool = true;
 
     #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {

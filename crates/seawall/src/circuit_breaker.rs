@@ -119,6 +119,12 @@ impl CircuitBreaker {
         }
     }
 
+    /// Whether it matters when a success came: to a window of time, and to slow calls.
+    pub(crate) fn times_success(&self) -> bool {
+        matches!(self.config.window, Some(Window::Time(_)))
+            || self.config.slow_call_duration.is_some()
+    }
+
     /// The state that decides about the next call.
     pub fn state(&self) -> State {
         Word::unpack(self.word.load(Ordering::Acquire)).circuit.state()
@@ -269,6 +275,8 @@ impl CircuitBreaker {
 
 impl Pattern for Arc<CircuitBreaker> {
     type Frame = Frame;
+    const HEEDS_SUCCESS: bool = true;
+    const HOLDS: bool = true;
 
     #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {

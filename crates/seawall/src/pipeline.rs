@@ -100,12 +100,23 @@ pub struct Pipeline {
     name: Name,
     policies: Arc<[Policy]>,
     observer: Option<Arc<dyn Observer>>,
+    /// Nothing but built-in policies: at most one call is in progress at a time.
+    is_plain: bool,
+    times_success: bool,
 }
 
 impl Pipeline {
     /// A pipeline of these policies, outermost first, observed by nobody.
     pub fn new(name: &str, policies: impl IntoIterator<Item = Policy>) -> Self {
-        Self { name: name.into(), policies: policies.into_iter().collect(), observer: None }
+        let policies: Arc<[Policy]> = policies.into_iter().collect();
+        let is_plain = !policies.iter().any(|policy| matches!(policy, Policy::Custom(_)));
+        let timed = |policy: &Policy| match policy {
+            Policy::CircuitBreaker(breaker) => breaker.times_success(),
+            Policy::Custom(_) => true,
+            _ => false,
+        };
+        let times_success = policies.iter().any(timed);
+        Self { name: name.into(), policies, observer: None, is_plain, times_success }
     }
 
     /// A pipeline with fresh state.
@@ -150,6 +161,15 @@ impl Pipeline {
             Policy::Bulkhead(bulkhead) => Some(bulkhead),
             _ => None,
         })
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Whether anybody wants to know when a success came. If not, the clock need not be read for it.
+    pub(crate) fn times_success(&self) -> bool {
+        self.times_success || self.observer.is_some()
     }
 
     pub(crate) fn observer(&self) -> Option<&dyn Observer> {

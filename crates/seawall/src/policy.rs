@@ -124,6 +124,10 @@ pub trait CustomFrame: Send {
 /// What each built-in pattern implements; [`Policy`] dispatches over them without a pointer.
 pub(crate) trait Pattern {
     type Frame;
+    /// A success inside means something to it; the others hand it on as it is.
+    const HEEDS_SUCCESS: bool = false;
+    /// Its frames may hold what `release` gives back.
+    const HOLDS: bool = false;
     fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step);
     fn inner_done(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         Step::Finish(outcome)
@@ -136,6 +140,8 @@ pub(crate) trait Pattern {
 
 impl Pattern for Arc<dyn CustomPolicy> {
     type Frame = Box<dyn CustomFrame>;
+    const HEEDS_SUCCESS: bool = true;
+    const HOLDS: bool = true;
     fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step) {
         let mut frame = self.as_ref().frame();
         let step = frame.start(cx);
@@ -163,6 +169,14 @@ macro_rules! patterns {
         pub(crate) enum Frame { $($name($frame),)* }
 
         impl Policy {
+            #[inline]
+            pub(crate) fn heeds_success(&self) -> bool {
+                match self { $(Self::$name(_) => <$policy as Pattern>::HEEDS_SUCCESS,)* }
+            }
+            #[inline]
+            pub(crate) fn holds(&self) -> bool {
+                match self { $(Self::$name(_) => <$policy as Pattern>::HOLDS,)* }
+            }
             #[inline]
             pub(crate) fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
                 match self {

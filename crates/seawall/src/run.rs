@@ -128,28 +128,37 @@ where
     C: Classify<W::Value, W::Error>,
     W: Work,
 {
-    let now = timer.now();
-    let execution = Execution::prepare(pipeline, attributes, fresh_seed(), now);
-    let running = Running { execution, clock: timer, in_operation: false };
-    let call = pin!(None);
-    let alternative = pin!(None);
-    let sleep = pin!(None);
-    let mut driver = Driver {
-        running,
-        work,
-        call,
-        call_id: None,
-        alternative,
-        alternative_id: None,
-        further: Vec::new(),
-        results: SmallVec::new(),
-        sleep,
-        sleeping_until: None,
-        begun: false,
-    };
+    let places = (pin!(None), pin!(None), pin!(None));
+    let mut driver = Driver::new(pipeline, timer, attributes, work, places);
     let result = poll_fn(|cx| driver.poll(classify, cx)).await;
     result.map(|value| (value, Held(driver.running)))
 }
+
+/// The same for values that are whole when they come: the permits go back at once, and are moved nowhere.
+pub(crate) async fn drive_to_value<P, Tm, C, W>(
+    pipeline: P,
+    timer: Tm,
+    attributes: Attributes,
+    classify: &C,
+    work: W,
+) -> Failed<W>
+where
+    P: Deref<Target = Pipeline>,
+    Tm: Timer,
+    C: Classify<W::Value, W::Error>,
+    W: Work,
+{
+    let places = (pin!(None), pin!(None), pin!(None));
+    let mut driver = Driver::new(pipeline, timer, attributes, work, places);
+    poll_fn(|cx| driver.poll(classify, cx)).await
+}
+
+/// Where a driver's futures stay: its call, its alternative, its sleep.
+type Places<'f, W, Tm> = (
+    Pin<&'f mut Option<<W as Work>::Call>>,
+    Pin<&'f mut Option<<W as Work>::Alternative>>,
+    Pin<&'f mut Option<<Tm as Timer>::Sleep>>,
+);
 
 /// The state of one async run. The first call runs in place; only concurrent ones are boxed.
 struct Driver<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> {
@@ -164,18 +173,50 @@ struct Driver<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> {
     sleep: Pin<&'f mut Option<Tm::Sleep>>,
     sleeping_until: Option<Instant>,
     begun: bool,
+    /// The clock at the beginning of this poll.
+    polled_at: Instant,
 }
 
 type Ended<W> = (CallId, Result<<W as Work>::Value, <W as Work>::Error>);
 
-impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'_, P, Tm, W> {
+impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
+    /// Inlined, so that it is built where it stays: moving it would cost more than most calls.
+    #[inline(always)]
+    fn new(
+        pipeline: P,
+        timer: Tm,
+        attributes: Attributes,
+        work: W,
+        (call, alternative, sleep): Places<'f, W, Tm>,
+    ) -> Self {
+        let polled_at = timer.now();
+        Self {
+            running: Running {
+                execution: Execution::prepare(pipeline, attributes, fresh_seed(), polled_at),
+                clock: timer,
+                in_operation: false,
+            },
+            work,
+            call,
+            call_id: None,
+            alternative,
+            alternative_id: None,
+            further: Vec::new(),
+            results: SmallVec::new(),
+            sleep,
+            sleeping_until: None,
+            begun: false,
+            polled_at,
+        }
+    }
+
     fn poll<C>(&mut self, classify: &C, cx: &mut Context<'_>) -> Poll<Failed<W>>
     where
         C: Classify<W::Value, W::Error>,
     {
         if self.begun {
-            let now = self.running.clock.now();
-            self.running.execution.handle_wake(now, cx.waker());
+            self.polled_at = self.running.clock.now();
+            self.running.execution.handle_wake(self.polled_at, cx.waker());
         } else {
             self.begun = true;
             self.running.execution.begin(cx.waker());
@@ -192,6 +233,9 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'_, P, Tm, W> {
             }
             if let Some((id, result)) = self.poll_calls(cx) {
                 let outcome = classify.classify(&result);
+                if outcome.is_success() && self.succeed(id) {
+                    return Poll::Ready(result.map_err(Error::Inner));
+                }
                 self.results.push((id, result));
                 let now = self.running.clock.now();
                 self.running.execution.handle_result(id, outcome, now, cx.waker());
@@ -214,6 +258,14 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'_, P, Tm, W> {
             let now = self.running.clock.now();
             self.running.execution.handle_wake(now, cx.waker());
         }
+    }
+
+    /// The short way of a success. The clock is read for it only where somebody wants to know.
+    #[inline]
+    fn succeed(&mut self, id: CallId) -> bool {
+        let Running { execution, clock, .. } = &mut self.running;
+        let timed = execution.pipeline().times_success();
+        execution.succeed(id, if timed { clock.now() } else { self.polled_at })
     }
 
     fn obey(&mut self, command: Command, waker: &Waker) -> Option<Resolution> {
@@ -316,7 +368,7 @@ impl Pipeline {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        drive(self, timer, attributes, classify, Plain(operation)).await.map(|(value, _)| value)
+        drive_to_value(self, timer, attributes, classify, Plain(operation)).await
     }
 
     /// The same on the calling thread.

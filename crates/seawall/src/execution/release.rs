@@ -48,6 +48,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 }
                 self.cancel(id);
             }
+            Part::Frame(_) if !self.holds(at) => self.forget_kept(at),
             Part::Frame(_) => {
                 self.forget_kept(at);
                 // Where no call ran inside, a timeout or a panic says nothing about the dependency.
@@ -61,6 +62,11 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             }
         }
         self.nodes[at].part = Part::Gone;
+    }
+
+    #[inline]
+    fn holds(&self, at: usize) -> bool {
+        self.pipeline.policies()[usize::from(self.nodes[at].depth)].holds()
     }
 
     /// Remembers a real failure that the frame at `outer` goes on from, in place of an earlier one.
@@ -82,6 +88,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     }
 
     fn forget_kept(&mut self, at: usize) {
+        if self.kept.is_empty() {
+            return;
+        }
         let Some(found) = self.kept.iter().position(|(node, _)| *node == at) else { return };
         if let (_, Resolution { call: Some(call), .. }) = self.kept.swap_remove(found) {
             self.cancel(call);

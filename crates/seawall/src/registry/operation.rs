@@ -4,7 +4,7 @@ use super::Registered;
 use crate::{
     AnyError, Attempt, Attributes, Classify, Counts, Error, Event, Kind, Metrics, Name, Pipeline,
     PolicyConfig, State, SystemTimer, Timer, Transition,
-    run::{Either, Held, Plain, Work, drive, drive_blocking},
+    run::{Either, Held, Plain, Work, drive, drive_blocking, drive_to_value},
 };
 use std::{fmt, future::Future, sync::Arc};
 
@@ -67,7 +67,8 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.drive(attributes, classify, Plain(operation)).await.map(|(value, _)| value)
+        let (pipeline, timer) = (self.pipeline(), self.timer.clone());
+        drive_to_value(pipeline, timer, attributes, classify, Plain(operation)).await
     }
 
     /// The same for streams: the permits come along with the value.
@@ -104,7 +105,8 @@ impl<Tm: Timer + Clone> Operation<Tm> {
     {
         let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
         let work = Either(|_| operation(), Some(fallback));
-        self.drive(attributes, &AnyError, work).await.map(|(value, _)| value)
+        let (pipeline, timer) = (self.pipeline(), self.timer.clone());
+        drive_to_value(pipeline, timer, attributes, &AnyError, work).await
     }
 
     /// Calls a plain function on this thread. A timeout cannot interrupt it, only refuse its answer.
