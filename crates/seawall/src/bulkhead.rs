@@ -264,7 +264,11 @@ fn refuse(cx: &mut Cx<'_>, reason: Reason) -> Step {
 
 impl Pattern for Arc<Bulkhead> {
     type Frame = Frame;
-    const HOLDS: bool = true;
+
+    #[inline]
+    fn holds(frame: &Frame) -> bool {
+        !matches!(frame, Frame::Outside)
+    }
 
     #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {

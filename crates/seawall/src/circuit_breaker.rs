@@ -276,7 +276,11 @@ impl CircuitBreaker {
 impl Pattern for Arc<CircuitBreaker> {
     type Frame = Frame;
     const HEEDS_SUCCESS: bool = true;
-    const HOLDS: bool = true;
+
+    #[inline]
+    fn holds(frame: &Frame) -> bool {
+        frame.ticket.is_some()
+    }
 
     #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {

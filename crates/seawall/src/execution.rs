@@ -250,7 +250,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             let calls_before = self.next_call;
             let node = Node { parent, depth, running: true, calls_before, part, wake_at, deadline };
             self.nodes.push(node);
-            if step != Step::Call {
+            if !matches!(step, Step::Call) {
                 return self.apply(at, step, NO_CALL, waker);
             }
             parent = at as u16;
@@ -354,7 +354,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         let Phase::Answered(answered) = std::mem::replace(&mut self.phase, Phase::Over) else {
             return;
         };
-        self.release_from(0, |_, _| true, Cause::Ended(outcome));
+        self.give_back(outcome);
         if self.attributes.streamed && answered.is_success() {
             self.finished(outcome);
         }

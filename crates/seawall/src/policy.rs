@@ -126,8 +126,10 @@ pub(crate) trait Pattern {
     type Frame;
     /// A success inside means something to it; the others hand it on as it is.
     const HEEDS_SUCCESS: bool = false;
-    /// Its frames may hold what `release` gives back.
-    const HOLDS: bool = false;
+    /// Whether the frame holds what `release` gives back.
+    fn holds(_frame: &Self::Frame) -> bool {
+        false
+    }
     fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step);
     fn inner_done(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         Step::Finish(outcome)
@@ -141,7 +143,9 @@ pub(crate) trait Pattern {
 impl Pattern for Arc<dyn CustomPolicy> {
     type Frame = Box<dyn CustomFrame>;
     const HEEDS_SUCCESS: bool = true;
-    const HOLDS: bool = true;
+    fn holds(_: &Self::Frame) -> bool {
+        true
+    }
     fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step) {
         let mut frame = self.as_ref().frame();
         let step = frame.start(cx);
@@ -168,16 +172,19 @@ macro_rules! patterns {
         /// One execution's passage through one policy.
         pub(crate) enum Frame { $($name($frame),)* }
 
+        impl Frame {
+            #[inline]
+            pub(crate) fn holds(&self) -> bool {
+                match self { $(Self::$name(frame) => <$policy as Pattern>::holds(frame),)* }
+            }
+        }
+
         impl Policy {
             #[inline]
             pub(crate) fn heeds_success(&self) -> bool {
                 match self { $(Self::$name(_) => <$policy as Pattern>::HEEDS_SUCCESS,)* }
             }
-            #[inline]
-            pub(crate) fn holds(&self) -> bool {
-                match self { $(Self::$name(_) => <$policy as Pattern>::HOLDS,)* }
-            }
-            #[inline]
+            #[inline(always)]
             pub(crate) fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
                 match self {
                     $(Self::$name(policy) => {

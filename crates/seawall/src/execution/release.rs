@@ -48,7 +48,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 }
                 self.cancel(id);
             }
-            Part::Frame(_) if !self.holds(at) => self.forget_kept(at),
+            Part::Frame(ref frame) if !frame.holds() => self.forget_kept(at),
             Part::Frame(_) => {
                 self.forget_kept(at);
                 // Where no call ran inside, a timeout or a panic says nothing about the dependency.
@@ -64,9 +64,16 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         self.nodes[at].part = Part::Gone;
     }
 
+    /// Gives back what is still held when all is over: no call runs any more, no result is waited for.
     #[inline]
-    fn holds(&self, at: usize) -> bool {
-        self.pipeline.policies()[usize::from(self.nodes[at].depth)].holds()
+    pub(super) fn give_back(&mut self, outcome: Outcome) {
+        for at in 0..self.nodes.len() {
+            if matches!(&self.nodes[at].part, Part::Frame(frame) if frame.holds()) {
+                self.with_frame(at, Waker::noop(), |policy, frame, cx| {
+                    policy.release(frame, cx, Cause::Ended(outcome));
+                });
+            }
+        }
     }
 
     /// Remembers a real failure that the frame at `outer` goes on from, in place of an earlier one.
