@@ -258,16 +258,17 @@ fn verdict(outcome: &Outcome) -> Verdict {
     }
 }
 
-/// The ticket until its verdict is recorded, and how long the call took to answer.
+/// The ticket until its verdict is recorded, and how long the call took to answer, in nanoseconds.
 pub(crate) struct Frame {
     ticket: Option<Ticket>,
-    took: Duration,
+    took: u64,
 }
 
 impl CircuitBreaker {
     fn settle(&self, frame: &mut Frame, cx: &mut Cx<'_>, verdict: Verdict) {
         let Some(ticket) = frame.ticket.take() else { return };
-        if let Some(change) = self.record(ticket, cx.now, frame.took, verdict) {
+        if let Some(change) = self.record(ticket, cx.now, Duration::from_nanos(frame.took), verdict)
+        {
             cx.emit(Kind::CircuitChanged(change));
         }
     }
@@ -289,12 +290,12 @@ impl Pattern for Arc<CircuitBreaker> {
                 if let Some(change) = change {
                     cx.emit(Kind::CircuitChanged(change));
                 }
-                (Frame { ticket: Some(ticket), took: Duration::ZERO }, Step::Call)
+                (Frame { ticket: Some(ticket), took: 0 }, Step::Call)
             }
             Err(rejection) => {
                 cx.emit(Kind::Rejected(rejection));
                 let step = Step::Finish(Outcome::Rejected(rejection));
-                (Frame { ticket: None, took: Duration::ZERO }, step)
+                (Frame { ticket: None, took: 0 }, step)
             }
         }
     }
@@ -302,7 +303,7 @@ impl Pattern for Arc<CircuitBreaker> {
     #[inline]
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         if let Some(ticket) = frame.ticket {
-            frame.took = cx.now.since(ticket.started);
+            frame.took = nanos_since(cx.now, ticket.started);
         }
         // A stream's outcome is known at its end: `release` will bring it.
         if !(cx.attributes.streamed && outcome.is_success()) {
@@ -318,11 +319,15 @@ impl Pattern for Arc<CircuitBreaker> {
             Cause::TimedOut | Cause::Panicked => Verdict::Failure,
             Cause::Discarded | Cause::CallerGone => Verdict::None,
         };
-        if let (Some(ticket), true) = (frame.ticket, frame.took.is_zero()) {
-            frame.took = cx.now.since(ticket.started);
+        if let (Some(ticket), true) = (frame.ticket, frame.took == 0) {
+            frame.took = nanos_since(cx.now, ticket.started);
         }
         self.settle(frame, cx, verdict);
     }
+}
+
+fn nanos_since(now: Instant, started: Instant) -> u64 {
+    now.as_nanos().saturating_sub(started.as_nanos())
 }
 
 /// The reason a rejected call is given.

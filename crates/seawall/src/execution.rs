@@ -246,10 +246,16 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             };
             let (frame, step) = policy.start(&mut cx);
             let at = self.nodes.len();
-            let part = Part::Frame(frame);
             let calls_before = self.next_call;
-            let node = Node { parent, depth, running: true, calls_before, part, wake_at, deadline };
-            self.nodes.push(node);
+            self.nodes.push(Node {
+                parent,
+                depth,
+                running: true,
+                calls_before,
+                part: Part::Frame(frame),
+                wake_at,
+                deadline,
+            });
             if !matches!(step, Step::Call) {
                 return self.apply(at, step, NO_CALL, waker);
             }

@@ -11,6 +11,7 @@ use crate::{
     config::{ConfigError, Problems, config, validated},
     event::Kind,
     policy::{Cx, Pattern, Step},
+    time::nanos,
 };
 use std::time::Duration;
 
@@ -134,7 +135,8 @@ impl Retry {
 pub(crate) struct Frame {
     attempts: u32,
     started_at: Instant,
-    previous: Duration,
+    /// The pause before this attempt, in nanoseconds.
+    previous: u64,
     /// When the pause ends; `FAR_FUTURE` while an attempt runs.
     resume_at: Instant,
 }
@@ -144,12 +146,8 @@ impl Pattern for std::sync::Arc<Retry> {
 
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         *cx.attempt = 1;
-        let frame = Frame {
-            attempts: 1,
-            started_at: cx.now,
-            previous: Duration::ZERO,
-            resume_at: Instant::FAR_FUTURE,
-        };
+        let frame =
+            Frame { attempts: 1, started_at: cx.now, previous: 0, resume_at: Instant::FAR_FUTURE };
         (frame, Step::Call)
     }
 
@@ -160,7 +158,8 @@ impl Pattern for std::sync::Arc<Retry> {
         {
             return Step::Finish(outcome);
         }
-        let Some(delay) = config.wait(&outcome, frame.attempts, frame.previous, cx.random()) else {
+        let previous = Duration::from_nanos(frame.previous);
+        let Some(delay) = config.wait(&outcome, frame.attempts, previous, cx.random()) else {
             return Step::Finish(outcome);
         };
         let resume_at = cx.now + delay;
@@ -169,7 +168,7 @@ impl Pattern for std::sync::Arc<Retry> {
             return Step::Finish(outcome);
         }
         frame.attempts += 1;
-        frame.previous = delay;
+        frame.previous = nanos(delay);
         frame.resume_at = resume_at;
         cx.emit(Kind::RetryScheduled { attempt: frame.attempts, delay });
         cx.wake_at(resume_at);

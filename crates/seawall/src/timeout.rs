@@ -55,8 +55,7 @@ impl Timeout {
 
 pub(crate) struct Frame {
     deadline: Instant,
-    /// The time really allowed: less than the configured limit where the caller's deadline is nearer.
-    limit: Duration,
+    started_at: Instant,
 }
 
 impl Pattern for Timeout {
@@ -66,15 +65,17 @@ impl Pattern for Timeout {
         let deadline = self.deadline(cx.now).min(*cx.deadline);
         *cx.deadline = deadline;
         cx.wake_at(deadline);
-        (Frame { deadline, limit: deadline.since(cx.now) }, Step::Call)
+        (Frame { deadline, started_at: cx.now }, Step::Call)
     }
 
     fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
         if cx.now < frame.deadline {
             return Step::Wait;
         }
-        cx.emit(Kind::TimedOut { limit: frame.limit });
-        Step::Finish(Outcome::TimedOut { limit: frame.limit })
+        // The time really allowed: less than the configured limit where the caller's deadline is nearer.
+        let limit = frame.deadline.since(frame.started_at);
+        cx.emit(Kind::TimedOut { limit });
+        Step::Finish(Outcome::TimedOut { limit })
     }
 }
 
