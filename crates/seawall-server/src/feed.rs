@@ -38,7 +38,7 @@ pub(crate) struct Feed {
     lines: Mutex<VecDeque<Arc<Line>>>,
     next_id: AtomicU64,
     followers: broadcast::Sender<Arc<Line>>,
-    quotas: [Quota; 4],
+    quotas: [Quota; 5],
 }
 
 /// How many of a kind were kept in the present second: `second << 20 | count`.
@@ -117,6 +117,7 @@ impl Observer for Feed {
             Kind::TimedOut { .. } => &self.quotas[1],
             Kind::RetryScheduled { .. } => &self.quotas[2],
             Kind::FellBack { .. } => &self.quotas[3],
+            Kind::BudgetExhausted => &self.quotas[4],
             _ => return,
         };
         let second = TokioTimer.now().as_nanos() / Duration::from_secs(1).as_nanos() as u64;

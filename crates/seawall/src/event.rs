@@ -53,6 +53,8 @@ pub enum Kind {
         /// The pause before it.
         delay: Duration,
     },
+    /// A retry would have followed, and the budget for retries is spent.
+    BudgetExhausted,
     /// A timeout cut its inner calls off.
     TimedOut {
         /// The time they were allowed.
@@ -92,6 +94,7 @@ impl Kind {
             Self::Rejected(_) => "rejected",
             Self::Queued => "queued",
             Self::RetryScheduled { .. } => "retry_scheduled",
+            Self::BudgetExhausted => "budget_exhausted",
             Self::TimedOut { .. } => "timed_out",
             Self::FellBack { .. } => "fell_back",
             Self::CircuitChanged(_) => "circuit_changed",
@@ -105,7 +108,7 @@ impl Kind {
         match self {
             Self::Rejected(rejection) => Some(rejection.reason.policy()),
             Self::Queued => Some("bulkhead"),
-            Self::RetryScheduled { .. } => Some("retry"),
+            Self::RetryScheduled { .. } | Self::BudgetExhausted => Some("retry"),
             Self::TimedOut { .. } => Some("timeout"),
             Self::FellBack { .. } => Some("fallback"),
             Self::CircuitChanged(_) => Some("circuit_breaker"),
@@ -128,6 +131,7 @@ impl fmt::Display for Kind {
             Self::RetryScheduled { attempt, delay } => {
                 write!(f, "attempt {attempt} follows in {}", Short(*delay))
             }
+            Self::BudgetExhausted => f.write_str("no retry: the budget is spent"),
             Self::TimedOut { limit } => write!(f, "timed out after {}", Short(*limit)),
             Self::FellBack { nth } => write!(f, "fell back to alternative {nth}"),
             Self::CircuitChanged(transition) => transition.fmt(f),

@@ -68,7 +68,7 @@ pub use random::{Random, fresh_seed};
 pub use rate_limiter::{Gcra, Quota, RateLimiter, RateLimiterConfig};
 #[cfg(not(loom))]
 pub use registry::{Health, Operation, Registry, RegistryError};
-pub use retry::{Retry, RetryConfig};
+pub use retry::{Retry, RetryBudget, RetryConfig};
 pub use run::{Attempt, Failed, Held, Work, drive};
 pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timeout::{Timeout, TimeoutConfig};

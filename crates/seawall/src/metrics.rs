@@ -28,6 +28,7 @@ pub struct Metrics {
     calls: AtomicU64,
     failed_calls: AtomicU64,
     retries: AtomicU64,
+    unaffordable: AtomicU64,
     timeouts: AtomicU64,
     fallbacks: AtomicU64,
     queued: AtomicU64,
@@ -65,6 +66,7 @@ impl Default for Metrics {
             calls: zero(),
             failed_calls: zero(),
             retries: zero(),
+            unaffordable: zero(),
             timeouts: zero(),
             fallbacks: zero(),
             queued: zero(),
@@ -97,6 +99,8 @@ pub struct Counts {
     pub failed_attempts: u64,
     /// Retries scheduled.
     pub retries_executed: u64,
+    /// Retries that were not made, because the budget was spent.
+    pub retries_unaffordable: u64,
     /// Timeouts that fired, on attempts and on whole executions.
     pub timeouts: u64,
     /// Alternatives called.
@@ -128,6 +132,7 @@ impl Metrics {
             attempts: self.calls.load(Relaxed),
             failed_attempts: self.failed_calls.load(Relaxed),
             retries_executed: self.retries.load(Relaxed),
+            retries_unaffordable: self.unaffordable.load(Relaxed),
             timeouts: self.timeouts.load(Relaxed),
             fallbacks: self.fallbacks.load(Relaxed),
             queued: self.queued.load(Relaxed),
@@ -170,6 +175,7 @@ impl Metrics {
             &self.calls,
             &self.failed_calls,
             &self.retries,
+            &self.unaffordable,
             &self.timeouts,
             &self.fallbacks,
             &self.queued,
@@ -235,6 +241,9 @@ impl Observer for Metrics {
             }
             Kind::RetryScheduled { .. } => {
                 self.retries.fetch_add(1, Relaxed);
+            }
+            Kind::BudgetExhausted => {
+                self.unaffordable.fetch_add(1, Relaxed);
             }
             Kind::TimedOut { .. } => {
                 self.timeouts.fetch_add(1, Relaxed);

@@ -3,7 +3,7 @@
 //! Use it for failures that pass by themselves, on operations that may run twice. Not on more than one
 //! layer of a call (three layers of three attempts are 27 calls). The invariant: the failed attempt's
 //! permits are back before the pause; no pause follows the last attempt or reaches past a deadline;
-//! the answer is the last real outcome.
+//! retries stay within the budget; the answer is the last real outcome.
 
 use crate::{
     Class, Failure, Instant, Outcome,
@@ -14,6 +14,11 @@ use crate::{
     time::nanos,
 };
 use std::time::Duration;
+
+mod budget;
+
+use budget::Bucket;
+pub use budget::RetryBudget;
 
 config! {
     /// Runs a failed call again.
@@ -39,6 +44,8 @@ config! {
         /// back-off.
         #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 100.0)))]
         rate_limit_multiplier: f64 = 2.0,
+        /// What all callers together may spend on retries; null: as much as they like.
+        budget: Option<RetryBudget> = Some(RetryBudget::default()),
         /// Retry failures that nobody classified.
         retry_unknown: bool = true,
         /// Retry attempts that were cut off by a timeout.
@@ -66,6 +73,9 @@ impl RetryConfig {
             problems.require_positive("max_total_delay", total);
         }
         problems.within("backoff", |problems| self.backoff.check(problems));
+        if let Some(budget) = &self.budget {
+            problems.within("budget", |problems| budget.check(problems));
+        }
     }
 
     /// Whether an attempt with this outcome may be followed by another; pure.
@@ -112,10 +122,11 @@ impl RetryConfig {
     }
 }
 
-/// A retry: its configuration; each execution counts its own attempts.
+/// A retry: its configuration and what is left of its budget; each execution counts its own attempts.
 #[derive(Debug)]
 pub struct Retry {
     config: RetryConfig,
+    bucket: Option<Bucket>,
 }
 
 impl Retry {
@@ -123,7 +134,8 @@ impl Retry {
     /// Every field out of its bounds.
     pub fn new(config: RetryConfig) -> Result<Self, ConfigError> {
         validated(|problems| config.check(problems))?;
-        Ok(Self { config })
+        let bucket = config.budget.as_ref().map(Bucket::new);
+        Ok(Self { config, bucket })
     }
 
     /// Its configuration.
@@ -146,6 +158,9 @@ impl Pattern for std::sync::Arc<Retry> {
 
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         *cx.attempt = 1;
+        if let Some(bucket) = &self.bucket {
+            bucket.deposit(cx.now);
+        }
         let frame =
             Frame { attempts: 1, started_at: cx.now, previous: 0, resume_at: Instant::FAR_FUTURE };
         (frame, Step::Call)
@@ -165,6 +180,11 @@ impl Pattern for std::sync::Arc<Retry> {
         let resume_at = cx.now + delay;
         let too_late = config.max_total_delay.is_some_and(|max| resume_at > frame.started_at + max);
         if too_late || resume_at >= *cx.deadline {
+            return Step::Finish(outcome);
+        }
+        // Asked last, so that only a retry that will be made is paid for.
+        if self.bucket.as_ref().is_some_and(|bucket| !bucket.withdraw(cx.now)) {
+            cx.emit(Kind::BudgetExhausted);
             return Step::Finish(outcome);
         }
         frame.attempts += 1;

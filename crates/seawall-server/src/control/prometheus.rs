@@ -81,12 +81,15 @@ impl Page {
         self.outcomes(rows);
         self.rejections(rows);
         let (counter, gauge) = ("counter", "gauge");
-        let columns: [(&str, &str, &str, Column); 7] = [
+        let columns: [(&str, &str, &str, Column); 8] = [
             ("seawall_attempts_total", counter, "Calls of the operation, retries included.", |c| {
                 c.attempts
             }),
             ("seawall_failed_attempts_total", counter, "Calls that failed.", |c| c.failed_attempts),
             ("seawall_retries_total", counter, "Retries scheduled.", |c| c.retries_executed),
+            ("seawall_retries_unaffordable_total", counter, "Retries over the budget.", |c| {
+                c.retries_unaffordable
+            }),
             ("seawall_timeouts_total", counter, "Timeouts that fired.", |c| c.timeouts),
             ("seawall_fallbacks_total", counter, "Alternatives called.", |c| c.fallbacks),
             ("seawall_abandoned_total", counter, "Executions whose caller left.", |c| {

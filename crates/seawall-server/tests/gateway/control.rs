@@ -89,6 +89,20 @@ async fn every_metric_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_spent_budget_is_counted_and_told() {
+    let upstream = Upstream::statuses(&[503]).await;
+    let policy = "{ type: retry, max_attempts: 3, backoff: { base_delay: 1ms }, \
+                  budget: { ratio: 0, min_per_second: 0, max_saved: 3 } }";
+    let gateway = Gateway::before(&upstream, policy).await;
+    for expected in ["3", "2", "1"] {
+        assert_eq!(gateway.get("/").await.header("x-seawall-attempts"), expected);
+    }
+    let answer = gateway.get("/metrics").await;
+    let spent = samples(answer.text())["seawall_retries_unaffordable_total{operation=\"only\"}"];
+    assert_eq!(spent, 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reset_closes_the_circuit_and_traffic_flows() {
     let upstream = Upstream::statuses(&[500, 200]).await;
     let policy = "{ type: circuit_breaker, failure_threshold: 1, recovery_timeout: 1h }";

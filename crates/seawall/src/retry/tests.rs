@@ -109,12 +109,37 @@ fn pauses_stand_between_attempts_and_nowhere_else() {
 }
 
 #[test]
+fn the_budget_is_shared_and_a_spent_one_leaves_the_first_answer() {
+    let budget = Some(RetryBudget { ratio: 0.0, min_per_second: 0.0, max_saved: 3 });
+    let config = RetryConfig { max_attempts: 3, budget, ..RetryConfig::default() };
+    let metrics = std::sync::Arc::new(crate::Metrics::default());
+    let pipeline = Pipeline::build("retried", &[PolicyConfig::Retry(config)]).unwrap();
+    let pipeline = pipeline.with_observer(metrics.clone());
+    let calls = |pipeline: &Pipeline| {
+        let mut calls = 0;
+        let hand = |_| {
+            calls += 1;
+            Err::<(), _>("down")
+        };
+        let clock = crate::SystemClock;
+        let attributes = Attributes::default();
+        let answer = pipeline.run_blocking(&clock, attributes, &crate::AnyError, hand);
+        assert_eq!(answer, Err(crate::Error::Inner("down")));
+        calls
+    };
+    assert_eq!([calls(&pipeline), calls(&pipeline), calls(&pipeline)], [3, 2, 1]);
+    let counts = metrics.counts();
+    assert_eq!((counts.retries_executed, counts.retries_unaffordable), (3, 2));
+}
+
+#[test]
 fn bounds_are_named() {
     let wrong = RetryConfig {
         max_attempts: 101,
         rate_limit_multiplier: 0.5,
         max_total_delay: Some(Duration::ZERO),
         backoff: Backoff { exponential_multiplier: 0.5, ..Backoff::default() },
+        budget: Some(RetryBudget { ratio: -1.0, min_per_second: f64::NAN, max_saved: 0 }),
         ..RetryConfig::default()
     };
     let told = Retry::new(wrong).unwrap_err().to_string();
