@@ -63,6 +63,8 @@ pub struct CircuitView {
     pub state: State,
     /// Consecutive failures so far, while closed.
     pub failure_count: u32,
+    /// Times that it has opened since it was last closed, up to 63.
+    pub openings: u32,
     /// When an open circuit lets its first probe through.
     pub next_probe_at: Option<Instant>,
     /// When the last failure was recorded.
@@ -107,12 +109,13 @@ impl CircuitBreaker {
         let Word { circuit, .. } = Word::unpack(self.word.load(Ordering::Acquire));
         let last_failure = self.last_failure.load(Ordering::Relaxed);
         let next_probe_at = match circuit {
-            Circuit::Open { until } => Some(until.max(now)),
+            Circuit::Open { until, .. } => Some(until.max(now)),
             Circuit::Closed { .. } | Circuit::HalfOpen { .. } => None,
         };
         CircuitView {
             state: circuit.state(),
             failure_count: if let Circuit::Closed { failures } = circuit { failures } else { 0 },
+            openings: circuit.openings(),
             next_probe_at,
             last_failure: (last_failure > 0).then(|| Instant::from_nanos(last_failure)),
             last_transition: *lock(&self.last_transition),

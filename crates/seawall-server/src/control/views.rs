@@ -57,6 +57,7 @@ pub(super) fn circuit_breaker(operation: &Operation, now: Instant) -> Option<Val
         "recovery_timeout": config.recovery_timeout.as_secs_f64(),
         "last_failure": view.last_failure.map(|at| wall(at, now)),
         "opened_at": opened_at,
+        "openings_in_a_row": view.openings,
         "next_probe_at": view.next_probe_at.map(|at| wall(at, now)),
         "last_transition": view.last_transition.map(|change| json!({
             "at": wall(change.at, now),

@@ -142,7 +142,7 @@ async fn an_open_circuit_refuses_without_a_call_and_lets_a_probe_through() {
     assert_eq!(upstream.calls(), 3);
 
     let circuit = gateway.circuit("only").await;
-    assert_eq!(circuit["state"], "open");
+    assert_eq!((&circuit["state"], &circuit["openings_in_a_row"]), (&"open".into(), &1.into()));
     let why = circuit["last_transition"]["reason"].as_str().unwrap();
     assert_eq!(why, "3 consecutive failures reached failure_threshold 3");
 

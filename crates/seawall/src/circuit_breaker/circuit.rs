@@ -4,13 +4,13 @@
 //! |---|---|---|---|
 //! | 0–1 | 0 | 1 | 2 |
 //! | 2–15 | generation | generation | generation |
-//! | 16–63 | consecutive failures (32) | until (48, units of 1.024 µs) | in flight (6), successes (6), lease (36, units of 1.05 ms) |
+//! | 16–63 | consecutive failures (32) | until (42, units of 66 µs), openings (6) | in flight (6), successes (6), openings (6), lease (30, units of 67 ms) |
 //!
 //! The generation grows by one at every change of state, so a permit of an older state is known.
 
 use super::{CircuitBreakerConfig, refusal};
 use crate::{
-    Instant, Rejection,
+    Instant, Random, Rejection,
     event::{State, Transition, Why},
 };
 
@@ -26,6 +26,8 @@ pub enum Circuit {
     Open {
         /// Until then.
         until: Instant,
+        /// Times that it has opened since it was closed, up to 63.
+        openings: u32,
     },
     /// Probes pass.
     HalfOpen {
@@ -33,6 +35,8 @@ pub enum Circuit {
         in_flight: u32,
         /// Probes that succeeded.
         successes: u32,
+        /// Times that it has opened since it was closed, up to 63.
+        openings: u32,
         /// When all places are taken: at this instant they are given up.
         lease: Instant,
     },
@@ -68,12 +72,11 @@ impl Circuit {
         }
     }
 
-    fn open(config: &CircuitBreakerConfig, now: Instant) -> Self {
-        Self::Open { until: now + config.recovery_timeout }
-    }
-
-    fn first_probe(config: &CircuitBreakerConfig, now: Instant) -> Self {
-        Self::HalfOpen { in_flight: 1, successes: 0, lease: now + config.probe_lease }
+    pub(super) fn openings(self) -> u32 {
+        match self {
+            Self::Closed { .. } => 0,
+            Self::Open { openings, .. } | Self::HalfOpen { openings, .. } => openings,
+        }
     }
 }
 
@@ -86,8 +89,9 @@ pub(crate) struct Word {
 
 /// Generations are counted modulo this: 14 bits, less one value that windows use for "none".
 pub(crate) const GENERATIONS: u16 = (1 << 14) - 1;
-const OPEN_SHIFT: u32 = 10;
-const LEASE_SHIFT: u32 = 20;
+const OPEN_SHIFT: u32 = 16;
+const LEASE_SHIFT: u32 = 26;
+const MOST_OPENINGS: u32 = 63;
 
 impl Word {
     pub(super) const CLOSED: Self = Self { generation: 0, circuit: Circuit::CLOSED };
@@ -95,6 +99,22 @@ impl Word {
     /// The word after a change to `circuit`.
     pub(super) fn next(self, circuit: Circuit) -> Self {
         Self { generation: (self.generation + 1) % GENERATIONS, circuit }
+    }
+
+    /// The word after the circuit opened, or opened again.
+    fn opened(self, config: &CircuitBreakerConfig, now: Instant) -> Self {
+        let openings = (self.circuit.openings() + 1).min(MOST_OPENINGS);
+        // Drawn from what is at hand, so that the transition stays pure; processes differ in their clocks.
+        let u = Random::new(now.as_nanos() ^ u64::from(self.generation)).unit();
+        let until = now + config.open_time(openings, u);
+        self.next(Circuit::Open { until, openings })
+    }
+
+    /// The word after the first probe of a new round was let through.
+    fn probing(self, config: &CircuitBreakerConfig, now: Instant) -> Self {
+        let openings = self.circuit.openings();
+        let lease = now + config.probe_lease;
+        self.next(Circuit::HalfOpen { in_flight: 1, successes: 0, openings, lease })
     }
 
     fn with(self, circuit: Circuit) -> Self {
@@ -110,21 +130,22 @@ impl Word {
     ) -> (Self, Result<u16, Rejection>) {
         match self.circuit {
             Circuit::Closed { .. } => (self, Ok(self.generation)),
-            Circuit::Open { until } if now < until => {
+            Circuit::Open { until, .. } if now < until => {
                 (self, Err(refusal(false, Some(until.since(now)))))
             }
-            Circuit::HalfOpen { in_flight, successes, .. }
+            Circuit::HalfOpen { in_flight, successes, openings, .. }
                 if in_flight < config.half_open_max_calls =>
             {
                 // The lease runs from the last admission: while one place is free, nobody is stuck.
                 let lease = now + config.probe_lease;
                 let in_flight = in_flight + 1;
-                (self.with(Circuit::HalfOpen { in_flight, successes, lease }), Ok(self.generation))
+                let probing = Circuit::HalfOpen { in_flight, successes, openings, lease };
+                (self.with(probing), Ok(self.generation))
             }
             Circuit::HalfOpen { lease, .. } if now < lease => (self, Err(refusal(true, None))),
             // The recovery time is over, or every probe hangs: a new round of probes.
             Circuit::Open { .. } | Circuit::HalfOpen { .. } => {
-                let next = self.next(Circuit::first_probe(config, now));
+                let next = self.probing(config, now);
                 (next, Ok(next.generation))
             }
         }
@@ -145,17 +166,14 @@ impl Word {
         }
         match self.circuit {
             Circuit::Closed { failures } => self.record_closed(config, failures, now, verdict),
-            Circuit::HalfOpen { in_flight, successes, lease } => {
-                let back = in_flight.saturating_sub(1);
-                let waiting = |successes| Circuit::HalfOpen { in_flight: back, successes, lease };
+            Circuit::HalfOpen { in_flight, successes, openings, lease } => {
+                let in_flight = in_flight.saturating_sub(1);
+                let waiting =
+                    |successes| Circuit::HalfOpen { in_flight, successes, openings, lease };
                 match verdict {
-                    Verdict::Failure => {
-                        (self.next(Circuit::open(config, now)), Some(Why::ProbeFailed))
-                    }
+                    Verdict::Failure => (self.opened(config, now), Some(Why::ProbeFailed)),
                     // A dependency that opened the circuit by being slow is not back while it is slow.
-                    Verdict::Success if slow => {
-                        (self.next(Circuit::open(config, now)), Some(Why::ProbeSlow))
-                    }
+                    Verdict::Success if slow => (self.opened(config, now), Some(Why::ProbeSlow)),
                     Verdict::Success if successes + 1 >= config.success_threshold => {
                         let threshold = config.success_threshold;
                         (self.next(Circuit::CLOSED), Some(Why::ProbesSucceeded { threshold }))
@@ -182,7 +200,7 @@ impl Word {
             Verdict::RateLimited | Verdict::None => (self, None),
             Verdict::Failure if failures + 1 >= threshold => {
                 let why = Why::ConsecutiveFailures { threshold };
-                (self.next(Circuit::open(config, now)), Some(why))
+                (self.opened(config, now), Some(why))
             }
             Verdict::Failure => (self.with(Circuit::Closed { failures: failures + 1 }), None),
         }
@@ -196,7 +214,7 @@ impl Word {
         now: Instant,
     ) -> Option<Self> {
         let closed = matches!(self.circuit, Circuit::Closed { .. });
-        (closed && generation == self.generation).then(|| self.next(Circuit::open(config, now)))
+        (closed && generation == self.generation).then(|| self.opened(config, now))
     }
 
     /// The change that an admission made, if it made one.
@@ -218,10 +236,12 @@ impl Word {
     pub(super) fn pack(self) -> u64 {
         let (tag, payload) = match self.circuit {
             Circuit::Closed { failures } => (0, u64::from(failures)),
-            Circuit::Open { until } => (1, units(until, OPEN_SHIFT, 48)),
-            Circuit::HalfOpen { in_flight, successes, lease } => {
-                let counts = u64::from(in_flight) | u64::from(successes) << 6;
-                (2, counts | units(lease, LEASE_SHIFT, 36) << 12)
+            Circuit::Open { until, openings } => {
+                (1, units(until, OPEN_SHIFT, 42) | u64::from(openings) << 42)
+            }
+            Circuit::HalfOpen { in_flight, successes, openings, lease } => {
+                let probes = u64::from(in_flight) | u64::from(successes) << 6;
+                (2, probes | u64::from(openings) << 12 | units(lease, LEASE_SHIFT, 30) << 18)
             }
         };
         tag | u64::from(self.generation) << 2 | payload << 16
@@ -233,11 +253,15 @@ impl Word {
         let six_bits = |shift: u32| (payload >> shift & 63) as u32;
         let circuit = match word & 3 {
             0 => Circuit::Closed { failures: payload as u32 },
-            1 => Circuit::Open { until: Instant::from_nanos(payload << OPEN_SHIFT) },
+            1 => Circuit::Open {
+                until: Instant::from_nanos((payload & ((1 << 42) - 1)) << OPEN_SHIFT),
+                openings: six_bits(42),
+            },
             _ => Circuit::HalfOpen {
                 in_flight: six_bits(0),
                 successes: six_bits(6),
-                lease: Instant::from_nanos(payload >> 12 << LEASE_SHIFT),
+                openings: six_bits(12),
+                lease: Instant::from_nanos(payload >> 18 << LEASE_SHIFT),
             },
         };
         Self { generation: (word >> 2) as u16 & GENERATIONS, circuit }

@@ -33,13 +33,25 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         recovery_timeout: Duration = Duration::from_secs(60),
+        /// The open time grows by this factor each time that a probe fails; 1: it does not grow.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 10.0)))]
+        recovery_multiplier: f64 = 1.0,
+        /// The open time grows up to this, or stays at `recovery_timeout` where that is longer.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        max_recovery_timeout: Duration = Duration::from_secs(600),
+        /// From the second opening in a row on, the open time is longer by up to this share, by chance, so
+        /// that many processes do not probe at once.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        recovery_jitter: f64 = 0.1,
         /// Probes in progress at once while half-open.
         #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 63)))]
         half_open_max_calls: u32 = 1,
         /// Probes that must succeed to close the circuit. One that fails opens it again.
         #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 63)))]
         success_threshold: u32 = 1,
-        /// When all probes have been out for this long, their places go to new ones.
+        /// When all probes have been out for this long (to a fifteenth of a second), their places go to new
+        /// ones.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         probe_lease: Duration = Duration::from_secs(60),
@@ -75,6 +87,19 @@ impl CircuitBreakerConfig {
         }
     }
 
+    /// How long the circuit stays open after its opening number `openings` in a row, from 1; `u` is uniform
+    /// in `[0, 1)`.
+    pub fn open_time(&self, openings: u32, u: f64) -> Duration {
+        if openings <= 1 {
+            return self.recovery_timeout;
+        }
+        let again = i32::try_from(openings - 1).unwrap_or(i32::MAX);
+        let most = self.max_recovery_timeout.max(self.recovery_timeout).as_secs_f64();
+        let grown = self.recovery_timeout.as_secs_f64() * self.recovery_multiplier.powi(again);
+        let seconds = grown.min(most) * (1.0 + self.recovery_jitter * u);
+        Duration::try_from_secs_f64(seconds).unwrap_or(self.max_recovery_timeout)
+    }
+
     pub(crate) fn check(&self, problems: &mut Problems) {
         let millions = |n: u32| (1..=1_000_000).contains(&n);
         let ratio = |r: f64| r > 0.0 && r <= 1.0;
@@ -99,9 +124,16 @@ impl CircuitBreakerConfig {
                 "a whole number from 1 to 63",
             );
         }
-        for (field, value) in
-            [("recovery_timeout", self.recovery_timeout), ("probe_lease", self.probe_lease)]
-        {
+        let multiplier = self.recovery_multiplier;
+        let good = (1.0..=10.0).contains(&multiplier);
+        problems.require(good, "recovery_multiplier", multiplier, "a number from 1 to 10");
+        let good = (0.0..=1.0).contains(&self.recovery_jitter);
+        problems.require(good, "recovery_jitter", self.recovery_jitter, "a share from 0 to 1");
+        for (field, value) in [
+            ("recovery_timeout", self.recovery_timeout),
+            ("max_recovery_timeout", self.max_recovery_timeout),
+            ("probe_lease", self.probe_lease),
+        ] {
             problems.require_positive(field, value);
             problems.require(value <= MAX_LENGTH, field, value, "at most 30 days");
         }

@@ -15,6 +15,7 @@ fn three() -> CircuitBreakerConfig {
     CircuitBreakerConfig {
         failure_threshold: Some(3),
         recovery_timeout: seconds(10),
+        recovery_jitter: 0.0,
         probe_lease: seconds(5),
         ..Default::default()
     }
@@ -115,6 +116,60 @@ fn one_failed_probe_opens_again_and_time_starts_anew() {
 }
 
 #[test]
+fn the_open_time_grows_while_probes_fail_and_is_short_again_after_closing() {
+    let config = CircuitBreakerConfig {
+        failure_threshold: Some(1),
+        recovery_timeout: seconds(10),
+        recovery_multiplier: 2.0,
+        max_recovery_timeout: seconds(35),
+        recovery_jitter: 0.0,
+        ..Default::default()
+    };
+    check(
+        config.clone(),
+        "0: a? a-                   -> open
+         9990: b!                   -> open
+         10001: b? b-               -> open
+         29990: c!                  -> open
+         30002: c? c-               -> open
+         64990: d!                  -> open
+         65003: d? d-               -> open
+         99990: e!                  -> open
+         100004: e? e+              -> closed 0
+         100005: f? f-              -> open
+         110000: g!                 -> open
+         110006: g? g+              -> closed 0",
+    );
+    let long = CircuitBreakerConfig { recovery_timeout: seconds(60), ..config };
+    assert_eq!(long.open_time(5, 0.5), seconds(60), "the bound is not below recovery_timeout");
+}
+
+#[test]
+fn further_openings_are_spread_by_chance_and_the_first_is_exact() {
+    let config = CircuitBreakerConfig {
+        failure_threshold: Some(1),
+        recovery_timeout: seconds(10),
+        recovery_jitter: 0.5,
+        ..Default::default()
+    };
+    assert_eq!(config.open_time(1, 0.9), seconds(10));
+    assert_eq!(config.open_time(2, 0.0), seconds(10));
+    assert_eq!(config.open_time(2, 0.5), Duration::from_millis(12_500));
+    // Breakers whose probes fail at different nanoseconds stay open for different times.
+    let waits: std::collections::BTreeSet<_> = (0..50)
+        .map(|n| {
+            let breaker = CircuitBreaker::new(config.clone()).unwrap();
+            let at = |ms: u64| Instant::from_nanos(ms * 1_000_000 + n);
+            breaker.try_acquire(at(0)).unwrap().failure(at(0));
+            breaker.try_acquire(at(10_001)).unwrap().failure(at(10_002));
+            breaker.view(at(10_003)).next_probe_at.unwrap().since(at(10_002)).as_millis()
+        })
+        .collect();
+    assert!(waits.len() > 30 && *waits.first().unwrap() >= 10_000, "{waits:?}");
+    assert!(*waits.last().unwrap() <= 15_001, "{waits:?}");
+}
+
+#[test]
 fn half_open_admits_exactly_its_number_and_needs_its_successes() {
     check(
         CircuitBreakerConfig { half_open_max_calls: 3, success_threshold: 4, ..three() },
@@ -153,9 +208,9 @@ fn probes_give_their_place_back() {
         "0: a? a- b? b- c? c-       -> open
          10001: d?                  -> half_open
          15000: e!                  -> half_open
-         15003: e?                  -> half_open
-         15004: d-                  -> half_open
-         15005: e+                  -> closed 0",
+         15070: e?                  -> half_open
+         15071: d-                  -> half_open
+         15072: e+                  -> closed 0",
     );
 }
 
@@ -167,7 +222,7 @@ fn the_lease_runs_from_the_last_admission() {
          10001: d?                  -> half_open
          14000: e?                  -> half_open
          15500: f!                  -> half_open
-         19003: f?                  -> half_open",
+         19070: f?                  -> half_open",
     );
 }
 
@@ -244,10 +299,10 @@ fn transitions_explain_themselves() {
         fail(ms);
     }
     let probe = breaker.try_acquire(at(21_000)).unwrap();
-    let again = breaker.try_acquire(at(26_001)).unwrap();
+    let again = breaker.try_acquire(at(26_070)).unwrap();
     assert_eq!(again.transition.unwrap().why, Why::ProbesExpired);
-    assert_eq!(probe.failure(at(26_002)), None);
-    assert_eq!(again.failure(at(26_003)).unwrap().why, Why::ProbeFailed);
+    assert_eq!(probe.failure(at(26_072)), None);
+    assert_eq!(again.failure(at(26_073)).unwrap().why, Why::ProbeFailed);
 }
 
 #[test]
@@ -338,6 +393,7 @@ fn a_slow_probe_opens_again() {
         minimum_calls: 1,
         slow_call_duration: Some(seconds(2)),
         recovery_timeout: seconds(1),
+        recovery_jitter: 0.0,
         ..Default::default()
     };
     let breaker = CircuitBreaker::new(config).unwrap();
@@ -415,12 +471,14 @@ fn the_word_keeps_what_it_is_given() {
             assert_eq!(Word::unpack(word.pack()), word);
         }
         for at in [0, 1, 1_000_000, 86_400_000_000_000, year] {
-            let word = Word { generation, circuit: Circuit::Open { until: nanos(at) } };
-            let circuit = Circuit::Open { until: round(at, 1 << 10) };
+            let open = |until| Circuit::Open { until, openings: 61 };
+            let word = Word { generation, circuit: open(nanos(at)) };
+            let circuit = open(round(at, 1 << 16));
             assert_eq!(Word::unpack(word.pack()), Word { generation, circuit });
-            let half = |lease| Circuit::HalfOpen { in_flight: 63, successes: 62, lease };
+            let half =
+                |lease| Circuit::HalfOpen { in_flight: 63, successes: 62, openings: 61, lease };
             let word = Word { generation, circuit: half(nanos(at)) };
-            let circuit = half(round(at, 1 << 20));
+            let circuit = half(round(at, 1 << 26));
             assert_eq!(Word::unpack(word.pack()), Word { generation, circuit });
         }
     }
@@ -459,6 +517,9 @@ fn bounds_are_named_all_at_once() {
         slow_call_ratio: f64::NAN,
         minimum_calls: 0,
         probe_lease: Duration::ZERO,
+        recovery_multiplier: 0.9,
+        max_recovery_timeout: Duration::ZERO,
+        recovery_jitter: 1.1,
         window: Some(Window::Calls(10_001)),
         slow_call_duration: None,
     };
@@ -472,6 +533,9 @@ fn bounds_are_named_all_at_once() {
         "slow_call_ratio",
         "minimum_calls",
         "probe_lease",
+        "recovery_multiplier",
+        "max_recovery_timeout",
+        "recovery_jitter",
         "window.calls",
     ] {
         assert!(told.contains(field), "{field} is not in: {told}");

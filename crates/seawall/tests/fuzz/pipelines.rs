@@ -86,6 +86,9 @@ fn breaker(random: &mut Random) -> CircuitBreakerConfig {
         half_open_max_calls: 1 + random.below(3) as u32,
         success_threshold: 1 + random.below(3) as u32,
         probe_lease: ms(random, 200),
+        recovery_multiplier: 1.0 + random.unit() * 3.0,
+        max_recovery_timeout: ms(random, 1_000),
+        recovery_jitter: random.unit(),
     }
 }
 
