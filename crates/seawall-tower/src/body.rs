@@ -11,17 +11,28 @@ use std::{
 
 pin_project! {
     /// An answer's body. The permits go back, and the breakers are told, at its end: a body that ends is a
-    /// success, one that breaks off a failure, and one that is dropped before says nothing.
+    /// success, one that breaks off or panics a failure, and one that is dropped before says nothing.
     pub struct HeldBody<B, Tm: Timer> {
         #[pin]
         body: B,
         permits: Option<Held<Arc<Pipeline>, Tm>>,
+        // Set while the body's own code runs: if it is still set when we are dropped, it panicked.
+        in_body: bool,
+    }
+
+    impl<B, Tm: Timer> PinnedDrop for HeldBody<B, Tm> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if *this.in_body {
+                end(this.permits, Outcome::failure(Class::Unknown));
+            }
+        }
     }
 }
 
 impl<B: Body, Tm: Timer> HeldBody<B, Tm> {
     pub(crate) fn new(body: B, permits: Held<Arc<Pipeline>, Tm>) -> Self {
-        let mut this = Self { body, permits: Some(permits) };
+        let mut this = Self { body, permits: Some(permits), in_body: false };
         if this.body.is_end_stream() {
             end(&mut this.permits, Outcome::Success);
         }
@@ -44,7 +55,10 @@ impl<B: Body, Tm: Timer> Body for HeldBody<B, Tm> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        *this.in_body = true;
+        let polled = this.body.as_mut().poll_frame(cx);
+        *this.in_body = false;
+        let frame = ready!(polled);
         match &frame {
             Some(Err(_)) => end(this.permits, Outcome::failure(Class::Transient)),
             None => end(this.permits, Outcome::Success),

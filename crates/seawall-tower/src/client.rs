@@ -1,119 +1,106 @@
-//! Around a client: what it calls may fail.
+//! Around an HTTP client: what it calls may fail.
 
 use crate::{
-    HeldBody, TokioTimer,
-    attempts::{Answered, Attempts, Copy, Judge, NoAnswer, SPENT},
-    classify_status,
+    Describe, HeldBody, HttpClassify, HttpDescribe, TokioTimer, operation::Running,
+    sending::Sending,
 };
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use seawall::{Attributes, Error, Operation, Outcome, Timer};
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use seawall::{Attempt, Attributes, Classify, Error, Operation, Timer};
+use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
+
+const ATTEMPT: &str = "x-seawall-attempt";
 
 /// Puts an HTTP client under an operation's policies.
 ///
 /// State lives in the operation, never in the layer: two layers of one operation share its circuit.
-/// Requests that do no harm twice (`GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, or with an
-/// `idempotency-key`) are sent again as the policies say; each attempt carries `x-seawall-attempt`. The
-/// answer's body holds the permits to its end.
-#[derive(Clone)]
-pub struct ClientLayer<Tm = TokioTimer> {
+/// What may be sent again is sent again as the policies say; each attempt carries `x-seawall-attempt`, and a
+/// request that comes with one is sent once: two layers of retries would multiply. The answer's body holds
+/// the permits to its end.
+#[derive(Clone, Debug)]
+pub struct ClientLayer<C = HttpClassify, D = HttpDescribe, Tm = TokioTimer> {
     operation: Operation<Tm>,
-    judge: Judge,
+    classify: C,
+    describe: D,
 }
 
-impl<Tm: Timer + Clone> ClientLayer<Tm> {
-    /// Under this operation, with answers classified by [`classify_status`].
+impl<Tm: Timer + Clone> ClientLayer<HttpClassify, HttpDescribe, Tm> {
+    /// Under this operation: [`HttpClassify`] says which answers are failures, [`HttpDescribe`] which
+    /// requests may be sent again.
     pub fn new(operation: Operation<Tm>) -> Self {
-        Self { operation, judge: Arc::new(classify_status) }
-    }
-
-    /// Classifies answers in another way.
-    #[must_use]
-    pub fn classify(
-        self,
-        judge: impl Fn(StatusCode, &HeaderMap) -> Outcome + Send + Sync + 'static,
-    ) -> Self {
-        Self { judge: Arc::new(judge), ..self }
+        Self { operation, classify: HttpClassify, describe: HttpDescribe }
     }
 }
 
-impl<S, Tm: Timer + Clone> Layer<S> for ClientLayer<Tm> {
-    type Service = Client<S, Tm>;
+impl<C, D, Tm> ClientLayer<C, D, Tm> {
+    /// Says which answers and errors are failures.
+    #[must_use]
+    pub fn classify<C2>(self, classify: C2) -> ClientLayer<C2, D, Tm> {
+        ClientLayer { operation: self.operation, classify, describe: self.describe }
+    }
+
+    /// Says which requests may be sent again, and who asks.
+    #[must_use]
+    pub fn describe<D2>(self, describe: D2) -> ClientLayer<C, D2, Tm> {
+        ClientLayer { operation: self.operation, classify: self.classify, describe }
+    }
+}
+
+impl<S, C: Clone, D: Clone, Tm: Clone> Layer<S> for ClientLayer<C, D, Tm> {
+    type Service = Client<S, C, D, Tm>;
     fn layer(&self, service: S) -> Self::Service {
         Client { service, layer: self.clone() }
     }
 }
 
 /// A client under an operation's policies; see [`ClientLayer`].
-#[derive(Clone)]
-pub struct Client<S, Tm = TokioTimer> {
+#[derive(Clone, Debug)]
+pub struct Client<S, C = HttpClassify, D = HttpDescribe, Tm = TokioTimer> {
     service: S,
-    layer: ClientLayer<Tm>,
+    layer: ClientLayer<C, D, Tm>,
 }
 
-/// What a call of a [`Client`] comes to.
-type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, Error<E>>> + Send>>;
-
-impl<S, B, R, Tm> Service<Request<B>> for Client<S, Tm>
+impl<S, B, R, C, D, Tm> Service<Request<B>> for Client<S, C, D, Tm>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
     B: Clone + Send + 'static,
     R: Body + Send + 'static,
+    C: Classify<Response<R>, S::Error> + Clone + Send + Sync + 'static,
+    D: Describe<Request<B>>,
     Tm: Timer + Clone + Send + Sync + 'static,
     Tm::Sleep: Send,
 {
     type Response = Response<HeldBody<R, Tm>>;
     type Error = Error<S::Error>;
-    type Future = Answering<Self::Response, S::Error>;
+    type Future = Running<Self::Response, Self::Error>;
 
-    /// Always ready: each attempt waits for the inner service itself, within its timeout. Bounds on what
-    /// is in progress are the bulkhead's work.
+    /// Always ready: each attempt waits for a service of its own, within its timeout. Bounds on what is in
+    /// progress are the bulkhead's work.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let ClientLayer { operation, judge } = self.layer.clone();
+        let described = self.layer.describe.describe(&request);
+        let is_attempt = request.headers().contains_key(ATTEMPT);
+        let repeatable = described.repeatable && !is_attempt;
+        let attributes = Attributes { repeatable, streamed: true, ..described };
+        let (operation, classify) = (self.layer.operation.clone(), self.layer.classify.clone());
         let service = self.service.clone();
-        let may_repeat =
-            request.method().is_idempotent() || request.headers().contains_key("idempotency-key");
-        // A caller that numbers its attempts retries by itself: two layers of retries would multiply.
-        let is_attempt = request.headers().contains_key("x-seawall-attempt");
-        let repeatable = may_repeat && request.method() != Method::CONNECT && !is_attempt;
-        let attributes = Attributes { repeatable, streamed: true, ..Attributes::default() };
         Box::pin(async move {
-            let again: Copy<B> = Clone::clone;
-            let work = Attempts {
-                service,
-                request: Some(request),
-                again: repeatable.then_some(again),
-                is_numbered: !is_attempt,
+            let send = move |attempt: Attempt| {
+                let mut request = request.clone();
+                if !is_attempt {
+                    request.headers_mut().insert(ATTEMPT, HeaderValue::from(attempt.number));
+                }
+                Sending::new(service.clone(), request)
             };
-            let classify = Answered { judge: &judge, may_repeat: repeatable };
-            match operation.drive(attributes, &classify, work).await {
-                Ok((answer, permits)) => Ok(answer.map(|body| HeldBody::new(body, permits))),
-                Err(error) => Err(own(error)),
-            }
+            let (answer, permits) = operation.call_held(attributes, &classify, send).await?;
+            Ok(answer.map(|body| HeldBody::new(body, permits)))
         })
-    }
-}
-
-/// The service's own error.
-pub(crate) fn own<E>(error: Error<NoAnswer<E>>) -> Error<E> {
-    match error {
-        Error::Inner(NoAnswer::Own(error)) => Error::Inner(error),
-        Error::Inner(NoAnswer::Spent) => Error::Rejected(SPENT),
-        Error::TimedOut(elapsed) => Error::TimedOut(elapsed),
-        Error::Rejected(rejection) => Error::Rejected(rejection),
     }
 }

@@ -1,7 +1,7 @@
 //! Seawall on tokio, tower and HTTP: the timer, the layers, the classification of answers, and what an
 //! error of Seawall's looks like as an HTTP response.
 //!
-//! Around a client, or anything else that takes `http` requests:
+//! Around an HTTP client ([`OperationLayer`] is for services of any other kind):
 //!
 //! ```
 //! # use http::{Request, Response}; use http_body_util::Full; use bytes::Bytes;
@@ -32,17 +32,22 @@
 //! # let _ = router; Ok(()) }
 //! ```
 
-mod attempts;
 mod body;
 mod classify;
 mod client;
+mod describe;
+mod once;
+mod operation;
 mod problem;
+mod sending;
 mod server;
 mod timer;
 
 pub use body::HeldBody;
 pub use classify::{HttpClassify, classify_status, retry_after};
 pub use client::{Client, ClientLayer};
+pub use describe::{AnyRequest, Describe, HttpDescribe};
+pub use operation::{OperationLayer, OperationService};
 pub use problem::{Problem, rejection_problem, timeout_problem};
 pub use server::{Server, ServerLayer};
 pub use timer::TokioTimer;

@@ -2,20 +2,19 @@
 
 use crate::{
     HeldBody, Problem, TokioTimer,
-    attempts::{Answered, Attempts, Judge},
-    classify_status,
-    client::own,
-    rejection_problem, timeout_problem,
+    once::{Answered, Judge, Once, own},
+    operation::Running,
+    rejection_problem,
+    sending::Sending,
+    timeout_problem,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use seawall::{Attributes, Error, Operation, Outcome, Timer};
+use seawall::{Attributes, Class, Error, Operation, Outcome, Timer};
 use std::{
-    future::Future,
     hash::{BuildHasher, Hash, RandomState},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -24,9 +23,9 @@ use tower_service::Service;
 
 /// Puts a server, such as an axum router, under an operation's policies.
 ///
-/// Refusals and timeouts are answered with problem documents (429, 503, 504, with `Retry-After`); the
-/// service's own errors pass through untouched. 5xx count as failures, 4xx do not, and a handler that
-/// panics counts as one that failed. Requests are never handled twice.
+/// Refusals and timeouts are answered with problem documents (429, 503, 504, with `Retry-After` and
+/// `x-seawall-circuit`); the service's own answers and errors pass through untouched. 5xx count as failures,
+/// 4xx do not, and a handler that panics counts as one that failed. Requests are never handled twice.
 #[derive(Clone)]
 pub struct ServerLayer<Tm = TokioTimer> {
     operation: Operation<Tm>,
@@ -39,12 +38,12 @@ pub struct ServerLayer<Tm = TokioTimer> {
 type Key = Arc<dyn Fn(&Parts) -> u64 + Send + Sync>;
 
 impl<Tm: Timer + Clone> ServerLayer<Tm> {
-    /// Under this operation, with answers classified by [`classify_status`].
+    /// Under this operation: every 5xx is a failure, and nothing else.
     pub fn new(operation: Operation<Tm>) -> Self {
-        Self { operation, judge: Arc::new(classify_status), excluded: Arc::default(), key: None }
+        Self { operation, judge: Arc::new(by_fault), excluded: Arc::default(), key: None }
     }
 
-    /// Classifies answers in another way.
+    /// Says by status and headers which answers are failures.
     #[must_use]
     pub fn classify(
         self,
@@ -54,14 +53,16 @@ impl<Tm: Timer + Clone> ServerLayer<Tm> {
     }
 
     /// Lets these paths and all below them pass untouched. They match by whole segments: `/health` is also
-    /// `/health/live`, and not `/healthz`.
+    /// `/health/live`, and not `/healthz`. `/` is the root alone: it would take in everything.
     #[must_use]
     pub fn exclude<P: Into<String>>(self, paths: impl IntoIterator<Item = P>) -> Self {
         let trimmed = |path: P| path.into().trim_end_matches('/').to_owned();
         Self { excluded: paths.into_iter().map(trimmed).collect(), ..self }
     }
 
-    /// Who is asking, for keyed rate limits: a header, or the peer's address out of the extensions.
+    /// Who is asking, for keyed rate limits: a header, or the peer's address, which axum puts into the
+    /// extensions: `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`.
+    /// All for whom the key is the same share a limit.
     #[must_use]
     pub fn key<K: Hash>(self, key: impl Fn(&Parts) -> K + Send + Sync + 'static) -> Self {
         // A secret of its own, so that nobody can choose keys that collide.
@@ -70,9 +71,10 @@ impl<Tm: Timer + Clone> ServerLayer<Tm> {
     }
 
     fn excludes(&self, path: &str) -> bool {
-        let below = |root: &String| {
-            path.strip_prefix(root.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let below = |root: &String| match path.strip_prefix(root.as_str()) {
+            Some("" | "/") => true,
+            Some(rest) => !root.is_empty() && rest.starts_with('/'),
+            None => false,
         };
         self.excluded.iter().any(below)
     }
@@ -95,8 +97,6 @@ pub struct Server<S, Tm = TokioTimer> {
 /// A problem; or the service's own body, under permits or of an excluded path.
 type ServerBody<R, Tm> = Either<Full<Bytes>, Either<HeldBody<R, Tm>, R>>;
 
-type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
-
 impl<S, B, R, Tm> Service<Request<B>> for Server<S, Tm>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
@@ -110,7 +110,7 @@ where
 {
     type Response = Response<ServerBody<R, Tm>>;
     type Error = S::Error;
-    type Future = Answering<Self::Response, S::Error>;
+    type Future = Running<Self::Response, S::Error>;
 
     /// Always ready: a refusal must not wait for the service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -118,11 +118,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut service = self.service.clone();
+        let service = self.service.clone();
         if self.layer.excludes(request.uri().path()) {
             return Box::pin(async move {
-                std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-                let answer = service.call(request).await?;
+                let answer = Sending::new(service, request).await?;
                 Ok(answer.map(|body| Either::Right(Either::Right(body))))
             });
         }
@@ -131,24 +130,34 @@ where
         let key = key.map_or(0, |key| key(&parts));
         let attributes =
             Attributes { key, repeatable: false, streamed: true, ..Attributes::default() };
-        let request = Some(Request::from_parts(parts, body));
+        let mut request = Some(Request::from_parts(parts, body));
         Box::pin(async move {
-            let work = Attempts { service, request, again: None, is_numbered: false };
-            let classify = Answered { judge: &judge, may_repeat: false };
-            match operation.drive(attributes, &classify, work).await {
+            let handle = move |_| Once::new(service.clone(), request.take());
+            let refusal = match operation.call_held(attributes, &Answered(&judge), handle).await {
                 Ok((answer, permits)) => {
-                    Ok(answer.map(|body| Either::Right(Either::Left(HeldBody::new(body, permits)))))
+                    let held = |body| Either::Right(Either::Left(HeldBody::new(body, permits)));
+                    return Ok(answer.map(held));
                 }
                 Err(error) => match own(error) {
-                    Error::Inner(error) => Err(error),
-                    Error::TimedOut(elapsed) => Ok(answer(&timeout_problem(&elapsed))),
-                    Error::Rejected(rejection) => {
-                        Ok(answer(&rejection_problem(&operation.name(), &rejection)))
-                    }
+                    Error::Inner(error) => return Err(error),
+                    Error::TimedOut(elapsed) => timeout_problem(&elapsed),
+                    Error::Rejected(rejection) => rejection_problem(&operation.name(), &rejection),
                 },
+            };
+            let mut answer = answer(&refusal);
+            if let Some(circuit) = operation.pipeline().circuit_breaker() {
+                let state = HeaderValue::from_static(circuit.state().label());
+                answer.headers_mut().insert("x-seawall-circuit", state);
             }
+            Ok(answer)
         })
     }
+}
+
+/// Whose fault an answer of our own is: a client that was too slow (408) or too frequent (429) says nothing
+/// about the handler, and a 501 does.
+fn by_fault(status: StatusCode, _: &HeaderMap) -> Outcome {
+    if status.is_server_error() { Outcome::failure(Class::Transient) } else { Outcome::Success }
 }
 
 fn answer<B>(problem: &Problem) -> Response<Either<Full<Bytes>, B>> {

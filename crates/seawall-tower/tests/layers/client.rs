@@ -1,14 +1,14 @@
 //! Around a client.
 
-use super::{ms, operation};
+use super::operation;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Full};
-use seawall::{Error, Operation, Reason, State};
+use http_body_util::Full;
+use seawall::{Attributes, Class, Error, Failure, Operation, Outcome, Reason, State};
 use seawall_tower::{Client, ClientLayer, TokioTimer};
 use std::{
-    pin::Pin,
+    future::Future,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -62,11 +62,18 @@ fn statuses(
 
 #[tokio::test(start_paused = true)]
 async fn what_may_be_sent_again_is() {
+    let thrice = &["1", "2", "3"][..];
     for (method, header, expected) in [
-        (Method::GET, None, &["1", "2", "3"][..]),
-        (Method::PUT, None, &["1", "2", "3"]),
+        (Method::GET, None, thrice),
+        (Method::HEAD, None, thrice),
+        (Method::OPTIONS, None, thrice),
+        (Method::TRACE, None, thrice),
+        (Method::PUT, None, thrice),
+        (Method::DELETE, None, thrice),
         (Method::POST, None, &["1"]),
-        (Method::POST, Some(("idempotency-key", "k")), &["1", "2", "3"]),
+        (Method::PATCH, None, &["1"]),
+        (Method::POST, Some(("idempotency-key", "k")), thrice),
+        (Method::CONNECT, Some(("idempotency-key", "k")), &["1"]),
         // The caller counts its attempts itself.
         (Method::GET, Some(("x-seawall-attempt", "7")), &["7"]),
     ] {
@@ -80,6 +87,35 @@ async fn what_may_be_sent_again_is() {
         assert_eq!(answer.status(), status, "{method} {header:?}");
         assert_eq!(*seen.lock().unwrap(), expected, "{method} {header:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_left_is_sent_again_whatever_it_is() {
+    let service = Scripted(&[0, 200], Arc::default());
+    let refused = Failure { unsent: true, ..Failure::new(Class::Transient) };
+    let layer = ClientLayer::new(operation(&format!("[{RETRY}]"))).classify(
+        move |result: &Result<Response<Full<Bytes>>, &'static str>| match result {
+            Ok(_) => Outcome::Success,
+            Err(_) => Outcome::Failure(refused),
+        },
+    );
+    let ask = request(Method::POST).body(Full::from("payload")).unwrap();
+    assert_eq!(layer.layer(service.clone()).oneshot(ask).await.unwrap().status(), 200);
+    assert_eq!(*service.1.lock().unwrap(), ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_described_as_the_user_says() {
+    let limits = r#"[{"type": "rate_limiter", "rate": 1, "per": "1m", "keyed": true}]"#;
+    let (service, by_length) = (Scripted(&[200], Arc::default()), |request: &Request<_>| {
+        Attributes { key: request.uri().path().len() as u64, ..Attributes::default() }
+    });
+    let client = ClientLayer::new(operation(limits)).describe(by_length).layer(service);
+    let ask =
+        |path: &str| client.clone().oneshot(Request::get(path).body(Full::default()).unwrap());
+    assert!(ask("/a").await.is_ok());
+    assert!(ask("/b").await.err().unwrap().is_rejected());
+    assert!(ask("/another").await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,13 +141,12 @@ async fn the_circuit_is_the_operations_and_two_layers_share_it() {
 #[tokio::test(start_paused = true)]
 async fn answers_are_judged_as_the_user_says() {
     let operation = operation(r#"[{"type": "circuit_breaker", "failure_threshold": 1}]"#);
-    let layer = ClientLayer::new(operation.clone()).classify(|status, _| {
-        if status == 204 {
-            seawall::Outcome::failure(seawall::Class::Transient)
-        } else {
-            seawall::Outcome::Success
-        }
-    });
+    let layer = ClientLayer::new(operation.clone()).classify(
+        |result: &Result<Response<Full<Bytes>>, ()>| match result {
+            Ok(answer) if answer.status() != 204 => Outcome::Success,
+            _ => Outcome::failure(Class::Transient),
+        },
+    );
     let client = layer.layer(service_fn(async |request: Request<Full<Bytes>>| {
         Ok::<_, ()>(answer(if request.uri().path() == "/path" { 500 } else { 204 }))
     }));
@@ -169,72 +204,25 @@ async fn each_attempt_waits_until_the_service_is_ready() {
     assert_eq!(called.load(SeqCst), 1);
 }
 
-/// Pieces, and then an end or a break; pending in between.
-struct Pieces(Vec<Result<&'static str, &'static str>>, bool);
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = &'static str;
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
-        self.1 = !self.1;
-        if self.1 {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.0.is_empty() {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(self.0.remove(0).map(|text| Frame::data(Bytes::from(text)))))
-    }
-}
-
 #[tokio::test(start_paused = true)]
-async fn the_body_holds_the_permits_to_its_end() {
-    let policies = r#"[{"type": "circuit_breaker", "failure_threshold": 1},
-                       {"type": "bulkhead", "max_concurrent": 1}]"#;
-    for (pieces, read, expected) in [
-        (vec![Ok("a"), Ok("b")], 3, (1, 0, 0, State::Closed)),
-        (vec![Ok("a"), Err("broken")], 2, (0, 1, 0, State::Open)),
-        (vec![Ok("a"), Ok("b")], 1, (0, 0, 1, State::Closed)),
-    ] {
-        let operation = operation(policies);
-        let made = pieces.clone();
-        let service = service_fn(move |_: Request<Full<Bytes>>| {
-            let body = Pieces(made.clone(), false);
-            async move { Ok::<_, ()>(Response::new(body)) }
-        });
-        let client = ClientLayer::new(operation.clone()).layer(service);
-        let ask = request(Method::GET).body(Full::default()).unwrap();
-        let mut body = client.oneshot(ask).await.unwrap().into_body();
-        let bulkhead = operation.pipeline().bulkhead().unwrap().clone();
-        assert_eq!((bulkhead.in_use(), operation.counts().in_flight), (1, 1));
-        for _ in 0..read {
-            assert_eq!(bulkhead.in_use(), 1);
-            tokio::time::advance(ms(500)).await;
-            if body.frame().await.is_none_or(|frame| frame.is_err()) {
-                break;
-            }
-        }
-        drop(body);
-        let counts = operation.counts();
-        let state = operation.pipeline().circuit_breaker().unwrap().state();
-        let seen = (counts.successful_calls, counts.failed_calls, counts.abandoned_calls, state);
-        assert_eq!(seen, expected, "{pieces:?}");
-        assert_eq!((bulkhead.in_use(), counts.in_flight), (0, 0));
+async fn a_caller_who_leaves_gives_the_place_back_and_blames_nobody() {
+    let operation = operation(
+        r#"[{"type": "circuit_breaker", "failure_threshold": 1}, {"type": "bulkhead", "max_concurrent": 1}]"#,
+    );
+    let hangs = service_fn(async |_: Request<Full<Bytes>>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, ()>>().await
+    });
+    let client = ClientLayer::new(operation.clone()).layer(hangs);
+    let ask = client.oneshot(request(Method::GET).body(Full::default()).unwrap());
+    let pipeline = operation.pipeline();
+    let bulkhead = pipeline.bulkhead().unwrap();
+    {
+        let mut ask = pin!(ask);
+        let polled = std::future::poll_fn(|cx| Poll::Ready(ask.as_mut().poll(cx).is_pending()));
+        assert!(polled.await, "it hangs");
+        assert_eq!(bulkhead.in_use(), 1);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_of_known_length_ends_with_its_last_byte() {
-    let operation = operation(r#"[{"type": "bulkhead", "max_concurrent": 1}]"#);
-    let (client, _) = statuses(&operation, &[200]);
-    let ask = request(Method::GET).body(Full::default()).unwrap();
-    let mut body = client.oneshot(ask).await.unwrap().into_body();
-    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "body");
-    // Nobody asks again: `Full` says that it is over.
-    assert_eq!(operation.counts().successful_calls, 1);
-    assert_eq!(operation.pipeline().bulkhead().unwrap().in_use(), 0);
+    assert_eq!(bulkhead.in_use(), 0);
+    assert_eq!(operation.counts().abandoned_calls, 1);
+    assert_eq!(pipeline.circuit_breaker().unwrap().state(), State::Closed);
 }

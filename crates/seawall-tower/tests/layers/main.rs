@@ -1,7 +1,9 @@
 //! The layers around real services, on a paused clock.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod body;
 mod client;
+mod operation;
 mod server;
 
 use seawall::{Operation, PolicyConfig, Registry, preset};

@@ -1,0 +1,42 @@
+//! Requests as attributes: what the policies may know of them.
+
+use http::{Method, Request};
+use seawall::Attributes;
+
+/// Turns a request into [`Attributes`]: whether it may be sent again, who asks, what it costs, until when.
+/// A function from the request will do.
+pub trait Describe<Q> {
+    /// What the policies see of `request`.
+    fn describe(&self, request: &Q) -> Attributes;
+}
+
+impl<Q, F: Fn(&Q) -> Attributes> Describe<Q> for F {
+    fn describe(&self, request: &Q) -> Attributes {
+        self(request)
+    }
+}
+
+/// Every request may be sent again, and nobody in particular asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyRequest;
+
+impl<Q> Describe<Q> for AnyRequest {
+    fn describe(&self, _: &Q) -> Attributes {
+        Attributes::default()
+    }
+}
+
+/// A request may be sent again when its method is idempotent (`GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`,
+/// `DELETE`; RFC 9110, 9.2.2), or when it carries an `idempotency-key`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpDescribe;
+
+impl<B> Describe<Request<B>> for HttpDescribe {
+    fn describe(&self, request: &Request<B>) -> Attributes {
+        let is_keyed = request.headers().contains_key("idempotency-key");
+        let may_repeat = request.method().is_idempotent() || is_keyed;
+        // A tunnel is no request that a key could make the same again.
+        let repeatable = may_repeat && request.method() != Method::CONNECT;
+        Attributes { repeatable, ..Attributes::default() }
+    }
+}
