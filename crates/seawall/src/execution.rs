@@ -17,6 +17,7 @@ use std::{ops::Deref, sync::Arc, task::Waker};
 mod command;
 mod node;
 mod release;
+mod success;
 
 pub use command::{CallId, Command, Resolution};
 use node::{NO_PARENT, Node, Part};
@@ -109,37 +110,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         self.finish(at, Resolution { outcome, call: Some(call) }, waker);
     }
 
-    /// The short way of a success, through policies that mostly just hand it on: all of
-    /// [`handle_result`](Self::handle_result) but its `Done`, where it says yes; nothing where not.
     #[inline]
-    pub(crate) fn succeed(&mut self, call: CallId, now: Instant) -> bool {
-        let Some(leaf) = self.nodes.len().checked_sub(1) else { return false };
-        let straight = self.pipeline.is_plain() && self.kept.is_empty() && self.commands.is_empty();
-        let is_it = matches!(self.nodes[leaf].part, Part::Call { id, .. } if id == call);
-        if !(straight && is_it && self.nodes[leaf].running) {
-            return false;
-        }
-        self.now = now;
-        self.call_finished(leaf, Outcome::Success);
-        let mut at = leaf as u16;
-        while at != NO_PARENT {
-            let node = &mut self.nodes[usize::from(at)];
-            node.running = false;
-            let (parent, depth) = (node.parent, usize::from(node.depth));
-            if at != leaf as u16 && self.pipeline.policies()[depth].heeds_success() {
-                let waker = Waker::noop();
-                self.with_frame(usize::from(at), waker, |policy, frame, cx| {
-                    policy.inner_done(frame, cx, Outcome::Success)
-                });
-            }
-            at = parent;
-        }
-        self.answered(Outcome::Success);
-        true
-    }
-
-    #[inline]
-    fn call_finished(&self, at: usize, outcome: Outcome) {
+    pub(super) fn call_finished(&self, at: usize, outcome: Outcome) {
         if let Part::Call { attempt, started_at, .. } = self.nodes[at].part {
             let took = self.now.since(started_at);
             self.emit(Kind::CallFinished { outcome, attempt, took });
@@ -344,7 +316,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     }
 
     #[inline]
-    fn answered(&mut self, outcome: Outcome) {
+    pub(super) fn answered(&mut self, outcome: Outcome) {
         self.phase = Phase::Answered(outcome);
         if !(self.attributes.streamed && outcome.is_success()) {
             self.finished(outcome);

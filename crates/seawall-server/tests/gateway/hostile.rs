@@ -1,22 +1,11 @@
 //! Peers that misbehave: each gets a clear answer or a closed connection, and the gateway lives on.
 
-use crate::support::{Gateway, Upstream, eventually, respond};
+use crate::support::{Gateway, Upstream, eventually, raw, respond, saying};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
 };
-
-/// Sends bytes as they are; what comes back until the connection is closed.
-async fn raw(gateway: &Gateway, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    // The other side may hang up before it has read everything.
-    let _ = stream.write_all(bytes).await;
-    let mut answer = Vec::new();
-    let reading = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("it hangs");
-    String::from_utf8_lossy(&answer).into_owned()
-}
 
 async fn echo() -> (Upstream, Gateway) {
     let upstream = Upstream::start(|_, request| async {
@@ -119,22 +108,6 @@ async fn connections_beyond_the_bound_wait_and_are_served() {
     // The idle ones are cut off for saying nothing; then there is room.
     assert_eq!(gateway.post("/", "patient").await.text(), "patient");
     assert_eq!(upstream.calls(), 1);
-}
-
-/// An upstream that says these bytes to whoever asks, and hangs up.
-async fn saying(bytes: &'static [u8]) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut head = [0; 1024];
-                let _ = stream.read(&mut head).await;
-                let _ = stream.write_all(bytes).await;
-            });
-        }
-    });
-    address
 }
 
 #[tokio::test(flavor = "multi_thread")]

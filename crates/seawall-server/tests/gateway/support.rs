@@ -20,7 +20,11 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 
 /// A gateway in this process, stopped when dropped.
 pub(crate) struct Gateway {
@@ -195,6 +199,33 @@ impl Drop for Upstream {
 
 pub(crate) fn respond(status: u16, body: impl Into<Body>) -> Response {
     Response::builder().status(status).body(body.into()).unwrap()
+}
+
+/// Sends bytes as they are; what comes back until the connection is closed.
+pub(crate) async fn raw(gateway: &Gateway, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    // The other side may hang up before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("it hangs");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// An upstream that says these bytes to whoever asks, and hangs up.
+pub(crate) async fn saying(bytes: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 1024];
+                let _ = stream.read(&mut head).await;
+                let _ = stream.write_all(bytes).await;
+            });
+        }
+    });
+    address
 }
 
 /// An address where nobody listens.

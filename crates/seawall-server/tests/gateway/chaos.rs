@@ -1,0 +1,138 @@
+//! Everything at once: an upstream that fails in every way it can, and clients that leave when they like.
+
+use crate::support::{Gateway, Upstream, client, eventually, respond};
+use axum::body::Body;
+use bytes::Bytes;
+use http::Method;
+use http_body_util::{BodyExt, Full};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// A first piece, then an error in place of the rest.
+struct BreaksOff(bool);
+
+impl http_body::Body for BreaksOff {
+    type Data = Bytes;
+    type Error = String;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, String>>> {
+        let first = !std::mem::replace(&mut self.0, true);
+        let piece = hyper::body::Frame::data(Bytes::from_static(b"half"));
+        Poll::Ready(Some(if first { Ok(piece) } else { Err("it breaks off".into()) }))
+    }
+}
+
+/// A first piece, and never another.
+struct Hangs(bool);
+
+impl http_body::Body for Hangs {
+    type Data = Bytes;
+    type Error = String;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, String>>> {
+        match std::mem::replace(&mut self.0, true) {
+            false => Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b"half"))))),
+            true => Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_happens_every_request_ends_and_every_place_is_back() {
+    const REQUESTS: usize = 400;
+    let flaky = Upstream::start(|n, _| async move {
+        match n % 7 {
+            0 => std::future::pending().await,
+            1 => respond(503, "not now"),
+            2 => respond(200, Body::new(BreaksOff(false))),
+            3 => respond(200, Body::new(Hangs(false))),
+            4 => respond(404, "not here"),
+            _ => respond(200, "well"),
+        }
+    })
+    .await;
+    let backup = Upstream::statuses(&[200]).await;
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  flaky: {{ endpoints: ['{}'], stream_idle_timeout: 100ms, policies: [\
+         {{ type: bulkhead, max_concurrent: 8, max_queued: 4, max_wait: 50ms }}, \
+         {{ type: circuit_breaker, failure_threshold: 4, recovery_timeout: 20ms, max_recovery_timeout: 40ms }}, \
+         {{ type: retry, max_attempts: 3, backoff: {{ base_delay: 1ms }} }}, \
+         {{ type: timeout, limit: 60ms }}] }}\n  \
+         backup: {{ endpoints: ['{}'], policies: [{{ type: bulkhead, max_concurrent: 4 }}] }}\n\
+         routes: [{{ path: '/*', upstream: flaky, fallback: [backup] }}]\n",
+        flaky.endpoint(),
+        backup.endpoint()
+    ))
+    .await;
+    let gateway = Arc::new(gateway);
+    let places = Arc::new(tokio::sync::Semaphore::new(24));
+    let mut asking = Vec::new();
+    for n in 0..REQUESTS {
+        let place = places.clone().acquire_owned().await.unwrap();
+        let request = gateway.request(Method::GET, "/").body(Full::<Bytes>::default()).unwrap();
+        asking.push(tokio::spawn(async move {
+            let _place = place;
+            let exchange = async {
+                let response = client().request(request).await.unwrap();
+                let status = response.status().as_u16();
+                let _ = response.into_body().collect().await;
+                status
+            };
+            // Every fifth client leaves early, at another moment each.
+            if n % 5 == 0 {
+                let patience = Duration::from_millis(n as u64 % 40);
+                return tokio::time::timeout(patience, exchange).await.ok();
+            }
+            let answer = tokio::time::timeout(Duration::from_secs(30), exchange).await;
+            Some(answer.expect("every request that is waited for ends"))
+        }));
+    }
+    let mut statuses = std::collections::BTreeMap::<Option<u16>, usize>::new();
+    for asked in asking {
+        *statuses.entry(asked.await.unwrap()).or_default() += 1;
+    }
+    for status in statuses.keys().flatten() {
+        assert!([200, 404, 502, 503, 504].contains(status), "{statuses:?}");
+    }
+    eventually("nothing is left behind", async || {
+        let metrics = gateway.get("/metrics").await;
+        let idle = |series: &str| metrics.text().contains(&format!("\n{series} 0\n"));
+        idle("seawall_in_flight{operation=\"flaky\"}")
+            && idle("seawall_in_flight{operation=\"backup\"}")
+            && idle("seawall_in_flight{operation=\"route /*\"}")
+            && idle("bulkhead_active_operations{name=\"flaky\"}")
+            && idle("bulkhead_active_operations{name=\"backup\"}")
+    })
+    .await;
+    // Whoever came was counted once, and ended once.
+    let counts = gateway.counts("route /*").await;
+    let n = |field: &str| counts[field].as_u64().unwrap();
+    let ended = n("successful_calls") + n("failed_calls") + n("timed_out_calls");
+    assert_eq!(ended + n("rejected_calls") + n("abandoned_calls"), n("total_calls"), "{counts}");
+    // And it is as good as new: the bulkheads have all their places.
+    let together: Vec<_> = (0..4).map(|_| backup_only(&gateway)).collect();
+    for answer in together {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
+}
+
+fn backup_only(gateway: &Arc<Gateway>) -> tokio::task::JoinHandle<u16> {
+    let gateway = gateway.clone();
+    tokio::spawn(async move {
+        let start = std::time::Instant::now();
+        loop {
+            let status = gateway.get("/").await.status.as_u16();
+            if status == 200 || start.elapsed() > Duration::from_secs(20) {
+                return status;
+            }
+        }
+    })
+}
