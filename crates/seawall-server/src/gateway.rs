@@ -117,7 +117,9 @@ impl Gateway {
         };
         // Whoever marks its attempts retries by itself: two layers of retries would multiply.
         let retried_outside = exchange.headers.remove(ATTEMPT).is_some();
-        forward_headers(&mut exchange.headers, peer, &trail.correlation);
+        let authority = exchange.uri.authority().cloned();
+        forward_headers(&mut exchange.headers, authority.as_ref(), peer, &trail.correlation);
+        request::join_cookies(&mut exchange.headers);
         let repeatable = exchange.is_kept() && !retried_outside;
         let attributes = Attributes {
             key,
@@ -235,13 +237,23 @@ impl Classify<Answer, Error<CallError>> for ByAnswer {
 fn respond(answer: Answer, route_permits: Held) -> Response<AnswerBody> {
     let Answer { response, permits, upstream } = answer;
     let (mut parts, body) = response.into_parts();
+    // The version is of one connection, as those headers are.
+    parts.version = http::Version::HTTP_11;
     request::remove_connection_headers(&mut parts.headers);
     describe(&mut parts.headers, &upstream);
-    let content_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let events = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
-    let watch = events.then(|| Watch::new(upstream.protocol));
+    let watch = is_readable_stream(&parts.headers).then(|| Watch::new(upstream.protocol));
     let passing = Passing::new(body, [permits, route_permits], watch, upstream.stream_idle_timeout);
     Response::from_parts(parts, AnswerBody::Passing(Box::new(passing)))
+}
+
+/// Whether its events can be read along. In a compressed one neither the last word can be seen nor an error
+/// event be added; it counts by the end of its body, as any other answer.
+fn is_readable_stream(headers: &HeaderMap) -> bool {
+    let is = |name, test: fn(&[u8]) -> bool| {
+        headers.get(name).is_some_and(|value| test(&value.as_bytes().to_ascii_lowercase()))
+    };
+    is(header::CONTENT_TYPE, |kind| kind.starts_with(b"text/event-stream"))
+        && !is(header::CONTENT_ENCODING, |coding| coding != b"identity")
 }
 
 /// Who answered, and how its circuit stands.
@@ -289,6 +301,12 @@ impl Refused {
                 "Request too slow",
                 format!("nothing came for limits.client_timeout, {bound:?}"),
             ),
+            Self::TooLong => reply::plain(
+                StatusCode::URI_TOO_LONG,
+                "Path too long",
+                "behind the path of the upstream's endpoint it is longer than an address may be"
+                    .into(),
+            ),
             Self::Broken => reply::plain(
                 StatusCode::BAD_REQUEST,
                 "Broken request",
@@ -332,7 +350,12 @@ fn correlation_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// What the upstream is told of the client.
-fn forward_headers(headers: &mut HeaderMap, peer: SocketAddr, correlation: &HeaderValue) {
+fn forward_headers(
+    headers: &mut HeaderMap,
+    authority: Option<&http::uri::Authority>,
+    peer: SocketAddr,
+    correlation: &HeaderValue,
+) {
     let name = HeaderName::from_static("x-forwarded-for");
     let peer = peer.ip().to_string();
     let chain = match headers.get(&name).and_then(|value| value.to_str().ok()) {
@@ -342,7 +365,11 @@ fn forward_headers(headers: &mut HeaderMap, peer: SocketAddr, correlation: &Head
     if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(name, chain);
     }
-    if let Some(host) = headers.remove(header::HOST) {
+    // HTTP/2 names the host in its target alone, and a whole address as the target wins over `Host`.
+    let named = authority.map(|authority| authority.as_str().rsplit('@').next().unwrap_or(""));
+    let named = named.and_then(|host| HeaderValue::from_str(host).ok());
+    let host = headers.remove(header::HOST);
+    if let Some(host) = named.or(host) {
         headers.insert(HeaderName::from_static("x-forwarded-host"), host);
     }
     headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));

@@ -13,8 +13,10 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-/// Shards keep threads out of each other's way.
+/// Shards keep threads out of each other's way. Each is full by itself, so they must not be small: chance
+/// would fill one long before the others.
 const SHARDS: usize = 64;
+const LEAST_KEYS_A_SHARD: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Keyed {
@@ -33,7 +35,7 @@ struct Shard {
 
 impl Keyed {
     pub(crate) fn new(max_keys: u32) -> Self {
-        let shards = SHARDS.min(max_keys as usize);
+        let shards = (max_keys as usize / LEAST_KEYS_A_SHARD).clamp(1, SHARDS);
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             capacity: (max_keys as usize).div_ceil(shards),

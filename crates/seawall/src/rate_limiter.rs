@@ -32,7 +32,7 @@ config! {
         burst: u32 = 0,
         /// One limit for each key of the call, instead of one for all.
         keyed: bool = false,
-        /// Keys remembered at most. When all of them are busy, further ones share one limit.
+        /// Keys remembered at most. When as many are busy, further ones share one limit.
         #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000_000)))]
         max_keys: u32 = 100_000,
     }

@@ -41,6 +41,8 @@ enum Payload {
 pub(crate) enum Refused {
     TooLarge(u64),
     TooSlow(Duration),
+    /// Its path, behind that of the endpoint, is longer than an address may be.
+    TooLong,
     Broken,
 }
 
@@ -69,6 +71,11 @@ impl Exchange {
     /// Why the client, and not the upstream, is to blame for a call that failed.
     pub(crate) fn fault(&self) -> Option<Refused> {
         self.fault.get().copied()
+    }
+
+    /// Notes what is wrong with the request; the first fault is the cause of those that follow.
+    pub(crate) fn blame(&self, refused: Refused) {
+        let _ = self.fault.set(refused);
     }
 
     /// The body for one more attempt; `None` when it is spent.
@@ -195,6 +202,18 @@ impl Body for Upload {
             hint.set_upper(kept + upper);
         }
         hint
+    }
+}
+
+/// HTTP/2 may send a cookie in parts; HTTP/1.1 knows one field of them only (RFC 9113, 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, whole);
     }
 }
 

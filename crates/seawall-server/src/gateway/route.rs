@@ -63,7 +63,9 @@ impl Pattern {
         match self {
             Self::Exact(whole) => path == whole,
             Self::Prefix(start) => {
-                path.starts_with(start.as_str()) || path == &start[..start.len() - 1]
+                // CONNECT names no path at all: that is not the `/` of `/*`.
+                let whole = !path.is_empty() && path == &start[..start.len() - 1];
+                whole || path.starts_with(start.as_str())
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A named destination: its endpoints, its connections, and one call to it.
 
-use super::request::{Exchange, Outgoing};
+use super::request::{Exchange, Outgoing, Refused};
 use crate::{Operation, Protocol, UpstreamConfig, config::Repeatable};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header, uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -180,6 +180,11 @@ impl Upstream {
             let Some(body) = exchange.body() else { return Err(last) };
             let request = prepare(exchange, endpoint, body, attempt)?;
             match self.client.request(request).await {
+                // Nobody asked for another protocol, and there is no way to pass one on.
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    let text = format!("{}: it switched protocols unasked", endpoint.authority);
+                    return Err(CallError { unsent: false, by_client: false, text });
+                }
                 Ok(response) => return Ok(response),
                 Err(error) => {
                     let unsent = error.is_connect();
@@ -201,10 +206,10 @@ fn prepare(
     body: Outgoing,
     attempt: Attempt,
 ) -> Result<Request<Outgoing>, CallError> {
-    let uri = endpoint.uri(&exchange.uri).ok_or_else(|| CallError {
-        unsent: true,
-        by_client: false,
-        text: format!("{}: the path does not make an address", exchange.uri.path()),
+    let uri = endpoint.uri(&exchange.uri).ok_or_else(|| {
+        exchange.blame(Refused::TooLong);
+        let text = "the path does not make an address".into();
+        CallError { unsent: true, by_client: true, text }
     })?;
     let mut request = Request::new(body);
     *request.method_mut() = exchange.method.clone();

@@ -4,7 +4,7 @@ use crate::support::{Gateway, Upstream, eventually, raw, respond, saying};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpSocket, TcpStream},
 };
 
 async fn echo() -> (Upstream, Gateway) {

@@ -184,8 +184,21 @@ async fn requests_that_name_no_path_are_the_clients_fault() {
         assert!(answer.starts_with("HTTP/1.1 404"), "{target}: {answer}");
     }
     assert_eq!(gateway.circuit("only").await["state"], "closed", "the upstream is not to blame");
+    // Behind the endpoint's own path this one is longer than an address may be.
+    let behind = Gateway::start(&format!(
+        "upstreams:\n  only: {{ endpoints: ['{}/base'], policies: [{policy}] }}\n\
+         routes: [{{ path: '/*', upstream: only }}]\n",
+        upstream.endpoint()
+    ))
+    .await;
+    let request =
+        format!("GET /{} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "x".repeat(65_530));
+    let answer = raw(&behind, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 414"), "{}", &answer[..300.min(answer.len())]);
+    assert_eq!(behind.circuit("only").await["state"], "closed", "the upstream is not to blame");
     // The whole address in place of a path is what a proxy is sent: only its path counts.
-    let whole = b"GET http://elsewhere/x?y=z HTTP/1.1\r\nhost: elsewhere\r\nconnection: close\r\n\r\n";
+    let whole =
+        b"GET http://elsewhere/x?y=z HTTP/1.1\r\nhost: elsewhere\r\nconnection: close\r\n\r\n";
     assert!(raw(&gateway, whole).await.starts_with("HTTP/1.1 200"));
     assert_eq!(upstream.seen()[0].1, "/x?y=z");
 }
@@ -194,7 +207,8 @@ async fn requests_that_name_no_path_are_the_clients_fault() {
 async fn an_upgrade_is_not_passed_on_and_none_is_believed() {
     let upstream = Upstream::statuses(&[200]).await;
     let gateway = Gateway::before(&upstream, "").await;
-    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n";
+    let request =
+        b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n";
     assert!(raw(&gateway, request).await.starts_with("HTTP/1.1 200"));
     assert!(!upstream.seen()[0].2.contains_key("upgrade"));
 

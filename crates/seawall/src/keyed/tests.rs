@@ -58,3 +58,15 @@ fn a_key_that_took_nothing_takes_no_place() {
     keyed.update(1, Instant::from_nanos(10), |word| (word, ()));
     assert_eq!(keyed.len(), 0);
 }
+
+#[test]
+fn keys_share_a_word_only_where_the_map_is_nearly_full() {
+    for bound in [1, 7, 100, 511, 512, 2_000, 30_000, 100_000] {
+        let keyed = Keyed::new(bound);
+        let fitting = u64::from(bound) * 9 / 10;
+        for n in 0..fitting {
+            assert_eq!(put(&keyed, Random::new(n).bits(), 10, 1_000), 0, "key {n} of {bound}");
+        }
+        assert_eq!(keyed.len() as u64, fitting);
+    }
+}
