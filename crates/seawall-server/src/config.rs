@@ -210,6 +210,7 @@ impl RateLimitConfig {
             burst: self.burst,
             keyed: self.key.is_some(),
             max_keys: self.max_keys,
+            ..Default::default()
         }
     }
 }
@@ -235,7 +236,10 @@ impl UpstreamConfig {
             if policies.last().is_some_and(is_timeout) {
                 policies.pop();
             }
-            policies.push(PolicyConfig::Timeout(seawall::TimeoutConfig { limit }));
+            policies.push(PolicyConfig::Timeout(seawall::TimeoutConfig {
+                limit,
+                ..Default::default()
+            }));
         }
         policies
     }

@@ -38,7 +38,7 @@ pub(crate) struct Feed {
     lines: Mutex<VecDeque<Arc<Line>>>,
     next_id: AtomicU64,
     followers: broadcast::Sender<Arc<Line>>,
-    quotas: [Quota; 5],
+    quotas: [Quota; 7],
 }
 
 /// How many of a kind were kept in the present second: `second << 20 | count`.
@@ -103,6 +103,10 @@ impl Feed {
 
 impl Observer for Feed {
     fn observe(&self, event: &Event<'_>) {
+        // What a policy in shadow would have done is counted, and not told.
+        if event.shadow && !matches!(event.kind, Kind::CircuitChanged(_)) {
+            return;
+        }
         let quota = match event.kind {
             Kind::CircuitChanged(change) => {
                 log(event, change.to);
@@ -117,7 +121,9 @@ impl Observer for Feed {
             Kind::TimedOut { .. } => &self.quotas[1],
             Kind::RetryScheduled { .. } => &self.quotas[2],
             Kind::FellBack { .. } => &self.quotas[3],
-            Kind::BudgetExhausted => &self.quotas[4],
+            Kind::Withheld { .. } => &self.quotas[4],
+            Kind::Hedged { .. } => &self.quotas[5],
+            Kind::FaultInjected(_) => &self.quotas[6],
             _ => return,
         };
         let second = TokioTimer.now().as_nanos() / Duration::from_secs(1).as_nanos() as u64;
@@ -134,8 +140,8 @@ impl Observer for Feed {
 fn log(event: &Event<'_>, to: State) {
     let (operation, what) = (event.operation, event.kind);
     match to {
-        State::Open => tracing::warn!(%operation, "circuit {what}"),
-        State::Closed | State::HalfOpen => tracing::info!(%operation, "circuit {what}"),
+        State::Open | State::ForcedOpen => tracing::warn!(%operation, "circuit {what}"),
+        _ => tracing::info!(%operation, "circuit {what}"),
     }
 }
 

@@ -150,8 +150,11 @@ fn register_route(
     at: usize,
 ) -> Result<Operation, String> {
     let limit = route.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
-    let fallback =
-        PolicyConfig::Fallback(FallbackConfig { max_fallbacks: 32, on_permanent: false });
+    let fallback = PolicyConfig::Fallback(FallbackConfig {
+        max_fallbacks: 32,
+        on_permanent: false,
+        ..Default::default()
+    });
     let policies: Vec<_> = limit.into_iter().chain([fallback]).collect();
     let name = format!("route {}", route.path);
     match registry.register(&name, policies.clone()) {

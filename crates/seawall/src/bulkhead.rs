@@ -8,14 +8,14 @@
 
 use crate::{
     Instant, Outcome, Reason, Rejection,
-    config::{ConfigError, Problems, config, validated},
+    config::{ConfigError, Problems, validated},
     event::Kind,
-    policy::{Cause, Cx, Pattern, Step},
+    policy::{Cause, Cx, Pattern, Step, policy_config},
     sync::{AtomicU64, Mutex, Ordering, lock},
 };
 use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
 
-config! {
+policy_config! {
     /// Limits calls in progress.
     pub struct BulkheadConfig {
         /// Calls in progress at once.

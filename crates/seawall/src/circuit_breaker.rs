@@ -6,35 +6,33 @@
 //! probe gives its place back, also when it is dropped, hangs or panics.
 
 use crate::{
-    Class, Instant, Outcome, Reason, Rejection,
-    config::ConfigError,
-    config::validated,
-    event::{Kind, State, Transition, Why},
+    Class, Instant, Outcome, Random, Reason, Rejection,
+    config::{ConfigError, validated},
+    event::{Kind, State, Transition},
     policy::{Cause, Cx, Pattern, Step},
-    sync::{AtomicU64, Mutex, Ordering, lock, update},
-    window::{self, Sample},
+    sync::{Ordering, update},
+    window::Sample,
 };
 use std::{sync::Arc, time::Duration};
 
+mod cells;
 mod circuit;
 mod settings;
+mod view;
 
-pub use circuit::{Circuit, Verdict};
+pub use circuit::{Force, Verdict};
 pub use settings::{CircuitBreakerConfig, Window};
+pub use view::{CircuitView, Forced, Keys};
 
+use cells::{Cell, CellRef, Cells};
 pub(crate) use circuit::GENERATIONS;
-use circuit::Word;
+use circuit::{Circuit, Word};
 
-/// A circuit breaker: one atomic word, and a window where one is configured.
+/// A circuit breaker: one circuit for all calls, or one for each key.
 #[derive(Debug)]
 pub struct CircuitBreaker {
     config: CircuitBreakerConfig,
-    word: AtomicU64,
-    window: Option<window::Ring>,
-    /// When the last failure was recorded, in nanoseconds; 0 for never. For display only.
-    last_failure: AtomicU64,
-    /// The last change of state. Written at changes, read by views; never on the path of a call.
-    last_transition: Mutex<Option<Transition>>,
+    cells: Cells,
 }
 
 /// What [`CircuitBreaker::try_acquire`] hands out. Record its verdict; dropping it instead gives the
@@ -43,6 +41,7 @@ pub struct CircuitBreaker {
 #[derive(Debug)]
 pub struct Permit<'a> {
     breaker: &'a CircuitBreaker,
+    cell: Option<CellRef<'a>>,
     ticket: Ticket,
     now: Instant,
     /// The change of state that admitting this call made, if any.
@@ -56,23 +55,6 @@ pub(crate) struct Ticket {
     started: Instant,
 }
 
-/// What a breaker looks like from outside.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CircuitView {
-    /// The state that decides about the next call.
-    pub state: State,
-    /// Consecutive failures so far, while closed.
-    pub failure_count: u32,
-    /// Times that it has opened since it was last closed, up to 63.
-    pub openings: u32,
-    /// When an open circuit lets its first probe through.
-    pub next_probe_at: Option<Instant>,
-    /// When the last failure was recorded.
-    pub last_failure: Option<Instant>,
-    /// The last change of state, with its reason.
-    pub last_transition: Option<Transition>,
-}
-
 impl CircuitBreaker {
     /// A closed breaker.
     ///
@@ -80,13 +62,7 @@ impl CircuitBreaker {
     /// Every field out of its bounds.
     pub fn new(config: CircuitBreakerConfig) -> Result<Self, ConfigError> {
         validated(|problems| config.check(problems))?;
-        Ok(Self {
-            word: AtomicU64::new(Word::CLOSED.pack()),
-            window: config.window.as_ref().map(window::Ring::new),
-            last_failure: AtomicU64::new(0),
-            last_transition: Mutex::new(None),
-            config,
-        })
+        Ok(Self { cells: Cells::new(&config), config })
     }
 
     /// Its configuration.
@@ -94,31 +70,40 @@ impl CircuitBreaker {
         &self.config
     }
 
-    /// Asks to make a call at `now`: naked use.
+    /// Asks to make a call at `now`: naked use. Of a keyed breaker this is key 0.
     ///
     /// # Errors
     /// A rejection while the circuit is open, or half-open with all probes out.
     #[inline]
     pub fn try_acquire(&self, now: Instant) -> Result<Permit<'_>, Rejection> {
-        let (ticket, transition) = self.admit(now)?;
-        Ok(Permit { breaker: self, ticket, now, transition })
+        self.try_acquire_for(now, 0)
     }
 
-    /// The circuit as the next call would meet it, and how it came to be so.
-    pub fn view(&self, now: Instant) -> CircuitView {
-        let Word { circuit, .. } = Word::unpack(self.word.load(Ordering::Acquire));
-        let last_failure = self.last_failure.load(Ordering::Relaxed);
-        let next_probe_at = match circuit {
-            Circuit::Open { until, .. } => Some(until.max(now)),
-            Circuit::Closed { .. } | Circuit::HalfOpen { .. } => None,
-        };
-        CircuitView {
-            state: circuit.state(),
-            failure_count: if let Circuit::Closed { failures } = circuit { failures } else { 0 },
-            openings: circuit.openings(),
-            next_probe_at,
-            last_failure: (last_failure > 0).then(|| Instant::from_nanos(last_failure)),
-            last_transition: *lock(&self.last_transition),
+    /// Asks to make a call at `now` for a key; where one circuit is for all, the key does not matter.
+    ///
+    /// # Errors
+    /// A rejection while the circuit is open, or half-open with all probes out.
+    #[inline]
+    pub fn try_acquire_for(&self, now: Instant, key: u64) -> Result<Permit<'_>, Rejection> {
+        let cell = self.cell(now, key);
+        let draw = || Random::new(now.as_nanos()).unit();
+        let (ticket, transition) = self.admit(&cell, now, draw)?;
+        Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition })
+    }
+
+    /// The state that decides about the next call; of a keyed breaker, for a key not seen before.
+    pub fn state(&self) -> State {
+        match &self.cells {
+            Cells::One(cell) => cell.word().circuit.state(),
+            Cells::Keyed(_) => State::Closed,
+        }
+    }
+
+    /// The circuit of this key, where it has one and each key has its own.
+    pub fn view_of(&self, now: Instant, key: u64) -> Option<CircuitView> {
+        match &self.cells {
+            Cells::One(_) => None,
+            Cells::Keyed(keyed) => Some(keyed.find(key)?.view(now, &self.config)),
         }
     }
 
@@ -128,30 +113,27 @@ impl CircuitBreaker {
             || self.config.slow_call_duration.is_some()
     }
 
-    /// The state that decides about the next call.
-    pub fn state(&self) -> State {
-        Word::unpack(self.word.load(Ordering::Acquire)).circuit.state()
-    }
-
-    /// Closes the circuit and forgets what it counted. Permits given out before count for nothing.
-    pub fn reset(&self, now: Instant) -> Option<Transition> {
-        let from = update(&self.word, |word| {
-            let word = Word::unpack(word);
-            (word.next(Circuit::CLOSED).pack(), word.circuit.state())
-        });
-        self.last_failure.store(0, Ordering::Relaxed);
-        let change = Transition { at: now, from, to: State::Closed, why: Why::Reset };
-        (from != State::Closed).then(|| self.note(change))
+    #[inline]
+    fn cell(&self, now: Instant, key: u64) -> CellRef<'_> {
+        match &self.cells {
+            Cells::One(cell) => CellRef::One(cell),
+            Cells::Keyed(keyed) => CellRef::Shared(keyed.cell(key, now, &self.config)),
+        }
     }
 
     #[inline]
-    fn admit(&self, now: Instant) -> Result<(Ticket, Option<Transition>), Rejection> {
-        let (admission, transition) = update(&self.word, |word| {
+    fn admit(
+        &self,
+        cell: &Cell,
+        now: Instant,
+        mut draw: impl FnMut() -> f64,
+    ) -> Result<(Ticket, Option<Transition>), Rejection> {
+        let (admission, transition) = update(&cell.word, |word| {
             let word = Word::unpack(word);
-            let (next, admission) = word.admit(&self.config, now);
+            let (next, admission) = word.admit(&self.config, now, &mut draw);
             (next.pack(), (admission, word.change_to(&next, now)))
         });
-        let transition = transition.map(|change| self.note(change));
+        let transition = transition.map(|change| cell.note(change));
         match admission {
             Ok(generation) => Ok((Ticket { generation, started: now }, transition)),
             Err(rejection) => Err(rejection),
@@ -162,23 +144,24 @@ impl CircuitBreaker {
     #[inline]
     fn record(
         &self,
+        cell: &Cell,
         ticket: Ticket,
         now: Instant,
         took: Duration,
         verdict: Verdict,
     ) -> Option<Transition> {
         if verdict.is_failure() {
-            self.last_failure.store(now.as_nanos(), Ordering::Relaxed);
+            cell.last_failure.store(now.as_nanos(), Ordering::Relaxed);
         }
         let slow = self.config.slow_call_duration.is_some_and(|bound| took >= bound);
-        let change = update(&self.word, |word| {
+        let change = update(&cell.word, |word| {
             let word = Word::unpack(word);
             let (next, why) = word.record(&self.config, ticket.generation, now, verdict, slow);
             (next.pack(), why.map(|why| word.transition(&next, now, why)))
         });
         match change {
-            Some(change) => Some(self.note(change)),
-            None => self.judge(ticket, now, verdict, slow),
+            Some(change) => Some(cell.note(change)),
+            None => self.judge(cell, ticket, now, verdict, slow),
         }
     }
 
@@ -186,13 +169,14 @@ impl CircuitBreaker {
     #[inline]
     fn judge(
         &self,
+        cell: &Cell,
         ticket: Ticket,
         now: Instant,
         verdict: Verdict,
         slow: bool,
     ) -> Option<Transition> {
-        let window = self.window.as_ref()?;
-        let word = Word::unpack(self.word.load(Ordering::Acquire));
+        let window = cell.window.as_ref()?;
+        let word = cell.word();
         let counts = word.generation == ticket.generation
             && matches!(word.circuit, Circuit::Closed { .. })
             && verdict != Verdict::None;
@@ -201,20 +185,14 @@ impl CircuitBreaker {
         }
         let sample = Sample { failure: verdict.is_failure(), slow };
         let why = window.record(ticket.generation, now, sample, &self.config)?;
-        let change = update(&self.word, |word| {
+        let change = update(&cell.word, |word| {
             let word = Word::unpack(word);
             match word.trip(&self.config, ticket.generation, now) {
                 Some(next) => (next.pack(), Some(word.transition(&next, now, why))),
                 None => (word.pack(), None),
             }
         });
-        change.map(|change| self.note(change))
-    }
-
-    #[cold]
-    fn note(&self, change: Transition) -> Transition {
-        *lock(&self.last_transition) = Some(change);
-        change
+        change.map(|change| cell.note(change))
     }
 }
 
@@ -233,16 +211,18 @@ impl Permit<'_> {
 
     /// Counts a verdict of any kind.
     #[inline]
-    pub fn verdict(self, now: Instant, verdict: Verdict) -> Option<Transition> {
-        let Self { breaker, ticket, .. } = self;
-        std::mem::forget(self); // The verdict takes the place of what dropping would do.
-        breaker.record(ticket, now, now.since(ticket.started), verdict)
+    pub fn verdict(mut self, now: Instant, verdict: Verdict) -> Option<Transition> {
+        // Taken, so that dropping what is left does nothing.
+        let cell = self.cell.take()?;
+        self.breaker.record(&cell, self.ticket, now, now.since(self.ticket.started), verdict)
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.breaker.record(self.ticket, self.now, Duration::ZERO, Verdict::None);
+        if let Some(cell) = self.cell.take() {
+            self.breaker.record(&cell, self.ticket, self.now, Duration::ZERO, Verdict::None);
+        }
     }
 }
 
@@ -265,15 +245,33 @@ fn verdict(outcome: &Outcome) -> Verdict {
 pub(crate) struct Frame {
     ticket: Option<Ticket>,
     took: u64,
+    /// The key's circuit, where each key has one.
+    cell: Option<Arc<Cell>>,
 }
 
 impl CircuitBreaker {
+    #[inline]
     fn settle(&self, frame: &mut Frame, cx: &mut Cx<'_>, verdict: Verdict) {
         let Some(ticket) = frame.ticket.take() else { return };
-        if let Some(change) = self.record(ticket, cx.now, Duration::from_nanos(frame.took), verdict)
-        {
+        let cell = match (&frame.cell, &self.cells) {
+            (Some(cell), _) => cell,
+            (None, Cells::One(cell)) => cell,
+            (None, Cells::Keyed(_)) => return,
+        };
+        let took = Duration::from_nanos(frame.took);
+        if let Some(change) = self.record(cell, ticket, cx.now, took, verdict) {
             cx.emit(Kind::CircuitChanged(change));
         }
+    }
+
+    /// Whether a refusal is of no concern to this call.
+    #[cold]
+    fn lets_pass(&self, rejection: Rejection, cx: &Cx<'_>) -> bool {
+        let by_state = matches!(
+            rejection.reason,
+            Reason::CircuitOpen | Reason::ProbesTaken | Reason::RampingUp
+        );
+        self.config.only_retries && *cx.attempt == 1 && by_state
     }
 }
 
@@ -288,17 +286,27 @@ impl Pattern for Arc<CircuitBreaker> {
 
     #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        match self.admit(cx.now) {
+        let (now, key) = (cx.now, cx.attributes.key);
+        let cell = self.cell(now, key);
+        let admitted = self.admit(&cell, now, || cx.random.unit());
+        let cell = match cell {
+            CellRef::One(_) => None,
+            CellRef::Shared(cell) => Some(cell),
+        };
+        match admitted {
             Ok((ticket, change)) => {
                 if let Some(change) = change {
                     cx.emit(Kind::CircuitChanged(change));
                 }
-                (Frame { ticket: Some(ticket), took: 0 }, Step::Call)
+                (Frame { ticket: Some(ticket), took: 0, cell }, Step::Call)
+            }
+            Err(rejection) if self.lets_pass(rejection, cx) => {
+                (Frame { ticket: None, took: 0, cell: None }, Step::Call)
             }
             Err(rejection) => {
                 cx.emit(Kind::Rejected(rejection));
                 let step = Step::Finish(Outcome::Rejected(rejection));
-                (Frame { ticket: None, took: 0 }, step)
+                (Frame { ticket: None, took: 0, cell: None }, step)
             }
         }
     }
@@ -331,12 +339,6 @@ impl Pattern for Arc<CircuitBreaker> {
 
 fn nanos_since(now: Instant, started: Instant) -> u64 {
     now.as_nanos().saturating_sub(started.as_nanos())
-}
-
-/// The reason a rejected call is given.
-pub(super) fn refusal(probing: bool, retry_after: Option<Duration>) -> Rejection {
-    let reason = if probing { Reason::ProbesTaken } else { Reason::CircuitOpen };
-    Rejection::new(reason, retry_after)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub struct Event<'a> {
     pub operation: &'a Name,
     /// In which execution: its seed, so equal seeds give equal logs.
     pub execution: u64,
+    /// Said by a policy in [`Mode::Shadow`](crate::Mode): it would have done so, and did not.
+    pub shadow: bool,
     /// What.
     pub kind: Kind,
 }
@@ -53,8 +55,22 @@ pub enum Kind {
         /// The pause before it.
         delay: Duration,
     },
-    /// A retry would have followed, and the budget for retries is spent.
-    BudgetExhausted,
+    /// A retry or a hedge would have followed, and did not.
+    Withheld {
+        /// `retry` or `hedge`.
+        policy: &'static str,
+        /// Why.
+        why: Withheld,
+    },
+    /// A further call was made beside one that takes long.
+    Hedged {
+        /// Which one, from 1.
+        nth: u32,
+        /// How long the first call has run.
+        after: Duration,
+    },
+    /// A fault was injected.
+    FaultInjected(Fault),
     /// A timeout cut its inner calls off.
     TimedOut {
         /// The time they were allowed.
@@ -94,7 +110,9 @@ impl Kind {
             Self::Rejected(_) => "rejected",
             Self::Queued => "queued",
             Self::RetryScheduled { .. } => "retry_scheduled",
-            Self::BudgetExhausted => "budget_exhausted",
+            Self::Withheld { .. } => "withheld",
+            Self::Hedged { .. } => "hedged",
+            Self::FaultInjected(_) => "fault_injected",
             Self::TimedOut { .. } => "timed_out",
             Self::FellBack { .. } => "fell_back",
             Self::CircuitChanged(_) => "circuit_changed",
@@ -108,7 +126,10 @@ impl Kind {
         match self {
             Self::Rejected(rejection) => Some(rejection.reason.policy()),
             Self::Queued => Some("bulkhead"),
-            Self::RetryScheduled { .. } | Self::BudgetExhausted => Some("retry"),
+            Self::RetryScheduled { .. } => Some("retry"),
+            Self::Withheld { policy, .. } => Some(policy),
+            Self::Hedged { .. } => Some("hedge"),
+            Self::FaultInjected(_) => Some("chaos"),
             Self::TimedOut { .. } => Some("timeout"),
             Self::FellBack { .. } => Some("fallback"),
             Self::CircuitChanged(_) => Some("circuit_breaker"),
@@ -131,7 +152,9 @@ impl fmt::Display for Kind {
             Self::RetryScheduled { attempt, delay } => {
                 write!(f, "attempt {attempt} follows in {}", Short(*delay))
             }
-            Self::BudgetExhausted => f.write_str("no retry: the budget is spent"),
+            Self::Withheld { policy, why } => write!(f, "no {policy}: {}", why.label()),
+            Self::Hedged { nth, after } => write!(f, "hedge {nth} called after {}", Short(*after)),
+            Self::FaultInjected(fault) => write!(f, "fault injected: {}", fault.label()),
             Self::TimedOut { limit } => write!(f, "timed out after {}", Short(*limit)),
             Self::FellBack { nth } => write!(f, "fell back to alternative {nth}"),
             Self::CircuitChanged(transition) => transition.fmt(f),
@@ -139,6 +162,47 @@ impl fmt::Display for Kind {
                 write!(f, "{} after {} and {calls} calls", outcome.label(), Short(*took))
             }
             Self::Abandoned { took } => write!(f, "abandoned by the caller after {}", Short(*took)),
+        }
+    }
+}
+
+/// Why a repeated call was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// The budget for repeated calls is spent.
+    Budget,
+    /// An operator paused them.
+    Paused,
+}
+
+impl Withheld {
+    /// `budget` or `paused`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// A fault that a chaos policy injects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The call begins later.
+    Latency,
+    /// The call fails without being made.
+    Error,
+    /// The call is as if it never ended.
+    Hang,
+}
+
+impl Fault {
+    /// `latency`, `error` or `hang`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Error => "error",
+            Self::Hang => "hang",
         }
     }
 }
@@ -152,18 +216,54 @@ pub enum State {
     Open,
     /// A few probes pass.
     HalfOpen,
+    /// Calls are refused, by an operator's word.
+    ForcedOpen,
+    /// Calls pass, by an operator's word; failures are noted.
+    ForcedClosed,
+    /// Calls pass, by an operator's word; nothing is counted.
+    Disabled,
 }
 
 impl State {
     /// All of them, in the order of their numbers in `circuit_breaker_state`.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+    pub const ALL: [Self; 6] = [
+        Self::Closed,
+        Self::Open,
+        Self::HalfOpen,
+        Self::ForcedOpen,
+        Self::ForcedClosed,
+        Self::Disabled,
+    ];
 
-    /// `closed`, `open` or `half_open`.
+    /// Calls are refused while it lasts.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::ForcedOpen)
+    }
+
+    /// An operator decided it.
+    pub const fn is_forced(self) -> bool {
+        matches!(self, Self::ForcedOpen | Self::ForcedClosed | Self::Disabled)
+    }
+
+    /// 0 for the state that refuses most.
+    pub(crate) const fn refuses_less(self) -> u8 {
+        match self {
+            Self::ForcedOpen => 0,
+            Self::Open => 1,
+            Self::HalfOpen => 2,
+            Self::Closed | Self::ForcedClosed | Self::Disabled => 3,
+        }
+    }
+
+    /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed` or `disabled`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
+            Self::Disabled => "disabled",
         }
     }
 }
@@ -223,6 +323,10 @@ pub enum Why {
     ProbesExpired,
     /// An operator reset it.
     Reset,
+    /// An operator forced it.
+    Forced,
+    /// The time was over for which an operator had forced it.
+    ForceExpired,
 }
 
 impl fmt::Display for Why {
@@ -245,6 +349,8 @@ impl fmt::Display for Why {
             Self::ProbeSlow => f.write_str("a probe was slow"),
             Self::ProbesExpired => f.write_str("the probes outlived probe_lease"),
             Self::Reset => f.write_str("reset by an operator"),
+            Self::Forced => f.write_str("forced by an operator"),
+            Self::ForceExpired => f.write_str("the time is over for which an operator forced it"),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! driver that streams a response keeps the execution, and with it the permits, until the last byte.
 
 use crate::{
-    Attributes, Instant, Outcome, Pipeline, Policy, Reason, Rejection,
+    Attributes, Instant, Mode, Outcome, Pipeline, Policy, Reason, Rejection,
     event::Kind,
     policy::{Cause, Cx, Frame, Sink, Step},
     random::Random,
@@ -17,6 +17,7 @@ use std::{ops::Deref, sync::Arc, task::Waker};
 mod command;
 mod node;
 mod release;
+mod shadow;
 mod success;
 
 pub use command::{CallId, Command, Resolution};
@@ -127,12 +128,18 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         let mut at = 0;
         while at < self.nodes.len() {
             let node = &self.nodes[at];
-            if node.running && matches!(node.part, Part::Frame(_)) {
+            if node.running && !node.passed_by && matches!(node.part, Part::Frame(_)) {
                 if node.wake_at <= now {
                     self.nodes[at].wake_at = Instant::FAR_FUTURE;
                 }
                 let step = self.with_frame(at, waker, |policy, frame, cx| policy.wake(frame, cx));
-                self.apply(at, step, NO_CALL, waker);
+                if self.nodes[at].shadow {
+                    if step != Step::Wait {
+                        self.pass_by(at);
+                    }
+                } else {
+                    self.apply(at, step, NO_CALL, waker);
+                }
             }
             at += 1;
         }
@@ -204,7 +211,15 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
 
     /// Enters the policies from `depth` inward, down to the call.
     fn enter(&mut self, mut parent: u16, mut depth: u16, mut deadline: Instant, waker: &Waker) {
+        let modes = self.pipeline.controls().modes();
         while let Some(policy) = self.pipeline.policies().get(usize::from(depth)) {
+            if !modes.all_enforce() && modes.of(usize::from(depth)) != Mode::Enforce {
+                if modes.of(usize::from(depth)) == Mode::Shadow {
+                    parent = self.shadow(parent, depth, deadline, waker);
+                }
+                depth += 1;
+                continue;
+            }
             let mut wake_at = Instant::FAR_FUTURE;
             let mut cx = Cx {
                 now: self.now,
@@ -214,20 +229,13 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 attempt: &mut self.attempt,
                 random: &mut self.random,
                 wake_at: &mut wake_at,
-                sink: sink(&self.pipeline, self.seed),
+                sink: sink(&self.pipeline, self.seed, false),
+                controls: self.pipeline.controls(),
             };
             let (frame, step) = policy.start(&mut cx);
             let at = self.nodes.len();
-            let calls_before = self.next_call;
-            self.nodes.push(Node {
-                parent,
-                depth,
-                running: true,
-                calls_before,
-                part: Part::Frame(frame),
-                wake_at,
-                deadline,
-            });
+            let part = Part::Frame(frame);
+            self.nodes.push(Node::new(parent, depth, self.next_call, part, wake_at, deadline));
             if !matches!(step, Step::Call) {
                 return self.apply(at, step, NO_CALL, waker);
             }
@@ -245,9 +253,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         let id = CallId(calls_before);
         self.next_call += 1;
         let part = Part::Call { id, attempt: self.attempt, started_at: self.now };
-        let wake_at = Instant::FAR_FUTURE;
-        let node = Node { parent, depth: 0, running: true, calls_before, part, wake_at, deadline };
-        self.nodes.push(node);
+        self.nodes.push(Node::new(parent, 0, calls_before, part, Instant::FAR_FUTURE, deadline));
         id
     }
 
@@ -291,9 +297,12 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             }
             let outer = usize::from(parent);
             let outcome = resolution.outcome;
-            let step = self.with_frame(outer, waker, |policy, frame, cx| {
+            let mut step = self.with_frame(outer, waker, |policy, frame, cx| {
                 policy.inner_done(frame, cx, outcome)
             });
+            if self.nodes[outer].shadow {
+                step = Step::Finish(outcome);
+            }
             if let Step::Finish(outcome) = step {
                 resolution.outcome = outcome;
                 at = outer;
@@ -345,7 +354,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         waker: &Waker,
         f: impl FnOnce(&Policy, &mut Frame, &mut Cx<'_>) -> R,
     ) -> R {
-        let Node { part, depth, wake_at, deadline, .. } = &mut self.nodes[at];
+        let Node { part, depth, wake_at, deadline, shadow, .. } = &mut self.nodes[at];
         let Part::Frame(frame) = part else { unreachable!("only frames have calls inside them") };
         let mut cx = Cx {
             now: self.now,
@@ -355,20 +364,21 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             attempt: &mut self.attempt,
             random: &mut self.random,
             wake_at,
-            sink: sink(&self.pipeline, self.seed),
+            sink: sink(&self.pipeline, self.seed, *shadow),
+            controls: self.pipeline.controls(),
         };
         f(&self.pipeline.policies()[usize::from(*depth)], frame, &mut cx)
     }
 
     #[inline]
     fn emit(&self, kind: Kind) {
-        sink(&self.pipeline, self.seed).emit(self.now, kind);
+        sink(&self.pipeline, self.seed, false).emit(self.now, kind);
     }
 }
 
 #[inline]
-fn sink(pipeline: &Pipeline, execution: u64) -> Sink<'_> {
-    Sink { observer: pipeline.observer(), operation: pipeline.name(), execution }
+fn sink(pipeline: &Pipeline, execution: u64, shadow: bool) -> Sink<'_> {
+    Sink { observer: pipeline.observer(), operation: pipeline.name(), execution, shadow }
 }
 
 impl<P: Deref<Target = Pipeline>> Drop for Execution<P> {

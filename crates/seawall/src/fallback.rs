@@ -6,12 +6,12 @@
 
 use crate::{
     Outcome,
-    config::{ConfigError, Problems, config, validated},
+    config::{ConfigError, Problems, validated},
     event::Kind,
-    policy::{Cx, Pattern, Step},
+    policy::{Cx, Pattern, Step, policy_config},
 };
 
-config! {
+policy_config! {
     /// Answers by other means.
     pub struct FallbackConfig {
         /// Alternatives tried at most, of those the driver has.

@@ -43,6 +43,8 @@ mod registry;
 mod retry;
 mod run;
 mod sync;
+#[cfg(all(test, not(loom)))]
+mod testing;
 mod time;
 mod timeout;
 #[cfg(not(loom))]
@@ -53,16 +55,16 @@ pub use attributes::{Attributes, Priority};
 pub use backoff::{Backoff, Growth, Jitter};
 pub use bulkhead::{Bulkhead, BulkheadConfig, Place};
 pub use circuit_breaker::{
-    Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitView, Permit, Verdict, Window,
+    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, Keys, Permit, Verdict, Window,
 };
 pub use error::{Elapsed, Error, Reason, Rejection};
-pub use event::{Event, Kind, Observer, State, Transition, Why};
+pub use event::{Event, Fault, Kind, Observer, State, Transition, Why, Withheld};
 pub use execution::{CallId, Command, Execution, Resolution};
 pub use fallback::{Fallback, FallbackConfig};
 pub use metrics::{Counts, Histogram, Latencies, Metrics};
 pub use outcome::{AnyError, Class, Classify, Failure, Outcome};
-pub use pipeline::{Name, Pipeline, PolicyConfig, check_policies};
-pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Policy, Step};
+pub use pipeline::{Name, Pipeline, check_policies};
+pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Policy, PolicyConfig, Step};
 pub use profiles::{PROFILES, Preset, Profile, ProfileKind, preset, presets, profile};
 pub use random::{Random, fresh_seed};
 pub use rate_limiter::{Gcra, Quota, RateLimiter, RateLimiterConfig};

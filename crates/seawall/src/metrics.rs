@@ -1,7 +1,7 @@
 //! Counters of one operation, folded from its events. What cannot be computed from events does not exist.
 
 use crate::{
-    Event, Instant, Kind, Observer, Outcome, Reason, State,
+    Event, Instant, Kind, Observer, Outcome, Policy, Reason, State, Withheld,
     sync::{AtomicU64, Mutex, Ordering::Relaxed, lock},
 };
 use std::time::Duration;
@@ -10,29 +10,40 @@ mod histogram;
 
 pub use histogram::{Histogram, Latencies};
 
-/// Rows of the table of rejections: the built-in reasons, and one for user-written policies.
-const REASONS: usize = Reason::BUILT_IN.len() + 1;
+/// What is counted, in the order of the table. The rows of reasons and of policies follow.
+#[derive(Clone, Copy)]
+enum Count {
+    Started,
+    Successes,
+    Failures,
+    TimedOut,
+    Refused,
+    Abandoned,
+    Calls,
+    FailedCalls,
+    Retries,
+    Unaffordable,
+    Paused,
+    Hedges,
+    Timeouts,
+    Fallbacks,
+    Queued,
+    Faults,
+    CircuitOpened,
+}
+
+/// The first row of the table of rejections: the built-in reasons, and one for user-written policies.
+const REASONS: usize = Count::CircuitOpened as usize + 1;
+/// The first row of the table of what policies in shadow would have done.
+const SHADOWS: usize = REASONS + Reason::BUILT_IN.len() + 1;
+const ROWS: usize = SHADOWS + Policy::LABELS.len();
 
 /// The counters of one operation. About 5 KB.
 #[derive(Debug)]
 pub struct Metrics {
-    started: AtomicU64,
-    successes: AtomicU64,
-    failures: AtomicU64,
-    timed_out: AtomicU64,
-    abandoned: AtomicU64,
-    /// By reason: one row each.
-    rejected: [AtomicU64; REASONS],
-    /// Executions that ended in a rejection.
-    refused: AtomicU64,
-    calls: AtomicU64,
-    failed_calls: AtomicU64,
-    retries: AtomicU64,
-    unaffordable: AtomicU64,
-    timeouts: AtomicU64,
-    fallbacks: AtomicU64,
-    queued: AtomicU64,
-    in_flight: AtomicU64,
+    /// They only grow: a reset moves the base, so that nothing in progress is lost or counted twice.
+    rows: [AtomicU64; ROWS],
+    base: Mutex<[u64; ROWS]>,
     latency: Histogram,
     circuit: Mutex<CircuitTimes>,
 }
@@ -42,35 +53,20 @@ pub struct Metrics {
 struct CircuitTimes {
     state: State,
     since: Option<Instant>,
-    spent: [Duration; 3],
-    opened: u64,
+    spent: [Duration; State::ALL.len()],
 }
 
 impl Default for CircuitTimes {
     fn default() -> Self {
-        Self { state: State::Closed, since: None, spent: [Duration::ZERO; 3], opened: 0 }
+        Self { state: State::Closed, since: None, spent: [Duration::ZERO; State::ALL.len()] }
     }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let zero = || AtomicU64::new(0);
         Self {
-            started: zero(),
-            successes: zero(),
-            failures: zero(),
-            timed_out: zero(),
-            abandoned: zero(),
-            rejected: std::array::from_fn(|_| zero()),
-            refused: zero(),
-            calls: zero(),
-            failed_calls: zero(),
-            retries: zero(),
-            unaffordable: zero(),
-            timeouts: zero(),
-            fallbacks: zero(),
-            queued: zero(),
-            in_flight: zero(),
+            rows: std::array::from_fn(|_| AtomicU64::new(0)),
+            base: Mutex::new([0; ROWS]),
             latency: Histogram::default(),
             circuit: Mutex::default(),
         }
@@ -101,6 +97,12 @@ pub struct Counts {
     pub retries_executed: u64,
     /// Retries that were not made, because the budget was spent.
     pub retries_unaffordable: u64,
+    /// Retries and hedges that were not made, because an operator had paused them.
+    pub repeats_paused: u64,
+    /// Further calls made beside one that took long.
+    pub hedges: u64,
+    /// Faults injected.
+    pub faults_injected: u64,
     /// Timeouts that fired, on attempts and on whole executions.
     pub timeouts: u64,
     /// Alternatives called.
@@ -115,36 +117,54 @@ pub struct Counts {
     pub bulkhead_rejections: u64,
     /// Refusals by reason.
     pub rejections: Vec<(&'static str, u64)>,
+    /// What policies in shadow would have done, by policy.
+    pub shadowed: Vec<(&'static str, u64)>,
 }
 
 impl Metrics {
     /// All counters now.
     pub fn counts(&self) -> Counts {
-        let by_reason = |reason: Reason| self.rejected[reason.index()].load(Relaxed);
+        let base = *lock(&self.base);
+        let row = |row: usize| self.rows[row].load(Relaxed).wrapping_sub(base[row]);
+        let count = |count: Count| row(count as usize);
+        let by_reason = |reason: Reason| row(REASONS + reason.index());
         let labels = Reason::BUILT_IN.iter().map(|reason| reason.label()).chain(["custom"]);
         Counts {
-            total_calls: self.started.load(Relaxed),
-            successful_calls: self.successes.load(Relaxed),
-            failed_calls: self.failures.load(Relaxed),
-            timed_out_calls: self.timed_out.load(Relaxed),
-            rejected_calls: self.refused.load(Relaxed),
-            abandoned_calls: self.abandoned.load(Relaxed),
-            attempts: self.calls.load(Relaxed),
-            failed_attempts: self.failed_calls.load(Relaxed),
-            retries_executed: self.retries.load(Relaxed),
-            retries_unaffordable: self.unaffordable.load(Relaxed),
-            timeouts: self.timeouts.load(Relaxed),
-            fallbacks: self.fallbacks.load(Relaxed),
-            queued: self.queued.load(Relaxed),
-            // Between two loads more may end than began.
-            in_flight: u64::try_from(self.in_flight.load(Relaxed) as i64).unwrap_or(0),
-            circuit_breaker_opens: lock(&self.circuit).opened,
-            bulkhead_rejections: by_reason(Reason::BulkheadFull) + by_reason(Reason::QueueTimeout),
-            rejections: labels
-                .zip(&self.rejected)
-                .map(|(label, count)| (label, count.load(Relaxed)))
-                .collect(),
+            total_calls: count(Count::Started),
+            successful_calls: count(Count::Successes),
+            failed_calls: count(Count::Failures),
+            timed_out_calls: count(Count::TimedOut),
+            rejected_calls: count(Count::Refused),
+            abandoned_calls: count(Count::Abandoned),
+            attempts: count(Count::Calls),
+            failed_attempts: count(Count::FailedCalls),
+            retries_executed: count(Count::Retries),
+            retries_unaffordable: count(Count::Unaffordable),
+            repeats_paused: count(Count::Paused),
+            hedges: count(Count::Hedges),
+            faults_injected: count(Count::Faults),
+            timeouts: count(Count::Timeouts),
+            fallbacks: count(Count::Fallbacks),
+            queued: count(Count::Queued),
+            in_flight: self.in_flight(),
+            circuit_breaker_opens: count(Count::CircuitOpened),
+            bulkhead_rejections: [Reason::BulkheadFull, Reason::QueueTimeout, Reason::Shed]
+                .map(by_reason)
+                .iter()
+                .sum(),
+            rejections: labels.zip((REASONS..).map(row)).collect(),
+            shadowed: Policy::LABELS.iter().copied().zip((SHADOWS..ROWS).map(row)).collect(),
         }
+    }
+
+    /// Executions in progress: those begun less those ended, whatever a reset did.
+    fn in_flight(&self) -> u64 {
+        let row = |count: Count| self.rows[count as usize].load(Relaxed);
+        let ended =
+            [Count::Successes, Count::Failures, Count::TimedOut, Count::Refused, Count::Abandoned];
+        // Read before what began: so it is never more than that.
+        let ended: u64 = ended.map(row).iter().sum();
+        row(Count::Started).saturating_sub(ended)
     }
 
     /// How long executions took, refused ones excluded.
@@ -154,7 +174,7 @@ impl Metrics {
 
     /// The time the circuit has spent in each state up to `now`, in the order of [`State::ALL`], and the
     /// instant it entered the present one. Counted from its first change.
-    pub fn circuit_times(&self, now: Instant) -> ([Duration; 3], Option<Instant>) {
+    pub fn circuit_times(&self, now: Instant) -> ([Duration; State::ALL.len()], Option<Instant>) {
         let times = *lock(&self.circuit);
         let mut spent = times.spent;
         if let Some(since) = times.since {
@@ -165,43 +185,29 @@ impl Metrics {
 
     /// Sets everything that counts up to zero. What is in progress stays.
     pub fn reset(&self) {
-        let counters = [
-            &self.started,
-            &self.successes,
-            &self.failures,
-            &self.timed_out,
-            &self.abandoned,
-            &self.refused,
-            &self.calls,
-            &self.failed_calls,
-            &self.retries,
-            &self.unaffordable,
-            &self.timeouts,
-            &self.fallbacks,
-            &self.queued,
-        ];
-        for counter in counters.into_iter().chain(&self.rejected) {
-            counter.store(0, Relaxed);
+        let mut base = lock(&self.base);
+        for (base, row) in base.iter_mut().zip(&self.rows) {
+            *base = row.load(Relaxed);
         }
+        drop(base);
         self.latency.reset();
-        let mut circuit = lock(&self.circuit);
-        circuit.opened = 0;
-        circuit.spent = [Duration::ZERO; 3];
+        lock(&self.circuit).spent = [Duration::ZERO; State::ALL.len()];
     }
 
+    #[inline]
+    fn add(&self, count: Count) {
+        self.rows[count as usize].fetch_add(1, Relaxed);
+    }
+
+    #[inline]
     fn finished(&self, outcome: Outcome, took: Duration) {
-        self.in_flight.fetch_sub(1, Relaxed);
-        let counter = match outcome {
-            Outcome::Success => &self.successes,
-            Outcome::Failure(_) => &self.failures,
-            Outcome::TimedOut { .. } => &self.timed_out,
+        self.add(match outcome {
+            Outcome::Success => Count::Successes,
+            Outcome::Failure(_) => Count::Failures,
+            Outcome::TimedOut { .. } => Count::TimedOut,
             // Refusals take no time; among the latencies they would make an outage look fast.
-            Outcome::Rejected(_) => {
-                self.refused.fetch_add(1, Relaxed);
-                return;
-            }
-        };
-        counter.fetch_add(1, Relaxed);
+            Outcome::Rejected(_) => return self.add(Count::Refused),
+        });
         self.latency.record(took);
     }
 
@@ -213,51 +219,55 @@ impl Metrics {
         }
         circuit.since = Some(at);
         circuit.state = to;
-        circuit.opened += u64::from(to == State::Open);
+        if to == State::Open {
+            self.add(Count::CircuitOpened);
+        }
+    }
+
+    /// Counts what a policy in shadow would have done. Its circuit changes all the same.
+    #[cold]
+    fn shadowed(&self, kind: Kind) {
+        if let Kind::CircuitChanged(change) = kind {
+            return self.circuit_changed(change.at, change.to);
+        }
+        let row = kind
+            .policy()
+            .and_then(|policy| Policy::LABELS.iter().position(|label| *label == policy));
+        if let Some(row) = row {
+            self.rows[SHADOWS + row].fetch_add(1, Relaxed);
+        }
     }
 }
 
 impl Observer for Metrics {
     #[inline]
     fn observe(&self, event: &Event<'_>) {
-        match event.kind {
-            Kind::Started => {
-                self.started.fetch_add(1, Relaxed);
-                self.in_flight.fetch_add(1, Relaxed);
-            }
-            Kind::CallStarted { .. } => {
-                self.calls.fetch_add(1, Relaxed);
-            }
-            Kind::CallFinished { outcome: Outcome::Success, .. } => {}
-            Kind::CallFinished { .. } => {
-                self.failed_calls.fetch_add(1, Relaxed);
-            }
-            Kind::CallCancelled { .. } => {}
-            Kind::Rejected(rejection) => {
-                self.rejected[rejection.reason.index()].fetch_add(1, Relaxed);
-            }
-            Kind::Queued => {
-                self.queued.fetch_add(1, Relaxed);
-            }
-            Kind::RetryScheduled { .. } => {
-                self.retries.fetch_add(1, Relaxed);
-            }
-            Kind::BudgetExhausted => {
-                self.unaffordable.fetch_add(1, Relaxed);
-            }
-            Kind::TimedOut { .. } => {
-                self.timeouts.fetch_add(1, Relaxed);
-            }
-            Kind::FellBack { .. } => {
-                self.fallbacks.fetch_add(1, Relaxed);
-            }
-            Kind::CircuitChanged(change) => self.circuit_changed(change.at, change.to),
-            Kind::Finished { outcome, took, .. } => self.finished(outcome, took),
-            Kind::Abandoned { .. } => {
-                self.in_flight.fetch_sub(1, Relaxed);
-                self.abandoned.fetch_add(1, Relaxed);
-            }
+        if event.shadow {
+            return self.shadowed(event.kind);
         }
+        self.add(match event.kind {
+            Kind::Started => Count::Started,
+            Kind::CallStarted { .. } => Count::Calls,
+            Kind::CallFinished { outcome: Outcome::Success, .. } | Kind::CallCancelled { .. } => {
+                return;
+            }
+            Kind::CallFinished { .. } => Count::FailedCalls,
+            Kind::Rejected(rejection) => {
+                self.rows[REASONS + rejection.reason.index()].fetch_add(1, Relaxed);
+                return;
+            }
+            Kind::Queued => Count::Queued,
+            Kind::RetryScheduled { .. } => Count::Retries,
+            Kind::Withheld { why: Withheld::Budget, .. } => Count::Unaffordable,
+            Kind::Withheld { why: Withheld::Paused, .. } => Count::Paused,
+            Kind::Hedged { .. } => Count::Hedges,
+            Kind::FaultInjected(_) => Count::Faults,
+            Kind::TimedOut { .. } => Count::Timeouts,
+            Kind::FellBack { .. } => Count::Fallbacks,
+            Kind::CircuitChanged(change) => return self.circuit_changed(change.at, change.to),
+            Kind::Finished { outcome, took, .. } => return self.finished(outcome, took),
+            Kind::Abandoned { .. } => Count::Abandoned,
+        });
     }
 }
 

@@ -1,10 +1,10 @@
 //! An ordered list of policies, outermost first, and the configuration it is built from.
 
 use crate::{
-    Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Fallback, FallbackConfig,
-    Policy, RateLimiter, RateLimiterConfig, Retry, RetryConfig, Timeout, TimeoutConfig,
+    Bulkhead, CircuitBreaker, Mode, Policy, PolicyConfig,
     config::{ConfigError, Problems},
     event::Observer,
+    policy::{Controls, MOST_POLICIES},
 };
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
@@ -43,62 +43,12 @@ impl fmt::Debug for Name {
     }
 }
 
-/// One policy, as written in a file.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(tag = "type", rename_all = "snake_case"))]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum PolicyConfig {
-    /// Ends a call that takes too long.
-    Timeout(TimeoutConfig),
-    /// Runs a failed call again.
-    Retry(RetryConfig),
-    /// Stops calling a dependency that keeps failing.
-    CircuitBreaker(CircuitBreakerConfig),
-    /// Limits calls over time.
-    RateLimiter(RateLimiterConfig),
-    /// Limits calls in progress.
-    Bulkhead(BulkheadConfig),
-    /// Answers by other means.
-    Fallback(FallbackConfig),
-}
-
-impl PolicyConfig {
-    /// Notes every field out of its bounds.
-    pub fn check(&self, problems: &mut Problems) {
-        match self {
-            Self::Timeout(config) => config.check(problems),
-            Self::Retry(config) => config.check(problems),
-            Self::CircuitBreaker(config) => config.check(problems),
-            Self::RateLimiter(config) => config.check(problems),
-            Self::Bulkhead(config) => config.check(problems),
-            Self::Fallback(config) => config.check(problems),
-        }
-    }
-
-    /// A policy with fresh state.
-    ///
-    /// # Errors
-    /// Every field out of its bounds.
-    pub fn build(&self) -> Result<Policy, ConfigError> {
-        Ok(match self.clone() {
-            Self::Timeout(config) => Policy::Timeout(Timeout::new(config)?),
-            Self::Retry(config) => Policy::Retry(Arc::new(Retry::new(config)?)),
-            Self::CircuitBreaker(config) => {
-                Policy::CircuitBreaker(Arc::new(CircuitBreaker::new(config)?))
-            }
-            Self::RateLimiter(config) => Policy::RateLimiter(Arc::new(RateLimiter::new(config)?)),
-            Self::Bulkhead(config) => Policy::Bulkhead(Arc::new(Bulkhead::new(config)?)),
-            Self::Fallback(config) => Policy::Fallback(Fallback::new(config)?),
-        })
-    }
-}
-
 /// A named, ordered list of policies, outermost first. Clones share the policies' state.
 #[derive(Clone)]
 pub struct Pipeline {
     name: Name,
     policies: Arc<[Policy]>,
+    controls: Arc<Controls>,
     observer: Option<Arc<dyn Observer>>,
     /// Nothing but built-in policies: at most one call is in progress at a time.
     is_plain: bool,
@@ -106,7 +56,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline of these policies, outermost first, observed by nobody.
+    /// A pipeline of these policies, outermost first, observed by nobody. All of them act; those after the
+    /// thirty-first always do.
     pub fn new(name: &str, policies: impl IntoIterator<Item = Policy>) -> Self {
         let policies: Arc<[Policy]> = policies.into_iter().collect();
         let is_plain = !policies.iter().any(|policy| matches!(policy, Policy::Custom(_)));
@@ -116,7 +67,8 @@ impl Pipeline {
             _ => false,
         };
         let times_success = policies.iter().any(timed);
-        Self { name: name.into(), policies, observer: None, is_plain, times_success }
+        let controls = Arc::default();
+        Self { name: name.into(), policies, controls, observer: None, is_plain, times_success }
     }
 
     /// A pipeline with fresh state.
@@ -128,7 +80,41 @@ impl Pipeline {
         check_policies(policies, &mut problems);
         problems.into_result()?;
         let built: Result<Vec<Policy>, _> = policies.iter().map(PolicyConfig::build).collect();
-        Ok(Self::new(name, built?))
+        let this = Self::new(name, built?);
+        for (i, policy) in policies.iter().enumerate() {
+            this.controls.set(i, policy.mode());
+        }
+        Ok(this)
+    }
+
+    /// A pipeline of these policies that takes over the state of every policy of `self` whose configuration is
+    /// the same but for its mode; the others start afresh.
+    ///
+    /// # Errors
+    /// Every field out of its bounds.
+    pub fn rebuild(&self, policies: &[PolicyConfig]) -> Result<Self, ConfigError> {
+        let mut fresh = Self::build(&self.name, policies)?;
+        let mut known: Vec<Option<&Policy>> = self.policies.iter().map(Some).collect();
+        let mut kept = |config: &PolicyConfig, fresh: &Policy| -> Policy {
+            let same = |policy: &&mut Option<&Policy>| {
+                let found = policy.and_then(Policy::config);
+                found.is_some_and(|found| found.with_mode(config.mode()) == *config)
+            };
+            let found = known.iter_mut().find(same).and_then(Option::take);
+            found.cloned().unwrap_or_else(|| fresh.clone())
+        };
+        fresh.policies =
+            policies.iter().zip(fresh.policies.iter()).map(|(c, p)| kept(c, p)).collect();
+        fresh.observer.clone_from(&self.observer);
+        fresh.pause_repeats(self.repeats_are_paused());
+        Ok(fresh)
+    }
+
+    /// The configuration that is in force, outermost first, with the modes as they are now. Policies written
+    /// by the user have none.
+    pub fn configs(&self) -> Vec<PolicyConfig> {
+        let all = self.policies.iter().enumerate();
+        all.filter_map(|(i, policy)| Some(policy.config()?.with_mode(self.mode(i)))).collect()
     }
 
     /// The same pipeline, telling `observer` everything.
@@ -145,6 +131,30 @@ impl Pipeline {
     /// Its policies, outermost first.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// What its policy number `index`, from 0, may do now.
+    pub fn mode(&self, index: usize) -> Mode {
+        if index < MOST_POLICIES { self.controls.modes().of(index) } else { Mode::Enforce }
+    }
+
+    /// Lets every policy of this type (`"retry"`, `"circuit_breaker"` …) act, only speak, or rest, for calls
+    /// that reach it from now on. Says how many there are.
+    pub fn set_mode(&self, policy: &str, mode: Mode) -> usize {
+        let all = self.policies.iter().take(MOST_POLICIES).enumerate();
+        let meant = all.filter(|(_, found)| found.label() == policy);
+        meant.map(|(index, _)| self.controls.set(index, mode)).count()
+    }
+
+    /// Lets no retry and no hedge begin any more, or lets them begin again: the brake for an overload that
+    /// repeated calls keep up.
+    pub fn pause_repeats(&self, paused: bool) {
+        self.controls.pause_repeats(paused);
+    }
+
+    /// Whether retries and hedges are paused.
+    pub fn repeats_are_paused(&self) -> bool {
+        self.controls.repeats_are_paused()
     }
 
     /// Its first circuit breaker, if it has one.
@@ -172,6 +182,10 @@ impl Pipeline {
         self.times_success || self.observer.is_some()
     }
 
+    pub(crate) fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
     pub(crate) fn observer(&self) -> Option<&dyn Observer> {
         self.observer.as_deref()
     }
@@ -188,6 +202,8 @@ impl fmt::Debug for Pipeline {
 
 /// Notes every field out of its bounds, under `policies[i]`.
 pub fn check_policies(policies: &[PolicyConfig], problems: &mut Problems) {
+    let few = policies.len() <= MOST_POLICIES;
+    problems.require(few, "policies", policies.len(), "a list of at most 31");
     problems.within("policies", |problems| {
         for (i, policy) in policies.iter().enumerate() {
             problems.within(&format!("[{i}]"), |problems| policy.check(problems));

@@ -5,13 +5,19 @@
 //! gave it (permits, queue places) until `release`, which the execution calls exactly once.
 
 use crate::{
-    Attributes, Bulkhead, CircuitBreaker, Fallback, Instant, Name, Outcome, RateLimiter, Retry,
-    Timeout,
+    Attributes, Instant, Name, Outcome,
     event::{Event, Kind, Observer},
     random::Random,
-    {bulkhead, circuit_breaker, fallback, rate_limiter, retry, timeout},
 };
 use std::{fmt::Debug, sync::Arc, task::Waker};
+
+mod mode;
+mod patterns;
+
+pub use mode::Mode;
+pub(crate) use mode::{Controls, MOST_POLICIES, policy_config};
+pub(crate) use patterns::Frame;
+pub use patterns::{Policy, PolicyConfig};
 
 /// What a frame asks of the execution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +66,7 @@ pub struct Cx<'a> {
     pub(crate) random: &'a mut Random,
     pub(crate) wake_at: &'a mut Instant,
     pub(crate) sink: Sink<'a>,
+    pub(crate) controls: &'a Controls,
 }
 
 impl Cx<'_> {
@@ -77,6 +84,11 @@ impl Cx<'_> {
     pub fn emit(&mut self, kind: Kind) {
         self.sink.emit(self.now, kind);
     }
+
+    /// Whether an operator has paused retries and hedges.
+    pub fn repeats_are_paused(&self) -> bool {
+        self.controls.repeats_are_paused()
+    }
 }
 
 /// Where the events of one execution go.
@@ -85,14 +97,16 @@ pub(crate) struct Sink<'a> {
     pub(crate) observer: Option<&'a dyn Observer>,
     pub(crate) operation: &'a Name,
     pub(crate) execution: u64,
+    /// The policy that speaks is in [`Mode::Shadow`].
+    pub(crate) shadow: bool,
 }
 
 impl Sink<'_> {
     #[inline]
     pub(crate) fn emit(&self, at: Instant, kind: Kind) {
         if let Some(observer) = self.observer {
-            let Self { operation, execution, .. } = *self;
-            observer.observe(&Event { at, operation, execution, kind });
+            let Self { operation, execution, shadow, .. } = *self;
+            observer.observe(&Event { at, operation, execution, shadow, kind });
         }
     }
 }
@@ -162,75 +176,5 @@ impl Pattern for Arc<dyn CustomPolicy> {
     }
 }
 
-/// Declares the closed set of patterns: the policy, its frame, and the dispatch between them.
-macro_rules! patterns {
-    ($($(#[$doc:meta])* $name:ident($policy:ty, $frame:ty),)*) => {
-        /// One policy of a pipeline: a handle on shared state.
-        #[derive(Clone, Debug)]
-        pub enum Policy { $($(#[$doc])* $name($policy),)* }
-
-        /// One execution's passage through one policy.
-        pub(crate) enum Frame { $($name($frame),)* }
-
-        impl Frame {
-            #[inline]
-            pub(crate) fn holds(&self) -> bool {
-                match self { $(Self::$name(frame) => <$policy as Pattern>::holds(frame),)* }
-            }
-        }
-
-        impl Policy {
-            #[inline]
-            pub(crate) fn heeds_success(&self) -> bool {
-                match self { $(Self::$name(_) => <$policy as Pattern>::HEEDS_SUCCESS,)* }
-            }
-            #[inline(always)]
-            pub(crate) fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-                match self {
-                    $(Self::$name(policy) => {
-                        let (frame, step) = policy.start(cx);
-                        (Frame::$name(frame), step)
-                    })*
-                }
-            }
-            #[inline]
-            pub(crate) fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
-                match (self, frame) {
-                    $((Self::$name(policy), Frame::$name(frame)) => policy.inner_done(frame, cx, outcome),)*
-                    _ => Step::Finish(outcome),
-                }
-            }
-            #[inline]
-            pub(crate) fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
-                match (self, frame) {
-                    $((Self::$name(policy), Frame::$name(frame)) => policy.wake(frame, cx),)*
-                    _ => Step::Wait,
-                }
-            }
-            #[inline]
-            pub(crate) fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
-                match (self, frame) {
-                    $((Self::$name(policy), Frame::$name(frame)) => policy.release(frame, cx, cause),)*
-                    _ => {}
-                }
-            }
-        }
-    };
-}
-
-patterns! {
-    /// Ends a call that takes too long.
-    Timeout(Timeout, timeout::Frame),
-    /// Runs a failed call again.
-    Retry(Arc<Retry>, retry::Frame),
-    /// Stops calling a dependency that keeps failing.
-    CircuitBreaker(Arc<CircuitBreaker>, circuit_breaker::Frame),
-    /// Limits calls over time.
-    RateLimiter(Arc<RateLimiter>, rate_limiter::Frame),
-    /// Limits calls in progress.
-    Bulkhead(Arc<Bulkhead>, bulkhead::Frame),
-    /// Answers by other means.
-    Fallback(Fallback, fallback::Frame),
-    /// Written by the user.
-    Custom(Arc<dyn CustomPolicy>, Box<dyn CustomFrame>),
-}
+#[cfg(all(test, not(loom)))]
+mod tests;

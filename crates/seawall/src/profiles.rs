@@ -91,7 +91,9 @@ impl Profile {
             self.breaker.map(Breaker::config),
             self.retry.map(Attempts::config),
             self.bulkhead.map(Places::config),
-            self.timeout_ms.map(|limit| PolicyConfig::Timeout(TimeoutConfig { limit: ms(limit) })),
+            self.timeout_ms.map(|limit| {
+                PolicyConfig::Timeout(TimeoutConfig { limit: ms(limit), ..Default::default() })
+            }),
         ];
         std::iter::once(fallback).chain(rest.into_iter().flatten()).collect()
     }
@@ -142,6 +144,7 @@ impl Places {
             max_concurrent: self.concurrent,
             max_queued: self.queued,
             max_wait: ms(self.wait_ms),
+            ..Default::default()
         })
     }
 }

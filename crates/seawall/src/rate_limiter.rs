@@ -8,16 +8,16 @@
 
 use crate::{
     Instant, Outcome, Reason, Rejection,
-    config::{ConfigError, Problems, config, validated},
+    config::{ConfigError, Problems, validated},
     event::Kind,
     keyed::Keyed,
-    policy::{Cx, Pattern, Step},
+    policy::{Cx, Pattern, Step, policy_config},
     sync::{AtomicU64, Ordering, update},
     time::nanos,
 };
 use std::{sync::Arc, time::Duration};
 
-config! {
+policy_config! {
     /// Limits calls over time.
     pub struct RateLimiterConfig {
         /// Calls allowed in each `per`, on the long run.

@@ -11,6 +11,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
 mod error;
 mod operation;
 
@@ -31,13 +33,15 @@ struct Shared<Tm> {
     timer: Tm,
     preset: &'static Preset,
     observers: Vec<Arc<dyn Observer>>,
+    repeats_paused: AtomicBool,
     operations: RwLock<BTreeMap<Name, Arc<Registered>>>,
 }
 
 /// What the registry keeps of one operation.
 struct Registered {
     pipeline: ArcSwap<Pipeline>,
-    policies: Vec<PolicyConfig>,
+    /// One change at a time, so that none is lost.
+    changing: Mutex<()>,
     metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
 }
@@ -87,7 +91,9 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         let operations = RwLock::default();
-        Self { shared: Arc::new(Shared { timer, preset, observers, operations }) }
+        let repeats_paused = AtomicBool::new(false);
+        let shared = Shared { timer, preset, observers, repeats_paused, operations };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The operation of this name; registered with the preset's policies when it is new.
@@ -119,7 +125,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
             return Err(RegistryError::InvalidName(name.chars().take(MAX_NAME).collect()));
         }
         let pipeline = Pipeline::build(name, &policies).map_err(RegistryError::Config)?;
-        self.insert(pipeline, policies)
+        self.insert(pipeline)
     }
 
     /// Registers a pipeline made in code, user-written policies included.
@@ -127,19 +133,17 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     /// # Errors
     /// When its name is taken, or there are too many.
     pub fn register_pipeline(&self, pipeline: Pipeline) -> Result<Operation<Tm>, RegistryError> {
-        self.insert(pipeline, Vec::new())
+        self.insert(pipeline)
     }
 
-    fn insert(
-        &self,
-        pipeline: Pipeline,
-        policies: Vec<PolicyConfig>,
-    ) -> Result<Operation<Tm>, RegistryError> {
+    fn insert(&self, pipeline: Pipeline) -> Result<Operation<Tm>, RegistryError> {
+        pipeline.pause_repeats(self.repeats_are_paused());
         let name = pipeline.name().clone();
         let metrics = Arc::new(Metrics::default());
         let observer = self.observer(&metrics);
         let pipeline = ArcSwap::from_pointee(pipeline.with_observer(observer.clone()));
-        let registered = Arc::new(Registered { pipeline, policies, metrics, observer });
+        let changing = Mutex::default();
+        let registered = Arc::new(Registered { pipeline, changing, metrics, observer });
         let mut operations = self.shared.operations.write().unwrap_or_else(PoisonError::into_inner);
         if operations.contains_key(&name) {
             return Err(RegistryError::Duplicate(name));
@@ -184,12 +188,26 @@ impl<Tm: Timer + Clone> Registry<Tm> {
             let Some(breaker) = pipeline.circuit_breaker() else { continue };
             health.total_circuit_breakers += 1;
             match breaker.view(now).state {
-                State::Open => health.open.push(operation.name()),
+                State::Open | State::ForcedOpen => health.open.push(operation.name()),
                 State::HalfOpen => health.half_open.push(operation.name()),
-                State::Closed => {}
+                State::Closed | State::ForcedClosed | State::Disabled => {}
             }
         }
         health
+    }
+
+    /// Lets no retry and no hedge of any operation begin any more, or lets them begin again. Operations that
+    /// are registered later do as the others.
+    pub fn pause_repeats(&self, paused: bool) {
+        self.shared.repeats_paused.store(paused, Ordering::Release);
+        for operation in self.operations() {
+            operation.pause_repeats(paused);
+        }
+    }
+
+    /// Whether retries and hedges were paused for all operations.
+    pub fn repeats_are_paused(&self) -> bool {
+        self.shared.repeats_paused.load(Ordering::Acquire)
     }
 
     /// The preset that new operations start from.

@@ -8,9 +8,9 @@
 use crate::{
     Class, Failure, Instant, Outcome,
     backoff::{Backoff, Growth, Jitter},
-    config::{ConfigError, Problems, config, validated},
-    event::Kind,
-    policy::{Cx, Pattern, Step},
+    config::{ConfigError, Problems, validated},
+    event::{Kind, Withheld},
+    policy::{Cx, Pattern, Step, policy_config},
     time::nanos,
 };
 use std::time::Duration;
@@ -20,7 +20,7 @@ mod budget;
 use budget::Bucket;
 pub use budget::RetryBudget;
 
-config! {
+policy_config! {
     /// Runs a failed call again.
     pub struct RetryConfig {
         /// Attempts in all, the first included.
@@ -142,6 +142,16 @@ impl Retry {
     pub fn config(&self) -> &RetryConfig {
         &self.config
     }
+
+    /// Whether a retry that is due must not be made. The budget is asked last, so that only a retry that will
+    /// be made is paid for.
+    fn withholds(&self, cx: &Cx<'_>) -> Option<Withheld> {
+        if cx.repeats_are_paused() {
+            return Some(Withheld::Paused);
+        }
+        let spent = self.bucket.as_ref().is_some_and(|bucket| !bucket.withdraw(cx.now));
+        spent.then_some(Withheld::Budget)
+    }
 }
 
 pub(crate) struct Frame {
@@ -182,9 +192,8 @@ impl Pattern for std::sync::Arc<Retry> {
         if too_late || resume_at >= *cx.deadline {
             return Step::Finish(outcome);
         }
-        // Asked last, so that only a retry that will be made is paid for.
-        if self.bucket.as_ref().is_some_and(|bucket| !bucket.withdraw(cx.now)) {
-            cx.emit(Kind::BudgetExhausted);
+        if let Some(why) = self.withholds(cx) {
+            cx.emit(Kind::Withheld { policy: "retry", why });
             return Step::Finish(outcome);
         }
         frame.attempts += 1;

@@ -6,13 +6,13 @@
 
 use crate::{
     Instant, Outcome,
-    config::{ConfigError, Problems, config, validated},
+    config::{ConfigError, Problems, validated},
     event::Kind,
-    policy::{Cx, Pattern, Step},
+    policy::{Cx, Pattern, Step, policy_config},
 };
 use std::time::Duration;
 
-config! {
+policy_config! {
     /// Ends a call that takes too long.
     pub struct TimeoutConfig {
         /// Time allowed, everything inside included. For no limit, leave the policy out.

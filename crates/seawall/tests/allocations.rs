@@ -43,14 +43,20 @@ fn policies() -> Vec<PolicyConfig> {
             burst: billion,
             ..Default::default()
         }),
-        PolicyConfig::Timeout(TimeoutConfig { limit: Duration::from_secs(60) }),
+        PolicyConfig::Timeout(TimeoutConfig {
+            limit: Duration::from_secs(60),
+            ..Default::default()
+        }),
         PolicyConfig::CircuitBreaker(CircuitBreakerConfig {
             window: Some(Window::Calls(100)),
             ..Default::default()
         }),
         PolicyConfig::Retry(RetryConfig::default()),
         PolicyConfig::Bulkhead(BulkheadConfig::default()),
-        PolicyConfig::Timeout(TimeoutConfig { limit: Duration::from_secs(30) }),
+        PolicyConfig::Timeout(TimeoutConfig {
+            limit: Duration::from_secs(30),
+            ..Default::default()
+        }),
     ]
 }
 

@@ -147,7 +147,7 @@ fn circuit() -> PolicyConfig {
 }
 
 fn limit() -> PolicyConfig {
-    PolicyConfig::Timeout(TimeoutConfig { limit: LIMIT })
+    PolicyConfig::Timeout(TimeoutConfig { limit: LIMIT, ..Default::default() })
 }
 
 fn places() -> PolicyConfig {

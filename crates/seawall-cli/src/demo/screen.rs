@@ -154,8 +154,8 @@ fn draw_side(
 
 fn draw_circuit(frame: &mut Frame<'_>, area: Rect, stage: &Stage, look: &Look) {
     let (icon, color) = match look.circuit {
-        State::Closed => ("● closed", Color::Green),
-        State::Open => ("■ open", Color::Red),
+        State::Closed | State::ForcedClosed | State::Disabled => ("● closed", Color::Green),
+        State::Open | State::ForcedOpen => ("■ open", Color::Red),
         State::HalfOpen => ("◐ half-open", Color::Yellow),
     };
     let title = Line::from(vec![

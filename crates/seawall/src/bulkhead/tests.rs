@@ -12,7 +12,15 @@ const NOW: Instant = Instant::from_millis(1_000_000);
 
 fn bulkhead(max_concurrent: u32, max_queued: u32) -> Arc<Bulkhead> {
     let max_wait = Duration::from_millis(100);
-    Arc::new(Bulkhead::new(BulkheadConfig { max_concurrent, max_queued, max_wait }).unwrap())
+    Arc::new(
+        Bulkhead::new(BulkheadConfig {
+            max_concurrent,
+            max_queued,
+            max_wait,
+            ..Default::default()
+        })
+        .unwrap(),
+    )
 }
 
 #[derive(Default)]
@@ -159,8 +167,12 @@ fn threads_are_never_more_than_there_are_places() {
 
 #[test]
 fn bounds_are_named() {
-    let wrong =
-        BulkheadConfig { max_concurrent: 0, max_queued: 2_000_000, max_wait: Duration::ZERO };
+    let wrong = BulkheadConfig {
+        max_concurrent: 0,
+        max_queued: 2_000_000,
+        max_wait: Duration::ZERO,
+        ..Default::default()
+    };
     let told = Bulkhead::new(wrong).unwrap_err().to_string();
     for field in ["max_concurrent", "max_queued", "max_wait"] {
         assert!(told.contains(field), "{field} is not in: {told}");

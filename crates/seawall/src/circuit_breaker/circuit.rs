@@ -1,26 +1,29 @@
 //! The circuit as one word, and its pure transitions: `(old, config, now) -> (new, answer)`.
 //!
-//! | bits | closed | open | half-open |
-//! |---|---|---|---|
-//! | 0–1 | 0 | 1 | 2 |
-//! | 2–15 | generation | generation | generation |
-//! | 16–63 | consecutive failures (32) | until (42, units of 66 µs), openings (6) | in flight (6), successes (6), openings (6), lease (30, units of 67 ms) |
+//! | bits | closed | open | half-open | forced |
+//! |---|---|---|---|---|
+//! | 0–1 | 0 | 1 | 2 | 3 |
+//! | 2–15 | generation | generation | generation | generation |
+//! | 16–63 | consecutive failures (20), end of the ramp (28, units of 67 ms) | until (42, units of 66 µs), openings (6) | in flight (6), successes (6), openings (6), lease (30, units of 67 ms) | until (42, units of 66 µs), which (2) |
 //!
 //! The generation grows by one at every change of state, so a permit of an older state is known.
 
-use super::{CircuitBreakerConfig, refusal};
+use super::CircuitBreakerConfig;
 use crate::{
-    Instant, Random, Rejection,
+    Instant, Random, Reason, Rejection,
     event::{State, Transition, Why},
 };
+use std::time::Duration;
 
 /// What a circuit is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Circuit {
+pub(crate) enum Circuit {
     /// Calls pass; failures are counted.
     Closed {
         /// Consecutive failures so far.
         failures: u32,
+        /// After an outage, only a growing share of the calls passes for a while.
+        ramp: Ramp,
     },
     /// Calls are refused.
     Open {
@@ -40,6 +43,50 @@ pub enum Circuit {
         /// When all places are taken: at this instant they are given up.
         lease: Instant,
     },
+    /// An operator decided.
+    Forced {
+        /// What.
+        force: Force,
+        /// When that ends by itself; `FAR_FUTURE` for never.
+        until: Instant,
+    },
+}
+
+/// A state that an operator may force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Every call is refused.
+    Open,
+    /// Every call passes; failures are noted, and do not open the circuit.
+    Closed,
+    /// Every call passes, and nothing is counted.
+    Disabled,
+}
+
+/// The end of a ramp, in units of 2²⁶ ns modulo 2²⁸ (208 days); 0 for no ramp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ramp(u32);
+
+impl Ramp {
+    const NONE: Self = Self(0);
+    const BITS: u32 = 28;
+
+    pub(super) fn new(now: Instant, config: &CircuitBreakerConfig) -> Self {
+        let Some(length) = config.ramp_up else { return Self::NONE };
+        let end = units(now + length, LEASE_SHIFT, 38) as u32 & ((1 << Self::BITS) - 1);
+        Self(end.max(1))
+    }
+
+    /// What is left of it. After its end the count would begin anew in 208 days: then it is over, too.
+    pub(super) fn left(self, now: Instant, config: &CircuitBreakerConfig) -> Option<Duration> {
+        let length = config.ramp_up.filter(|_| self != Self::NONE)?;
+        let now = (now.as_nanos() >> LEASE_SHIFT) as u32;
+        let left = self.0.wrapping_sub(now) & ((1 << Self::BITS) - 1);
+        let left = Duration::from_nanos(u64::from(left) << LEASE_SHIFT);
+        // Rounded up by one unit, and the lower end is one unit wide.
+        (left > Duration::ZERO && left <= length + Duration::from_nanos(2 << LEASE_SHIFT))
+            .then(|| left.min(length))
+    }
 }
 
 /// What a finished call says about the dependency.
@@ -62,10 +109,24 @@ impl Verdict {
 }
 
 impl Circuit {
-    pub(super) const CLOSED: Self = Self::Closed { failures: 0 };
+    pub(super) const CLOSED: Self = Self::Closed { failures: 0, ramp: Ramp::NONE };
+
+    /// What it is at `now`: a forced state may have ended.
+    pub(super) fn as_of(self, now: Instant) -> Self {
+        match self {
+            Self::Forced { until, force } if until <= now => match force {
+                Force::Open => Self::Open { until, openings: 1 },
+                Force::Closed | Force::Disabled => Self::CLOSED,
+            },
+            other => other,
+        }
+    }
 
     pub(super) fn state(self) -> State {
         match self {
+            Self::Forced { force: Force::Open, .. } => State::ForcedOpen,
+            Self::Forced { force: Force::Closed, .. } => State::ForcedClosed,
+            Self::Forced { force: Force::Disabled, .. } => State::Disabled,
             Self::Closed { .. } => State::Closed,
             Self::Open { .. } => State::Open,
             Self::HalfOpen { .. } => State::HalfOpen,
@@ -74,7 +135,7 @@ impl Circuit {
 
     pub(super) fn openings(self) -> u32 {
         match self {
-            Self::Closed { .. } => 0,
+            Self::Closed { .. } | Self::Forced { .. } => 0,
             Self::Open { openings, .. } | Self::HalfOpen { openings, .. } => openings,
         }
     }
@@ -92,6 +153,8 @@ pub(crate) const GENERATIONS: u16 = (1 << 14) - 1;
 const OPEN_SHIFT: u32 = 16;
 const LEASE_SHIFT: u32 = 26;
 const MOST_OPENINGS: u32 = 63;
+const MOST_FAILURES: u32 = (1 << 20) - 1;
+const NEVER: u64 = (1 << 42) - 1;
 
 impl Word {
     pub(super) const CLOSED: Self = Self { generation: 0, circuit: Circuit::CLOSED };
@@ -121,17 +184,23 @@ impl Word {
         Self { circuit, ..self }
     }
 
-    /// May a call pass at `now`? The generation that admits it, or the refusal.
+    /// May a call pass at `now`? The generation that admits it, or the refusal. `draw` is uniform in
+    /// `[0, 1)`, and asked only where chance decides.
     #[inline]
     pub(super) fn admit(
         self,
         config: &CircuitBreakerConfig,
         now: Instant,
+        draw: impl FnOnce() -> f64,
     ) -> (Self, Result<u16, Rejection>) {
+        let refuse = |reason, wait| (self, Err(Rejection::new(reason, wait)));
         match self.circuit {
-            Circuit::Closed { .. } => (self, Ok(self.generation)),
+            Circuit::Closed { ramp: Ramp::NONE, .. } => (self, Ok(self.generation)),
+            Circuit::Closed { failures, ramp } => {
+                self.admit_ramping(config, now, failures, ramp, draw)
+            }
             Circuit::Open { until, .. } if now < until => {
-                (self, Err(refusal(false, Some(until.since(now)))))
+                refuse(Reason::CircuitOpen, Some(until.since(now)))
             }
             Circuit::HalfOpen { in_flight, successes, openings, .. }
                 if in_flight < config.half_open_max_calls =>
@@ -142,10 +211,56 @@ impl Word {
                 let probing = Circuit::HalfOpen { in_flight, successes, openings, lease };
                 (self.with(probing), Ok(self.generation))
             }
-            Circuit::HalfOpen { lease, .. } if now < lease => (self, Err(refusal(true, None))),
+            Circuit::HalfOpen { lease, .. } if now < lease => refuse(Reason::ProbesTaken, None),
             // The recovery time is over, or every probe hangs: a new round of probes.
             Circuit::Open { .. } | Circuit::HalfOpen { .. } => {
                 let next = self.probing(config, now);
+                (next, Ok(next.generation))
+            }
+            Circuit::Forced { force, until } => self.admit_forced(config, now, force, until),
+        }
+    }
+
+    /// After an outage, callers come back a few at a time.
+    #[cold]
+    fn admit_ramping(
+        self,
+        config: &CircuitBreakerConfig,
+        now: Instant,
+        failures: u32,
+        ramp: Ramp,
+        draw: impl FnOnce() -> f64,
+    ) -> (Self, Result<u16, Rejection>) {
+        let Some(left) = ramp.left(now, config) else {
+            let whole = self.with(Circuit::Closed { failures, ramp: Ramp::NONE });
+            return (whole, Ok(self.generation));
+        };
+        let length = config.ramp_up.unwrap_or(left).as_secs_f64();
+        let passed = 1.0 - left.as_secs_f64() / length;
+        let share = config.ramp_up_from + (1.0 - config.ramp_up_from) * passed;
+        let passes = draw() < share;
+        let refused = || Rejection::new(Reason::RampingUp, None);
+        (self, if passes { Ok(self.generation) } else { Err(refused()) })
+    }
+
+    #[cold]
+    fn admit_forced(
+        self,
+        config: &CircuitBreakerConfig,
+        now: Instant,
+        force: Force,
+        until: Instant,
+    ) -> (Self, Result<u16, Rejection>) {
+        let wait = (until != Instant::FAR_FUTURE).then(|| until.since(now));
+        match force {
+            Force::Open if now < until => (self, Err(Rejection::new(Reason::CircuitOpen, wait))),
+            Force::Open => {
+                let next = self.probing(config, now);
+                (next, Ok(next.generation))
+            }
+            Force::Closed | Force::Disabled if now < until => (self, Ok(self.generation)),
+            Force::Closed | Force::Disabled => {
+                let next = self.next(Circuit::CLOSED);
                 (next, Ok(next.generation))
             }
         }
@@ -165,7 +280,9 @@ impl Word {
             return (self, None);
         }
         match self.circuit {
-            Circuit::Closed { failures } => self.record_closed(config, failures, now, verdict),
+            Circuit::Closed { failures, ramp } => {
+                self.record_closed(config, failures, ramp, now, verdict)
+            }
             Circuit::HalfOpen { in_flight, successes, openings, lease } => {
                 let in_flight = in_flight.saturating_sub(1);
                 let waiting =
@@ -176,13 +293,14 @@ impl Word {
                     Verdict::Success if slow => (self.opened(config, now), Some(Why::ProbeSlow)),
                     Verdict::Success if successes + 1 >= config.success_threshold => {
                         let threshold = config.success_threshold;
-                        (self.next(Circuit::CLOSED), Some(Why::ProbesSucceeded { threshold }))
+                        let closed = Circuit::Closed { failures: 0, ramp: Ramp::new(now, config) };
+                        (self.next(closed), Some(Why::ProbesSucceeded { threshold }))
                     }
                     Verdict::Success => (self.with(waiting(successes + 1)), None),
                     Verdict::RateLimited | Verdict::None => (self.with(waiting(successes)), None),
                 }
             }
-            Circuit::Open { .. } => (self, None),
+            Circuit::Open { .. } | Circuit::Forced { .. } => (self, None),
         }
     }
 
@@ -191,18 +309,19 @@ impl Word {
         self,
         config: &CircuitBreakerConfig,
         failures: u32,
+        ramp: Ramp,
         now: Instant,
         verdict: Verdict,
     ) -> (Self, Option<Why>) {
         let Some(threshold) = config.consecutive_failures() else { return (self, None) };
         match verdict {
-            Verdict::Success => (self.with(Circuit::CLOSED), None),
+            Verdict::Success => (self.with(Circuit::Closed { failures: 0, ramp }), None),
             Verdict::RateLimited | Verdict::None => (self, None),
             Verdict::Failure if failures + 1 >= threshold => {
                 let why = Why::ConsecutiveFailures { threshold };
                 (self.opened(config, now), Some(why))
             }
-            Verdict::Failure => (self.with(Circuit::Closed { failures: failures + 1 }), None),
+            Verdict::Failure => (self.with(Circuit::Closed { failures: failures + 1, ramp }), None),
         }
     }
 
@@ -223,8 +342,11 @@ impl Word {
         if next.generation == self.generation {
             return None;
         }
-        let again = self.circuit.state() == next.circuit.state();
-        let why = if again { Why::ProbesExpired } else { Why::RecoveryElapsed };
+        let why = match (self.circuit, next.circuit) {
+            (Circuit::Forced { .. }, _) => Why::ForceExpired,
+            (Circuit::HalfOpen { .. }, Circuit::HalfOpen { .. }) => Why::ProbesExpired,
+            _ => Why::RecoveryElapsed,
+        };
         Some(self.transition(next, now, why))
     }
 
@@ -235,13 +357,18 @@ impl Word {
     #[inline]
     pub(super) fn pack(self) -> u64 {
         let (tag, payload) = match self.circuit {
-            Circuit::Closed { failures } => (0, u64::from(failures)),
+            Circuit::Closed { failures, ramp } => {
+                (0, u64::from(failures.min(MOST_FAILURES)) | u64::from(ramp.0) << 20)
+            }
             Circuit::Open { until, openings } => {
                 (1, units(until, OPEN_SHIFT, 42) | u64::from(openings) << 42)
             }
             Circuit::HalfOpen { in_flight, successes, openings, lease } => {
                 let probes = u64::from(in_flight) | u64::from(successes) << 6;
                 (2, probes | u64::from(openings) << 12 | units(lease, LEASE_SHIFT, 30) << 18)
+            }
+            Circuit::Forced { force, until } => {
+                (3, units(until, OPEN_SHIFT, 42) | (force as u64) << 42)
             }
         };
         tag | u64::from(self.generation) << 2 | payload << 16
@@ -251,11 +378,19 @@ impl Word {
     pub(super) fn unpack(word: u64) -> Self {
         let payload = word >> 16;
         let six_bits = |shift: u32| (payload >> shift & 63) as u32;
+        let until = || match payload & NEVER {
+            NEVER => Instant::FAR_FUTURE,
+            units => Instant::from_nanos(units << OPEN_SHIFT),
+        };
         let circuit = match word & 3 {
-            0 => Circuit::Closed { failures: payload as u32 },
-            1 => Circuit::Open {
-                until: Instant::from_nanos((payload & ((1 << 42) - 1)) << OPEN_SHIFT),
-                openings: six_bits(42),
+            0 => Circuit::Closed {
+                failures: payload as u32 & MOST_FAILURES,
+                ramp: Ramp((payload >> 20) as u32 & ((1 << Ramp::BITS) - 1)),
+            },
+            1 => Circuit::Open { until: until(), openings: six_bits(42) },
+            3 => Circuit::Forced {
+                force: [Force::Open, Force::Closed, Force::Disabled][six_bits(42) as usize % 3],
+                until: until(),
             },
             _ => Circuit::HalfOpen {
                 in_flight: six_bits(0),

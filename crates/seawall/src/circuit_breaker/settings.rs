@@ -1,9 +1,9 @@
 //! What an operator sets on a circuit breaker.
 
-use crate::config::{Problems, config};
+use crate::{config::Problems, policy::policy_config};
 use std::time::Duration;
 
-config! {
+policy_config! {
     /// Stops calling a dependency that keeps failing.
     ///
     /// Without `window` it counts consecutive failures; with one it judges the share of failures and of
@@ -55,6 +55,22 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         probe_lease: Duration = Duration::from_secs(60),
+        /// After closing, how long until all calls pass again; before, a growing share does. Left out: all
+        /// pass at once.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
+        ramp_up: Option<Duration> = None,
+        /// The share of calls, from 0 to 1, that passes at the beginning of `ramp_up`.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        ramp_up_from: f64 = 0.1,
+        /// Refuse only retries while the circuit is open; first attempts pass. For a breaker inside a retry
+        /// that shall take load off a dependency and never an answer from a caller.
+        only_retries: bool = false,
+        /// One circuit for each key of the call, instead of one for all.
+        keyed: bool = false,
+        /// Keys with a circuit of their own, at most. When as many are busy, further ones share one.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+        max_keys: u32 = 10_000,
     }
 }
 
@@ -129,6 +145,14 @@ impl CircuitBreakerConfig {
         problems.require(good, "recovery_multiplier", multiplier, "a number from 1 to 10");
         let good = (0.0..=1.0).contains(&self.recovery_jitter);
         problems.require(good, "recovery_jitter", self.recovery_jitter, "a share from 0 to 1");
+        let good = (0.0..=1.0).contains(&self.ramp_up_from);
+        problems.require(good, "ramp_up_from", self.ramp_up_from, "a share from 0 to 1");
+        if let Some(length) = self.ramp_up {
+            problems.require_positive("ramp_up", length);
+            let good = length <= Duration::from_secs(24 * 3600);
+            problems.require(good, "ramp_up", length, "at most 24 hours");
+        }
+        problems.require(millions(self.max_keys), "max_keys", self.max_keys, right);
         for (field, value) in [
             ("recovery_timeout", self.recovery_timeout),
             ("max_recovery_timeout", self.max_recovery_timeout),

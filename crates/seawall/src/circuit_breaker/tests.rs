@@ -4,7 +4,10 @@
 //! `a+` succeeds, `a-` fails, `a~` is rate limited, `a.` is dropped without a verdict, and `reset` is the
 //! operator. After `closed` may follow the failures counted.
 
-use super::*;
+use super::{circuit::Ramp, *};
+use crate::Why;
+
+mod operated;
 use std::collections::BTreeMap;
 
 fn seconds(n: u64) -> Duration {
@@ -466,8 +469,18 @@ fn the_word_keeps_what_it_is_given() {
     let round = |n: u64, unit: u64| nanos(n.div_ceil(unit) * unit);
     let year = 365 * 86_400 * 1_000_000_000_u64;
     for generation in [0, 1, GENERATIONS - 1] {
-        for failures in [0, 1, 999_999, u32::MAX] {
-            let word = Word { generation, circuit: Circuit::Closed { failures } };
+        let ramping = CircuitBreakerConfig { ramp_up: Some(seconds(60)), ..three() };
+        for (failures, ramp) in [0, 1, 999_999].into_iter().zip([
+            Ramp::default(),
+            Ramp::new(nanos(0), &ramping),
+            Ramp::new(nanos(year), &ramping),
+        ]) {
+            let word = Word { generation, circuit: Circuit::Closed { failures, ramp } };
+            assert_eq!(Word::unpack(word.pack()), word);
+        }
+        for force in [Force::Open, Force::Closed, Force::Disabled] {
+            let until = Instant::FAR_FUTURE;
+            let word = Word { generation, circuit: Circuit::Forced { force, until } };
             assert_eq!(Word::unpack(word.pack()), word);
         }
         for at in [0, 1, 1_000_000, 86_400_000_000_000, year] {
@@ -522,6 +535,10 @@ fn bounds_are_named_all_at_once() {
         recovery_jitter: 1.1,
         window: Some(Window::Calls(10_001)),
         slow_call_duration: None,
+        ramp_up: Some(Duration::ZERO),
+        ramp_up_from: -0.1,
+        max_keys: 0,
+        ..Default::default()
     };
     let told = CircuitBreaker::new(wrong).unwrap_err().to_string();
     for field in [
@@ -537,6 +554,9 @@ fn bounds_are_named_all_at_once() {
         "max_recovery_timeout",
         "recovery_jitter",
         "window.calls",
+        "ramp_up:",
+        "ramp_up_from",
+        "max_keys",
     ] {
         assert!(told.contains(field), "{field} is not in: {told}");
     }

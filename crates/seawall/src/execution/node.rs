@@ -8,11 +8,30 @@ pub(super) struct Node {
     pub(super) parent: u16,
     pub(super) depth: u16,
     pub(super) running: bool,
+    /// Its policy watches and does not act.
+    pub(super) shadow: bool,
+    /// Its policy would have acted by now: it is not asked again.
+    pub(super) passed_by: bool,
     /// Calls that the execution had made before it came here.
     pub(super) calls_before: u32,
     pub(super) part: Part,
     pub(super) wake_at: Instant,
     pub(super) deadline: Instant,
+}
+
+impl Node {
+    #[inline(always)]
+    pub(super) fn new(
+        parent: u16,
+        depth: u16,
+        calls_before: u32,
+        part: Part,
+        wake_at: Instant,
+        deadline: Instant,
+    ) -> Self {
+        let (running, shadow, passed_by) = (true, false, false);
+        Self { parent, depth, running, shadow, passed_by, calls_before, part, wake_at, deadline }
+    }
 }
 
 /// What stands at a node.

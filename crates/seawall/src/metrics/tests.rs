@@ -11,7 +11,7 @@ fn fold(kinds: &[Kind]) -> Metrics {
             Kind::CircuitChanged(change) => change.at,
             _ => Instant::from_millis(1),
         };
-        metrics.observe(&Event { at, operation, execution: 1, kind: *kind });
+        metrics.observe(&Event { at, operation, execution: 1, shadow: false, kind: *kind });
     }
     metrics
 }
@@ -21,6 +21,7 @@ fn finished(outcome: Outcome, ms: u64) -> Kind {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one line an event")]
 fn every_event_is_counted_where_it_belongs() {
     let limit = Duration::from_secs(1);
     let failure = Outcome::failure(crate::Class::Transient);
@@ -45,7 +46,10 @@ fn every_event_is_counted_where_it_belongs() {
         Kind::Rejected(own),
         Kind::Queued,
         Kind::RetryScheduled { attempt: 2, delay: limit },
-        Kind::BudgetExhausted,
+        Kind::Withheld { policy: "retry", why: Withheld::Budget },
+        Kind::Withheld { policy: "hedge", why: Withheld::Paused },
+        Kind::Hedged { nth: 1, after: limit },
+        Kind::FaultInjected(crate::Fault::Error),
         Kind::TimedOut { limit },
         Kind::FellBack { nth: 1 },
         finished(Outcome::Success, 10),
@@ -66,6 +70,9 @@ fn every_event_is_counted_where_it_belongs() {
         failed_attempts: 1,
         retries_executed: 1,
         retries_unaffordable: 1,
+        repeats_paused: 1,
+        hedges: 1,
+        faults_injected: 1,
         timeouts: 1,
         fallbacks: 1,
         queued: 1,
@@ -75,11 +82,16 @@ fn every_event_is_counted_where_it_belongs() {
         rejections: vec![
             ("circuit_open", 0),
             ("probes_taken", 0),
+            ("ramping_up", 0),
             ("rate_limited", 0),
             ("bulkhead_full", 1),
             ("queue_timeout", 1),
+            ("shed", 0),
+            ("throttled", 0),
+            ("fault_injected", 0),
             ("custom", 1),
         ],
+        shadowed: Policy::LABELS.iter().map(|label| (*label, 0)).collect(),
     };
     assert_eq!(counts, expected);
 }
@@ -105,11 +117,11 @@ fn time_in_each_state_adds_up() {
         change(61, State::HalfOpen, State::Closed),
     ]);
     let (spent, since) = metrics.circuit_times(Instant::from_millis(100_000));
-    assert_eq!(spent.map(|time| time.as_secs()), [39, 45, 6]);
+    assert_eq!(spent.map(|time| time.as_secs()), [39, 45, 6, 0, 0, 0]);
     assert_eq!(since, Some(Instant::from_millis(61_000)));
     assert_eq!(metrics.counts().circuit_breaker_opens, 2);
     metrics.reset();
-    assert_eq!(metrics.circuit_times(Instant::from_millis(61_000)).0, [Duration::ZERO; 3]);
+    assert_eq!(metrics.circuit_times(Instant::from_millis(61_000)).0, [Duration::ZERO; 6]);
 }
 
 #[test]
@@ -126,4 +138,20 @@ fn the_counters_of_an_operation_are_small() {
     // The counters themselves, and the buckets that they point to: 16 for each power of two.
     let size = size_of::<Metrics>() + 16 * 29 * size_of::<u64>();
     assert!(size < 8 * 1024, "{size} bytes");
+}
+
+#[test]
+fn what_a_policy_in_shadow_would_do_is_counted_apart() {
+    let metrics = Metrics::default();
+    let operation = &Name::from("o");
+    let limit = Duration::from_secs(1);
+    let full = Rejection::new(Reason::BulkheadFull, None);
+    for kind in [Kind::Rejected(full), Kind::TimedOut { limit }, Kind::TimedOut { limit }] {
+        let at = Instant::from_millis(1);
+        metrics.observe(&Event { at, operation, execution: 1, shadow: true, kind });
+    }
+    let counts = metrics.counts();
+    assert_eq!((counts.timeouts, counts.bulkhead_rejections), (0, 0));
+    let told: Vec<_> = counts.shadowed.into_iter().filter(|(_, n)| *n > 0).collect();
+    assert_eq!(told, [("timeout", 2), ("bulkhead", 1)]);
 }

@@ -154,6 +154,7 @@ fn bounds_are_named() {
         burst: 2_000_000_000,
         keyed: true,
         max_keys: 0,
+        ..Default::default()
     };
     let told = RateLimiter::new(wrong).unwrap_err().to_string();
     for field in ["rate", "per", "burst", "max_keys"] {

@@ -2,9 +2,11 @@
 
 use super::Registered;
 use crate::{
-    AnyError, Attempt, Attributes, Classify, Counts, Error, Event, Kind, Metrics, Name, Pipeline,
-    PolicyConfig, State, SystemTimer, Timer, Transition,
+    AnyError, Attempt, Attributes, Classify, Counts, Error, Event, Force, Instant, Kind, Metrics,
+    Mode, Name, Pipeline, PolicyConfig, State, SystemTimer, Timer, Transition,
+    config::ConfigError,
     run::{Either, Held, Plain, Work, drive, drive_blocking, drive_to_value},
+    sync::lock,
 };
 use std::{fmt, future::Future, sync::Arc};
 
@@ -26,9 +28,49 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         self.registered.pipeline.load_full()
     }
 
-    /// The policies it was configured with, outermost first; empty where it was made in code.
-    pub fn policies(&self) -> &[PolicyConfig] {
-        &self.registered.policies
+    /// The configuration in force, outermost first, with the modes as they are now; policies written by the
+    /// user have none.
+    pub fn policies(&self) -> Vec<PolicyConfig> {
+        self.pipeline().configs()
+    }
+
+    /// Puts these policies in place of those it has, at once. A policy that did not change (but for its mode)
+    /// keeps its state; executions in progress end under the policies they began with.
+    ///
+    /// # Errors
+    /// Every field out of its bounds; then nothing changes.
+    pub fn reconfigure(&self, policies: &[PolicyConfig]) -> Result<(), ConfigError> {
+        let _one = lock(&self.registered.changing);
+        let next = self.pipeline().rebuild(policies)?;
+        self.registered.pipeline.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Lets every policy of this type (`"retry"`, `"circuit_breaker"` …) act, only speak, or rest, for calls
+    /// that reach it from now on. Says how many there are.
+    pub fn set_mode(&self, policy: &str, mode: Mode) -> usize {
+        let _one = lock(&self.registered.changing);
+        self.pipeline().set_mode(policy, mode)
+    }
+
+    /// Lets no retry and no hedge begin any more, or lets them begin again.
+    pub fn pause_repeats(&self, paused: bool) {
+        let _one = lock(&self.registered.changing);
+        self.pipeline().pause_repeats(paused);
+    }
+
+    /// Forces the state of its circuit, for `reason`, until an instant or a reset; `None` where it has no
+    /// circuit breaker.
+    pub fn force_circuit(
+        &self,
+        force: Force,
+        reason: &str,
+        until: Option<Instant>,
+    ) -> Option<Transition> {
+        let pipeline = self.pipeline();
+        let change = pipeline.circuit_breaker()?.force(self.timer.now(), force, reason, until)?;
+        self.tell(change);
+        Some(change)
     }
 
     /// Its counters.
@@ -153,7 +195,13 @@ impl<Tm: Timer + Clone> Operation<Tm> {
     fn tell(&self, change: Transition) {
         let operation = &self.name();
         let kind = Kind::CircuitChanged(change);
-        self.registered.observer.observe(&Event { at: change.at, operation, execution: 0, kind });
+        self.registered.observer.observe(&Event {
+            at: change.at,
+            operation,
+            execution: 0,
+            shadow: false,
+            kind,
+        });
     }
 }
 

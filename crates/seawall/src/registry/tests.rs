@@ -57,7 +57,7 @@ fn retries_are_counted_and_the_error_surfaces() {
 #[test]
 fn a_timeout_names_the_operation_and_its_limit() {
     let limit = Duration::from_millis(20);
-    let policies = vec![PolicyConfig::Timeout(TimeoutConfig { limit })];
+    let policies = vec![PolicyConfig::Timeout(TimeoutConfig { limit, ..Default::default() })];
     let operation = Registry::default().register("slow", policies).unwrap();
     let answer = run(operation.call(std::future::pending::<Result<(), ()>>));
     let Err(Error::TimedOut(elapsed)) = answer else { panic!("{answer:?}") };
@@ -134,7 +134,8 @@ fn names_are_bounded_and_unique() {
         told.contains("\"prod\"") && told.contains("simple, development, production"),
         "{told}"
     );
-    let wrong = PolicyConfig::Timeout(TimeoutConfig { limit: Duration::ZERO });
+    let wrong =
+        PolicyConfig::Timeout(TimeoutConfig { limit: Duration::ZERO, ..Default::default() });
     let told = registry.register("wrong", vec![retry(), wrong]).unwrap_err().to_string();
     assert!(told.starts_with("policies[1].limit: "), "{told}");
 }
@@ -202,6 +203,65 @@ fn a_pipeline_made_in_code_is_counted_too() {
     assert!(matches!(policy, Policy::CircuitBreaker(_)));
     let operation = registry.register_pipeline(Pipeline::new("own", [policy])).unwrap();
     assert!(run(operation.call(async || Err::<(), _>(()))).is_err());
-    assert_eq!((operation.counts().failed_calls, operation.policies().len()), (1, 0));
+    assert_eq!((operation.counts().failed_calls, operation.policies().len()), (1, 1));
     assert_eq!(registry.health().open, [Name::from("own")]);
+}
+
+#[test]
+fn a_policy_that_did_not_change_keeps_its_state() {
+    let registry = Registry::default();
+    let operation = registry.register("swapped", vec![breaker(), retry()]).unwrap();
+    let failing = || run(operation.call(|| ready(Err::<(), _>("down"))));
+    failing().unwrap_err();
+    assert!(failing().unwrap_err().is_rejected());
+    // The circuit stays open, whatever changes around it.
+    let limit = Duration::from_secs(1);
+    let timeout = PolicyConfig::Timeout(TimeoutConfig { limit, ..Default::default() });
+    operation.reconfigure(&[timeout.clone(), breaker()]).unwrap();
+    assert!(failing().unwrap_err().is_rejected());
+    assert_eq!(operation.policies(), [timeout.clone(), breaker()]);
+    // Its mode alone is no change of it.
+    operation.reconfigure(&[breaker().with_mode(crate::Mode::Shadow)]).unwrap();
+    assert!(!failing().unwrap_err().is_rejected());
+    assert_eq!(operation.policies(), [breaker().with_mode(crate::Mode::Shadow)]);
+    operation.set_mode("circuit_breaker", crate::Mode::Enforce);
+    assert!(failing().unwrap_err().is_rejected());
+    // Another threshold is another breaker.
+    let other = CircuitBreakerConfig { failure_threshold: Some(9), ..Default::default() };
+    operation.reconfigure(&[PolicyConfig::CircuitBreaker(other)]).unwrap();
+    assert!(!failing().unwrap_err().is_rejected());
+    // What is wrong changes nothing.
+    let wrong =
+        PolicyConfig::Timeout(TimeoutConfig { limit: Duration::ZERO, ..Default::default() });
+    assert!(operation.reconfigure(&[wrong]).is_err());
+    assert_eq!(operation.policies().len(), 1);
+    assert_eq!(operation.counts().total_calls, 6, "the counters are the operation's");
+}
+
+#[test]
+fn the_brake_holds_for_all_operations_also_later_ones() {
+    let registry = Registry::default();
+    let early = registry.register("early", vec![retry()]).unwrap();
+    registry.pause_repeats(true);
+    let late = registry.register("late", vec![retry()]).unwrap();
+    let attempts = |operation: &Operation| {
+        let _ = run(operation.call(|| ready(Err::<(), _>("down"))));
+        operation.counts().attempts
+    };
+    assert_eq!((attempts(&early), attempts(&late)), (1, 1));
+    early.reconfigure(&[retry(), breaker()]).unwrap();
+    assert_eq!((attempts(&early), early.counts().repeats_paused), (2, 2));
+    registry.pause_repeats(false);
+    assert_eq!(attempts(&late), 4);
+}
+
+#[test]
+fn a_forced_circuit_is_told_and_shown() {
+    let registry = Registry::default();
+    let operation = registry.register("forced", vec![breaker()]).unwrap();
+    operation.force_circuit(crate::Force::Open, "drill", None).unwrap();
+    assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).unwrap_err().is_rejected());
+    assert_eq!(registry.health().open.len(), 1);
+    assert_eq!(operation.reset_circuit(), Some((State::ForcedOpen, State::Closed)));
+    assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).is_ok());
 }

@@ -18,7 +18,9 @@ fn the_nearest_of_all_limits_wins() {
         (&[], Some(100), 100),
         (&[100], Some(500), 100),
     ] {
-        let configs = limits.iter().map(|n| PolicyConfig::Timeout(TimeoutConfig { limit: ms(*n) }));
+        let configs = limits
+            .iter()
+            .map(|n| PolicyConfig::Timeout(TimeoutConfig { limit: ms(*n), ..Default::default() }));
         let pipeline = Pipeline::build("t", &configs.collect::<Vec<_>>()).unwrap();
         let start = Instant::from_millis(1_000_000);
         let deadline = deadline.map_or(Instant::FAR_FUTURE, |after| start + ms(after));
@@ -41,6 +43,8 @@ fn the_nearest_of_all_limits_wins() {
 
 #[test]
 fn zero_is_not_a_limit() {
-    let told = Timeout::new(TimeoutConfig { limit: Duration::ZERO }).unwrap_err().to_string();
+    let told = Timeout::new(TimeoutConfig { limit: Duration::ZERO, ..Default::default() })
+        .unwrap_err()
+        .to_string();
     assert!(told.contains("limit") && told.contains("leave it out"), "{told}");
 }

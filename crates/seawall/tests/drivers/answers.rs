@@ -130,7 +130,7 @@ fn a_timeout_in_the_queue_says_nothing_about_the_dependency() {
 #[test]
 fn after_the_deadline_nothing_begins_also_when_a_result_comes_first() {
     let policies = [
-        PolicyConfig::Timeout(TimeoutConfig { limit: ms(50) }),
+        PolicyConfig::Timeout(TimeoutConfig { limit: ms(50), ..Default::default() }),
         PolicyConfig::Fallback(FallbackConfig::default()),
     ];
     let pipeline = Pipeline::build("late", &policies).unwrap();
@@ -248,7 +248,7 @@ fn a_timeout_is_stood_in_for() {
     let hand = Hand::new();
     let policies = [
         PolicyConfig::Fallback(FallbackConfig::default()),
-        PolicyConfig::Timeout(TimeoutConfig { limit: ms(5) }),
+        PolicyConfig::Timeout(TimeoutConfig { limit: ms(5), ..Default::default() }),
     ];
     let pipeline = Pipeline::build("slow", &policies).unwrap();
     struct Slow;

@@ -36,7 +36,7 @@ fn failures_are_repeated_and_the_value_comes_back() {
 
 #[test]
 fn an_answer_that_comes_too_late_is_a_timeout_and_is_not_repeated_past_the_total() {
-    let total = PolicyConfig::Timeout(TimeoutConfig { limit: ms(100) });
+    let total = PolicyConfig::Timeout(TimeoutConfig { limit: ms(100), ..Default::default() });
     let pipeline = Pipeline::build("late", &[total, quick_retry()]).unwrap();
     let hand = Hand::new();
     let mut calls = 0;
@@ -62,7 +62,12 @@ fn without_an_alternative_the_error_stays() {
 
 #[test]
 fn threads_wait_for_their_place() {
-    let config = BulkheadConfig { max_concurrent: 2, max_queued: 100, max_wait: ms(60_000) };
+    let config = BulkheadConfig {
+        max_concurrent: 2,
+        max_queued: 100,
+        max_wait: ms(60_000),
+        ..Default::default()
+    };
     let bulkhead = Arc::new(Bulkhead::new(config).unwrap());
     let pipeline = Pipeline::new("narrow", [Policy::Bulkhead(bulkhead.clone())]);
     let (inside, most) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -86,7 +91,8 @@ fn threads_wait_for_their_place() {
 
 #[test]
 fn a_thread_that_waits_too_long_is_refused() {
-    let config = BulkheadConfig { max_concurrent: 1, max_queued: 1, max_wait: ms(20) };
+    let config =
+        BulkheadConfig { max_concurrent: 1, max_queued: 1, max_wait: ms(20), ..Default::default() };
     let bulkhead = Arc::new(Bulkhead::new(config).unwrap());
     let pipeline = Pipeline::new("narrow", [Policy::Bulkhead(bulkhead.clone())]);
     let place = bulkhead.try_acquire().unwrap();

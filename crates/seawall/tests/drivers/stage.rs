@@ -95,7 +95,12 @@ impl Stage {
         );
         breaker.try_acquire(hand.now()).unwrap().failure(hand.now());
         hand.pass(200);
-        let bulkhead = BulkheadConfig { max_concurrent: 1, max_queued: 2, max_wait: ms(500) };
+        let bulkhead = BulkheadConfig {
+            max_concurrent: 1,
+            max_queued: 2,
+            max_wait: ms(500),
+            ..Default::default()
+        };
         let bulkhead = Arc::new(Bulkhead::new(bulkhead).unwrap());
         let built = |config: PolicyConfig| config.build().unwrap();
         let retry = RetryConfig {
@@ -106,11 +111,11 @@ impl Stage {
         let policies = [
             built(PolicyConfig::Fallback(FallbackConfig::default())),
             built(PolicyConfig::RateLimiter(RateLimiterConfig::default())),
-            built(PolicyConfig::Timeout(TimeoutConfig { limit: ms(2_000) })),
+            built(PolicyConfig::Timeout(TimeoutConfig { limit: ms(2_000), ..Default::default() })),
             Policy::CircuitBreaker(breaker.clone()),
             built(PolicyConfig::Retry(retry)),
             Policy::Bulkhead(bulkhead.clone()),
-            built(PolicyConfig::Timeout(TimeoutConfig { limit: ms(50) })),
+            built(PolicyConfig::Timeout(TimeoutConfig { limit: ms(50), ..Default::default() })),
         ];
         let metrics = Arc::new(Metrics::default());
         let pipeline = Pipeline::new("staged", policies).with_observer(metrics.clone());

@@ -51,6 +51,7 @@ impl Observer for Observed {
                 sums.faults += u64::from(is_fault(outcome) || !took.is_zero());
             }
             Kind::Abandoned { .. } => sums.ended += 1,
+            Kind::FellBack { .. } if event.shadow => {}
             Kind::CallStarted { .. } | Kind::FellBack { .. } => sums.calls += 1,
             Kind::CallFinished { outcome, took, .. } => {
                 sums.calls_ended += 1;

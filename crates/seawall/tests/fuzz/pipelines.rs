@@ -18,7 +18,7 @@ fn one_of<T: Copy>(random: &mut Random, values: &[T]) -> T {
 /// A policy of any kind.
 pub(crate) fn policy(random: &mut Random) -> Policy {
     let config = match random.below(8) {
-        0 => PolicyConfig::Timeout(TimeoutConfig { limit: ms(random, 400) }),
+        0 => PolicyConfig::Timeout(TimeoutConfig { limit: ms(random, 400), ..Default::default() }),
         1 => PolicyConfig::Retry(retry(random)),
         2 | 3 => PolicyConfig::CircuitBreaker(breaker(random)),
         4 => PolicyConfig::RateLimiter(RateLimiterConfig {
@@ -27,15 +27,18 @@ pub(crate) fn policy(random: &mut Random) -> Policy {
             burst: random.below(5) as u32,
             keyed: random.below(2) == 0,
             max_keys: 1 + random.below(8) as u32,
+            ..Default::default()
         }),
         5 => PolicyConfig::Bulkhead(BulkheadConfig {
             max_concurrent: 1 + random.below(3) as u32,
             max_queued: random.below(4) as u32,
             max_wait: ms(random, 300),
+            ..Default::default()
         }),
         6 => PolicyConfig::Fallback(FallbackConfig {
             max_fallbacks: 1 + random.below(3) as u32,
             on_permanent: random.below(2) == 0,
+            ..Default::default()
         }),
         _ => return Policy::Custom(Arc::new(Doubled { after: ms(random, 100) })),
     };
@@ -89,6 +92,12 @@ fn breaker(random: &mut Random) -> CircuitBreakerConfig {
         recovery_multiplier: 1.0 + random.unit() * 3.0,
         max_recovery_timeout: ms(random, 1_000),
         recovery_jitter: random.unit(),
+        ramp_up: (random.below(3) == 0).then(|| ms(random, 200)),
+        ramp_up_from: random.unit(),
+        only_retries: random.below(4) == 0,
+        keyed: random.below(3) == 0,
+        max_keys: 1 + random.below(8) as u32,
+        ..Default::default()
     }
 }
 

@@ -6,8 +6,8 @@ use crate::{
     pipelines::{ms, policy},
 };
 use seawall::{
-    Attributes, Class, Failure, Instant, Outcome, Pipeline, Policy, Random, Reason, Rejection,
-    State,
+    Attributes, Class, Failure, Force, Instant, Mode, Outcome, Pipeline, Policy, Random, Reason,
+    Rejection, State,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -79,7 +79,7 @@ impl World {
 
     fn step(&mut self) {
         let caller = self.random.below(self.callers.len().max(1) as u64) as usize;
-        let kind = self.random.below(20);
+        let kind = self.random.below(22);
         if self.is_loud {
             println!("{:?}: step {kind} of {} callers", self.now, self.callers.len());
         }
@@ -95,7 +95,32 @@ impl World {
             17 if caller < self.callers.len() => self.callers[caller].wake(self.now),
             18 => self.end_a_stream(caller),
             19 if !self.is_healthy && self.random.below(3) == 0 => self.panic(caller),
+            20 => self.switch_a_mode(),
+            21 => self.operate(),
             _ => {}
+        }
+    }
+
+    fn switch_a_mode(&mut self) {
+        let Some(count) = self.pipeline.policies().len().checked_sub(1) else { return };
+        let which = self.random.below(count as u64 + 1) as usize;
+        let mode = [Mode::Enforce, Mode::Shadow, Mode::Off][self.random.below(3) as usize];
+        self.pipeline.set_mode(self.pipeline.policies()[which].label(), mode);
+        self.pipeline.pause_repeats(self.random.below(4) == 0);
+    }
+
+    /// An operator forces or resets a circuit.
+    fn operate(&mut self) {
+        let Some(breaker) = self.pipeline.circuit_breaker().filter(|_| !self.is_healthy) else {
+            return;
+        };
+        let length = ms(&mut self.random, 200);
+        let until = (self.random.below(2) == 0).then(|| self.now + length);
+        match self.random.below(5) {
+            0 => _ = breaker.force(self.now, Force::Open, "fuzz", until),
+            1 => _ = breaker.force(self.now, Force::Closed, "fuzz", until),
+            2 => _ = breaker.force(self.now, Force::Disabled, "fuzz", until),
+            _ => _ = breaker.reset(self.now),
         }
     }
 

@@ -1,0 +1,170 @@
+//! What a breaker looks like from outside, and what an operator may do to it.
+
+use super::{
+    CircuitBreaker, CircuitBreakerConfig,
+    cells::{Cell, CellRef, Cells},
+    circuit::{Circuit, Force, Word},
+};
+use crate::{
+    Instant,
+    event::{State, Transition, Why},
+    sync::{Ordering, lock, update},
+};
+use std::sync::Arc;
+
+/// What a breaker looks like from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CircuitView {
+    /// The state that decides about the next call. Of a keyed breaker, that of its worst circuit.
+    pub state: State,
+    /// Consecutive failures so far, while closed.
+    pub failure_count: u32,
+    /// Times that it has opened since it was last closed, up to 63.
+    pub openings: u32,
+    /// When an open circuit lets its first probe through.
+    pub next_probe_at: Option<Instant>,
+    /// When the traffic let through after closing is whole again.
+    pub ramps_until: Option<Instant>,
+    /// When the last failure was recorded.
+    pub last_failure: Option<Instant>,
+    /// The last change of state, with its reason.
+    pub last_transition: Option<Transition>,
+    /// Why an operator forced the state, and until when.
+    pub forced: Option<Forced>,
+    /// Circuits known, by key, and how many of them are not closed; none where one is for all.
+    pub keys: Option<Keys>,
+}
+
+/// A state forced by an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forced {
+    /// What they said.
+    pub reason: Arc<str>,
+    /// When it ends by itself.
+    pub until: Option<Instant>,
+}
+
+/// The circuits of a keyed breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Known now.
+    pub known: usize,
+    /// Of them, not closed.
+    pub not_closed: usize,
+}
+
+impl Cell {
+    pub(super) fn view(&self, now: Instant, config: &CircuitBreakerConfig) -> CircuitView {
+        let circuit = self.word().circuit.as_of(now);
+        let last_failure = self.last_failure.load(Ordering::Relaxed);
+        let history = lock(&self.history);
+        let forced = match circuit {
+            Circuit::Forced { until, .. } => Some(Forced {
+                reason: history.reason.clone().unwrap_or_else(|| "".into()),
+                until: (until != Instant::FAR_FUTURE).then_some(until),
+            }),
+            _ => None,
+        };
+        CircuitView {
+            state: circuit.state(),
+            failure_count: if let Circuit::Closed { failures, .. } = circuit {
+                failures
+            } else {
+                0
+            },
+            openings: circuit.openings(),
+            next_probe_at: match circuit {
+                Circuit::Open { until, .. } => Some(until.max(now)),
+                _ => None,
+            },
+            ramps_until: match circuit {
+                Circuit::Closed { ramp, .. } => ramp.left(now, config).map(|left| now + left),
+                _ => None,
+            },
+            last_failure: (last_failure > 0).then(|| Instant::from_nanos(last_failure)),
+            last_transition: history.last,
+            forced,
+            keys: None,
+        }
+    }
+}
+
+impl CircuitBreaker {
+    /// The circuit as the next call would meet it, and how it came to be so. Of a keyed breaker: the worst
+    /// of its circuits, and how many there are.
+    pub fn view(&self, now: Instant) -> CircuitView {
+        let keyed = match &self.cells {
+            Cells::One(cell) => return cell.view(now, &self.config),
+            Cells::Keyed(keyed) => keyed,
+        };
+        let all = self.views(now);
+        let not_closed = all.iter().filter(|(_, view)| view.state != State::Closed).count();
+        let keys = Some(Keys { known: all.len(), not_closed });
+        let shared = keyed.overflow().view(now, &self.config);
+        let views = all.into_iter().map(|(_, view)| view).chain([shared]);
+        let worst = views.min_by_key(|view| view.state.refuses_less());
+        let worst = worst.unwrap_or_else(|| Cell::new(&self.config).view(now, &self.config));
+        CircuitView { keys, ..worst }
+    }
+
+    /// The circuits of a keyed breaker, by key, in no order; none where one is for all.
+    pub fn views(&self, now: Instant) -> Vec<(u64, CircuitView)> {
+        match &self.cells {
+            Cells::One(_) => Vec::new(),
+            Cells::Keyed(keyed) => {
+                let all = keyed.all().into_iter();
+                all.map(|(key, cell)| (key, cell.view(now, &self.config))).collect()
+            }
+        }
+    }
+
+    /// Closes the circuit and forgets what it counted; of a keyed breaker, all of them. Permits given out
+    /// before count for nothing. Says what that changed.
+    pub fn reset(&self, now: Instant) -> Option<Transition> {
+        self.change_all(now, Why::Reset, |word| word.next(Circuit::CLOSED), None)
+    }
+
+    /// Forces a state, for `reason`, until an instant or until [`reset`](Self::reset). Forced open, an
+    /// expired circuit probes; otherwise it closes. Of a keyed breaker, all circuits known now.
+    pub fn force(
+        &self,
+        now: Instant,
+        force: Force,
+        reason: &str,
+        until: Option<Instant>,
+    ) -> Option<Transition> {
+        let until = until.unwrap_or(Instant::FAR_FUTURE);
+        let circuit = Circuit::Forced { force, until };
+        self.change_all(now, Why::Forced, |word| word.next(circuit), Some(reason.into()))
+    }
+
+    fn change_all(
+        &self,
+        now: Instant,
+        why: Why,
+        change: impl Fn(Word) -> Word,
+        reason: Option<Arc<str>>,
+    ) -> Option<Transition> {
+        let cells: Vec<CellRef<'_>> = match &self.cells {
+            Cells::One(cell) => vec![CellRef::One(cell)],
+            Cells::Keyed(keyed) => {
+                let all = keyed.all().into_iter().map(|(_, cell)| cell);
+                all.chain([keyed.overflow().clone()]).map(CellRef::Shared).collect()
+            }
+        };
+        let mut last = None;
+        for cell in cells {
+            let (from, to) = update(&cell.word, |word| {
+                let word = Word::unpack(word);
+                let next = change(word);
+                (next.pack(), (word.circuit.as_of(now).state(), next.circuit.state()))
+            });
+            cell.last_failure.store(0, Ordering::Relaxed);
+            if from != to || reason.is_some() {
+                last = Some(cell.note(Transition { at: now, from, to, why }));
+                lock(&cell.history).reason.clone_from(&reason);
+            }
+        }
+        last
+    }
+}
