@@ -13,6 +13,8 @@ pub struct Attributes {
     pub priority: Priority,
     /// Running the operation twice does no harm. Retries and hedges leave alone what is not repeatable.
     pub repeatable: bool,
+    /// Attempts that this call is worth, the first included: less than a retry's own bound lowers it.
+    pub max_attempts: u32,
     /// The caller gives up at this instant, as if the outermost policy were a timeout that ends then.
     pub deadline: Instant,
     /// The value is a stream: its outcome is known at its end, which the driver reports with
@@ -29,6 +31,7 @@ impl Default for Attributes {
             cost: 1,
             priority: Priority::Normal,
             repeatable: true,
+            max_attempts: u32::MAX,
             deadline: Instant::FAR_FUTURE,
             streamed: false,
             fallbacks: 0,

@@ -107,12 +107,6 @@ impl CircuitBreaker {
         }
     }
 
-    /// Whether it matters when a success came: to a window of time, and to slow calls.
-    pub(crate) fn times_success(&self) -> bool {
-        matches!(self.config.window, Some(Window::Time(_)))
-            || self.config.slow_call_duration.is_some()
-    }
-
     #[inline]
     fn cell(&self, now: Instant, key: u64) -> CellRef<'_> {
         match &self.cells {
@@ -277,7 +271,16 @@ impl CircuitBreaker {
 
 impl Pattern for Arc<CircuitBreaker> {
     type Frame = Frame;
-    const HEEDS_SUCCESS: bool = true;
+
+    #[inline]
+    fn heeds_success(&self) -> bool {
+        true
+    }
+
+    fn times_success(&self) -> bool {
+        matches!(self.config.window, Some(Window::Time(_)))
+            || self.config.slow_call_duration.is_some()
+    }
 
     #[inline]
     fn holds(frame: &Frame) -> bool {

@@ -38,6 +38,8 @@ pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
     now: Instant,
     next_call: u32,
     attempt: u32,
+    /// The driver can have two calls in progress at once.
+    concurrent: bool,
     phase: Phase,
 }
 
@@ -84,8 +86,15 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             now,
             next_call: 0,
             attempt: 1,
+            concurrent: true,
             phase: Phase::Running,
         }
+    }
+
+    /// For drivers that make one call after the other: nothing is hedged.
+    pub(crate) fn sequential(mut self) -> Self {
+        self.concurrent = false;
+        self
     }
 
     #[inline]
@@ -231,6 +240,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 wake_at: &mut wake_at,
                 sink: sink(&self.pipeline, self.seed, false),
                 controls: self.pipeline.controls(),
+                concurrent: self.concurrent,
             };
             let (frame, step) = policy.start(&mut cx);
             let at = self.nodes.len();
@@ -366,6 +376,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             wake_at,
             sink: sink(&self.pipeline, self.seed, *shadow),
             controls: self.pipeline.controls(),
+            concurrent: self.concurrent,
         };
         f(&self.pipeline.policies()[usize::from(*depth)], frame, &mut cx)
     }

@@ -24,12 +24,14 @@
 mod attributes;
 mod backoff;
 mod bulkhead;
+mod chaos;
 mod circuit_breaker;
 pub mod config;
 mod error;
 mod event;
 mod execution;
 mod fallback;
+mod hedge;
 mod keyed;
 mod metrics;
 mod outcome;
@@ -38,6 +40,7 @@ mod policy;
 mod profiles;
 mod random;
 mod rate_limiter;
+mod recent;
 #[cfg(not(loom))]
 mod registry;
 mod retry;
@@ -45,6 +48,7 @@ mod run;
 mod sync;
 #[cfg(all(test, not(loom)))]
 mod testing;
+mod throttle;
 mod time;
 mod timeout;
 #[cfg(not(loom))]
@@ -54,6 +58,7 @@ mod window;
 pub use attributes::{Attributes, Priority};
 pub use backoff::{Backoff, Growth, Jitter};
 pub use bulkhead::{Bulkhead, BulkheadConfig, Place};
+pub use chaos::{Chaos, ChaosConfig, Schedule};
 pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, Keys, Permit, Verdict, Window,
 };
@@ -61,6 +66,7 @@ pub use error::{Elapsed, Error, Reason, Rejection};
 pub use event::{Event, Fault, Kind, Observer, State, Transition, Why, Withheld};
 pub use execution::{CallId, Command, Execution, Resolution};
 pub use fallback::{Fallback, FallbackConfig};
+pub use hedge::{Hedge, HedgeConfig};
 pub use metrics::{Counts, Histogram, Latencies, Metrics};
 pub use outcome::{AnyError, Class, Classify, Failure, Outcome};
 pub use pipeline::{Name, Pipeline, check_policies};
@@ -68,10 +74,12 @@ pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Policy, PolicyConfi
 pub use profiles::{PROFILES, Preset, Profile, ProfileKind, preset, presets, profile};
 pub use random::{Random, fresh_seed};
 pub use rate_limiter::{Gcra, Quota, RateLimiter, RateLimiterConfig};
+pub use recent::Percentile;
 #[cfg(not(loom))]
 pub use registry::{Health, Operation, Registry, RegistryError};
-pub use retry::{Retry, RetryBudget, RetryConfig};
+pub use retry::{AwsBudget, GrpcBudget, Retry, RetryBudget, RetryConfig, ShareBudget};
 pub use run::{Attempt, Failed, Held, Work, drive};
+pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timeout::{Timeout, TimeoutConfig};
 #[cfg(not(loom))]

@@ -50,8 +50,10 @@ pub struct Pipeline {
     policies: Arc<[Policy]>,
     controls: Arc<Controls>,
     observer: Option<Arc<dyn Observer>>,
-    /// Nothing but built-in policies: at most one call is in progress at a time.
+    /// Nothing but built-in policies: they all hand a success on as it is.
     is_plain: bool,
+    /// More than one call may be in progress at a time.
+    hedges: bool,
     times_success: bool,
 }
 
@@ -61,14 +63,18 @@ impl Pipeline {
     pub fn new(name: &str, policies: impl IntoIterator<Item = Policy>) -> Self {
         let policies: Arc<[Policy]> = policies.into_iter().collect();
         let is_plain = !policies.iter().any(|policy| matches!(policy, Policy::Custom(_)));
-        let timed = |policy: &Policy| match policy {
-            Policy::CircuitBreaker(breaker) => breaker.times_success(),
-            Policy::Custom(_) => true,
-            _ => false,
-        };
-        let times_success = policies.iter().any(timed);
+        let hedges = policies.iter().any(|policy| matches!(policy, Policy::Hedge(_)));
+        let times_success = policies.iter().any(Policy::times_success);
         let controls = Arc::default();
-        Self { name: name.into(), policies, controls, observer: None, is_plain, times_success }
+        Self {
+            name: name.into(),
+            policies,
+            controls,
+            observer: None,
+            is_plain,
+            hedges,
+            times_success,
+        }
     }
 
     /// A pipeline with fresh state.
@@ -175,6 +181,10 @@ impl Pipeline {
 
     pub(crate) fn is_plain(&self) -> bool {
         self.is_plain
+    }
+
+    pub(crate) fn hedges(&self) -> bool {
+        self.hedges
     }
 
     /// Whether anybody wants to know when a success came. If not, the clock need not be read for it.

@@ -67,6 +67,8 @@ pub struct Cx<'a> {
     pub(crate) wake_at: &'a mut Instant,
     pub(crate) sink: Sink<'a>,
     pub(crate) controls: &'a Controls,
+    /// The driver can have two calls in progress at once.
+    pub(crate) concurrent: bool,
 }
 
 impl Cx<'_> {
@@ -138,8 +140,14 @@ pub trait CustomFrame: Send {
 /// What each built-in pattern implements; [`Policy`] dispatches over them without a pointer.
 pub(crate) trait Pattern {
     type Frame;
-    /// A success inside means something to it; the others hand it on as it is.
-    const HEEDS_SUCCESS: bool = false;
+    /// Whether a success inside means something to it; the others hand it on as it is.
+    fn heeds_success(&self) -> bool {
+        false
+    }
+    /// Whether it matters when a success came. Where it matters to nobody, the clock need not be read for it.
+    fn times_success(&self) -> bool {
+        false
+    }
     /// Whether the frame holds what `release` gives back.
     fn holds(_frame: &Self::Frame) -> bool {
         false
@@ -156,7 +164,12 @@ pub(crate) trait Pattern {
 
 impl Pattern for Arc<dyn CustomPolicy> {
     type Frame = Box<dyn CustomFrame>;
-    const HEEDS_SUCCESS: bool = true;
+    fn heeds_success(&self) -> bool {
+        true
+    }
+    fn times_success(&self) -> bool {
+        true
+    }
     fn holds(_: &Self::Frame) -> bool {
         true
     }

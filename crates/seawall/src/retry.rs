@@ -17,8 +17,8 @@ use std::time::Duration;
 
 mod budget;
 
-use budget::Bucket;
-pub use budget::RetryBudget;
+pub(crate) use budget::Bucket;
+pub use budget::{AwsBudget, GrpcBudget, RetryBudget, ShareBudget};
 
 policy_config! {
     /// Runs a failed call again.
@@ -145,11 +145,12 @@ impl Retry {
 
     /// Whether a retry that is due must not be made. The budget is asked last, so that only a retry that will
     /// be made is paid for.
-    fn withholds(&self, cx: &Cx<'_>) -> Option<Withheld> {
+    fn withholds(&self, cx: &Cx<'_>, outcome: &Outcome) -> Option<Withheld> {
         if cx.repeats_are_paused() {
             return Some(Withheld::Paused);
         }
-        let spent = self.bucket.as_ref().is_some_and(|bucket| !bucket.withdraw(cx.now));
+        let bucket = self.bucket.as_ref();
+        let spent = bucket.is_some_and(|bucket| !bucket.withdraw_after(cx.now, outcome));
         spent.then_some(Withheld::Budget)
     }
 }
@@ -166,10 +167,16 @@ pub(crate) struct Frame {
 impl Pattern for std::sync::Arc<Retry> {
     type Frame = Frame;
 
+    #[inline]
+    fn heeds_success(&self) -> bool {
+        self.bucket.as_ref().is_some_and(Bucket::heeds_success)
+    }
+
+    #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         *cx.attempt = 1;
         if let Some(bucket) = &self.bucket {
-            bucket.deposit(cx.now);
+            bucket.began(cx.now);
         }
         let frame =
             Frame { attempts: 1, started_at: cx.now, previous: 0, resume_at: Instant::FAR_FUTURE };
@@ -178,7 +185,10 @@ impl Pattern for std::sync::Arc<Retry> {
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         let config = &self.config;
-        if frame.attempts >= config.max_attempts
+        if let Some(bucket) = &self.bucket {
+            bucket.ended(cx.now, &outcome, frame.attempts == 1);
+        }
+        if frame.attempts >= config.max_attempts.min(cx.attributes.max_attempts)
             || !config.is_retryable(&outcome, cx.attributes.repeatable)
         {
             return Step::Finish(outcome);
@@ -192,7 +202,7 @@ impl Pattern for std::sync::Arc<Retry> {
         if too_late || resume_at >= *cx.deadline {
             return Step::Finish(outcome);
         }
-        if let Some(why) = self.withholds(cx) {
+        if let Some(why) = self.withholds(cx, &outcome) {
             cx.emit(Kind::Withheld { policy: "retry", why });
             return Step::Finish(outcome);
         }

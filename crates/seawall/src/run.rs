@@ -103,8 +103,13 @@ fn answer<T, E>(
         },
         Outcome::Success | Outcome::Failure(_) => match take(results, done.call) {
             Some(result) => result.map_err(Error::Inner),
-            // Only a user-written policy can answer without a call.
-            None => Err(Error::Rejected(Rejection::new(Reason::Custom("no value"), None))),
+            // A policy answered in place of a call.
+            None => {
+                let injected = matches!(done.outcome, Outcome::Failure(_));
+                let reason =
+                    if injected { Reason::FaultInjected } else { Reason::Custom("no value") };
+                Err(Error::Rejected(Rejection::new(reason, None)))
+            }
         },
     }
 }

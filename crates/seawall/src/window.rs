@@ -18,7 +18,7 @@ mod count;
 mod time;
 
 use count::CountRing;
-use time::TimeRing;
+pub(crate) use time::TimeRing;
 
 /// What one call adds to a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             wake_at: &mut wake_at,
             sink: sink(&self.pipeline, self.seed, true),
             controls: self.pipeline.controls(),
+            concurrent: self.concurrent,
         };
         let (frame, step) = self.pipeline.policies()[usize::from(depth)].start(&mut cx);
         let at = self.nodes.len();

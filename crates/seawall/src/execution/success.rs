@@ -10,7 +10,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     #[inline]
     pub(crate) fn succeed(&mut self, call: CallId, now: Instant) -> bool {
         let Some(leaf) = self.nodes.len().checked_sub(1) else { return false };
-        let straight = self.pipeline.is_plain() && self.kept.is_empty() && self.commands.is_empty();
+        let alone = self.next_call == 1 || !self.pipeline.hedges();
+        let straight =
+            self.pipeline.is_plain() && alone && self.kept.is_empty() && self.commands.is_empty();
         let is_it = matches!(self.nodes[leaf].part, Part::Call { id, .. } if id == call);
         if !(straight && is_it && self.nodes[leaf].running) {
             return false;

@@ -54,7 +54,7 @@ impl Histogram {
         }
     }
 
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         for bucket in self.buckets.iter() {
             bucket.store(0, Relaxed);
         }
@@ -118,6 +118,12 @@ impl Latencies {
     pub fn count_within(&self, bound: Duration) -> u64 {
         let within = |(at, _): &(usize, &u64)| upper_bound(*at) <= bound;
         self.counts.iter().enumerate().take_while(within).map(|(_, count)| count).sum()
+    }
+
+    /// What was counted here and there.
+    pub(crate) fn both(one: &Self, other: &Self) -> Self {
+        let sums = one.counts.iter().zip(&other.counts).map(|(a, b)| a + b);
+        Self { counts: sums.collect(), sum: one.sum + other.sum }
     }
 
     /// What was counted since `earlier`, a former state of the same histogram. After a reset in between

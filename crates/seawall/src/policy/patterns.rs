@@ -2,11 +2,12 @@
 
 use super::{CustomFrame, CustomPolicy, Cx, Mode, Pattern, Step};
 use crate::{
-    Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Fallback, FallbackConfig,
-    Outcome, RateLimiter, RateLimiterConfig, Retry, RetryConfig, Timeout, TimeoutConfig,
+    Bulkhead, BulkheadConfig, Chaos, ChaosConfig, CircuitBreaker, CircuitBreakerConfig, Fallback,
+    FallbackConfig, Hedge, HedgeConfig, Outcome, RateLimiter, RateLimiterConfig, Retry,
+    RetryConfig, Throttle, ThrottleConfig, Timeout, TimeoutConfig,
     config::{ConfigError, Problems},
     policy::Cause,
-    {bulkhead, circuit_breaker, fallback, rate_limiter, retry, timeout},
+    {bulkhead, chaos, circuit_breaker, fallback, hedge, rate_limiter, retry, throttle, timeout},
 };
 use std::sync::Arc;
 
@@ -94,8 +95,15 @@ macro_rules! patterns {
             #[inline]
             pub(crate) fn heeds_success(&self) -> bool {
                 match self {
-                    $(Self::$name(_) => <$policy as Pattern>::HEEDS_SUCCESS,)*
-                    Self::Custom(_) => true,
+                    $(Self::$name(policy) => policy.heeds_success(),)*
+                    Self::Custom(policy) => policy.heeds_success(),
+                }
+            }
+
+            pub(crate) fn times_success(&self) -> bool {
+                match self {
+                    $(Self::$name(policy) => policy.times_success(),)*
+                    Self::Custom(policy) => policy.times_success(),
                 }
             }
 
@@ -158,4 +166,10 @@ patterns! {
     Bulkhead(Bulkhead, Arc<Bulkhead>, bulkhead::Frame, BulkheadConfig, "bulkhead"),
     /// Answers by other means.
     Fallback(Fallback, Fallback, fallback::Frame, FallbackConfig, "fallback"),
+    /// Makes a further call beside one that takes long.
+    Hedge(Hedge, Arc<Hedge>, hedge::Frame, HedgeConfig, "hedge"),
+    /// Turns calls away by chance, the more of them the more the dependency turns away.
+    Throttle(Throttle, Arc<Throttle>, throttle::Frame, ThrottleConfig, "throttle"),
+    /// Injects faults.
+    Chaos(Chaos, Arc<Chaos>, chaos::Frame, ChaosConfig, "chaos"),
 }

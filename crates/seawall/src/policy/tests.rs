@@ -75,7 +75,8 @@ fn a_full_bulkhead_in_shadow_keeps_no_place_in_its_queue() {
 #[test]
 fn what_stands_inside_of_a_shadow_acts_as_ever() {
     let mut bench = Bench::new([
-        PolicyConfig::Timeout(TimeoutConfig { limit: ms(5), mode: Mode::Shadow }),
+        PolicyConfig::Timeout(TimeoutConfig { limit: ms(5), ..Default::default() })
+            .with_mode(Mode::Shadow),
         PolicyConfig::Retry(RetryConfig::default()),
     ]);
     let ran = bench.run(|n| (ms(10), if n < 2 { FAILED } else { Outcome::Success }));

@@ -30,6 +30,7 @@ fn shown(policy: &PolicyConfig) -> String {
             format!("bulkhead {}+{} {}", c.max_concurrent, c.max_queued, s(c.max_wait))
         }
         PolicyConfig::Timeout(c) => format!("timeout {}", s(c.limit)),
+        other => panic!("no profile has {other:?}"),
     }
 }
 

@@ -110,7 +110,8 @@ fn pauses_stand_between_attempts_and_nowhere_else() {
 
 #[test]
 fn the_budget_is_shared_and_a_spent_one_leaves_the_first_answer() {
-    let budget = Some(RetryBudget { ratio: 0.0, min_per_second: 0.0, max_saved: 3 });
+    let budget =
+        Some(RetryBudget::Share(ShareBudget { ratio: 0.0, min_per_second: 0.0, max_saved: 3 }));
     let config = RetryConfig { max_attempts: 3, budget, ..RetryConfig::default() };
     let metrics = std::sync::Arc::new(crate::Metrics::default());
     let pipeline = Pipeline::build("retried", &[PolicyConfig::Retry(config)]).unwrap();
@@ -139,7 +140,11 @@ fn bounds_are_named() {
         rate_limit_multiplier: 0.5,
         max_total_delay: Some(Duration::ZERO),
         backoff: Backoff { exponential_multiplier: 0.5, ..Backoff::default() },
-        budget: Some(RetryBudget { ratio: -1.0, min_per_second: f64::NAN, max_saved: 0 }),
+        budget: Some(RetryBudget::Share(ShareBudget {
+            ratio: -1.0,
+            min_per_second: f64::NAN,
+            max_saved: 0,
+        })),
         ..RetryConfig::default()
     };
     let told = Retry::new(wrong).unwrap_err().to_string();

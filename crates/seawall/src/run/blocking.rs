@@ -23,8 +23,9 @@ pub(crate) fn drive_blocking<T, E>(
     // A plain function's value is whole when it returns.
     let attributes = Attributes { streamed: false, ..attributes };
     let now = clock.now();
-    let execution = Execution::start(pipeline, attributes, fresh_seed(), now, &waker);
-    let mut running = Running { execution, clock, in_operation: false };
+    let execution = Execution::prepare(pipeline, attributes, fresh_seed(), now);
+    let mut running = Running { execution: execution.sequential(), clock, in_operation: false };
+    running.execution.begin(&waker);
     let mut results = SmallVec::new();
     loop {
         match running.execution.poll_command() {

@@ -48,3 +48,41 @@ fn zero_is_not_a_limit() {
         .to_string();
     assert!(told.contains("limit") && told.contains("leave it out"), "{told}");
 }
+
+#[cfg(not(loom))]
+#[test]
+fn an_adaptive_limit_follows_the_calls_within_its_bounds() {
+    use crate::testing::Bench;
+    let adaptive = Percentile {
+        share: 0.95,
+        multiplier: 2.0,
+        min: ms(50),
+        minimum_calls: 20,
+        window: Duration::from_secs(10),
+    };
+    let config = TimeoutConfig { limit: ms(1_000), adaptive: Some(adaptive), ..Default::default() };
+    let timeout = Timeout::new(config).unwrap();
+    let mut bench = Bench::with([crate::Policy::Timeout(timeout.clone())]);
+    let mut calls = |count: u32, took: u64| {
+        let mut cut = 0;
+        for _ in 0..count {
+            let ran = bench.run(|_| (ms(took), Outcome::Success));
+            cut += u32::from(ran.outcome != Outcome::Success);
+        }
+        cut
+    };
+    assert_eq!((calls(19, 100), timeout.limit()), (0, ms(1_000)), "too few to know");
+    assert_eq!(calls(150, 100), 0);
+    let limit = timeout.limit().as_millis();
+    assert!((190..=215).contains(&limit), "twice the 95th percentile: {limit}");
+    // Never below its lower bound.
+    calls(8_000, 2);
+    assert_eq!(timeout.limit(), ms(50));
+    // When everything is slow the first are cut off; the limit grows until they pass.
+    let cut = calls(400, 300);
+    assert!(cut > 5 && cut < 300, "{cut}");
+    assert_eq!(calls(50, 300), 0);
+    // And never above the upper one.
+    calls(200, 5_000);
+    assert_eq!(timeout.limit(), ms(1_000));
+}

@@ -14,7 +14,7 @@ pub(super) const SLICES: u64 = 32;
 /// A counter is `generation << 50 | slice << 24 | count`, the slice counted since the epoch (modulo
 /// 2²⁶); of another generation or slice it is empty.
 #[derive(Debug)]
-pub(super) struct TimeRing {
+pub(crate) struct TimeRing {
     slice_nanos: u64,
     calls: Counters,
     failures: Counters,
@@ -29,7 +29,7 @@ const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 const SLICE_MASK: u64 = (1 << 26) - 1;
 
 impl TimeRing {
-    pub(super) fn new(length: Duration) -> Self {
+    pub(crate) fn new(length: Duration) -> Self {
         Self {
             slice_nanos: (nanos(length) / SLICES).max(1),
             calls: Counters::new(),
@@ -40,7 +40,7 @@ impl TimeRing {
 
     /// Adds a call; `None` when it is too late to count.
     #[inline]
-    pub(super) fn record(&self, generation: u16, now: Instant, sample: Sample) -> Option<()> {
+    pub(crate) fn record(&self, generation: u16, now: Instant, sample: Sample) -> Option<()> {
         let slice = self.slice(now);
         self.calls.add(generation, slice)?;
         if sample.failure {
@@ -52,7 +52,7 @@ impl TimeRing {
         Some(())
     }
 
-    pub(super) fn tally(&self, generation: u16, now: Instant) -> Tally {
+    pub(crate) fn tally(&self, generation: u16, now: Instant) -> Tally {
         let slice = self.slice(now);
         Tally {
             calls: self.calls.sum(generation, slice),

@@ -58,7 +58,7 @@ impl Observer for Observed {
                 sums.faults += u64::from(is_fault(outcome) || !took.is_zero());
             }
             Kind::CallCancelled { .. } => sums.calls_ended += 1,
-            Kind::TimedOut { .. } => sums.faults += 1,
+            Kind::TimedOut { .. } | Kind::FaultInjected(_) => sums.faults += 1,
             Kind::CircuitChanged(change) => sums.opened += u64::from(change.to == State::Open),
             _ => {}
         }

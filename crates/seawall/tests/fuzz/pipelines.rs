@@ -1,9 +1,10 @@
 //! Pipelines with every policy in every order, and configurations small enough to reach their bounds.
 
 use seawall::{
-    Backoff, BulkheadConfig, CircuitBreakerConfig, CustomFrame, CustomPolicy, Cx, FallbackConfig,
-    Growth, Instant, Jitter, Outcome, Policy, PolicyConfig, Random, RateLimiterConfig, RetryConfig,
-    Step, TimeoutConfig, Window,
+    AwsBudget, Backoff, BulkheadConfig, ChaosConfig, CircuitBreakerConfig, CustomFrame,
+    CustomPolicy, Cx, FallbackConfig, Growth, GrpcBudget, HedgeConfig, Instant, Jitter, Outcome,
+    Percentile, Policy, PolicyConfig, Random, RateLimiterConfig, RetryBudget, RetryConfig,
+    Schedule, ShareBudget, Step, ThrottleConfig, TimeoutConfig, Window,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -17,8 +18,12 @@ fn one_of<T: Copy>(random: &mut Random, values: &[T]) -> T {
 
 /// A policy of any kind.
 pub(crate) fn policy(random: &mut Random) -> Policy {
-    let config = match random.below(8) {
-        0 => PolicyConfig::Timeout(TimeoutConfig { limit: ms(random, 400), ..Default::default() }),
+    let config = match random.below(12) {
+        0 => PolicyConfig::Timeout(TimeoutConfig {
+            limit: ms(random, 400),
+            adaptive: (random.below(3) == 0).then(|| percentile(random)),
+            ..Default::default()
+        }),
         1 => PolicyConfig::Retry(retry(random)),
         2 | 3 => PolicyConfig::CircuitBreaker(breaker(random)),
         4 => PolicyConfig::RateLimiter(RateLimiterConfig {
@@ -40,13 +45,58 @@ pub(crate) fn policy(random: &mut Random) -> Policy {
             on_permanent: random.below(2) == 0,
             ..Default::default()
         }),
+        7 => PolicyConfig::Hedge(HedgeConfig {
+            delay: ms(random, 60),
+            max_hedges: 1 + random.below(3) as u32,
+            adaptive: (random.below(3) == 0).then(|| percentile(random)),
+            ..Default::default()
+        }),
+        8 => PolicyConfig::Throttle(ThrottleConfig {
+            k: 1.0 + random.unit(),
+            window: ms(random, 1_000) + Duration::from_millis(100),
+            ..Default::default()
+        }),
+        9 => PolicyConfig::Chaos(ChaosConfig {
+            enabled: true,
+            error_share: random.unit() / 3.0,
+            hang_share: random.unit() / 3.0,
+            hang_for: ms(random, 200),
+            latency_share: random.unit() / 2.0,
+            min_latency: ms(random, 10),
+            max_latency: ms(random, 50) + Duration::from_millis(10),
+            schedule: (random.below(3) == 0).then(|| Schedule {
+                after: ms(random, 200),
+                lasts: ms(random, 100),
+                every: None,
+            }),
+            ..Default::default()
+        }),
         _ => return Policy::Custom(Arc::new(Doubled { after: ms(random, 100) })),
     };
     config.build().expect("the fuzz keeps to the bounds")
 }
 
+fn percentile(random: &mut Random) -> Percentile {
+    Percentile {
+        share: 0.1 + random.unit() * 0.8,
+        multiplier: 0.5 + random.unit() * 2.0,
+        min: Duration::from_micros(1),
+        window: ms(random, 500) + Duration::from_millis(100),
+        minimum_calls: 1 + random.below(5) as u32,
+    }
+}
+
+fn budget(random: &mut Random) -> RetryBudget {
+    match random.below(3) {
+        0 => RetryBudget::Share(ShareBudget::default()),
+        1 => RetryBudget::Aws(AwsBudget { capacity: 20, ..AwsBudget::default() }),
+        _ => RetryBudget::Grpc(GrpcBudget::default()),
+    }
+}
+
 fn retry(random: &mut Random) -> RetryConfig {
     RetryConfig {
+        budget: (random.below(3) > 0).then(|| budget(random)),
         max_attempts: 1 + random.below(4) as u32,
         backoff: Backoff {
             growth: one_of(random, &[Growth::Constant, Growth::Exponential, Growth::Fibonacci]),

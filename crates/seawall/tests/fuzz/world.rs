@@ -34,7 +34,7 @@ impl World {
             let policy = policy(&mut random);
             // A timeout counts as a failure, and so does a slow call.
             let harmless = match &policy {
-                Policy::Timeout(_) => false,
+                Policy::Timeout(_) | Policy::Chaos(_) => false,
                 Policy::CircuitBreaker(breaker) => breaker.config().slow_call_duration.is_none(),
                 _ => true,
             };
@@ -134,6 +134,7 @@ impl World {
             key: random.below(5),
             cost: 1 + random.below(3) as u32,
             repeatable: random.below(3) > 0,
+            max_attempts: if random.below(3) == 0 { 1 + random.below(3) as u32 } else { u32::MAX },
             deadline: if random.below(3) == 0 && !self.is_healthy {
                 self.now + patience
             } else {
