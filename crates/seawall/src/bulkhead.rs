@@ -278,7 +278,7 @@ impl Pattern for Arc<Bulkhead> {
             Entry::Waiting(ticket) => {
                 let until = cx.now + self.config.max_wait;
                 cx.wake_at(until);
-                cx.emit(Kind::Queued);
+                cx.emit(Kind::Queued { policy: "bulkhead" });
                 (Frame::Waiting { ticket, until }, Step::Wait)
             }
         }

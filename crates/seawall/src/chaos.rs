@@ -93,7 +93,7 @@ impl ChaosConfig {
         }
         let both = self.error_share + self.hang_share;
         let right = "at most 1 together with error_share";
-        problems.require(!(both > 1.0), "hang_share", self.hang_share, right);
+        problems.require(both <= 1.0, "hang_share", self.hang_share, right);
         problems.require_positive("hang_for", self.hang_for);
         let good = self.min_latency <= self.max_latency;
         problems.require(good, "min_latency", self.min_latency, "at most max_latency");

@@ -46,8 +46,11 @@ pub enum Kind {
     },
     /// A policy refused.
     Rejected(Rejection),
-    /// The execution waits for a place in a bulkhead.
-    Queued,
+    /// The execution waits for a place, or for its turn.
+    Queued {
+        /// `bulkhead` or `rate_limiter`.
+        policy: &'static str,
+    },
     /// A retry will follow.
     RetryScheduled {
         /// The attempt that will run, from 2.
@@ -108,7 +111,7 @@ impl Kind {
             Self::CallFinished { .. } => "call_finished",
             Self::CallCancelled { .. } => "call_cancelled",
             Self::Rejected(_) => "rejected",
-            Self::Queued => "queued",
+            Self::Queued { .. } => "queued",
             Self::RetryScheduled { .. } => "retry_scheduled",
             Self::Withheld { .. } => "withheld",
             Self::Hedged { .. } => "hedged",
@@ -125,9 +128,8 @@ impl Kind {
     pub const fn policy(&self) -> Option<&'static str> {
         match self {
             Self::Rejected(rejection) => Some(rejection.reason.policy()),
-            Self::Queued => Some("bulkhead"),
             Self::RetryScheduled { .. } => Some("retry"),
-            Self::Withheld { policy, .. } => Some(policy),
+            Self::Queued { policy } | Self::Withheld { policy, .. } => Some(policy),
             Self::Hedged { .. } => Some("hedge"),
             Self::FaultInjected(_) => Some("chaos"),
             Self::TimedOut { .. } => Some("timeout"),
@@ -148,7 +150,7 @@ impl fmt::Display for Kind {
             }
             Self::CallCancelled { took } => write!(f, "call cancelled after {}", Short(*took)),
             Self::Rejected(rejection) => rejection.fmt(f),
-            Self::Queued => f.write_str("waiting for a place"),
+            Self::Queued { policy } => write!(f, "waiting at the {policy}"),
             Self::RetryScheduled { attempt, delay } => {
                 write!(f, "attempt {attempt} follows in {}", Short(*delay))
             }

@@ -1,8 +1,8 @@
-//! One word of state for each key, bounded.
+//! A state for each key, bounded.
 //!
-//! A word is an instant in nanoseconds; when it has passed, the key is as good as never seen, so
-//! forgetting it loses nothing. A shard that is full forgets such keys; when there is none, further
-//! keys share one word, so that a flood of keys can neither use up memory nor slip past the limit.
+//! A state is idle from an instant on: then the key is as good as never seen, so forgetting it loses
+//! nothing. A shard that is full forgets such keys; when there is none, further keys share one state, so
+//! that a flood of keys can neither use up memory nor slip past the limit.
 
 use crate::{
     Instant,
@@ -19,21 +19,21 @@ const SHARDS: usize = 64;
 const LEAST_KEYS_A_SHARD: usize = 512;
 
 #[derive(Debug)]
-pub(crate) struct Keyed {
-    shards: Box<[Mutex<Shard>]>,
+pub(crate) struct Keyed<S> {
+    shards: Box<[Mutex<Shard<S>>]>,
     capacity: usize,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
-    words: HashMap<u64, u64, BuildHasherDefault<KeyIsHash>>,
-    /// The word of all keys that found no place.
-    overflow: u64,
+struct Shard<S> {
+    states: HashMap<u64, S, BuildHasherDefault<KeyIsHash>>,
+    /// The state of all keys that found no place.
+    overflow: S,
     /// No key can be idle before this instant, so looking for one would be in vain.
     sweep_at: u64,
 }
 
-impl Keyed {
+impl<S: Default + Clone> Keyed<S> {
     pub(crate) fn new(max_keys: u32) -> Self {
         let shards = (max_keys as usize / LEAST_KEYS_A_SHARD).clamp(1, SHARDS);
         Self {
@@ -42,63 +42,69 @@ impl Keyed {
         }
     }
 
-    /// Applies a transition to the key's word; a key never seen has 0.
+    /// Applies a transition to the key's state; a key never seen has the default one. `idle_from` says from
+    /// when on, in nanoseconds, a state is as good as that.
     #[inline]
     pub(crate) fn update<T>(
         &self,
         key: u64,
         now: Instant,
-        transition: impl FnOnce(u64) -> (u64, T),
+        idle_from: impl Fn(&S) -> u64,
+        transition: impl FnOnce(&mut S) -> T,
     ) -> T {
         let mut shard = lock(self.shard(key));
-        if let Some(word) = shard.words.get_mut(&key) {
-            let (new, answer) = transition(*word);
-            *word = new;
-            return answer;
+        if let Some(state) = shard.states.get_mut(&key) {
+            return transition(state);
         }
-        if shard.words.len() >= self.capacity {
-            shard.forget_idle(now);
+        if shard.states.len() >= self.capacity {
+            shard.forget_idle(now, &idle_from);
         }
-        if shard.words.len() >= self.capacity {
-            let (new, answer) = transition(shard.overflow);
-            shard.overflow = new;
-            return answer;
+        if shard.states.len() >= self.capacity {
+            return transition(&mut shard.overflow);
         }
-        let (new, answer) = transition(0);
-        if new > now.as_nanos() {
-            shard.words.insert(key, new);
+        let mut state = S::default();
+        let answer = transition(&mut state);
+        if idle_from(&state) > now.as_nanos() {
+            shard.states.insert(key, state);
         }
         answer
     }
 
-    pub(crate) fn peek(&self, key: u64) -> u64 {
+    /// Changes the state that the key has, its own or the shared one.
+    pub(crate) fn change(&self, key: u64, change: impl FnOnce(&mut S)) {
+        let mut shard = lock(self.shard(key));
+        let shard = &mut *shard;
+        change(shard.states.get_mut(&key).unwrap_or(&mut shard.overflow));
+    }
+
+    pub(crate) fn peek(&self, key: u64) -> S {
         let shard = lock(self.shard(key));
-        match shard.words.get(&key) {
-            Some(word) => *word,
-            None if shard.words.len() < self.capacity => 0,
-            None => shard.overflow,
+        match shard.states.get(&key) {
+            Some(state) => state.clone(),
+            None if shard.states.len() < self.capacity => S::default(),
+            None => shard.overflow.clone(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).words.len()).sum()
+        self.shards.iter().map(|shard| lock(shard).states.len()).sum()
     }
 
-    fn shard(&self, key: u64) -> &Mutex<Shard> {
+    fn shard(&self, key: u64) -> &Mutex<Shard<S>> {
         // The map inside uses the low bits and the top seven; the shard takes others.
         &self.shards[(key >> 32) as usize % self.shards.len()]
     }
 }
 
-impl Shard {
-    /// Forgets the keys whose instant has passed. Under a flood of busy keys it looks only when one
-    /// can have become idle.
-    fn forget_idle(&mut self, now: Instant) {
+impl<S> Shard<S> {
+    /// Forgets the keys that are idle. Under a flood of busy keys it looks only when one can have become idle.
+    #[cold]
+    fn forget_idle(&mut self, now: Instant, idle_from: &impl Fn(&S) -> u64) {
         if now.as_nanos() < self.sweep_at {
             return;
         }
-        self.words.retain(|_, word| *word > now.as_nanos());
-        self.sweep_at = self.words.values().copied().min().unwrap_or(0);
+        self.states.retain(|_, state| idle_from(state) > now.as_nanos());
+        self.sweep_at = self.states.values().map(idle_from).min().unwrap_or(0);
     }
 }
 

@@ -73,7 +73,9 @@ pub use pipeline::{Name, Pipeline, check_policies};
 pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Policy, PolicyConfig, Step};
 pub use profiles::{PROFILES, Preset, Profile, ProfileKind, preset, presets, profile};
 pub use random::{Random, fresh_seed};
-pub use rate_limiter::{Gcra, Quota, RateLimiter, RateLimiterConfig};
+pub use rate_limiter::{
+    Algorithm, Gcra, Limit, Quota, RateLimiter, RateLimiterConfig, Reservation,
+};
 pub use recent::Percentile;
 #[cfg(not(loom))]
 pub use registry::{Health, Operation, Registry, RegistryError};

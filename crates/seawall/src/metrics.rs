@@ -107,7 +107,7 @@ pub struct Counts {
     pub timeouts: u64,
     /// Alternatives called.
     pub fallbacks: u64,
-    /// Executions that waited for a place in a bulkhead.
+    /// Executions that waited for a place in a bulkhead, or for their turn at a rate limiter.
     pub queued: u64,
     /// Executions in progress.
     pub in_flight: u64,
@@ -256,7 +256,7 @@ impl Observer for Metrics {
                 self.rows[REASONS + rejection.reason.index()].fetch_add(1, Relaxed);
                 return;
             }
-            Kind::Queued => Count::Queued,
+            Kind::Queued { .. } => Count::Queued,
             Kind::RetryScheduled { .. } => Count::Retries,
             Kind::Withheld { why: Withheld::Budget, .. } => Count::Unaffordable,
             Kind::Withheld { why: Withheld::Paused, .. } => Count::Paused,

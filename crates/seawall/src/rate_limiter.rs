@@ -1,130 +1,32 @@
 //! **Rate limiter**: bounds calls over time, for everyone together or for each key.
 //!
 //! Use it to protect a dependency's quota, or yourself from one caller. Not to bound work in progress
-//! (that is the bulkhead). A token bucket, kept as the generic cell rate algorithm (ITU-T I.371): one
-//! word holds the *theoretical arrival time*, the instant at which the bucket is full again. The
-//! invariant: from any instant on, at most `rate + burst` calls pass at once, and `rate` more in each
-//! `per` after that.
+//! (that is the bulkhead). Four ways to count; the first is a token bucket, kept as the generic cell rate
+//! algorithm (ITU-T I.371): one word holds the *theoretical arrival time*, the instant at which the bucket is
+//! full again. The invariant: never more pass than the algorithm's definition allows, in any stretch of time;
+//! of several limits, a call takes from all or from none.
 
 use crate::{
     Instant, Outcome, Reason, Rejection,
-    config::{ConfigError, Problems, validated},
+    config::{ConfigError, validated},
     event::Kind,
     keyed::Keyed,
-    policy::{Cx, Pattern, Step, policy_config},
-    sync::{AtomicU64, Ordering, update},
-    time::nanos,
+    policy::{Cause, Cx, Pattern, Step},
+    sync::{AtomicU64, Mutex, Ordering, lock, update},
 };
 use std::{sync::Arc, time::Duration};
 
-policy_config! {
-    /// Limits calls over time.
-    pub struct RateLimiterConfig {
-        /// Calls allowed in each `per`, on the long run.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000_000)))]
-        rate: u32 = 100,
-        /// The period that `rate` counts in.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        per: Duration = Duration::from_secs(1),
-        /// Calls allowed on top of `rate` after a quiet time.
-        #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000_000)))]
-        burst: u32 = 0,
-        /// One limit for each key of the call, instead of one for all.
-        keyed: bool = false,
-        /// Keys remembered at most. When as many are busy, further ones share one limit.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000_000)))]
-        max_keys: u32 = 100_000,
-    }
-}
+mod rules;
+mod settings;
 
-/// Far from where nanoseconds overflow.
-const LONGEST_FILL: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub use rules::Gcra;
+use rules::{Rule, Slot, Slots, take_all};
+pub use settings::{Algorithm, Limit, RateLimiterConfig};
 
-impl RateLimiterConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let billion = 1_000_000_000;
-        let right = "a whole number from 1 to 1000000000";
-        problems.require((1..=billion).contains(&self.rate), "rate", self.rate, right);
-        problems.require(self.burst <= billion, "burst", self.burst, "at most 1000000000");
-        problems.require_positive("per", self.per);
-        problems.require(
-            self.per <= Duration::from_secs(31 * 24 * 3600),
-            "per",
-            self.per,
-            "at most 31 days",
-        );
-        problems.require(
-            nanos(self.per) >= u64::from(self.rate),
-            "rate",
-            self.rate,
-            "at most one call a nanosecond",
-        );
-        let fill = Gcra::new(self.rate, self.per, self.burst).tolerance;
-        problems.require(
-            fill <= nanos(LONGEST_FILL),
-            "burst",
-            self.burst,
-            "small enough for an empty bucket to fill within 100 years",
-        );
-        problems.require(
-            (1..=10_000_000).contains(&self.max_keys),
-            "max_keys",
-            self.max_keys,
-            "a whole number from 1 to 10000000",
-        );
-    }
-}
-
-/// The two numbers of the algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gcra {
-    /// Time that one call uses up, in nanoseconds.
-    interval: u64,
-    /// Time that may be used up ahead, in nanoseconds: `interval · (rate + burst)`.
-    tolerance: u64,
-}
-
-impl Gcra {
-    /// Rounded so that never more than `rate` in `per` pass.
-    pub fn new(rate: u32, per: Duration, burst: u32) -> Self {
-        let interval = nanos(per).div_ceil(u64::from(rate.max(1))).max(1);
-        let capacity = u64::from(rate) + u64::from(burst);
-        Self { interval, tolerance: interval.saturating_mul(capacity) }
-    }
-
-    /// Whether a call of this cost passes at `now` where the bucket is full again at `tat`: the new
-    /// `tat`, or how long to wait. A cost beyond the whole bucket never passes.
-    #[inline]
-    pub fn decide(
-        &self,
-        tat: Instant,
-        now: Instant,
-        cost: u32,
-    ) -> Result<Instant, Option<Duration>> {
-        let uses = self.interval.saturating_mul(u64::from(cost.max(1)));
-        if uses > self.tolerance {
-            return Err(None);
-        }
-        let next = tat.max(now).as_nanos().saturating_add(uses);
-        let ahead = next - now.as_nanos();
-        match ahead.checked_sub(self.tolerance) {
-            None | Some(0) => Ok(Instant::from_nanos(next)),
-            Some(wait) => Err(Some(Duration::from_nanos(wait))),
-        }
-    }
-
-    /// Calls that would pass at `now`.
-    pub fn remaining(&self, tat: Instant, now: Instant) -> u64 {
-        let used = tat.as_nanos().saturating_sub(now.as_nanos());
-        self.tolerance.saturating_sub(used) / self.interval
-    }
-}
-
-/// What is left of a limit.
+/// What is left of a limit; of several, of the one that has least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// `rate + burst`.
+    /// Calls that pass when nothing is used up: of a token bucket `rate + burst`.
     pub limit: u64,
     /// Calls that would pass now.
     pub remaining: u64,
@@ -136,14 +38,36 @@ pub struct Quota {
 #[derive(Debug)]
 pub struct RateLimiter {
     config: RateLimiterConfig,
-    gcra: Gcra,
-    state: Buckets,
+    rules: Box<[Rule]>,
+    state: State,
 }
 
+/// One word where one word is enough.
 #[derive(Debug)]
-enum Buckets {
+enum State {
     One(AtomicU64),
-    Keyed(Keyed),
+    Keyed(Keyed<u64>),
+    Several(Mutex<Slots>),
+    KeyedSeveral(Keyed<Slots>),
+}
+
+/// A turn of a call that may have to wait for it. Dropping it changes nothing: the call counts. Where the call
+/// is not made, give its turn back with [`refund`](Self::refund).
+#[derive(Debug)]
+#[must_use = "the turn is taken, also where nobody waits for it"]
+pub struct Reservation<'a> {
+    limiter: &'a RateLimiter,
+    key: u64,
+    cost: u32,
+    /// How long to wait.
+    pub wait: Duration,
+}
+
+impl Reservation<'_> {
+    /// The call is not made: what it took is given back.
+    pub fn refund(self) {
+        self.limiter.refund(self.key, self.cost);
+    }
 }
 
 impl RateLimiter {
@@ -153,12 +77,15 @@ impl RateLimiter {
     /// Every field out of its bounds.
     pub fn new(config: RateLimiterConfig) -> Result<Self, ConfigError> {
         validated(|problems| config.check(problems))?;
-        let state = if config.keyed {
-            Buckets::Keyed(Keyed::new(config.max_keys))
-        } else {
-            Buckets::One(AtomicU64::new(0))
+        let rules: Box<[Rule]> = config.rules().into();
+        let one_word = matches!(&*rules, [Rule::Bucket(_) | Rule::Fixed(_) | Rule::Sliding(_)]);
+        let state = match (one_word, config.keyed) {
+            (true, false) => State::One(AtomicU64::new(0)),
+            (true, true) => State::Keyed(Keyed::new(config.max_keys)),
+            (false, false) => State::Several(Mutex::default()),
+            (false, true) => State::KeyedSeveral(Keyed::new(config.max_keys)),
         };
-        Ok(Self { gcra: Gcra::new(config.rate, config.per, config.burst), state, config })
+        Ok(Self { config, rules, state })
     }
 
     /// Its configuration.
@@ -172,55 +99,170 @@ impl RateLimiter {
     /// A rejection that says when to come back; without a time when `cost` is more than the whole limit.
     #[inline]
     pub fn try_acquire(&self, now: Instant, key: u64, cost: u32) -> Result<(), Rejection> {
-        let decide = |tat: u64| match self.gcra.decide(Instant::from_nanos(tat), now, cost) {
-            Ok(next) => (next.as_nanos(), Ok(())),
-            Err(wait) => (tat, Err(wait)),
+        let rule = &self.rules[0];
+        let decide = |word: u64| match rule.decide(word, now, cost) {
+            Ok(next) => (next, Ok(())),
+            Err(wait) => (word, Err(wait)),
         };
         let answer = match &self.state {
-            Buckets::One(tat) => update(tat, decide),
-            Buckets::Keyed(keyed) => keyed.update(key, now, decide),
+            State::One(word) => update(word, decide),
+            State::Keyed(keyed) => {
+                let idle = |word: &u64| rule.idle_from(*word, now);
+                keyed.update(key, now, idle, |word| {
+                    let (next, answer) = decide(*word);
+                    *word = next;
+                    answer
+                })
+            }
+            State::Several(slots) => take_all(&self.rules, &mut lock(slots), now, cost),
+            State::KeyedSeveral(keyed) => {
+                let idle = |slots: &Slots| rules::idle_from(&self.rules, slots, now);
+                keyed.update(key, now, idle, |slots| take_all(&self.rules, slots, now, cost))
+            }
         };
         answer.map_err(|wait| Rejection::new(Reason::RateLimited, wait))
     }
 
+    /// Takes a turn that comes within `max_wait`: naked use, of one token bucket only.
+    ///
+    /// # Errors
+    /// A rejection where the turn would come later; then nothing is taken. With other algorithms, and with
+    /// several limits, whatever cannot pass at once.
+    pub fn reserve(
+        &self,
+        now: Instant,
+        key: u64,
+        cost: u32,
+        max_wait: Duration,
+    ) -> Result<Reservation<'_>, Rejection> {
+        let Rule::Bucket(gcra) = self.rules[0] else {
+            self.try_acquire(now, key, cost)?;
+            return Ok(Reservation { limiter: self, key, cost, wait: Duration::ZERO });
+        };
+        let decide = |tat: u64| match gcra.reserve(Instant::from_nanos(tat), now, cost) {
+            Some((next, wait)) if wait <= max_wait => (next.as_nanos(), Ok(wait)),
+            Some((_, wait)) => (tat, Err(Some(wait))),
+            None => (tat, Err(None)),
+        };
+        let answer = match &self.state {
+            State::One(word) => update(word, decide),
+            State::Keyed(keyed) => keyed.update(
+                key,
+                now,
+                |word| *word,
+                |word| {
+                    let (next, answer) = decide(*word);
+                    *word = next;
+                    answer
+                },
+            ),
+            State::Several(_) | State::KeyedSeveral(_) => {
+                return self.try_acquire(now, key, cost).map(|()| Reservation {
+                    limiter: self,
+                    key,
+                    cost,
+                    wait: Duration::ZERO,
+                });
+            }
+        };
+        match answer {
+            Ok(wait) => Ok(Reservation { limiter: self, key, cost, wait }),
+            Err(wait) => Err(Rejection::new(Reason::RateLimited, wait)),
+        }
+    }
+
+    fn refund(&self, key: u64, cost: u32) {
+        let Rule::Bucket(gcra) = self.rules[0] else { return };
+        let back = |tat: u64| gcra.refund(Instant::from_nanos(tat), cost).as_nanos();
+        match &self.state {
+            State::One(word) => update(word, |word| (back(word), ())),
+            State::Keyed(keyed) => keyed.change(key, |word| *word = back(*word)),
+            State::Several(_) | State::KeyedSeveral(_) => {}
+        }
+    }
+
     /// What is left for `key`.
     pub fn quota(&self, now: Instant, key: u64) -> Quota {
-        let tat = Instant::from_nanos(match &self.state {
-            Buckets::One(tat) => tat.load(Ordering::Acquire),
-            Buckets::Keyed(keyed) => keyed.peek(key),
+        let slots: Slots = match &self.state {
+            State::One(word) => [Slot::Word(word.load(Ordering::Acquire))].into(),
+            State::Keyed(keyed) => [Slot::Word(keyed.peek(key))].into(),
+            State::Several(slots) => lock(slots).clone(),
+            State::KeyedSeveral(keyed) => keyed.peek(key),
+        };
+        let quotas = self.rules.iter().enumerate().map(|(i, rule)| {
+            let slot = slots.get(i).cloned().unwrap_or_else(|| rule.empty_slot());
+            let (remaining, reset_after) = rule.left(&slot, now);
+            Quota { limit: rule.limit(), remaining, reset_after }
         });
-        Quota {
-            limit: u64::from(self.config.rate) + u64::from(self.config.burst),
-            remaining: self.gcra.remaining(tat, now),
-            reset_after: tat.since(now),
-        }
+        let least = quotas.min_by_key(|quota| quota.remaining);
+        least.unwrap_or(Quota { limit: 0, remaining: 0, reset_after: Duration::ZERO })
     }
 
     /// Keys remembered now; 0 where there is one limit for all.
     pub fn keys(&self) -> usize {
         match &self.state {
-            Buckets::One(_) => 0,
-            Buckets::Keyed(keyed) => keyed.len(),
+            State::One(_) | State::Several(_) => 0,
+            State::Keyed(keyed) => keyed.len(),
+            State::KeyedSeveral(keyed) => keyed.len(),
         }
     }
 }
 
-/// A passage keeps nothing: what was taken stays taken.
-pub(crate) struct Frame;
+/// What was taken stays taken, unless the caller leaves before its turn.
+pub(crate) enum Frame {
+    Through,
+    Waiting { until: Instant },
+}
 
 impl Pattern for Arc<RateLimiter> {
     type Frame = Frame;
 
     #[inline]
+    fn holds(frame: &Frame) -> bool {
+        matches!(frame, Frame::Waiting { .. })
+    }
+
+    #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        let step = match self.try_acquire(cx.now, cx.attributes.key, cx.attributes.cost) {
-            Ok(()) => Step::Call,
-            Err(rejection) => {
-                cx.emit(Kind::Rejected(rejection));
-                Step::Finish(Outcome::Rejected(rejection))
+        let (now, key, cost) = (cx.now, cx.attributes.key, cx.attributes.cost);
+        let wait = match self.config.max_wait {
+            None => self.try_acquire(now, key, cost).map(|()| Duration::ZERO),
+            // Who cannot have a turn before the deadline need not wait for it.
+            Some(max_wait) => {
+                let max_wait = max_wait.min(cx.deadline.since(now));
+                self.reserve(now, key, cost, max_wait).map(|turn| turn.wait)
             }
         };
-        (Frame, step)
+        match wait {
+            Ok(Duration::ZERO) => (Frame::Through, Step::Call),
+            Ok(wait) => {
+                let until = now + wait;
+                cx.emit(Kind::Queued { policy: "rate_limiter" });
+                cx.wake_at(until);
+                (Frame::Waiting { until }, Step::Wait)
+            }
+            Err(rejection) => {
+                cx.emit(Kind::Rejected(rejection));
+                (Frame::Through, Step::Finish(Outcome::Rejected(rejection)))
+            }
+        }
+    }
+
+    fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
+        match frame {
+            Frame::Waiting { until } if cx.now >= *until => {
+                *frame = Frame::Through;
+                Step::Call
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, _cause: Cause) {
+        if let Frame::Waiting { .. } = frame {
+            *frame = Frame::Through;
+            self.refund(cx.attributes.key, cx.attributes.cost);
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use crate::Random;
 use std::collections::HashMap;
 
 /// Sets the key's word to `until` and says what it was.
-fn put(keyed: &Keyed, key: u64, now: u64, until: u64) -> u64 {
-    keyed.update(key, Instant::from_nanos(now), |word| (until, word))
+fn put(keyed: &Keyed<u64>, key: u64, now: u64, until: u64) -> u64 {
+    let swap = |word: &mut u64| std::mem::replace(word, until);
+    keyed.update(key, Instant::from_nanos(now), |word| *word, swap)
 }
 
 #[test]
@@ -54,8 +55,8 @@ fn beyond_its_bound_keys_share_a_word_and_see_the_same() {
 
 #[test]
 fn a_key_that_took_nothing_takes_no_place() {
-    let keyed = Keyed::new(10);
-    keyed.update(1, Instant::from_nanos(10), |word| (word, ()));
+    let keyed = Keyed::<u64>::new(10);
+    keyed.update(1, Instant::from_nanos(10), |word| *word, |_| ());
     assert_eq!(keyed.len(), 0);
 }
 

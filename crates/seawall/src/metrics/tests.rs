@@ -44,7 +44,7 @@ fn every_event_is_counted_where_it_belongs() {
         Kind::Rejected(full),
         Kind::Rejected(late),
         Kind::Rejected(own),
-        Kind::Queued,
+        Kind::Queued { policy: "bulkhead" },
         Kind::RetryScheduled { attempt: 2, delay: limit },
         Kind::Withheld { policy: "retry", why: Withheld::Budget },
         Kind::Withheld { policy: "hedge", why: Withheld::Paused },

@@ -65,7 +65,7 @@ fn a_full_bulkhead_in_shadow_keeps_no_place_in_its_queue() {
     bench.pipeline.set_mode("bulkhead", Mode::Shadow);
     let held = bulkhead.try_acquire().unwrap();
     assert_eq!(bench.run(|_| (ms(10), Outcome::Success)).outcome, Outcome::Success);
-    assert_eq!(bench.heard(true), [Kind::Queued]);
+    assert_eq!(bench.heard(true), [Kind::Queued { policy: "bulkhead" }]);
     assert_eq!((bulkhead.queued(), bulkhead.in_use()), (0, 1));
     drop(held);
     bench.run(|_| (ms(10), Outcome::Success));

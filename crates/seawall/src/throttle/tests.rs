@@ -9,7 +9,7 @@ use crate::{
 /// `load` times what the dependency takes: 50 calls a second in a token bucket of 5. The shares turned away here,
 /// turned away there, and taken, after four minutes of getting used to it.
 fn shares(k: f64, load: f64, seed: u64) -> (f64, f64, f64) {
-    let throttle = Throttle::new(ThrottleConfig { k, ..Default::default() }).unwrap();
+    let throttle = Throttle::new(ThrottleConfig { k, ..Default::default() }).expect("it is right");
     let mut random = Random::new(seed);
     let (mut now, mut tokens) = (1_000.0, 5.0_f64);
     let mut counts = [0_u32; 3];
