@@ -1,72 +1,40 @@
 //! **Bulkhead**: bounds the calls in progress, with a bounded queue before it.
 //!
 //! Use it so that one slow dependency cannot take all threads, sockets or memory. Not to bound calls
-//! over time (that is the rate limiter). One word counts places taken and callers waiting; only who
-//! has to wait, or frees a place that somebody waits for, takes a lock. The invariant: never more than
-//! `max_concurrent` in progress; waiters are served in the order they came; a place is given back
-//! however its holder ends.
+//! over time (that is the rate limiter). The bound is fixed, or follows what the dependency can take; calls of
+//! low priority can be kept from the last places. One word counts places taken and callers waiting; only who
+//! has to wait, or frees a place that somebody waits for, takes a lock. The invariant: never more than the
+//! limit begin; nobody waits beside a free place; a place is given back however its holder ends.
 
 use crate::{
-    Instant, Outcome, Reason, Rejection,
-    config::{ConfigError, Problems, validated},
+    Attributes, Class, Instant, Outcome, Priority, Reason, Rejection,
+    config::{ConfigError, validated},
     event::Kind,
-    policy::{Cause, Cx, Pattern, Step, policy_config},
+    policy::{Cause, Cx, Pattern, Step},
     sync::{AtomicU64, Mutex, Ordering, lock},
 };
-use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
+use std::{sync::Arc, task::Waker, time::Duration};
 
-policy_config! {
-    /// Limits calls in progress.
-    pub struct BulkheadConfig {
-        /// Calls in progress at once.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
-        max_concurrent: u32 = 100,
-        /// Calls waiting at once; 0 refuses whatever finds no place.
-        #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000)))]
-        max_queued: u32 = 0,
-        /// The longest wait.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        max_wait: Duration = Duration::from_secs(30),
-    }
-}
+mod adaptive;
+mod queue;
+mod settings;
 
-impl BulkheadConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let million = 1_000_000;
-        problems.require(
-            (1..=million).contains(&self.max_concurrent),
-            "max_concurrent",
-            self.max_concurrent,
-            "a whole number from 1 to 1000000",
-        );
-        problems.require(
-            self.max_queued <= million,
-            "max_queued",
-            self.max_queued,
-            "a whole number from 0 to 1000000",
-        );
-        problems.require_positive("max_wait", self.max_wait);
-    }
-}
+use adaptive::{Estimator, Sample};
+use queue::Queue;
+pub use settings::{Adaptive, Aimd, BulkheadConfig, ControlledDelay, Gradient, QueueOrder};
 
 /// A bulkhead.
 #[derive(Debug)]
 pub struct Bulkhead {
     config: BulkheadConfig,
-    /// `waiting << 32 | in use`. `waiting` changes under the queue's lock only; while it is not 0, `in
-    /// use` does not fall: freed places go to waiters.
+    /// `waiting << 32 | in use`. `waiting` changes under the queue's lock only; while it is not 0, a freed
+    /// place goes to a waiter, unless the limit fell below what is in use.
     word: AtomicU64,
+    /// Calls in progress at once.
+    limit: AtomicU64,
     queue: Mutex<Queue>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    next_ticket: u64,
-    /// First come, first served; tickets grow from front to back.
-    waiting: VecDeque<(u64, Waker)>,
-    /// Tickets that own a place their holder has not yet noticed.
-    granted: Vec<u64>,
+    /// What moves the limit, where it is not fixed.
+    estimator: Option<Mutex<Estimator>>,
 }
 
 /// A place; dropping it gives it back.
@@ -87,8 +55,9 @@ fn waiting(word: u64) -> u32 {
 /// The answer to who asks for a place.
 enum Entry {
     Taken,
-    Waiting(u64),
+    Waiting { ticket: u64, until: Instant },
     Full,
+    Shed,
 }
 
 impl Bulkhead {
@@ -98,12 +67,23 @@ impl Bulkhead {
     /// Every field out of its bounds.
     pub fn new(config: BulkheadConfig) -> Result<Self, ConfigError> {
         validated(|problems| config.check(problems))?;
-        Ok(Self { config, word: AtomicU64::new(0), queue: Mutex::default() })
+        Ok(Self {
+            word: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::from(config.initial_limit())),
+            queue: Mutex::default(),
+            estimator: Estimator::new(&config).map(Mutex::new),
+            config,
+        })
     }
 
     /// Its configuration.
     pub fn config(&self) -> &BulkheadConfig {
         &self.config
+    }
+
+    /// Calls that may be in progress at once, now.
+    pub fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Acquire) as u32
     }
 
     /// Calls in progress.
@@ -122,19 +102,48 @@ impl Bulkhead {
     /// A rejection when all places are taken, or others wait for one.
     #[inline]
     pub fn try_acquire(&self) -> Result<Place<'_>, Rejection> {
-        if self.take() { Ok(Place(self)) } else { Err(Rejection::new(Reason::BulkheadFull, None)) }
+        if self.take(1.0) {
+            Ok(Place(self))
+        } else {
+            Err(Rejection::new(Reason::BulkheadFull, None))
+        }
+    }
+
+    /// Tells an adaptive limit how a call ended, and how long it took: naked use, before its place goes back.
+    pub fn record(&self, now: Instant, took: Duration, outcome: &Outcome) {
+        let Some(estimator) = &self.estimator else { return };
+        let dropped = match outcome {
+            Outcome::Success => false,
+            Outcome::TimedOut { .. } => true,
+            Outcome::Failure(failure) if failure.class == Class::RateLimited => true,
+            // A quick error says nothing about how much the dependency can take.
+            Outcome::Failure(_) | Outcome::Rejected(_) => return,
+        };
+        let sample = Sample { took, dropped, in_use: self.in_use() };
+        let limit = u64::from(lock(estimator).record(now, sample));
+        if self.limit.swap(limit, Ordering::AcqRel) < limit {
+            self.fill();
+        }
     }
 
     #[inline]
-    fn take(&self) -> bool {
+    fn take(&self, share: f64) -> bool {
+        let limit = self.open_to(share);
         let mut word = self.word.load(Ordering::Acquire);
-        while waiting(word) == 0 && in_use(word) < self.config.max_concurrent {
+        while waiting(word) == 0 && in_use(word) < limit {
             match self.swap(word, word + 1) {
                 Ok(_) => return true,
                 Err(current) => word = current,
             }
         }
         false
+    }
+
+    /// The places that calls with this share may fill, one at least.
+    #[inline]
+    fn open_to(&self, share: f64) -> u32 {
+        let limit = self.limit.load(Ordering::Relaxed) as u32;
+        if share >= 1.0 { limit } else { ((f64::from(limit) * share) as u32).max(1) }
     }
 
     #[inline]
@@ -144,23 +153,27 @@ impl Bulkhead {
 
     /// Takes a place, or a place in the queue.
     #[inline]
-    fn enter(&self, waker: &Waker) -> Entry {
-        if self.take() {
+    fn enter(&self, priority: Priority, now: Instant, waker: &Waker) -> Entry {
+        let share = self.config.share(priority);
+        if self.take(share) {
             return Entry::Taken;
         }
+        if share < 1.0 && self.in_use() < self.limit() {
+            return Entry::Shed;
+        }
         // Refusing must be cheap, so it asks before it locks.
-        if waiting(self.word.load(Ordering::Acquire)) >= self.config.max_queued {
+        if share < 1.0 || waiting(self.word.load(Ordering::Acquire)) >= self.config.max_queued {
             return Entry::Full;
         }
-        self.enqueue(waker)
+        self.enqueue(now, waker)
     }
 
     #[cold]
-    fn enqueue(&self, waker: &Waker) -> Entry {
+    fn enqueue(&self, now: Instant, waker: &Waker) -> Entry {
         let mut queue = lock(&self.queue);
         let mut word = self.word.load(Ordering::Acquire);
         loop {
-            let free = waiting(word) == 0 && in_use(word) < self.config.max_concurrent;
+            let free = waiting(word) == 0 && in_use(word) < self.limit();
             if !free && waiting(word) >= self.config.max_queued {
                 return Entry::Full;
             }
@@ -170,32 +183,51 @@ impl Bulkhead {
                 Err(current) => word = current,
             }
         }
-        let ticket = queue.next_ticket;
-        queue.next_ticket += 1;
-        queue.waiting.push_back((ticket, waker.clone()));
-        Entry::Waiting(ticket)
+        let (ticket, until) = queue.push(&self.config, now, waker);
+        Entry::Waiting { ticket, until }
     }
 
     #[inline]
     fn release(&self) {
         let mut word = self.word.load(Ordering::Acquire);
-        while waiting(word) == 0 {
+        while waiting(word) == 0 || in_use(word) > self.limit() {
             match self.swap(word, word - 1) {
-                Ok(_) => return,
+                Ok(_) => return self.fill_after(word),
                 Err(current) => word = current,
             }
         }
         self.hand_over();
     }
 
-    /// Gives a freed place to the first in the queue; `in use` stays as it is.
+    /// A place was given up beside waiters because the limit had fallen; it may have risen since.
+    #[inline]
+    fn fill_after(&self, word: u64) {
+        if waiting(word) > 0 {
+            self.fill();
+        }
+    }
+
+    /// Lets waiters in while there are places.
+    #[cold]
+    fn fill(&self) {
+        loop {
+            let word = self.word.load(Ordering::Acquire);
+            if waiting(word) == 0 || in_use(word) >= self.limit() {
+                return;
+            }
+            if self.swap(word, word + 1).is_ok() {
+                self.hand_over();
+            }
+        }
+    }
+
+    /// Gives a place that counts as in use to who is next in the queue.
     #[cold]
     fn hand_over(&self) {
         let waker = {
             let mut queue = lock(&self.queue);
-            match queue.waiting.pop_front() {
-                Some((ticket, waker)) => {
-                    queue.granted.push(ticket);
+            match queue.next(self.config.order) {
+                Some(waker) => {
                     self.word.fetch_sub(ONE_WAITING, Ordering::AcqRel);
                     waker
                 }
@@ -211,33 +243,18 @@ impl Bulkhead {
 
     /// Whether the ticket's turn has come; otherwise remembers whom to wake.
     fn poll(&self, ticket: u64, waker: &Waker) -> bool {
-        let mut queue = lock(&self.queue);
-        if queue.claim(ticket) {
-            return true;
-        }
-        if let Ok(at) = queue.waiting.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
-            queue.waiting[at].1.clone_from(waker);
-        }
-        false
+        lock(&self.queue).poll(ticket, waker)
     }
 
     /// Leaves the queue, or gives back the place that was granted meanwhile.
     fn leave(&self, ticket: u64) {
         let mut queue = lock(&self.queue);
-        if let Ok(at) = queue.waiting.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
-            queue.waiting.remove(at);
+        if queue.remove(ticket) {
             self.word.fetch_sub(ONE_WAITING, Ordering::AcqRel);
         } else if queue.claim(ticket) {
             drop(queue);
             self.release();
         }
-    }
-}
-
-impl Queue {
-    fn claim(&mut self, ticket: u64) -> bool {
-        let at = self.granted.iter().position(|granted| *granted == ticket);
-        at.map(|at| self.granted.swap_remove(at)).is_some()
     }
 }
 
@@ -248,8 +265,8 @@ impl Drop for Place<'_> {
 }
 
 pub(crate) enum Frame {
-    /// Holds a place.
-    Inside,
+    /// Holds a place since then.
+    Inside { since: Instant },
     /// Stands in the queue until the deadline.
     Waiting { ticket: u64, until: Instant },
     /// Holds nothing.
@@ -271,12 +288,22 @@ impl Pattern for Arc<Bulkhead> {
     }
 
     #[inline]
+    fn heeds_success(&self) -> bool {
+        self.estimator.is_some()
+    }
+
+    fn times_success(&self) -> bool {
+        self.estimator.is_some()
+    }
+
+    #[inline]
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        match self.enter(cx.waker) {
-            Entry::Taken => (Frame::Inside, Step::Call),
+        let Attributes { priority, .. } = *cx.attributes;
+        match self.enter(priority, cx.now, cx.waker) {
+            Entry::Taken => (Frame::Inside { since: cx.now }, Step::Call),
             Entry::Full => (Frame::Outside, refuse(cx, Reason::BulkheadFull)),
-            Entry::Waiting(ticket) => {
-                let until = cx.now + self.config.max_wait;
+            Entry::Shed => (Frame::Outside, refuse(cx, Reason::Shed)),
+            Entry::Waiting { ticket, until } => {
                 cx.wake_at(until);
                 cx.emit(Kind::Queued { policy: "bulkhead" });
                 (Frame::Waiting { ticket, until }, Step::Wait)
@@ -284,10 +311,18 @@ impl Pattern for Arc<Bulkhead> {
         }
     }
 
+    #[inline]
+    fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
+        if let Frame::Inside { since } = *frame {
+            self.record(cx.now, cx.now.since(since), &outcome);
+        }
+        Step::Finish(outcome)
+    }
+
     fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
         let Frame::Waiting { ticket, until } = *frame else { return Step::Wait };
         if self.poll(ticket, cx.waker) {
-            *frame = Frame::Inside;
+            *frame = Frame::Inside { since: cx.now };
             cx.wake_at(Instant::FAR_FUTURE);
             return Step::Call;
         }
@@ -300,9 +335,15 @@ impl Pattern for Arc<Bulkhead> {
     }
 
     #[inline]
-    fn release(&self, frame: &mut Frame, _cx: &mut Cx<'_>, _cause: Cause) {
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
         match std::mem::replace(frame, Frame::Outside) {
-            Frame::Inside => Bulkhead::release(self),
+            Frame::Inside { since } => {
+                if cause == Cause::TimedOut {
+                    let limit = cx.now.since(since);
+                    self.record(cx.now, limit, &Outcome::TimedOut { limit });
+                }
+                Bulkhead::release(self);
+            }
             Frame::Waiting { ticket, .. } => self.leave(ticket),
             Frame::Outside => {}
         }

@@ -57,7 +57,9 @@ mod window;
 
 pub use attributes::{Attributes, Priority};
 pub use backoff::{Backoff, Growth, Jitter};
-pub use bulkhead::{Bulkhead, BulkheadConfig, Place};
+pub use bulkhead::{
+    Adaptive, Aimd, Bulkhead, BulkheadConfig, ControlledDelay, Gradient, Place, QueueOrder,
+};
 pub use chaos::{Chaos, ChaosConfig, Schedule};
 pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, Keys, Permit, Verdict, Window,

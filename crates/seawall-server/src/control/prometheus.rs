@@ -6,7 +6,7 @@ use axum::{
     extract::State as Extract,
     response::{IntoResponse, Response},
 };
-use seawall::{Counts, Instant, State};
+use seawall::{Bulkhead, Counts, Instant, Policy, State};
 use std::{fmt::Write, time::Duration};
 
 /// Upper bounds of the latency buckets, in seconds.
@@ -20,6 +20,7 @@ pub(super) async fn text(Extract(control): Extract<Control>) -> Response {
     page.operations(&rows);
     page.circuits(&rows, control.registry.now());
     page.places(&rows);
+    page.settings(&rows);
     let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
     (kind, page.text).into_response()
 }
@@ -50,6 +51,7 @@ struct Page {
 }
 
 type Column = fn(&Counts) -> u64;
+type Gauge = fn(&Bulkhead) -> u32;
 
 impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
@@ -81,7 +83,7 @@ impl Page {
         self.outcomes(rows);
         self.rejections(rows);
         let (counter, gauge) = ("counter", "gauge");
-        let columns: [(&str, &str, &str, Column); 8] = [
+        let columns: [(&str, &str, &str, Column); 12] = [
             ("seawall_attempts_total", counter, "Calls of the operation, retries included.", |c| {
                 c.attempts
             }),
@@ -90,6 +92,20 @@ impl Page {
             ("seawall_retries_unaffordable_total", counter, "Retries over the budget.", |c| {
                 c.retries_unaffordable
             }),
+            (
+                "seawall_repeats_paused_total",
+                counter,
+                "Retries and hedges held back by the brake.",
+                |c| c.repeats_paused,
+            ),
+            ("seawall_hedges_total", counter, "Further calls beside slow ones.", |c| c.hedges),
+            (
+                "seawall_queued_total",
+                counter,
+                "Executions that waited for a place or a turn.",
+                |c| c.queued,
+            ),
+            ("seawall_faults_injected_total", counter, "Faults injected.", |c| c.faults_injected),
             ("seawall_timeouts_total", counter, "Timeouts that fired.", |c| c.timeouts),
             ("seawall_fallbacks_total", counter, "Alternatives called.", |c| c.fallbacks),
             ("seawall_abandoned_total", counter, "Executions whose caller left.", |c| {
@@ -127,12 +143,75 @@ impl Page {
                 self.line("seawall_rejections_total", &labels, value);
             }
         }
+        let help = "What policies in shadow would have done, by policy.";
+        self.family("seawall_shadow_decisions_total", "counter", help);
+        for row in rows {
+            for (policy, value) in &row.counts.shadowed {
+                let labels = format!("operation=\"{}\",policy=\"{policy}\"", row.name);
+                self.line("seawall_shadow_decisions_total", &labels, value);
+            }
+        }
         let limited: Column = |counts| {
             let of = |(reason, n): &(&str, u64)| (*reason == "rate_limited").then_some(*n);
             counts.rejections.iter().filter_map(of).sum()
         };
         let help = "Calls refused by a rate limiter.";
         self.column(rows, "rate_limit_rejections_total", "counter", help, limited);
+    }
+
+    /// What policies that adapt have come to, and what modes and brakes are set.
+    fn settings(&mut self, rows: &[Row]) {
+        self.family("seawall_policy_mode", "gauge", "1 for the mode that a policy is in.");
+        for row in rows {
+            let pipeline = row.operation.pipeline();
+            for (i, policy) in pipeline.policies().iter().enumerate() {
+                let (kind, mode) = (policy.label(), pipeline.mode(i).label());
+                let labels = format!(
+                    "operation=\"{}\",policy=\"{kind}\",position=\"{i}\",mode=\"{mode}\"",
+                    row.name
+                );
+                self.line("seawall_policy_mode", &labels, 1);
+            }
+        }
+        self.family("seawall_repeats_paused", "gauge", "1 while retries and hedges are paused.");
+        for row in rows {
+            let paused = u8::from(row.operation.pipeline().repeats_are_paused());
+            self.line("seawall_repeats_paused", &format!("operation=\"{}\"", row.name), paused);
+        }
+        self.adapted(
+            rows,
+            "seawall_timeout_limit_seconds",
+            "The limit of a timeout now.",
+            |policy| {
+                let Policy::Timeout(timeout) = policy else { return None };
+                Some(timeout.limit().as_secs_f64())
+            },
+        );
+        self.adapted(rows, "seawall_hedge_delay_seconds", "The delay of a hedge now.", |policy| {
+            let Policy::Hedge(hedge) = policy else { return None };
+            Some(hedge.delay().as_secs_f64())
+        });
+        self.adapted(
+            rows,
+            "seawall_throttle_share",
+            "The share a throttle turns away.",
+            |policy| {
+                let Policy::Throttle(throttle) = policy else { return None };
+                Some(throttle.share())
+            },
+        );
+    }
+
+    fn adapted(&mut self, rows: &[Row], name: &str, help: &str, value: fn(&Policy) -> Option<f64>) {
+        self.family(name, "gauge", help);
+        for row in rows {
+            for (i, policy) in row.operation.pipeline().policies().iter().enumerate() {
+                if let Some(value) = value(policy) {
+                    let labels = format!("operation=\"{}\",position=\"{i}\"", row.name);
+                    self.line(name, &labels, value);
+                }
+            }
+        }
     }
 
     fn latencies(&mut self, rows: &[Row]) {
@@ -161,7 +240,11 @@ impl Page {
                 Some((row, pipeline.circuit_breaker()?.view(now)))
             })
             .collect();
-        self.family("circuit_breaker_state", "gauge", "0 closed, 1 open, 2 half-open.");
+        self.family(
+            "circuit_breaker_state",
+            "gauge",
+            "0 closed, 1 open, 2 half-open; forced: 3 open, 4 closed, 5 off.",
+        );
         for (row, view) in &views {
             let labels = format!("name=\"{}\"", row.name);
             self.line("circuit_breaker_state", &labels, view.state as u8);
@@ -206,6 +289,16 @@ impl Page {
         for (row, bulkhead) in &bulkheads {
             let labels = format!("name=\"{}\"", row.name);
             self.line("bulkhead_active_operations", &labels, bulkhead.in_use());
+        }
+        let gauges: [(&str, &str, Gauge); 2] = [
+            ("seawall_bulkhead_limit", "Calls that may be in a bulkhead now.", Bulkhead::limit),
+            ("seawall_bulkhead_queued", "Calls that wait before a bulkhead now.", Bulkhead::queued),
+        ];
+        for (name, help, value) in gauges {
+            self.family(name, "gauge", help);
+            for (row, bulkhead) in &bulkheads {
+                self.line(name, &format!("name=\"{}\"", row.name), value(bulkhead));
+            }
         }
         self.family("bulkhead_rejected_operations", "counter", "Calls a bulkhead refused.");
         for (row, _) in &bulkheads {

@@ -45,10 +45,15 @@ pub(super) fn circuit_breaker(operation: &Operation, now: Instant) -> Option<Val
     let (view, config) = (breaker.view(now), breaker.config());
     let opened_at = view
         .last_transition
-        .filter(|change| change.to == State::Open && view.state == State::Open)
+        .filter(|change| change.to.is_open() && view.state.is_open())
         .map(|change| wall(change.at, now));
     let (spent, _) = operation.metrics().circuit_times(now);
     let counts = operation.counts();
+    // Of many circuits there is no one state to count the time of.
+    let seconds: Option<Map<String, Value>> = (!config.keyed).then(|| {
+        let each = State::ALL.iter().zip(spent);
+        each.map(|(state, time)| (state.label().to_owned(), json!(time.as_secs_f64()))).collect()
+    });
     Some(json!({
         "name": operation.name().to_string(),
         "state": view.state.label(),
@@ -58,6 +63,15 @@ pub(super) fn circuit_breaker(operation: &Operation, now: Instant) -> Option<Val
         "last_failure": view.last_failure.map(|at| wall(at, now)),
         "opened_at": opened_at,
         "openings_in_a_row": view.openings,
+        "ramps_until": view.ramps_until.map(|at| wall(at, now)),
+        "forced": view.forced.as_ref().map(|forced| json!({
+            "reason": &*forced.reason,
+            "until": forced.until.map(|at| wall(at, now)),
+        })),
+        "keys": view.keys.map(|keys| json!({
+            "known": keys.known,
+            "not_closed": keys.not_closed,
+        })),
         "next_probe_at": view.next_probe_at.map(|at| wall(at, now)),
         "last_transition": view.last_transition.map(|change| json!({
             "at": wall(change.at, now),
@@ -72,11 +86,7 @@ pub(super) fn circuit_breaker(operation: &Operation, now: Instant) -> Option<Val
             "timed_out_calls": counts.timed_out_calls,
             "rejected_calls": counts.rejected_calls,
             "opens": counts.circuit_breaker_opens,
-            "seconds_in_state": {
-                "closed": spent[State::Closed as usize].as_secs_f64(),
-                "open": spent[State::Open as usize].as_secs_f64(),
-                "half_open": spent[State::HalfOpen as usize].as_secs_f64(),
-            },
+            "seconds_in_state": seconds,
         },
     }))
 }
@@ -102,7 +112,7 @@ pub(super) fn circuit_breakers(registry: &Registry) -> Value {
     json!({
         "total_count": breakers.len(),
         "healthy_count": in_state(&breakers, State::Closed),
-        "open_count": in_state(&breakers, State::Open),
+        "open_count": in_state(&breakers, State::Open) + in_state(&breakers, State::ForcedOpen),
         "circuit_breakers": breakers,
     })
 }

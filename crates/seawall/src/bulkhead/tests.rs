@@ -1,7 +1,7 @@
 //! The queue against a naive model, and real threads.
 
 use super::*;
-use crate::{Attributes, Command, Execution, Pipeline, Policy, Random};
+use crate::{Command, Execution, Pipeline, Policy, Random};
 use std::{
     collections::VecDeque,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst},
@@ -171,10 +171,141 @@ fn bounds_are_named() {
         max_concurrent: 0,
         max_queued: 2_000_000,
         max_wait: Duration::ZERO,
+        normal_share: 0.0,
+        background_share: 1.5,
+        controlled_delay: Some(ControlledDelay { interval: Duration::ZERO, ..Default::default() }),
+        adaptive: Some(Adaptive::Aimd(Aimd { backoff_ratio: 1.0, ..Aimd::default() })),
         ..Default::default()
     };
     let told = Bulkhead::new(wrong).unwrap_err().to_string();
-    for field in ["max_concurrent", "max_queued", "max_wait"] {
+    for field in [
+        "max_concurrent",
+        "max_queued",
+        "max_wait",
+        "normal_share",
+        "background_share",
+        "controlled_delay.interval",
+        "adaptive.aimd.initial_limit",
+        "adaptive.aimd.backoff_ratio",
+    ] {
         assert!(told.contains(field), "{field} is not in: {told}");
     }
+}
+
+#[test]
+fn the_last_places_are_kept_for_what_matters_more() {
+    let config = BulkheadConfig {
+        max_concurrent: 10,
+        max_queued: 5,
+        background_share: 0.5,
+        normal_share: 0.8,
+        ..Default::default()
+    };
+    let bulkhead = Arc::new(Bulkhead::new(config).unwrap());
+    let enter = |priority| bulkhead.enter(priority, NOW, Waker::noop());
+    let fill = |priority| {
+        let mut taken = 0;
+        while matches!(enter(priority), Entry::Taken) {
+            taken += 1;
+        }
+        taken
+    };
+    assert_eq!(fill(Priority::Background), 5);
+    assert!(matches!(enter(Priority::Background), Entry::Shed));
+    assert_eq!(fill(Priority::Normal), 3);
+    assert!(matches!(enter(Priority::Normal), Entry::Shed));
+    for _ in 0..2 {
+        assert!(matches!(enter(Priority::Critical), Entry::Taken));
+    }
+    // With no place at all, only who has a right to all of them waits.
+    assert!(matches!(enter(Priority::Normal), Entry::Full));
+    assert!(matches!(enter(Priority::Critical), Entry::Waiting { .. }));
+    Bulkhead::release(&bulkhead);
+    assert_eq!((bulkhead.in_use(), bulkhead.queued()), (10, 0), "who waits goes first");
+}
+
+#[test]
+fn while_the_queue_stands_waits_are_short_and_the_newest_goes_first() {
+    let config = BulkheadConfig {
+        max_concurrent: 1,
+        max_queued: 10,
+        order: QueueOrder::AdaptiveLifo,
+        controlled_delay: Some(ControlledDelay::default()),
+        ..Default::default()
+    };
+    let bulkhead = Bulkhead::new(config).unwrap();
+    let place = bulkhead.try_acquire().unwrap();
+    let wait = |ms: u64| match bulkhead.enter(
+        Priority::Normal,
+        NOW + Duration::from_millis(ms),
+        Waker::noop(),
+    ) {
+        Entry::Waiting { ticket, until } => (ticket, until.since(NOW).as_millis() as u64 - ms),
+        _ => panic!("it is full"),
+    };
+    assert_eq!((wait(0), wait(50)), ((0, 100), (1, 100)));
+    let next = |ticket| {
+        bulkhead.hand_over();
+        assert!(lock(&bulkhead.queue).claim(ticket), "{ticket}");
+    };
+    next(0);
+    // The queue has not been empty for 100 ms.
+    assert_eq!((wait(99), wait(100)), ((2, 100), (3, 5)));
+    next(3);
+    next(2);
+    next(1);
+    // It was empty: all is as in the beginning.
+    assert_eq!((wait(200), wait(201)), ((4, 100), (5, 100)));
+    next(4);
+    next(5);
+    std::mem::forget(place);
+}
+
+#[test]
+fn a_limit_that_moves_lets_waiters_in_and_takes_no_place_away() {
+    let aimd = Aimd {
+        initial_limit: 4,
+        max_latency: Duration::from_millis(10),
+        backoff_ratio: 0.5,
+        ..Aimd::default()
+    };
+    let config = BulkheadConfig {
+        max_concurrent: 5,
+        max_queued: 10,
+        adaptive: Some(Adaptive::Aimd(aimd)),
+        ..Default::default()
+    };
+    let bulkhead = Bulkhead::new(config).unwrap();
+    let enter = || bulkhead.enter(Priority::Normal, NOW, Waker::noop());
+    let (quick, slow) = (Duration::from_millis(1), Duration::from_millis(11));
+    for _ in 0..4 {
+        assert!(matches!(enter(), Entry::Taken));
+    }
+    assert!(matches!(enter(), Entry::Waiting { ticket: 0, .. }));
+    assert!(matches!(enter(), Entry::Waiting { ticket: 1, .. }));
+    bulkhead.record(NOW, slow, &Outcome::Success);
+    assert_eq!((bulkhead.limit(), bulkhead.in_use(), bulkhead.queued()), (2, 4, 2));
+    // Places over the limit go; the next one is handed over.
+    Bulkhead::release(&bulkhead);
+    Bulkhead::release(&bulkhead);
+    assert_eq!((bulkhead.in_use(), bulkhead.queued()), (2, 2));
+    Bulkhead::release(&bulkhead);
+    assert_eq!((bulkhead.in_use(), bulkhead.queued()), (2, 1));
+    // The limit rises: who waits need not wait for a release.
+    bulkhead.record(NOW, quick, &Outcome::Success);
+    assert_eq!((bulkhead.limit(), bulkhead.in_use(), bulkhead.queued()), (3, 3, 0));
+    // Failures that say nothing about load move nothing; those that do, do.
+    bulkhead.record(NOW, slow, &Outcome::failure(Class::Transient));
+    assert_eq!(bulkhead.limit(), 3);
+    bulkhead.record(NOW, quick, &Outcome::failure(Class::RateLimited));
+    assert_eq!(bulkhead.limit(), 1);
+    // And never beyond its bounds.
+    for _ in 0..20 {
+        bulkhead.record(NOW, slow, &Outcome::TimedOut { limit: slow });
+    }
+    assert_eq!(bulkhead.limit(), 1);
+    for _ in 0..20 {
+        bulkhead.record(NOW, quick, &Outcome::Success);
+    }
+    assert_eq!(bulkhead.limit(), 5, "3 in use are at least half of 5");
 }

@@ -5,12 +5,18 @@ use crate::{Instant, Outcome, Pipeline};
 use std::{ops::Deref, task::Waker};
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {
+    /// Nobody but the call and the policies around it is there: no second passage runs or waits.
+    fn is_chain(&self) -> bool {
+        let mut further = self.nodes.iter().skip(1).enumerate();
+        further.all(|(before, node)| usize::from(node.parent) == before)
+    }
+
     /// The short way of a success, through policies that mostly just hand it on: all of
     /// [`handle_result`](Self::handle_result) but its `Done`, where it says yes; nothing where not.
     #[inline]
     pub(crate) fn succeed(&mut self, call: CallId, now: Instant) -> bool {
         let Some(leaf) = self.nodes.len().checked_sub(1) else { return false };
-        let alone = self.next_call == 1 || !self.pipeline.hedges();
+        let alone = !self.pipeline.hedges() || self.is_chain();
         let straight =
             self.pipeline.is_plain() && alone && self.kept.is_empty() && self.commands.is_empty();
         let is_it = matches!(self.nodes[leaf].part, Part::Call { id, .. } if id == call);

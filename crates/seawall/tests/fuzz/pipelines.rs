@@ -1,10 +1,11 @@
 //! Pipelines with every policy in every order, and configurations small enough to reach their bounds.
 
 use seawall::{
-    AwsBudget, Backoff, BulkheadConfig, ChaosConfig, CircuitBreakerConfig, CustomFrame,
-    CustomPolicy, Cx, FallbackConfig, Growth, GrpcBudget, HedgeConfig, Instant, Jitter, Outcome,
-    Percentile, Policy, PolicyConfig, Random, RateLimiterConfig, RetryBudget, RetryConfig,
-    Schedule, ShareBudget, Step, ThrottleConfig, TimeoutConfig, Window,
+    Adaptive, Aimd, Algorithm, AwsBudget, Backoff, BulkheadConfig, ChaosConfig,
+    CircuitBreakerConfig, ControlledDelay, CustomFrame, CustomPolicy, Cx, FallbackConfig, Gradient,
+    Growth, GrpcBudget, HedgeConfig, Instant, Jitter, Limit, Outcome, Percentile, Policy,
+    PolicyConfig, QueueOrder, Random, RateLimiterConfig, RetryBudget, RetryConfig, Schedule,
+    ShareBudget, Step, ThrottleConfig, TimeoutConfig, Window,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -26,18 +27,19 @@ pub(crate) fn policy(random: &mut Random) -> Policy {
         }),
         1 => PolicyConfig::Retry(retry(random)),
         2 | 3 => PolicyConfig::CircuitBreaker(breaker(random)),
-        4 => PolicyConfig::RateLimiter(RateLimiterConfig {
-            rate: 1 + random.below(20) as u32,
-            per: ms(random, 500),
-            burst: random.below(5) as u32,
-            keyed: random.below(2) == 0,
-            max_keys: 1 + random.below(8) as u32,
-            ..Default::default()
-        }),
+        4 => PolicyConfig::RateLimiter(rate_limiter(random)),
         5 => PolicyConfig::Bulkhead(BulkheadConfig {
-            max_concurrent: 1 + random.below(3) as u32,
+            max_concurrent: 2 + random.below(3) as u32,
             max_queued: random.below(4) as u32,
             max_wait: ms(random, 300),
+            order: one_of(random, &[QueueOrder::Fifo, QueueOrder::AdaptiveLifo]),
+            controlled_delay: (random.below(3) == 0).then(|| ControlledDelay {
+                target: ms(random, 10),
+                interval: ms(random, 50) + Duration::from_millis(10),
+            }),
+            adaptive: adaptive(random),
+            normal_share: one_of(random, &[1.0, 1.0, 0.5]),
+            background_share: one_of(random, &[1.0, 0.5]),
             ..Default::default()
         }),
         6 => PolicyConfig::Fallback(FallbackConfig {
@@ -86,11 +88,59 @@ fn percentile(random: &mut Random) -> Percentile {
     }
 }
 
+fn adaptive(random: &mut Random) -> Option<Adaptive> {
+    match random.below(4) {
+        0 => Some(Adaptive::Aimd(Aimd {
+            initial_limit: 2,
+            max_latency: ms(random, 50),
+            backoff_ratio: 0.5,
+            ..Aimd::default()
+        })),
+        1 => Some(Adaptive::Gradient(Gradient {
+            initial_limit: 2,
+            minimum_calls: 1 + random.below(3) as u32,
+            window: ms(random, 50),
+            ..Gradient::default()
+        })),
+        _ => None,
+    }
+}
+
+fn limit(random: &mut Random) -> Limit {
+    let algorithm = one_of(
+        random,
+        &[
+            Algorithm::TokenBucket,
+            Algorithm::FixedWindow,
+            Algorithm::SlidingWindow,
+            Algorithm::SlidingLog,
+        ],
+    );
+    Limit { rate: 1 + random.below(20) as u32, per: ms(random, 500), algorithm, burst: 0 }
+}
+
 fn budget(random: &mut Random) -> RetryBudget {
     match random.below(3) {
         0 => RetryBudget::Share(ShareBudget::default()),
         1 => RetryBudget::Aws(AwsBudget { capacity: 20, ..AwsBudget::default() }),
         _ => RetryBudget::Grpc(GrpcBudget::default()),
+    }
+}
+
+fn rate_limiter(random: &mut Random) -> RateLimiterConfig {
+    let Limit { rate, per, algorithm, .. } = limit(random);
+    let bucket = algorithm == Algorithm::TokenBucket;
+    let also: Vec<Limit> = (0..random.below(3)).map(|_| limit(random)).collect();
+    RateLimiterConfig {
+        rate,
+        per,
+        burst: if bucket { random.below(5) as u32 } else { 0 },
+        algorithm,
+        max_wait: (bucket && also.is_empty() && random.below(2) == 0).then(|| ms(random, 100)),
+        also,
+        keyed: random.below(2) == 0,
+        max_keys: 1 + random.below(8) as u32,
+        ..Default::default()
     }
 }
 

@@ -6,8 +6,8 @@ use crate::{
     pipelines::{ms, policy},
 };
 use seawall::{
-    Attributes, Class, Failure, Force, Instant, Mode, Outcome, Pipeline, Policy, Random, Reason,
-    Rejection, State,
+    Attributes, Class, Failure, Force, Instant, Mode, Outcome, Pipeline, Policy, Priority, Random,
+    Reason, Rejection, State,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -134,6 +134,8 @@ impl World {
             key: random.below(5),
             cost: 1 + random.below(3) as u32,
             repeatable: random.below(3) > 0,
+            priority: [Priority::Background, Priority::Normal, Priority::Critical]
+                [random.below(3) as usize],
             max_attempts: if random.below(3) == 0 { 1 + random.below(3) as u32 } else { u32::MAX },
             deadline: if random.below(3) == 0 && !self.is_healthy {
                 self.now + patience
@@ -142,7 +144,6 @@ impl World {
             },
             streamed: random.below(3) == 0,
             fallbacks: random.below(3) as u32,
-            ..Attributes::default()
         };
         let seed = random.bits();
         let caller = Caller::start(self.pipeline.clone(), attributes, seed, self.now);
@@ -243,7 +244,7 @@ impl World {
                     let config = bulkhead.config();
                     assert!(bulkhead.in_use() <= config.max_concurrent);
                     assert!(bulkhead.queued() <= config.max_queued);
-                    let free = bulkhead.in_use() < config.max_concurrent;
+                    let free = bulkhead.in_use() < bulkhead.limit();
                     assert!(!free || bulkhead.queued() == 0, "callers wait beside a free place");
                 }
                 Policy::CircuitBreaker(breaker) if self.is_healthy => {
