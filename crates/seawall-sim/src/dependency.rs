@@ -2,7 +2,7 @@
 
 use crate::scenario::Phase;
 use seawall::{Failure, Instant, Outcome, Random};
-use std::time::Duration;
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,12 +18,14 @@ pub(crate) enum Fate {
 pub(crate) struct Dependency {
     phases: Vec<(Instant, Phase)>,
     in_progress: u32,
+    /// When each worker is free, where there are so many and no more.
+    workers: BinaryHeap<Reverse<Instant>>,
 }
 
 impl Dependency {
     pub(crate) fn new(phases: &[Phase], start: Instant) -> Self {
         let phases = phases.iter().map(|phase| (start + phase.at, phase.clone())).collect();
-        Self { phases, in_progress: 0 }
+        Self { phases, in_progress: 0, workers: BinaryHeap::new() }
     }
 
     pub(crate) fn is_there(&self) -> bool {
@@ -33,7 +35,8 @@ impl Dependency {
     /// A call begins. It is in progress until [`leave`](Self::leave).
     pub(crate) fn enter(&mut self, now: Instant, random: &mut Random) -> Fate {
         let next = self.phases.partition_point(|(from, _)| *from <= now);
-        let (_, phase) = &self.phases[next.saturating_sub(1)];
+        let now_in = next.saturating_sub(1);
+        let phase = self.phases[now_in].1.clone();
         self.in_progress += 1;
         let full = phase.capacity.is_some_and(|capacity| self.in_progress > capacity);
         let failure =
@@ -41,7 +44,12 @@ impl Dependency {
         if full {
             return Fate::Ends(Outcome::Failure(failure), Duration::ZERO);
         }
-        let took = phase.latency.mul_f64(stretch(phase.spread, random));
+        let served = if phase.exponential {
+            phase.latency.mul_f64(-(1.0 - random.unit()).ln())
+        } else {
+            phase.latency.mul_f64(stretch(phase.spread, random))
+        };
+        let took = self.waits(now_in, now, served) + served;
         let draw = random.unit();
         if draw < phase.failures {
             Fate::Ends(Outcome::Failure(failure), took)
@@ -52,6 +60,27 @@ impl Dependency {
         } else {
             Fate::Ends(Outcome::Success, took)
         }
+    }
+
+    /// How long a call waits for a worker, which then is busy for as long as it is `served`.
+    fn waits(&mut self, phase: usize, now: Instant, served: Duration) -> Duration {
+        let Some(workers) = self.phases[phase].1.workers else { return Duration::ZERO };
+        // While nothing is served, workers are those of the next phase, from its beginning on.
+        let resting = workers == 0;
+        let (from, workers) = match self.phases.get(phase + 1) {
+            Some((from, next)) if resting => (*from, next.workers.unwrap_or(1)),
+            _ => (now, workers),
+        };
+        while self.workers.len() > workers as usize {
+            self.workers.pop();
+        }
+        while self.workers.len() < workers as usize {
+            self.workers.push(Reverse(from));
+        }
+        let Some(Reverse(free)) = self.workers.pop() else { return Duration::ZERO };
+        let begins = free.max(from);
+        self.workers.push(Reverse(begins + served));
+        begins.since(now)
     }
 
     pub(crate) fn leave(&mut self) {
@@ -118,6 +147,22 @@ mod tests {
         dependency.leave();
         dependency.leave();
         assert_eq!(enter(&mut dependency), Fate::Ends(Outcome::Success, ms(10)));
+    }
+
+    #[test]
+    fn calls_wait_for_a_worker_and_rest_while_there_is_none() {
+        let phase = |at, workers| Phase { at: ms(at), workers: Some(workers), ..Phase::default() };
+        let start = Instant::from_millis(1_000);
+        let mut dependency = Dependency::new(&[phase(0, 2), phase(100, 0), phase(200, 1)], start);
+        let mut random = Random::new(1);
+        let mut took = |at| match dependency.enter(start + ms(at), &mut random) {
+            Fate::Ends(Outcome::Success, took) => took.as_millis(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([took(0), took(0), took(0), took(5), took(50)], [10, 10, 20, 15, 10]);
+        // From 100 ms on nothing is served until 200.
+        assert_eq!([took(100), took(150)], [110, 70], "10 ms each, by one worker");
+        assert_eq!([took(205), took(300)], [25, 10]);
     }
 
     #[test]

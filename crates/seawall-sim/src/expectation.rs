@@ -36,6 +36,8 @@ pub enum Expectation {
     Rejections(Range),
     /// The 99th percentile of the time to success, in milliseconds, of executions begun in the range.
     P99Ms(Range),
+    /// Successes a second, of executions begun in the range, that came within the load's `useful_within`.
+    Goodput(Range),
     /// Times that a circuit opened in the range.
     Openings(Range),
     /// First calls of executions that overtook the call of an execution that came earlier.
@@ -105,6 +107,7 @@ impl Expectation {
             | Self::Calls(range)
             | Self::Rejections(range)
             | Self::P99Ms(range)
+            | Self::Goodput(range)
             | Self::Openings(range)
             | Self::Overtakings(range) => {
                 problems.within(self.name(), |problems| range.check(duration, problems));
@@ -123,6 +126,7 @@ impl Expectation {
             Self::Calls(_) => "calls",
             Self::Rejections(_) => "rejections",
             Self::P99Ms(_) => "p99_ms",
+            Self::Goodput(_) => "goodput",
             Self::Openings(_) => "openings",
             Self::Overtakings(_) => "overtakings",
             Self::Circuit { .. } => "circuit",
@@ -141,6 +145,7 @@ impl Expectation {
             Self::Calls(range) => (range, ledger.calls(range.instants(ledger.start))),
             Self::Rejections(range) => (range, ledger.rejections(range.instants(ledger.start))),
             Self::P99Ms(range) => (range, ledger.p99_ms(range.instants(ledger.start))),
+            Self::Goodput(range) => (range, ledger.goodput(range.instants(ledger.start))),
             Self::Openings(range) => (range, ledger.openings(range.instants(ledger.start))),
             Self::Overtakings(range) => (range, ledger.overtakings(range.instants(ledger.start))),
         };

@@ -58,6 +58,9 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) start: Instant,
+    /// The end of the last arrival.
+    pub(crate) end: Instant,
+    pub(crate) useful_within: Duration,
     /// In the order of their ends.
     pub(crate) records: Vec<Record>,
     /// In the order of their times.
@@ -99,6 +102,17 @@ impl Ledger {
         let mut times: Vec<Duration> = good.map(|record| record.took).collect();
         times.sort_unstable();
         quantile(&times, 0.99).map(|time| time.as_secs_f64() * 1000.0)
+    }
+
+    /// A success that came in time to be of use.
+    pub(crate) fn is_useful(&self, record: &Record) -> bool {
+        record.end == End::Success && record.took <= self.useful_within
+    }
+
+    pub(crate) fn goodput(&self, (from, to): Span) -> Option<f64> {
+        let seconds = to.min(self.end).since(from).as_secs_f64();
+        let useful = self.within((from, to)).filter(|record| self.is_useful(record)).count();
+        (seconds > 0.0).then(|| useful as f64 / seconds)
     }
 
     pub(crate) fn openings(&self, (from, to): Span) -> Option<f64> {

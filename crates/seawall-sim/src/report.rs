@@ -50,6 +50,8 @@ pub struct Second {
     pub executions: u64,
     /// Those that succeeded, whenever they ended.
     pub successes: u64,
+    /// Of those, the ones that came within the load's `useful_within`.
+    pub useful: u64,
     /// Those that were refused.
     pub rejected: u64,
     /// Calls that reached the dependency in this second.
@@ -97,6 +99,7 @@ fn seconds(scenario: &Scenario, ledger: &Ledger) -> Vec<Second> {
         let second = &mut seconds[index(record.began)];
         second.executions += 1;
         second.successes += u64::from(record.end == End::Success);
+        second.useful += u64::from(ledger.is_useful(record));
         second.rejected += u64::from(record.end == End::Rejected);
     }
     for call in &ledger.calls {

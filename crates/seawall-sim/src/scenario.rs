@@ -64,6 +64,10 @@ pub struct Load {
     #[serde(with = "seawall::config::duration::option")]
     #[schemars(schema_with = "seawall::config::duration::option::schema")]
     pub patience: Option<Duration>,
+    /// An answer that takes longer is of no use: it does not count as goodput. Left out: every one is.
+    #[serde(with = "seawall::config::duration::option")]
+    #[schemars(schema_with = "seawall::config::duration::option::schema")]
+    pub useful_within: Option<Duration>,
     /// Callers are of so many kinds, for keyed limits.
     #[schemars(range(min = 1))]
     pub keys: u64,
@@ -71,7 +75,7 @@ pub struct Load {
 
 impl Default for Load {
     fn default() -> Self {
-        Self { rate: 100.0, arrivals: Arrivals::Even, patience: None, keys: 1 }
+        Self { rate: 100.0, arrivals: Arrivals::Even, patience: None, useful_within: None, keys: 1 }
     }
 }
 
@@ -101,6 +105,12 @@ pub struct Phase {
     /// How much latencies differ: σ of a log-normal distribution; 0: all are alike.
     #[schemars(range(min = 0.0, max = 5.0))]
     pub spread: f64,
+    /// Latencies are of an exponential distribution instead, and `latency` is their mean.
+    pub exponential: bool,
+    /// Calls that it serves at once; those beyond wait, first come, first served, and are served also when
+    /// nobody waits for them any more. 0: it serves nothing until the next phase. Left out: it serves all.
+    #[schemars(range(max = 100_000))]
+    pub workers: Option<u32>,
     /// The share of calls that fail.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub failures: f64,
@@ -127,6 +137,8 @@ impl Default for Phase {
             at: Duration::ZERO,
             latency: Duration::from_millis(10),
             spread: 0.0,
+            exponential: false,
+            workers: None,
             failures: 0.0,
             kind: FailureKind::Transient,
             retry_after: None,
@@ -219,6 +231,13 @@ fn check_phases(phases: &[Phase], problems: &mut Problems) {
             let hour = Duration::from_secs(3600);
             problems.require(phase.latency <= hour, "latency", phase.latency, "at most an hour");
             problems.require(phase.capacity != Some(0), "capacity", 0, "at least 1");
+            let good = phase.workers.is_none_or(|workers| workers <= 100_000);
+            problems.require(good, "workers", phase.workers, "at most 100000");
+            let last = at + 1 == phases.len();
+            let right = "more than 0 in the last phase: nothing would ever be served";
+            problems.require(!(last && phase.workers == Some(0)), "workers", 0, right);
+            let good = !(phase.exponential && phase.spread > 0.0);
+            problems.require(good, "spread", phase.spread, "of use with exponential latencies");
             let in_order = match at.checked_sub(1) {
                 None => phase.at.is_zero(),
                 Some(before) => phase.at > phases[before].at,

@@ -37,7 +37,14 @@ pub fn run(scenario: &Scenario) -> Result<Report, ConfigError> {
         std::mem::take(&mut *circuits.0.lock().unwrap_or_else(PoisonError::into_inner));
     let World { records, calls, alternative_calls, events_taken, dependencies, .. } = world;
     debug_assert!(dependencies.iter().all(|dependency| dependency.in_progress() == 0));
-    let ledger = Ledger { start: START, records, calls, transitions };
+    let ledger = Ledger {
+        start: START,
+        end: START + scenario.duration,
+        useful_within: scenario.load.useful_within.unwrap_or(Duration::MAX),
+        records,
+        calls,
+        transitions,
+    };
     Ok(Report { events: events_taken, ..Report::new(scenario, ledger, alternative_calls) })
 }
 

@@ -92,7 +92,7 @@ async fn every_metric_moves() {
 async fn a_spent_budget_is_counted_and_told() {
     let upstream = Upstream::statuses(&[503]).await;
     let policy = "{ type: retry, max_attempts: 3, backoff: { base_delay: 1ms }, \
-                  budget: { ratio: 0, min_per_second: 0, max_saved: 3 } }";
+                  budget: { share: { ratio: 0, min_per_second: 0, max_saved: 3 } } }";
     let gateway = Gateway::before(&upstream, policy).await;
     for expected in ["3", "2", "1"] {
         assert_eq!(gateway.get("/").await.header("x-seawall-attempts"), expected);

@@ -8,6 +8,8 @@ use std::{
     task::Wake,
 };
 
+mod moving;
+
 const NOW: Instant = Instant::from_millis(1_000_000);
 
 fn bulkhead(max_concurrent: u32, max_queued: u32) -> Arc<Bulkhead> {
