@@ -17,7 +17,7 @@ pub(super) struct Sample {
 /// A limit that moves.
 #[derive(Debug)]
 pub(super) enum Estimator {
-    Aimd { config: Aimd, limit: f64, most: f64 },
+    Aimd { config: Aimd, limit: f64, most: f64, cut_at: Instant },
     Gradient(Box<GradientState>),
 }
 
@@ -49,17 +49,21 @@ struct Collected {
 const NOTHING: Collected =
     Collected { since: None, calls: 0, took: 0.0, in_use: 0.0, most_in_use: 0, dropped: false };
 
+/// Two cuts are at least this part of `max_latency` apart.
+const COOL_DOWN: u32 = 10;
 /// Windows over which concurrency and throughput are compared.
 const COMPARED: usize = 20;
 /// Below this correlation, more concurrency brings no more throughput.
 const CORRELATED: f64 = 0.5;
+/// Concurrency that varies less, by its standard deviation as a share of its mean, proves nothing.
+const VARIED: f64 = 0.15;
 
 impl Estimator {
     pub(super) fn new(config: &BulkheadConfig) -> Option<Self> {
         let most = f64::from(config.max_concurrent);
         let limit = f64::from(config.initial_limit());
         Some(match config.adaptive.clone()? {
-            Adaptive::Aimd(config) => Self::Aimd { config, limit, most },
+            Adaptive::Aimd(config) => Self::Aimd { config, limit, most, cut_at: Instant::EPOCH },
             Adaptive::Gradient(config) => Self::Gradient(Box::new(GradientState {
                 config,
                 limit,
@@ -75,10 +79,14 @@ impl Estimator {
     /// A call ended; the limit from now on.
     pub(super) fn record(&mut self, now: Instant, sample: Sample) -> u32 {
         match self {
-            Self::Aimd { config, limit, most } => {
+            Self::Aimd { config, limit, most, cut_at } => {
                 if sample.dropped || sample.took > config.max_latency {
-                    *limit =
-                        (*limit * config.backoff_ratio).floor().max(f64::from(config.min_limit));
+                    // Many late calls at once are one overload, and one cut.
+                    if now.since(*cut_at) >= config.max_latency / COOL_DOWN {
+                        let cut = (*limit * config.backoff_ratio).floor();
+                        *limit = cut.max(f64::from(config.min_limit));
+                        *cut_at = now;
+                    }
                 } else if f64::from(sample.in_use) * 2.0 >= *limit {
                     *limit = (*limit + 1.0).min(*most);
                 }
@@ -148,7 +156,7 @@ impl GradientState {
     }
 }
 
-/// Pearson's correlation; 0 where one of the two does not move.
+/// Pearson's correlation; 0 where one of the two hardly moves.
 fn correlation(pairs: &VecDeque<(f64, f64)>) -> f64 {
     let n = pairs.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / n;
@@ -156,5 +164,6 @@ fn correlation(pairs: &VecDeque<(f64, f64)>) -> f64 {
     let sum = |of: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>();
     let both = sum(&|pair| (pair.0 - x) * (pair.1 - y));
     let (xs, ys) = (sum(&|pair| (pair.0 - x).powi(2)), sum(&|pair| (pair.1 - y).powi(2)));
-    if xs * ys > 0.0 { both / (xs * ys).sqrt() } else { 0.0 }
+    let varied = (ys / n).sqrt() > VARIED * y;
+    if varied && xs > 0.0 { both / (xs * ys).sqrt() } else { 0.0 }
 }

@@ -80,7 +80,8 @@ pub enum Adaptive {
 config! {
     /// Additive increase, multiplicative decrease: a call that takes longer than `max_latency`, is cut off or
     /// rate-limited multiplies the limit by `backoff_ratio`; any other raises it by one while at least half of it
-    /// is in use. (Chiu and Jain, 1989; in the form of Netflix's `AIMDLimit`.)
+    /// is in use. (Chiu and Jain, 1989; in the form of Netflix's `AIMDLimit`, but two cuts are
+    /// at least a tenth of `max_latency` apart: many late calls at once are one overload.)
     pub struct Aimd {
         /// The limit at the beginning.
         #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]

@@ -279,13 +279,18 @@ fn a_limit_that_moves_lets_waiters_in_and_takes_no_place_away() {
     };
     let bulkhead = Bulkhead::new(config).unwrap();
     let enter = || bulkhead.enter(Priority::Normal, NOW, Waker::noop());
+    let mut now = NOW;
+    let mut record = |took, outcome: &Outcome| {
+        now = now + Duration::from_secs(1);
+        bulkhead.record(now, took, outcome);
+    };
     let (quick, slow) = (Duration::from_millis(1), Duration::from_millis(11));
     for _ in 0..4 {
         assert!(matches!(enter(), Entry::Taken));
     }
     assert!(matches!(enter(), Entry::Waiting { ticket: 0, .. }));
     assert!(matches!(enter(), Entry::Waiting { ticket: 1, .. }));
-    bulkhead.record(NOW, slow, &Outcome::Success);
+    record(slow, &Outcome::Success);
     assert_eq!((bulkhead.limit(), bulkhead.in_use(), bulkhead.queued()), (2, 4, 2));
     // Places over the limit go; the next one is handed over.
     Bulkhead::release(&bulkhead);
@@ -294,20 +299,33 @@ fn a_limit_that_moves_lets_waiters_in_and_takes_no_place_away() {
     Bulkhead::release(&bulkhead);
     assert_eq!((bulkhead.in_use(), bulkhead.queued()), (2, 1));
     // The limit rises: who waits need not wait for a release.
-    bulkhead.record(NOW, quick, &Outcome::Success);
+    record(quick, &Outcome::Success);
     assert_eq!((bulkhead.limit(), bulkhead.in_use(), bulkhead.queued()), (3, 3, 0));
     // Failures that say nothing about load move nothing; those that do, do.
-    bulkhead.record(NOW, slow, &Outcome::failure(Class::Transient));
+    record(slow, &Outcome::failure(Class::Transient));
     assert_eq!(bulkhead.limit(), 3);
-    bulkhead.record(NOW, quick, &Outcome::failure(Class::RateLimited));
+    record(quick, &Outcome::failure(Class::RateLimited));
     assert_eq!(bulkhead.limit(), 1);
     // And never beyond its bounds.
     for _ in 0..20 {
-        bulkhead.record(NOW, slow, &Outcome::TimedOut { limit: slow });
+        record(slow, &Outcome::TimedOut { limit: slow });
     }
     assert_eq!(bulkhead.limit(), 1);
     for _ in 0..20 {
-        bulkhead.record(NOW, quick, &Outcome::Success);
+        record(quick, &Outcome::Success);
     }
     assert_eq!(bulkhead.limit(), 5, "3 in use are at least half of 5");
+}
+
+#[test]
+fn many_late_calls_at_once_are_one_overload() {
+    let aimd = Aimd { max_latency: Duration::from_millis(100), ..Aimd::default() };
+    let config = BulkheadConfig { adaptive: Some(Adaptive::Aimd(aimd)), ..Default::default() };
+    let bulkhead = Bulkhead::new(config).unwrap();
+    let late = |ms: u64| {
+        let took = Duration::from_secs(1);
+        bulkhead.record(NOW + Duration::from_millis(ms), took, &Outcome::TimedOut { limit: took });
+        bulkhead.limit()
+    };
+    assert_eq!([late(0), late(1), late(9), late(10), late(11)], [18, 18, 18, 16, 16]);
 }
