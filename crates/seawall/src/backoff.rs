@@ -20,7 +20,7 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         min_delay: Duration = Duration::ZERO,
-        /// No wait is longer, after jitter too (`additive` jitter alone comes on top).
+        /// No wait is longer, after jitter too (`additive` and `around` jitter come on top).
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         max_delay: Duration = Duration::from_secs(60),
@@ -30,6 +30,9 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         jitter_max: Duration = Duration::from_secs(2),
+        /// How far `around` jitter goes, as a share of the wait from 0 to 1.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        jitter_share: f64 = 0.25,
     }
 }
 
@@ -66,6 +69,8 @@ pub enum Jitter {
     Equal,
     /// *b + u · (3 · previous − b)*; the growth has no say.
     Decorrelated,
+    /// *d · (1 − s + 2 · u · s)* with *s* = `jitter_share`: around *d*, also beyond `max_delay`.
+    Around,
     /// *d + u · `jitter_max`*, also beyond `max_delay`
     Additive,
 }
@@ -86,6 +91,7 @@ impl Backoff {
                 let top = (3.0 * previous.as_secs_f64()).max(base);
                 (base + u * (top - base)).clamp(floor, cap)
             }
+            Jitter::Around => grown * (1.0 + self.jitter_share * (2.0 * u - 1.0)),
             Jitter::Additive => grown + u * self.jitter_max.as_secs_f64(),
         };
         Duration::try_from_secs_f64(seconds).unwrap_or(self.max_delay)
@@ -111,6 +117,8 @@ impl Backoff {
             multiplier,
             "a number from 1 to 100",
         );
+        let good = (0.0..=1.0).contains(&self.jitter_share);
+        problems.require(good, "jitter_share", self.jitter_share, "a share from 0 to 1");
         problems.require(
             self.min_delay <= self.max_delay,
             "min_delay",

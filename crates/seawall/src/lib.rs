@@ -88,6 +88,7 @@ pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timeout::{Timeout, TimeoutConfig};
 #[cfg(not(loom))]
 pub use timer::{SystemSleep, SystemTimer};
+pub use window::Tally;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/library.md")]

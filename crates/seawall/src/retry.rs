@@ -143,6 +143,11 @@ impl Retry {
         &self.config
     }
 
+    /// Tokens left in its budget; none where it has no budget.
+    pub fn saved(&self, now: Instant) -> Option<f64> {
+        self.bucket.as_ref().map(|bucket| bucket.tokens(now))
+    }
+
     /// Whether a retry that is due must not be made. The budget is asked last, so that only a retry that will
     /// be made is paid for.
     fn withholds(&self, cx: &Cx<'_>, outcome: &Outcome) -> Option<Withheld> {

@@ -27,12 +27,16 @@ pub(crate) struct Sample {
     pub(crate) slow: bool,
 }
 
-/// What a window holds.
+/// What a breaker's window holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) calls: u32,
-    pub(crate) failures: u32,
-    pub(crate) slow: u32,
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Tally {
+    /// Calls in it.
+    pub calls: u32,
+    /// Of them, those that failed.
+    pub failures: u32,
+    /// Of them, those that took `slow_call_duration` or longer.
+    pub slow: u32,
 }
 
 /// A window of either kind.
@@ -79,10 +83,19 @@ impl Ring {
         self.judge(generation, now, config)
     }
 
+    /// What it holds of this generation.
+    pub(crate) fn tally(&self, generation: u16, now: Instant) -> Tally {
+        match &self.kind {
+            RingKind::Count(ring) => ring.tally(generation),
+            RingKind::Time(ring) => ring.tally(generation, now),
+        }
+    }
+
     fn judge(&self, generation: u16, now: Instant, config: &CircuitBreakerConfig) -> Option<Why> {
-        let (tally, capacity) = match &self.kind {
-            RingKind::Count(ring) => (ring.tally(generation), ring.len()),
-            RingKind::Time(ring) => (ring.tally(generation, now), u32::MAX),
+        let tally = self.tally(generation, now);
+        let capacity = match &self.kind {
+            RingKind::Count(ring) => ring.len(),
+            RingKind::Time(_) => u32::MAX,
         };
         let why = over(&tally, config);
         let short = tally.calls < config.minimum_calls.min(capacity);

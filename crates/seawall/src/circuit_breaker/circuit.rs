@@ -96,7 +96,8 @@ pub enum Verdict {
     Success,
     /// It does not.
     Failure,
-    /// It works, and wants fewer calls: counts as a failure in ratios, never in a row of failures.
+    /// It works, and wants fewer calls: counts as a failure in ratios and of a probe, never in a row of
+    /// failures.
     RateLimited,
     /// Nothing.
     None,
@@ -288,7 +289,10 @@ impl Word {
                 let waiting =
                     |successes| Circuit::HalfOpen { in_flight, successes, openings, lease };
                 match verdict {
-                    Verdict::Failure => (self.opened(config, now), Some(Why::ProbeFailed)),
+                    // A dependency that turns probes away, also politely, is not back.
+                    Verdict::Failure | Verdict::RateLimited => {
+                        (self.opened(config, now), Some(Why::ProbeFailed))
+                    }
                     // A dependency that opened the circuit by being slow is not back while it is slow.
                     Verdict::Success if slow => (self.opened(config, now), Some(Why::ProbeSlow)),
                     Verdict::Success if successes + 1 >= config.success_threshold => {
@@ -297,7 +301,7 @@ impl Word {
                         (self.next(closed), Some(Why::ProbesSucceeded { threshold }))
                     }
                     Verdict::Success => (self.with(waiting(successes + 1)), None),
-                    Verdict::RateLimited | Verdict::None => (self.with(waiting(successes)), None),
+                    Verdict::None => (self.with(waiting(successes)), None),
                 }
             }
             Circuit::Open { .. } | Circuit::Forced { .. } => (self, None),

@@ -198,12 +198,13 @@ fn the_count_of_successes_starts_at_nothing_in_every_half_open() {
 
 #[test]
 fn probes_give_their_place_back() {
-    // Dropped, or answered with a 429: nothing is known yet, so the next one may try.
+    // Dropped: nothing is known yet, so the next one may try. Turned away with a 429: it is not back.
     check(
         three(),
         "0: a? a- b? b- c? c-       -> open
          10001: d? e! d. e?         -> half_open
-         10002: e~ f? f+            -> closed 0",
+         10002: e~                  -> open
+         20003: f? f+               -> closed 0",
     );
     // Hung: the lease runs out, its place goes to another, and its late word counts for nothing.
     check(

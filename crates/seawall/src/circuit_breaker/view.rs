@@ -9,6 +9,7 @@ use crate::{
     Instant,
     event::{State, Transition, Why},
     sync::{Ordering, lock, update},
+    window::Tally,
 };
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct CircuitView {
     pub next_probe_at: Option<Instant>,
     /// When the traffic let through after closing is whole again.
     pub ramps_until: Option<Instant>,
+    /// What the window holds, while closed; none where there is no window.
+    pub window: Option<Tally>,
     /// When the last failure was recorded.
     pub last_failure: Option<Instant>,
     /// The last change of state, with its reason.
@@ -55,7 +58,8 @@ pub struct Keys {
 
 impl Cell {
     pub(super) fn view(&self, now: Instant, config: &CircuitBreakerConfig) -> CircuitView {
-        let circuit = self.word().circuit.as_of(now);
+        let word = self.word();
+        let circuit = word.circuit.as_of(now);
         let last_failure = self.last_failure.load(Ordering::Relaxed);
         let history = lock(&self.history);
         let forced = match circuit {
@@ -79,6 +83,12 @@ impl Cell {
             },
             ramps_until: match circuit {
                 Circuit::Closed { ramp, .. } => ramp.left(now, config).map(|left| now + left),
+                _ => None,
+            },
+            window: match circuit {
+                Circuit::Closed { .. } => {
+                    self.window.as_ref().map(|window| window.tally(word.generation, now))
+                }
                 _ => None,
             },
             last_failure: (last_failure > 0).then(|| Instant::from_nanos(last_failure)),

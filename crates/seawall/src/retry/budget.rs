@@ -5,9 +5,9 @@
 //! word; they differ in what puts tokens in and takes them out.
 
 use crate::{
-    Instant, Outcome,
+    Class, Instant, Outcome,
     config::{Problems, config},
-    sync::{AtomicU64, update},
+    sync::{AtomicU64, Ordering, update},
 };
 
 /// What retries may cost.
@@ -59,6 +59,9 @@ config! {
         /// What a retry after a timeout costs.
         #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
         timeout_cost: u32 = 10,
+        /// What a retry after a rate-limit failure costs.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
+        rate_limit_cost: u32 = 5,
         /// What a success at the first attempt gives.
         #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
         refill: u32 = 1,
@@ -108,6 +111,7 @@ impl AwsBudget {
         for (field, value) in [
             ("retry_cost", self.retry_cost),
             ("timeout_cost", self.timeout_cost),
+            ("rate_limit_cost", self.rate_limit_cost),
             ("refill", self.refill),
         ] {
             let right = "a whole number from 0 to 1000000";
@@ -148,6 +152,7 @@ struct Rates {
     of_failure: u64,
     of_retry: u64,
     of_retry_after_timeout: u64,
+    of_retry_after_rate_limit: u64,
 }
 
 fn parts(tokens: f64) -> u64 {
@@ -168,6 +173,7 @@ impl Bucket {
                     by_later_success: u64::from(aws.retry_cost) * TOKEN,
                     of_retry: u64::from(aws.retry_cost) * TOKEN,
                     of_retry_after_timeout: u64::from(aws.timeout_cost) * TOKEN,
+                    of_retry_after_rate_limit: u64::from(aws.rate_limit_cost) * TOKEN,
                     ..Rates::default()
                 },
             ),
@@ -198,6 +204,7 @@ impl Bucket {
                 by_call: parts(budget.ratio),
                 of_retry: TOKEN,
                 of_retry_after_timeout: TOKEN,
+                of_retry_after_rate_limit: TOKEN,
                 ..Rates::default()
             },
         )
@@ -239,9 +246,16 @@ impl Bucket {
 
     /// Whether a retry may be made after this outcome; it is paid for then.
     pub(super) fn withdraw_after(&self, now: Instant, outcome: &Outcome) -> bool {
-        let timed_out = matches!(outcome, Outcome::TimedOut { .. });
-        let rates = &self.rates;
-        self.pay(now, if timed_out { rates.of_retry_after_timeout } else { rates.of_retry })
+        self.pay(
+            now,
+            match outcome {
+                Outcome::TimedOut { .. } => self.rates.of_retry_after_timeout,
+                Outcome::Failure(failure) if failure.class == Class::RateLimited => {
+                    self.rates.of_retry_after_rate_limit
+                }
+                _ => self.rates.of_retry,
+            },
+        )
     }
 
     #[inline]
@@ -268,6 +282,11 @@ impl Bucket {
             }
             _ => (word, false),
         })
+    }
+
+    /// Whole tokens and parts of them that are in it at `now`.
+    pub(super) fn tokens(&self, now: Instant) -> f64 {
+        self.held(self.word.load(Ordering::Acquire), now) as f64 / TOKEN as f64
     }
 
     /// What is in it at `now`.

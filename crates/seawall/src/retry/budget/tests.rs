@@ -76,12 +76,12 @@ fn a_clock_that_is_read_late_changes_nothing() {
 }
 
 const OK: Outcome = Outcome::Success;
-const FAILED: Outcome = Outcome::failure(crate::Class::Transient);
+const FAILED: Outcome = Outcome::failure(Class::Transient);
 const LATE: Outcome = Outcome::TimedOut { limit: std::time::Duration::from_secs(1) };
 
 #[test]
 fn the_quota_of_aws_is_used_up_by_retries_and_refilled_by_successes() {
-    let config = AwsBudget { capacity: 20, retry_cost: 5, timeout_cost: 10, refill: 1 };
+    let config = AwsBudget { capacity: 20, ..AwsBudget::default() };
     let bucket = Bucket::new(&RetryBudget::Aws(config));
     let pays = |outcome| bucket.withdraw_after(at(0), &outcome);
     assert!(pays(LATE) && pays(FAILED) && pays(FAILED), "10 + 5 + 5");
