@@ -1,6 +1,10 @@
 //! What a driver tells the policies about a call, instead of the request.
 
 use crate::Instant;
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    sync::LazyLock,
+};
 
 /// What policies may know of one execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,15 @@ impl Default for Attributes {
             streamed: false,
             fallbacks: 0,
         }
+    }
+}
+
+impl Attributes {
+    /// The attributes of a call by this caller, whoever that is: a name, an address, a number. Equal keys are
+    /// equal within one process, and no key can be guessed from outside.
+    pub fn of_key(key: impl Hash) -> Self {
+        static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self { key: SECRET.hash_one(key), ..Self::default() }
     }
 }
 

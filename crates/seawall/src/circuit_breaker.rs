@@ -17,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 mod cells;
 mod circuit;
+mod ramp;
 mod settings;
 mod view;
 

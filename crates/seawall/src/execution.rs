@@ -329,34 +329,6 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
     }
 
-    fn answer(&mut self, resolution: Resolution) {
-        self.commands.push(Command::Done(resolution));
-        self.answered(resolution.outcome);
-    }
-
-    #[inline]
-    pub(super) fn answered(&mut self, outcome: Outcome) {
-        self.phase = Phase::Answered(outcome);
-        if !(self.attributes.streamed && outcome.is_success()) {
-            self.finished(outcome);
-        }
-    }
-
-    fn finished(&mut self, outcome: Outcome) {
-        let took = self.now.since(self.started_at);
-        self.emit(Kind::Finished { outcome, took, calls: self.next_call });
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        let Phase::Answered(answered) = std::mem::replace(&mut self.phase, Phase::Over) else {
-            return;
-        };
-        self.give_back(outcome);
-        if self.attributes.streamed && answered.is_success() {
-            self.finished(outcome);
-        }
-    }
-
     #[inline]
     fn with_frame<R>(
         &mut self,

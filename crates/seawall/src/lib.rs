@@ -80,9 +80,11 @@ pub use rate_limiter::{
 };
 pub use recent::Percentile;
 #[cfg(not(loom))]
-pub use registry::{Health, Operation, Registry, RegistryError};
+pub use registry::{Fallible, Health, Operation, Registry, RegistryError, global};
 pub use retry::{AwsBudget, GrpcBudget, Retry, RetryBudget, RetryConfig, ShareBudget};
 pub use run::{Attempt, Failed, Held, Work, drive};
+#[cfg(feature = "macros")]
+pub use seawall_macros::resilient;
 pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timeout::{Timeout, TimeoutConfig};

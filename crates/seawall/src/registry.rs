@@ -14,9 +14,13 @@ use std::{
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 mod error;
+mod fallible;
+mod global;
 mod operation;
 
 pub use error::RegistryError;
+pub use fallible::Fallible;
+pub use global::global;
 pub use operation::Operation;
 
 /// More names than this are a mistake: names come from code and configuration, not from requests.
@@ -136,14 +140,28 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         self.insert(pipeline)
     }
 
-    fn insert(&self, pipeline: Pipeline) -> Result<Operation<Tm>, RegistryError> {
+    /// The operation of this name; where there cannot be one, an operation of the preset's policies that stands
+    /// alone, in no list. For callers who cannot fail: names that are known to be right, in a registry that
+    /// may be full.
+    pub fn operation_or_alone(&self, name: &str) -> Operation<Tm> {
+        self.operation(name).unwrap_or_else(|_| {
+            let pipeline = Pipeline::build(name, &self.shared.preset.policies(name));
+            let pipeline = pipeline.unwrap_or_else(|_| Pipeline::new(name, []));
+            self.handle(self.registered(pipeline))
+        })
+    }
+
+    fn registered(&self, pipeline: Pipeline) -> Arc<Registered> {
         pipeline.pause_repeats(self.repeats_are_paused());
-        let name = pipeline.name().clone();
         let metrics = Arc::new(Metrics::default());
         let observer = self.observer(&metrics);
         let pipeline = ArcSwap::from_pointee(pipeline.with_observer(observer.clone()));
-        let changing = Mutex::default();
-        let registered = Arc::new(Registered { pipeline, changing, metrics, observer });
+        Arc::new(Registered { pipeline, changing: Mutex::default(), metrics, observer })
+    }
+
+    fn insert(&self, pipeline: Pipeline) -> Result<Operation<Tm>, RegistryError> {
+        let name = pipeline.name().clone();
+        let registered = self.registered(pipeline);
         let mut operations = self.shared.operations.write().unwrap_or_else(PoisonError::into_inner);
         if operations.contains_key(&name) {
             return Err(RegistryError::Duplicate(name));

@@ -387,6 +387,6 @@ impl Pipeline {
         classify: &impl Classify<T, E>,
         operation: impl FnMut(Attempt) -> Result<T, E>,
     ) -> Result<T, Error<E>> {
-        drive_blocking(self, clock, attributes, classify, operation)
+        drive_blocking(self, clock, attributes, classify, operation, Err)
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 /// Each crate with those of ours it may depend on. Dependencies of tests are free.
 const DOWNWARD: &[(&str, &[&str])] = &[
-    ("seawall", &[]),
+    ("seawall-macros", &[]),
+    ("seawall", &["seawall-macros"]),
     ("seawall-config", &["seawall"]),
     ("seawall-tower", &["seawall"]),
     ("seawall-sim", &["seawall"]),

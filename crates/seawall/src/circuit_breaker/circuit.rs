@@ -8,12 +8,11 @@
 //!
 //! The generation grows by one at every change of state, so a permit of an older state is known.
 
-use super::CircuitBreakerConfig;
+use super::{CircuitBreakerConfig, ramp::Ramp};
 use crate::{
     Instant, Random, Reason, Rejection,
     event::{State, Transition, Why},
 };
-use std::time::Duration;
 
 /// What a circuit is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,32 +60,6 @@ pub enum Force {
     Closed,
     /// Every call passes, and nothing is counted.
     Disabled,
-}
-
-/// The end of a ramp, in units of 2²⁶ ns modulo 2²⁸ (208 days); 0 for no ramp.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ramp(u32);
-
-impl Ramp {
-    const NONE: Self = Self(0);
-    const BITS: u32 = 28;
-
-    pub(super) fn new(now: Instant, config: &CircuitBreakerConfig) -> Self {
-        let Some(length) = config.ramp_up else { return Self::NONE };
-        let end = units(now + length, LEASE_SHIFT, 38) as u32 & ((1 << Self::BITS) - 1);
-        Self(end.max(1))
-    }
-
-    /// What is left of it. After its end the count would begin anew in 208 days: then it is over, too.
-    pub(super) fn left(self, now: Instant, config: &CircuitBreakerConfig) -> Option<Duration> {
-        let length = config.ramp_up.filter(|_| self != Self::NONE)?;
-        let now = (now.as_nanos() >> LEASE_SHIFT) as u32;
-        let left = self.0.wrapping_sub(now) & ((1 << Self::BITS) - 1);
-        let left = Duration::from_nanos(u64::from(left) << LEASE_SHIFT);
-        // Rounded up by one unit, and the lower end is one unit wide.
-        (left > Duration::ZERO && left <= length + Duration::from_nanos(2 << LEASE_SHIFT))
-            .then(|| left.min(length))
-    }
 }
 
 /// What a finished call says about the dependency.
@@ -152,7 +125,7 @@ pub(crate) struct Word {
 /// Generations are counted modulo this: 14 bits, less one value that windows use for "none".
 pub(crate) const GENERATIONS: u16 = (1 << 14) - 1;
 const OPEN_SHIFT: u32 = 16;
-const LEASE_SHIFT: u32 = 26;
+pub(super) const LEASE_SHIFT: u32 = 26;
 const MOST_OPENINGS: u32 = 63;
 const MOST_FAILURES: u32 = (1 << 20) - 1;
 const NEVER: u64 = (1 << 42) - 1;
@@ -409,6 +382,6 @@ impl Word {
 
 /// An instant in units of 2^`shift` ns, rounded up so that nothing happens early, in `bits` bits.
 #[inline]
-fn units(at: Instant, shift: u32, bits: u32) -> u64 {
+pub(super) fn units(at: Instant, shift: u32, bits: u32) -> u64 {
     at.as_nanos().div_ceil(1 << shift).min((1 << bits) - 1)
 }

@@ -4,7 +4,7 @@
 //! `a+` succeeds, `a-` fails, `a~` is rate limited, `a.` is dropped without a verdict, and `reset` is the
 //! operator. After `closed` may follow the failures counted.
 
-use super::{circuit::Ramp, *};
+use super::{ramp::Ramp, *};
 use crate::Why;
 
 mod operated;

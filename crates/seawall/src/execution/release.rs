@@ -5,6 +5,34 @@ use crate::{Instant, Outcome, Pipeline, event::Kind, policy::Cause};
 use std::{ops::Deref, task::Waker};
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {
+    pub(super) fn answer(&mut self, resolution: Resolution) {
+        self.commands.push(Command::Done(resolution));
+        self.answered(resolution.outcome);
+    }
+
+    #[inline]
+    pub(super) fn answered(&mut self, outcome: Outcome) {
+        self.phase = Phase::Answered(outcome);
+        if !(self.attributes.streamed && outcome.is_success()) {
+            self.finished(outcome);
+        }
+    }
+
+    fn finished(&mut self, outcome: Outcome) {
+        let took = self.now.since(self.started_at);
+        self.emit(Kind::Finished { outcome, took, calls: self.next_call });
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        let Phase::Answered(answered) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return;
+        };
+        self.give_back(outcome);
+        if self.attributes.streamed && answered.is_success() {
+            self.finished(outcome);
+        }
+    }
+
     /// Releases the node at `top` and everything inside of it.
     pub(super) fn release_subtree(&mut self, top: usize, cause: Cause) {
         self.release_from(top, |this, at| this.is_inside(at, top), cause);

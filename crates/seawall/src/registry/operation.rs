@@ -151,6 +151,29 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         drive_to_value(pipeline, timer, attributes, &AnyError, work).await
     }
 
+    /// The same, with what the policies should know of the call and of its results.
+    ///
+    /// # Errors
+    /// What `fallback` answers.
+    pub async fn call_or_with<F, Fut, G, Alt, T, E>(
+        &self,
+        attributes: Attributes,
+        classify: &impl Classify<T, E>,
+        operation: F,
+        fallback: G,
+    ) -> Result<T, Error<E>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        G: FnOnce(Error<E>) -> Alt,
+        Alt: Future<Output = Result<T, E>>,
+    {
+        let attributes = Attributes { fallbacks: 1, ..attributes };
+        let work = Either(operation, Some(fallback));
+        let (pipeline, timer) = (self.pipeline(), self.timer.clone());
+        drive_to_value(pipeline, timer, attributes, classify, work).await
+    }
+
     /// Calls a plain function on this thread. A timeout cannot interrupt it, only refuse its answer.
     ///
     /// # Errors
@@ -159,9 +182,42 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         &self,
         mut operation: impl FnMut() -> Result<T, E>,
     ) -> Result<T, Error<E>> {
-        let pipeline = self.pipeline();
-        let attributes = Attributes::default();
-        drive_blocking(&pipeline, &self.timer, attributes, &AnyError, |_| operation())
+        self.call_blocking_with(Attributes::default(), &AnyError, |_| operation())
+    }
+
+    /// The same, with what the policies should know of the call and of its results.
+    ///
+    /// # Errors
+    /// The last real error, a timeout, or a rejection.
+    pub fn call_blocking_with<T, E>(
+        &self,
+        attributes: Attributes,
+        classify: &impl Classify<T, E>,
+        operation: impl FnMut(Attempt) -> Result<T, E>,
+    ) -> Result<T, Error<E>> {
+        let attributes = Attributes { fallbacks: 0, ..attributes };
+        drive_blocking(&self.pipeline(), &self.timer, attributes, classify, operation, Err)
+    }
+
+    /// The same, and `fallback` with the error where it gives no value.
+    ///
+    /// # Errors
+    /// What `fallback` answers.
+    pub fn call_blocking_or_with<T, E>(
+        &self,
+        attributes: Attributes,
+        classify: &impl Classify<T, E>,
+        operation: impl FnMut(Attempt) -> Result<T, E>,
+        fallback: impl FnOnce(Error<E>) -> Result<T, E>,
+    ) -> Result<T, Error<E>> {
+        let attributes = Attributes { fallbacks: 1, ..attributes };
+        let mut fallback = Some(fallback);
+        drive_blocking(&self.pipeline(), &self.timer, attributes, classify, operation, |error| {
+            match fallback.take() {
+                Some(fallback) => fallback(error).map_err(Error::Inner),
+                None => Err(error),
+            }
+        })
     }
 
     /// Runs `work`; the permits come along with the value, for drivers of streams.

@@ -18,6 +18,7 @@ pub(crate) fn drive_blocking<T, E>(
     attributes: Attributes,
     classify: &impl Classify<T, E>,
     mut operation: impl FnMut(Attempt) -> Result<T, E>,
+    mut fallback: impl FnMut(Error<E>) -> Result<T, Error<E>>,
 ) -> Result<T, Error<E>> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     // A plain function's value is whole when it returns.
@@ -40,9 +41,26 @@ pub(crate) fn drive_blocking<T, E>(
             }
             Some(Command::Fallback { id, after, .. }) => {
                 let failed = answer(after, pipeline, &mut results);
-                keep(&mut results, id, failed);
+                let (came_to, outcome) = match failed {
+                    // A value that is classified as a failure has no error to fall back from.
+                    Ok(value) => (Ok(value), after.outcome),
+                    Err(error) => match running.operation(|| fallback(error)) {
+                        Ok(value) => {
+                            let value = Ok(value);
+                            let outcome = classify.classify(&value);
+                            (value.map_err(Error::Inner), outcome)
+                        }
+                        Err(Error::Inner(error)) => {
+                            let error = Err(error);
+                            let outcome = classify.classify(&error);
+                            (error.map_err(Error::Inner), outcome)
+                        }
+                        Err(other) => (Err(other), after.outcome),
+                    },
+                };
+                keep(&mut results, id, came_to);
                 let now = running.clock.now();
-                running.execution.handle_result(id, after.outcome, now, &waker);
+                running.execution.handle_result(id, outcome, now, &waker);
             }
             Some(Command::Cancel(id)) => results.retain(|(call, _)| *call != id),
             Some(Command::Done(done)) => return answer(done, pipeline, &mut results),

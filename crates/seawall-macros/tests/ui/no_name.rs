@@ -1,0 +1,13 @@
+//! Names that are none.
+
+#[seawall::resilient]
+async fn unnamed() -> Result<(), String> {
+    Ok(())
+}
+
+#[seawall::resilient("")]
+async fn empty() -> Result<(), String> {
+    Ok(())
+}
+
+fn main() {}
