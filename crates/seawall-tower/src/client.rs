@@ -1,12 +1,12 @@
 //! Around an HTTP client: what it calls may fail.
 
 use crate::{
-    Describe, HeldBody, HttpClassify, HttpDescribe, TokioTimer, operation::Running,
-    sending::Sending,
+    Deadline, DeadlineHeader, Describe, HeldBody, HttpClassify, HttpDescribe, TokioTimer,
+    operation::Running, sending::Sending,
 };
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use seawall::{Attempt, Attributes, Classify, Error, Operation, Timer};
+use seawall::{Attempt, Attributes, Classify, Error, Instant, Operation, Timer};
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -18,19 +18,20 @@ const ATTEMPT: &str = "x-seawall-attempt";
 /// State lives in the operation, never in the layer: two layers of one operation share its circuit.
 /// What may be sent again is sent again as the policies say; each attempt carries `x-seawall-attempt`, and a
 /// request that comes with one is sent once: two layers of retries would multiply. The answer's body holds
-/// the permits to its end.
+/// the permits to its end. A [`Deadline`] in the request's extensions bounds the call.
 #[derive(Clone, Debug)]
 pub struct ClientLayer<C = HttpClassify, D = HttpDescribe, Tm = TokioTimer> {
     operation: Operation<Tm>,
     classify: C,
     describe: D,
+    deadline: Option<DeadlineHeader>,
 }
 
 impl<Tm: Timer + Clone> ClientLayer<HttpClassify, HttpDescribe, Tm> {
     /// Under this operation: [`HttpClassify`] says which answers are failures, [`HttpDescribe`] which
     /// requests may be sent again.
     pub fn new(operation: Operation<Tm>) -> Self {
-        Self { operation, classify: HttpClassify, describe: HttpDescribe }
+        Self { operation, classify: HttpClassify, describe: HttpDescribe, deadline: None }
     }
 }
 
@@ -38,13 +39,21 @@ impl<C, D, Tm> ClientLayer<C, D, Tm> {
     /// Says which answers and errors are failures.
     #[must_use]
     pub fn classify<C2>(self, classify: C2) -> ClientLayer<C2, D, Tm> {
-        ClientLayer { operation: self.operation, classify, describe: self.describe }
+        let Self { operation, describe, deadline, .. } = self;
+        ClientLayer { operation, classify, describe, deadline }
     }
 
     /// Says which requests may be sent again, and who asks.
     #[must_use]
     pub fn describe<D2>(self, describe: D2) -> ClientLayer<C, D2, Tm> {
-        ClientLayer { operation: self.operation, classify: self.classify, describe }
+        let Self { operation, classify, deadline, .. } = self;
+        ClientLayer { operation, classify, describe, deadline }
+    }
+
+    /// Tells the next hop in this header how long an attempt may take, where a timeout or a deadline bounds it.
+    #[must_use]
+    pub fn send_deadline(self, header: DeadlineHeader) -> Self {
+        Self { deadline: Some(header), ..self }
     }
 }
 
@@ -88,14 +97,20 @@ where
         let described = self.layer.describe.describe(&request);
         let is_attempt = request.headers().contains_key(ATTEMPT);
         let repeatable = described.repeatable && !is_attempt;
-        let attributes = Attributes { repeatable, streamed: true, ..described };
+        let outer = request.extensions().get::<Deadline>();
+        let deadline = outer.map_or(described.deadline, |outer| outer.0.min(described.deadline));
+        let attributes = Attributes { repeatable, streamed: true, deadline, ..described };
         let (operation, classify) = (self.layer.operation.clone(), self.layer.classify.clone());
-        let service = self.service.clone();
+        let (service, header) = (self.service.clone(), self.layer.deadline.clone());
         Box::pin(async move {
+            let clock = operation.clone();
             let send = move |attempt: Attempt| {
                 let mut request = request.clone();
                 if !is_attempt {
                     request.headers_mut().insert(ATTEMPT, HeaderValue::from(attempt.number));
+                }
+                if let (Some(header), true) = (&header, attempt.deadline < Instant::FAR_FUTURE) {
+                    header.write(request.headers_mut(), attempt.deadline.since(clock.now()));
                 }
                 Sending::new(service.clone(), request)
             };

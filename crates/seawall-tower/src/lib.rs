@@ -33,8 +33,13 @@
 //! ```
 
 mod body;
+mod buffer;
+#[cfg(feature = "cache")]
+mod cache;
 mod classify;
 mod client;
+mod coalesce;
+mod deadline;
 mod describe;
 mod once;
 mod operation;
@@ -44,8 +49,13 @@ mod server;
 mod timer;
 
 pub use body::HeldBody;
+pub use buffer::{Buffered, Resumed};
+#[cfg(feature = "cache")]
+pub use cache::{CacheConfig, CacheLayer, Cached};
 pub use classify::{HttpClassify, classify_status, retry_after};
 pub use client::{Client, ClientLayer};
+pub use coalesce::{Coalesce, CoalesceConfig, CoalesceError, CoalesceLayer};
+pub use deadline::{Deadline, DeadlineHeader};
 pub use describe::{AnyRequest, Describe, HttpDescribe};
 pub use operation::{OperationLayer, OperationService};
 pub use problem::{Problem, rejection_problem, timeout_problem};

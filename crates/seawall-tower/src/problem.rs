@@ -25,9 +25,10 @@ pub struct Problem {
 pub fn rejection_problem(operation: &str, rejection: &Rejection) -> Problem {
     let (status, title) = match rejection.reason {
         Reason::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
-        Reason::CircuitOpen | Reason::ProbesTaken => {
+        Reason::CircuitOpen | Reason::ProbesTaken | Reason::RampingUp => {
             (StatusCode::SERVICE_UNAVAILABLE, "Circuit open")
         }
+        Reason::FaultInjected => (StatusCode::SERVICE_UNAVAILABLE, "Fault injected"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "At capacity"),
     };
     Problem {

@@ -1,7 +1,7 @@
 //! Around a server: what it does itself may fail, and too many may ask.
 
 use crate::{
-    HeldBody, Problem, TokioTimer,
+    Deadline, HeldBody, Problem, TokioTimer, deadline,
     once::{Answered, Judge, Once, own},
     operation::Running,
     rejection_problem,
@@ -9,10 +9,12 @@ use crate::{
     timeout_problem,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts,
+};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use seawall::{Attributes, Class, Error, Operation, Outcome, Timer};
+use seawall::{Attributes, Class, Error, Instant, Operation, Outcome, Timer};
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::Arc,
@@ -25,13 +27,16 @@ use tower_service::Service;
 ///
 /// Refusals and timeouts are answered with problem documents (429, 503, 504, with `Retry-After` and
 /// `x-seawall-circuit`); the service's own answers and errors pass through untouched. 5xx count as failures,
-/// 4xx do not, and a handler that panics counts as one that failed. Requests are never handled twice.
+/// 4xx do not, and a handler that panics counts as one that failed. Requests are never handled twice. A caller
+/// who says how long it waits (`grpc-timeout`, `x-envoy-expected-rq-timeout-ms`) is not worked for any longer, and
+/// the handler finds a [`Deadline`] in the request's extensions.
 #[derive(Clone)]
 pub struct ServerLayer<Tm = TokioTimer> {
     operation: Operation<Tm>,
     judge: Judge,
     excluded: Arc<[String]>,
     key: Option<Key>,
+    deadline: Option<HeaderName>,
 }
 
 /// Who is asking, as a hash.
@@ -40,7 +45,13 @@ type Key = Arc<dyn Fn(&Parts) -> u64 + Send + Sync>;
 impl<Tm: Timer + Clone> ServerLayer<Tm> {
     /// Under this operation: every 5xx is a failure, and nothing else.
     pub fn new(operation: Operation<Tm>) -> Self {
-        Self { operation, judge: Arc::new(by_fault), excluded: Arc::default(), key: None }
+        Self {
+            operation,
+            judge: Arc::new(by_fault),
+            excluded: Arc::default(),
+            key: None,
+            deadline: None,
+        }
     }
 
     /// Says by status and headers which answers are failures.
@@ -68,6 +79,12 @@ impl<Tm: Timer + Clone> ServerLayer<Tm> {
         // A secret of its own, so that nobody can choose keys that collide.
         let secret = RandomState::new();
         Self { key: Some(Arc::new(move |parts| secret.hash_one(key(parts)))), ..self }
+    }
+
+    /// Reads from this header, too, how many milliseconds the caller waits.
+    #[must_use]
+    pub fn deadline_header(self, header: HeaderName) -> Self {
+        Self { deadline: Some(header), ..self }
     }
 
     fn excludes(&self, path: &str) -> bool {
@@ -125,11 +142,21 @@ where
                 Ok(answer.map(|body| Either::Right(Either::Right(body))))
             });
         }
-        let ServerLayer { operation, judge, key, .. } = self.layer.clone();
-        let (parts, body) = request.into_parts();
+        let ServerLayer { operation, judge, key, deadline: header, .. } = self.layer.clone();
+        let (mut parts, body) = request.into_parts();
         let key = key.map_or(0, |key| key(&parts));
-        let attributes =
-            Attributes { key, repeatable: false, streamed: true, ..Attributes::default() };
+        let waits = deadline::read(&parts.headers, header.as_ref());
+        let deadline = waits.map_or(Instant::FAR_FUTURE, |wait| operation.now() + wait);
+        if waits.is_some() {
+            parts.extensions.insert(Deadline(deadline));
+        }
+        let attributes = Attributes {
+            key,
+            repeatable: false,
+            streamed: true,
+            deadline,
+            ..Attributes::default()
+        };
         let mut request = Some(Request::from_parts(parts, body));
         Box::pin(async move {
             let handle = move |_| Once::new(service.clone(), request.take());

@@ -3,8 +3,10 @@
 
 mod body;
 mod client;
+mod deadline;
 mod operation;
 mod server;
+mod shared;
 
 use seawall::{Operation, PolicyConfig, Registry, preset};
 use seawall_tower::TokioTimer;

@@ -23,6 +23,11 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         self.registered.pipeline.load().name().clone()
     }
 
+    /// The time on the clock that its policies see.
+    pub fn now(&self) -> Instant {
+        self.timer.now()
+    }
+
     /// The pipeline that calls pass through now.
     pub fn pipeline(&self) -> Arc<Pipeline> {
         self.registered.pipeline.load_full()

@@ -1,0 +1,239 @@
+//! Answers kept: fresh ones save a call, stale ones stand in for an error.
+
+use crate::{
+    buffer::{Buffered, Whole, collect, is_for_all, untouched, values},
+    operation::Running,
+    sending::Sending,
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
+use http_body::Body;
+use seawall::config::{ConfigError, Problems};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// What is kept, how much, and for how long.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// An answer is given again for this long, or for its `max-age` where that is shorter. Zero: it is kept for
+    /// errors only. Default 0.
+    pub ttl: Duration,
+    /// After that it still stands in for an error, for this long. At most 30 days. Default 1 h.
+    pub stale_for: Duration,
+    /// Bytes of all bodies and headers that are kept, 1 KiB at least. Default 64 MiB.
+    pub max_bytes: u64,
+    /// Answers with a longer body, in bytes, are not kept. Default 1 MiB.
+    pub max_body: usize,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::ZERO,
+            stale_for: Duration::from_secs(3600),
+            max_bytes: 64 << 20,
+            max_body: 1 << 20,
+        }
+    }
+}
+
+/// Around an HTTP client: keeps answers to GET and HEAD requests without credentials. Where there is no answer, or
+/// a 5xx, it gives the last good one, with `age` and `cache-status: seawall; hit; fwd=stale` (RFC 9211).
+///
+/// Kept is what is 200 and neither `no-store`, `private` nor `set-cookie`; `vary` is heeded. Put it outside of a
+/// [`ClientLayer`](crate::ClientLayer), so that it stands in for refusals and timeouts, too.
+#[derive(Clone, Debug)]
+pub struct CacheLayer {
+    config: Arc<CacheConfig>,
+    kept: moka::sync::Cache<(Method, Uri), Kept>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    answer: Whole,
+    at: Instant,
+    fresh_for: Duration,
+    /// What the answer depended on, and the values that the request had.
+    varied: (Vec<HeaderName>, Vec<Vec<u8>>),
+}
+
+impl Kept {
+    fn weight(&self) -> u32 {
+        let headers = self.answer.parts.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        u32::try_from(self.answer.body.len() + headers + 256).unwrap_or(u32::MAX)
+    }
+
+    fn fits(&self, headers: &HeaderMap) -> bool {
+        values(headers, &self.varied.0) == self.varied.1
+    }
+
+    fn give<R: Body>(self, status: &'static str) -> Response<Buffered<R>> {
+        let age = self.at.elapsed().as_secs();
+        let mut answer = self.answer.response();
+        answer.headers_mut().insert(header::AGE, HeaderValue::from(age));
+        answer.headers_mut().insert("cache-status", HeaderValue::from_static(status));
+        answer
+    }
+}
+
+impl CacheLayer {
+    /// An empty cache; clones of the layer share it.
+    ///
+    /// # Errors
+    /// Every field out of its bounds.
+    pub fn new(config: CacheConfig) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let month = Duration::from_secs(30 * 86_400);
+        for (field, length) in [("ttl", config.ttl), ("stale_for", config.stale_for)] {
+            problems.require(length <= month, field, length, "at most 30 days");
+        }
+        problems.require(config.max_bytes >= 1024, "max_bytes", config.max_bytes, "at least 1024");
+        problems.into_result()?;
+        let kept = moka::sync::Cache::builder()
+            .max_capacity(config.max_bytes)
+            .weigher(|_, kept: &Kept| kept.weight())
+            .time_to_live(config.ttl + config.stale_for)
+            .build();
+        Ok(Self { config: Arc::new(config), kept })
+    }
+
+    /// Answers kept now, nearly.
+    pub fn len(&self) -> u64 {
+        self.kept.run_pending_tasks();
+        self.kept.entry_count()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all answers.
+    pub fn clear(&self) {
+        self.kept.invalidate_all();
+    }
+
+    /// What an answer depends on, where it may be kept.
+    fn keeps<R>(&self, answer: &Response<R>) -> Option<(Duration, Vec<HeaderName>)> {
+        let headers = answer.headers();
+        if answer.status() != StatusCode::OK || headers.contains_key(header::SET_COOKIE) {
+            return None;
+        }
+        let mut fresh_for = self.config.ttl;
+        for directive in directives(headers, header::CACHE_CONTROL) {
+            match directive.split_once('=') {
+                None if ["no-store", "private"].contains(&directive.as_str()) => return None,
+                None if directive == "no-cache" => fresh_for = Duration::ZERO,
+                Some(("max-age" | "s-maxage", seconds)) => {
+                    let seconds = seconds.trim_matches('"').parse().unwrap_or(0);
+                    fresh_for = fresh_for.min(Duration::from_secs(seconds));
+                }
+                _ => {}
+            }
+        }
+        let varied = directives(headers, header::VARY);
+        // `*` depends on more than can be seen.
+        let names: Result<Vec<_>, _> = varied.map(|name| name.parse::<HeaderName>()).collect();
+        Some((fresh_for, names.ok()?)).filter(|(_, names)| names.iter().all(|name| name != "*"))
+    }
+}
+
+/// The words of a header that is a list, in small letters.
+fn directives(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = String> + use<> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let words: Vec<String> = values
+        .flat_map(|value| value.split(','))
+        .map(|word| word.trim().to_ascii_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.into_iter()
+}
+
+impl<S> Layer<S> for CacheLayer {
+    type Service = Cached<S>;
+    fn layer(&self, service: S) -> Cached<S> {
+        Cached { service, layer: self.clone() }
+    }
+}
+
+/// A client under a [`CacheLayer`].
+#[derive(Clone, Debug)]
+pub struct Cached<S> {
+    service: S,
+    layer: CacheLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for Cached<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Send + 'static,
+    R: Body<Data = Bytes> + Unpin + Send + 'static,
+    R::Error: Send,
+{
+    type Response = Response<Buffered<R>>;
+    type Error = S::Error;
+    type Future = Running<Self::Response, S::Error>;
+
+    /// Always ready: what is kept needs no service.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (service, layer) = (self.service.clone(), self.layer.clone());
+        let mut asked = directives(request.headers(), header::CACHE_CONTROL);
+        if !is_for_all(&request, &[]) || asked.any(|word| word == "no-store") {
+            return Box::pin(
+                async move { Ok(Sending::new(service, request).await?.map(untouched)) },
+            );
+        }
+        let fresh_wanted =
+            directives(request.headers(), header::CACHE_CONTROL).all(|word| word != "no-cache");
+        let key = (request.method().clone(), request.uri().clone());
+        let headers = request.headers().clone();
+        Box::pin(async move {
+            let kept = layer.kept.get(&key).filter(|kept| kept.fits(&headers));
+            match kept {
+                Some(kept) if fresh_wanted && kept.at.elapsed() < kept.fresh_for => {
+                    return Ok(kept.give("seawall; hit"));
+                }
+                _ => {}
+            }
+            let answer = Sending::new(service, request).await;
+            let failed = answer.as_ref().map_or(true, |answer| answer.status().is_server_error());
+            if failed {
+                // Looked for again: it may have come while this call was under way.
+                let kept = layer.kept.get(&key).filter(|kept| kept.fits(&headers));
+                let bound = |kept: &Kept| kept.fresh_for + layer.config.stale_for;
+                return match kept.filter(|kept| kept.at.elapsed() < bound(kept)) {
+                    Some(kept) => Ok(kept.give("seawall; hit; fwd=stale")),
+                    None => Ok(answer?.map(untouched)),
+                };
+            }
+            let answer = answer?;
+            let Some((fresh_for, names)) = layer.keeps(&answer) else {
+                return Ok(answer.map(untouched));
+            };
+            match collect(answer, layer.config.max_body).await {
+                Ok(answer) => {
+                    let varied = (names.clone(), values(&headers, &names));
+                    let at = Instant::now();
+                    layer.kept.insert(key, Kept { answer: answer.clone(), at, fresh_for, varied });
+                    Ok(answer.response())
+                }
+                Err(resumed) => Ok(resumed),
+            }
+        })
+    }
+}
