@@ -44,11 +44,16 @@ pub(crate) fn values(headers: &HeaderMap, names: &[header::HeaderName]) -> Vec<V
     names.iter().map(all).collect()
 }
 
+/// A body that was read up to a bound.
+pub(crate) enum Collected<R: Body> {
+    /// All of it.
+    Whole(Whole),
+    /// What could not be kept, as it goes on.
+    Resumed(Response<Buffered<R>>),
+}
+
 /// Reads a body up to a bound: all of it, or what could not be kept, as it goes on.
-pub(crate) async fn collect<R>(
-    response: Response<R>,
-    most: usize,
-) -> Result<Whole, Response<Buffered<R>>>
+pub(crate) async fn collect<R>(response: Response<R>, most: usize) -> Collected<R>
 where
     R: Body<Data = Bytes> + Unpin,
 {
@@ -57,7 +62,7 @@ where
     let resumed = |parts, read: BytesMut, failed, trailers, rest| {
         let first = (!read.is_empty()).then(|| read.freeze());
         let resumed = Resumed { first, failed, trailers, rest };
-        Err(Response::from_parts(parts, Either::Right(resumed)))
+        Collected::Resumed(Response::from_parts(parts, Either::Right(resumed)))
     };
     if body.size_hint().lower() > most as u64 {
         return resumed(parts, read, None, None, body);
@@ -75,7 +80,7 @@ where
             Err(error) => return resumed(parts, read, Some(error), None, body),
         }
     }
-    Ok(Whole { parts, body: read.freeze() })
+    Collected::Whole(Whole { parts, body: read.freeze() })
 }
 
 pin_project! {

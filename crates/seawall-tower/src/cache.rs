@@ -1,7 +1,7 @@
 //! Answers kept: fresh ones save a call, stale ones stand in for an error.
 
 use crate::{
-    buffer::{Buffered, Whole, collect, is_for_all, untouched, values},
+    buffer::{Buffered, Collected, Whole, collect, is_for_all, untouched, values},
     operation::Running,
     sending::Sending,
 };
@@ -226,13 +226,13 @@ where
                 return Ok(answer.map(untouched));
             };
             match collect(answer, layer.config.max_body).await {
-                Ok(answer) => {
+                Collected::Whole(answer) => {
                     let varied = (names.clone(), values(&headers, &names));
                     let at = Instant::now();
                     layer.kept.insert(key, Kept { answer: answer.clone(), at, fresh_for, varied });
                     Ok(answer.response())
                 }
-                Err(resumed) => Ok(resumed),
+                Collected::Resumed(resumed) => Ok(resumed),
             }
         })
     }

@@ -1,7 +1,7 @@
 //! One call for all who ask the same at once.
 
 use crate::{
-    buffer::{Buffered, Whole, collect, is_for_all, values},
+    buffer::{Buffered, Collected, Whole, collect, is_for_all, values},
     operation::Running,
     sending::Sending,
 };
@@ -224,11 +224,11 @@ where
     let most = lead.layer.config.max_body;
     match Sending::new(service, request).await {
         Ok(answer) => match collect(answer, most).await {
-            Ok(whole) => {
+            Collected::Whole(whole) => {
                 lead.land(Landed::Answer(whole.clone()));
                 Ok(whole.response())
             }
-            Err(resumed) => {
+            Collected::Resumed(resumed) => {
                 lead.land(Landed::Alone);
                 Ok(resumed)
             }
