@@ -296,7 +296,12 @@ impl Pattern for Arc<Bulkhead> {
         self.estimator.is_some()
     }
 
-    #[inline]
+    #[inline(always)]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
+        let share = self.config.share(cx.attributes.priority);
+        self.take(share).then_some(Frame::Inside { since: cx.now })
+    }
+
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         let Attributes { priority, .. } = *cx.attributes;
         match self.enter(priority, cx.now, cx.waker) {

@@ -176,7 +176,12 @@ pub(crate) struct Frame {
 impl Pattern for Arc<Chaos> {
     type Frame = Frame;
 
-    #[inline]
+    #[inline(always)]
+    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {
+        let nothing = Frame { until: Instant::FAR_FUTURE, hangs: None };
+        (!self.config.enabled).then_some(nothing)
+    }
+
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         let mut frame = Frame { until: Instant::FAR_FUTURE, hangs: None };
         if !self.config.enabled {

@@ -87,6 +87,10 @@ impl CircuitBreaker {
     #[inline]
     pub fn try_acquire_for(&self, now: Instant, key: u64) -> Result<Permit<'_>, Rejection> {
         let cell = self.cell(now, key);
+        if let Some(generation) = Word::closed(cell.word.load(Ordering::Acquire)) {
+            let ticket = Ticket { generation, started: now };
+            return Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition: None });
+        }
         let draw = || Random::new(now.as_nanos()).unit();
         let (ticket, transition) = self.admit(&cell, now, draw)?;
         Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition })
@@ -145,6 +149,11 @@ impl CircuitBreaker {
         took: Duration,
         verdict: Verdict,
     ) -> Option<Transition> {
+        // Nothing to forget, and nobody counts: the end of most calls.
+        let quiet = verdict == Verdict::Success && cell.window.is_none();
+        if quiet && Word::is_quiet(cell.word.load(Ordering::Acquire)) {
+            return None;
+        }
         if verdict.is_failure() {
             cell.last_failure.store(now.as_nanos(), Ordering::Relaxed);
         }
@@ -288,7 +297,14 @@ impl Pattern for Arc<CircuitBreaker> {
         frame.ticket.is_some()
     }
 
-    #[inline]
+    #[inline(always)]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
+        let Cells::One(cell) = &self.cells else { return None };
+        let generation = Word::closed(cell.word.load(Ordering::Acquire))?;
+        let ticket = Some(Ticket { generation, started: cx.now });
+        Some(Frame { ticket, took: 0, cell: None })
+    }
+
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         let (now, key) = (cx.now, cx.attributes.key);
         let cell = self.cell(now, key);

@@ -21,7 +21,8 @@ mod shadow;
 mod success;
 
 pub use command::{CallId, Command, Resolution};
-use node::{NO_PARENT, Node, Part};
+pub(crate) use node::Part;
+use node::{NO_PARENT, Node};
 
 /// One caller's passage through a pipeline.
 pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
@@ -229,7 +230,13 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 depth += 1;
                 continue;
             }
-            let mut wake_at = Instant::FAR_FUTURE;
+            // Filled in where it stays: a copy of what was just written costs more than all the rest.
+            let at = self.nodes.len();
+            self.nodes.push(Node::VACANT);
+            let node = &mut self.nodes[at];
+            node.parent = parent;
+            node.depth = depth;
+            node.calls_before = self.next_call;
             let mut cx = Cx {
                 now: self.now,
                 waker,
@@ -237,17 +244,19 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 deadline: &mut deadline,
                 attempt: &mut self.attempt,
                 random: &mut self.random,
-                wake_at: &mut wake_at,
+                wake_at: &mut node.wake_at,
                 sink: sink(&self.pipeline, self.seed, false),
                 controls: self.pipeline.controls(),
                 concurrent: self.concurrent,
             };
-            let (frame, step) = policy.start(&mut cx);
-            let at = self.nodes.len();
-            let part = Part::Frame(frame);
-            self.nodes.push(Node::new(parent, depth, self.next_call, part, wake_at, deadline));
-            if !matches!(step, Step::Call) {
-                return self.apply(at, step, NO_CALL, waker);
+            if policy.pass(&mut cx, &mut node.part) {
+                node.deadline = deadline;
+            } else {
+                let step = policy.start(&mut cx, &mut node.part);
+                node.deadline = deadline;
+                if !matches!(step, Step::Call) {
+                    return self.apply(at, step, NO_CALL, waker);
+                }
             }
             parent = at as u16;
             depth += 1;
@@ -262,8 +271,13 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         let calls_before = self.next_call;
         let id = CallId(calls_before);
         self.next_call += 1;
-        let part = Part::Call { id, attempt: self.attempt, started_at: self.now };
-        self.nodes.push(Node::new(parent, 0, calls_before, part, Instant::FAR_FUTURE, deadline));
+        self.nodes.push(Node::VACANT);
+        if let Some(node) = self.nodes.last_mut() {
+            node.parent = parent;
+            node.calls_before = calls_before;
+            node.part = Part::Call { id, attempt: self.attempt, started_at: self.now };
+            node.deadline = deadline;
+        }
         id
     }
 

@@ -67,8 +67,9 @@ pub(crate) struct Frame {
 impl Pattern for Fallback {
     type Frame = Frame;
 
-    fn start(&self, _cx: &mut Cx<'_>) -> (Frame, Step) {
-        (Frame { tried: 0 }, Step::Call)
+    #[inline(always)]
+    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {
+        Some(Frame { tried: 0 })
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {

@@ -109,14 +109,14 @@ impl Pattern for Arc<Hedge> {
     }
 
     #[inline]
-    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
         if let Some(bucket) = &self.bucket {
             bucket.began(cx.now);
         }
         let hedges = cx.concurrent && cx.attributes.repeatable;
         let next_at = if hedges { cx.now + self.delay() } else { Instant::FAR_FUTURE };
         cx.wake_at(next_at);
-        (Frame { started_at: cx.now, next_at, launched: 0, running: 1 }, Step::Call)
+        Some(Frame { started_at: cx.now, next_at, launched: 0, running: 1 })
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {

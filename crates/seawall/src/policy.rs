@@ -152,7 +152,19 @@ pub(crate) trait Pattern {
     fn holds(_frame: &Self::Frame) -> bool {
         false
     }
-    fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step);
+    /// The short way in: the frame of a call that simply passes. Where it is `None` nothing has changed, and
+    /// [`start`](Self::start) decides.
+    #[inline(always)]
+    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Self::Frame> {
+        None
+    }
+    /// The long way in. Only for patterns that do not always let calls pass.
+    fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step) {
+        match self.pass(cx) {
+            Some(frame) => (frame, Step::Call),
+            None => unreachable!("a pattern that refuses says how"),
+        }
+    }
     fn inner_done(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         Step::Finish(outcome)
     }

@@ -222,7 +222,19 @@ impl Pattern for Arc<RateLimiter> {
         matches!(frame, Frame::Waiting { .. })
     }
 
-    #[inline]
+    #[inline(always)]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
+        let (State::One(word), Rule::Bucket(gcra)) = (&self.state, &self.rules[0]) else {
+            return None;
+        };
+        let (now, cost) = (cx.now, cx.attributes.cost);
+        let taken = update(word, |tat| match gcra.take(Instant::from_nanos(tat), now, cost) {
+            Some(next) => (next.as_nanos(), true),
+            None => (tat, false),
+        });
+        taken.then_some(Frame::Through)
+    }
+
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         let (now, key, cost) = (cx.now, cx.attributes.key, cx.attributes.cost);
         let wait = match self.config.max_wait {

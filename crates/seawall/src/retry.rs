@@ -177,15 +177,14 @@ impl Pattern for std::sync::Arc<Retry> {
         self.bucket.as_ref().is_some_and(Bucket::heeds_success)
     }
 
-    #[inline]
-    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+    #[inline(always)]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
         *cx.attempt = 1;
         if let Some(bucket) = &self.bucket {
             bucket.began(cx.now);
         }
-        let frame =
-            Frame { attempts: 1, started_at: cx.now, previous: 0, resume_at: Instant::FAR_FUTURE };
-        (frame, Step::Call)
+        let resume_at = Instant::FAR_FUTURE;
+        Some(Frame { attempts: 1, started_at: cx.now, previous: 0, resume_at })
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {

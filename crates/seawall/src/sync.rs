@@ -7,6 +7,11 @@ pub(crate) use std::sync::{
 };
 
 #[cfg(loom)]
+use loom::hint::spin_loop;
+#[cfg(not(loom))]
+use std::hint::spin_loop;
+
+#[cfg(loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
@@ -31,7 +36,11 @@ pub(crate) fn update<T>(word: &AtomicU64, mut transition: impl FnMut(u64) -> (u6
         }
         match word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return answer,
-            Err(current) => old = current,
+            Err(current) => {
+                // Whoever won needs the line for one moment more; asking at once would only delay it.
+                spin_loop();
+                old = current;
+            }
         }
     }
 }

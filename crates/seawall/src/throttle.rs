@@ -174,7 +174,11 @@ impl Pattern for Arc<Throttle> {
         true
     }
 
-    #[inline]
+    #[inline(always)]
+    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {
+        (self.share.load(Ordering::Relaxed) == 0).then_some(Frame { counts: true })
+    }
+
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
         match self.try_acquire(cx.now, || cx.random.unit()) {
             Ok(()) => (Frame { counts: true }, Step::Call),

@@ -112,17 +112,23 @@ impl<Tm: Timer + ?Sized> Timer for &Tm {
     }
 }
 
-static PROCESS_START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+/// The clock, and what it showed at the process's first use of it.
+static CLOCK: LazyLock<(quanta::Clock, u64)> = LazyLock::new(|| {
+    let clock = quanta::Clock::new();
+    let start = clock.raw();
+    (clock, start)
+});
 
-/// The operating system's monotonic clock, counted from the process's first use of it; steps of the
-/// wall clock do not move it.
+/// The processor's clock where it is steady, else the operating system's, counted from the process's first use of
+/// it; steps of the wall clock do not move it. Reading it costs a third of what the operating system's does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
+        let (clock, start) = &*CLOCK;
         // One second of head start, so that "a little before now" exists from the first call on.
-        Instant(nanos(PROCESS_START.elapsed()).saturating_add(1_000_000_000))
+        Instant(clock.delta_as_nanos(*start, clock.raw()) + 1_000_000_000)
     }
 }
 

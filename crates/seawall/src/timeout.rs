@@ -98,12 +98,12 @@ impl Pattern for Timeout {
         self.recent.is_some()
     }
 
-    #[inline]
-    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+    #[inline(always)]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
         let deadline = self.deadline(cx.now).min(*cx.deadline);
         *cx.deadline = deadline;
         cx.wake_at(deadline);
-        (Frame { deadline, started_at: cx.now }, Step::Call)
+        Some(Frame { deadline, started_at: cx.now })
     }
 
     #[inline]

@@ -8,9 +8,8 @@ use std::time::Duration;
 use seawall::{
     AnyError, Attributes, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Clock,
     FallbackConfig, Instant, Pipeline, PolicyConfig, Random, RateLimiter, RateLimiterConfig,
-    Registry, RetryConfig, SystemClock, TimeoutConfig, Window,
+    Registry, RetryConfig, SystemClock, SystemTimer, TimeoutConfig, Window,
 };
-use seawall_tower::TokioTimer;
 
 use crate::case::{Case, asyn, must, sync};
 use crate::work::{Dice, Oops, work, work_after_a_yield, work_sync};
@@ -136,7 +135,7 @@ fn pipeline(group: &'static str, what: &'static str, policies: fn() -> Vec<Polic
             let pipeline = pipeline.clone();
             asyn(async move |i| {
                 let call = |_| work(i);
-                must(pipeline.run(&TokioTimer, Attributes::default(), &AnyError, call).await)
+                must(pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call).await)
             })
         })
     })
@@ -170,7 +169,7 @@ fn pipelines() -> Vec<Case> {
                 let pipeline = pipeline.clone();
                 asyn(async move |i| {
                     let call = |_| work_after_a_yield(i);
-                    must(pipeline.run(&TokioTimer, Attributes::default(), &AnyError, call).await)
+                    must(pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call).await)
                 })
             })
         }),
@@ -188,11 +187,9 @@ fn refusals() -> Vec<Case> {
             })
         }),
         Case::new("reject", PEER, "open breaker, pipeline of one", |rt| {
-            let pipeline = Arc::new(must(Pipeline::build(
-                "open",
-                &[PolicyConfig::CircuitBreaker(opening())],
-            )));
-            let trip = pipeline.run(&TokioTimer, Attributes::default(), &AnyError, |_| async {
+            let pipeline =
+                Arc::new(must(Pipeline::build("open", &[PolicyConfig::CircuitBreaker(opening())])));
+            let trip = pipeline.run(&SystemTimer, Attributes::default(), &AnyError, |_| async {
                 Err::<u64, _>(Oops)
             });
             assert!(rt.block_on(trip).is_err());
@@ -200,7 +197,7 @@ fn refusals() -> Vec<Case> {
                 let pipeline = pipeline.clone();
                 asyn(async move |i| {
                     let call = |_| work(i);
-                    let run = pipeline.run(&TokioTimer, Attributes::default(), &AnyError, call);
+                    let run = pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call);
                     run.await.unwrap_err()
                 })
             })
@@ -255,27 +252,27 @@ fn five() -> Vec<PolicyConfig> {
 fn stacks() -> Vec<Case> {
     vec![
         pipeline("stack", "no policy", Vec::new),
-        pipeline("stack", "all five", five),
-        Case::new("stack", PEER, "all five, registered, with metrics", |_| {
+        pipeline("stack", "five", five),
+        Case::new("stack", PEER, "five, registered, with metrics", |_| {
             let preset = seawall::preset("simple").expect("it is there");
-            let registry = Registry::with_timer(TokioTimer, preset, Vec::new());
+            let registry = Registry::with_timer(SystemTimer, preset, Vec::new());
             let operation = must(registry.register("five", five()));
             Box::new(move || {
                 let operation = operation.clone();
                 asyn(async move |i| must(operation.call(|| work(i)).await))
             })
         }),
-        Case::new("stack", PEER, "all five, one yield", |_| {
+        Case::new("stack", PEER, "five, one yield", |_| {
             let pipeline = Arc::new(must(Pipeline::build("five", &five())));
             Box::new(move || {
                 let pipeline = pipeline.clone();
                 asyn(async move |i| {
                     let call = |_| work_after_a_yield(i);
-                    must(pipeline.run(&TokioTimer, Attributes::default(), &AnyError, call).await)
+                    must(pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call).await)
                 })
             })
         }),
-        Case::new("stack", PEER, "all five, blocking", |_| {
+        Case::new("stack", PEER, "five, blocking", |_| {
             let pipeline = Arc::new(must(Pipeline::build("five", &five())));
             Box::new(move || {
                 let pipeline = pipeline.clone();

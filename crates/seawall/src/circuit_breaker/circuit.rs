@@ -133,6 +133,19 @@ const NEVER: u64 = (1 << 42) - 1;
 impl Word {
     pub(super) const CLOSED: Self = Self { generation: 0, circuit: Circuit::CLOSED };
 
+    /// The generation of a circuit that is closed for good: the question of most calls.
+    #[inline(always)]
+    pub(super) fn closed(word: u64) -> Option<u16> {
+        let ramps = word >> 36 != 0;
+        (word & 3 == 0 && !ramps).then_some((word >> 2) as u16 & GENERATIONS)
+    }
+
+    /// Closed, and no failure is counted: a success changes nothing.
+    #[inline(always)]
+    pub(super) fn is_quiet(word: u64) -> bool {
+        word & 3 == 0 && word >> 16 & u64::from(MOST_FAILURES) == 0
+    }
+
     /// The word after a change to `circuit`.
     pub(super) fn next(self, circuit: Circuit) -> Self {
         Self { generation: (self.generation + 1) % GENERATIONS, circuit }

@@ -20,22 +20,22 @@ pub(super) struct Node {
 }
 
 impl Node {
-    #[inline(always)]
-    pub(super) fn new(
-        parent: u16,
-        depth: u16,
-        calls_before: u32,
-        part: Part,
-        wake_at: Instant,
-        deadline: Instant,
-    ) -> Self {
-        let (running, shadow, passed_by) = (true, false, false);
-        Self { parent, depth, running, shadow, passed_by, calls_before, part, wake_at, deadline }
-    }
+    /// Where something is about to be filled in.
+    pub(super) const VACANT: Self = Self {
+        parent: NO_PARENT,
+        depth: 0,
+        running: true,
+        shadow: false,
+        passed_by: false,
+        calls_before: 0,
+        part: Part::Gone,
+        wake_at: Instant::FAR_FUTURE,
+        deadline: Instant::FAR_FUTURE,
+    };
 }
 
 /// What stands at a node.
-pub(super) enum Part {
+pub(crate) enum Part {
     Frame(Frame),
     Call {
         id: CallId,

@@ -3,7 +3,7 @@
 //! Such a policy's frame is told everything that a real one is told. What it answers is not done: its events
 //! say what it would have done, and the call goes on without it.
 
-use super::{Execution, Node, Part, sink};
+use super::{Execution, Node, sink};
 use crate::{
     Instant, Pipeline,
     policy::{Cause, Cx, Step},
@@ -22,7 +22,17 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     ) -> u16 {
         // What is further in must not see its deadline, nor its count of attempts.
         let (mut own_deadline, mut own_attempt) = (deadline, self.attempt);
-        let mut wake_at = Instant::FAR_FUTURE;
+        let at = self.nodes.len();
+        let calls_before = self.next_call;
+        self.nodes.push(Node {
+            parent,
+            depth,
+            shadow: true,
+            calls_before,
+            deadline,
+            ..Node::VACANT
+        });
+        let node = &mut self.nodes[at];
         let mut cx = Cx {
             now: self.now,
             waker,
@@ -30,16 +40,13 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             deadline: &mut own_deadline,
             attempt: &mut own_attempt,
             random: &mut self.random,
-            wake_at: &mut wake_at,
+            wake_at: &mut node.wake_at,
             sink: sink(&self.pipeline, self.seed, true),
             controls: self.pipeline.controls(),
             concurrent: self.concurrent,
         };
-        let (frame, step) = self.pipeline.policies()[usize::from(depth)].start(&mut cx);
-        let at = self.nodes.len();
-        let part = Part::Frame(frame);
-        let node = Node::new(parent, depth, self.next_call, part, wake_at, deadline);
-        self.nodes.push(Node { shadow: true, ..node });
+        let policy = &self.pipeline.policies()[usize::from(depth)];
+        let step = policy.start(&mut cx, &mut node.part);
         if step != Step::Call {
             // A place in a queue is not waited for: others shall have it.
             if step == Step::Wait {

@@ -6,6 +6,7 @@ use crate::{
     FallbackConfig, Hedge, HedgeConfig, Outcome, RateLimiter, RateLimiterConfig, Retry,
     RetryConfig, Throttle, ThrottleConfig, Timeout, TimeoutConfig,
     config::{ConfigError, Problems},
+    execution::Part,
     policy::Cause,
     {bulkhead, chaos, circuit_breaker, fallback, hedge, rate_limiter, retry, throttle, timeout},
 };
@@ -107,16 +108,31 @@ macro_rules! patterns {
                 }
             }
 
+            /// Begins the short way, with the frame written where it stays; `false` where that is not open.
             #[inline(always)]
-            pub(crate) fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+            pub(crate) fn pass(&self, cx: &mut Cx<'_>, place: &mut Part) -> bool {
+                match self {
+                    $(Self::$name(policy) => match policy.pass(cx) {
+                        Some(frame) => *place = Part::Frame(Frame::$name(frame)),
+                        None => return false,
+                    },)*
+                    Self::Custom(_) => return false,
+                }
+                true
+            }
+
+            /// Begins, with the frame written where it stays.
+            pub(crate) fn start(&self, cx: &mut Cx<'_>, place: &mut Part) -> Step {
                 match self {
                     $(Self::$name(policy) => {
                         let (frame, step) = policy.start(cx);
-                        (Frame::$name(frame), step)
+                        *place = Part::Frame(Frame::$name(frame));
+                        step
                     })*
                     Self::Custom(policy) => {
                         let (frame, step) = Pattern::start(policy, cx);
-                        (Frame::Custom(frame), step)
+                        *place = Part::Frame(Frame::Custom(frame));
+                        step
                     }
                 }
             }

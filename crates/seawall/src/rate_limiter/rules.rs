@@ -33,6 +33,14 @@ impl Gcra {
         if wait.is_zero() { Ok(next) } else { Err(Some(wait)) }
     }
 
+    /// The new `tat` where a call of this cost passes at once.
+    #[inline(always)]
+    pub(super) fn take(&self, tat: Instant, now: Instant, cost: u32) -> Option<Instant> {
+        let uses = self.interval.saturating_mul(u64::from(cost.max(1)));
+        let next = tat.max(now).as_nanos().saturating_add(uses);
+        (next - now.as_nanos() <= self.tolerance).then_some(Instant::from_nanos(next))
+    }
+
     /// The place of a call that waits for its turn: the new `tat`, and how long it waits. `None` where the
     /// cost is beyond the whole bucket.
     #[inline]
