@@ -5,6 +5,7 @@
 mod cargo;
 mod check;
 mod generated;
+mod instructions;
 mod licences;
 mod steps;
 mod suite;
@@ -21,6 +22,8 @@ usage: cargo xtask COMMAND
       --nightly       ten times the fuzz
       --no-install    fail, instead of installing, when a tool is missing
   codegen           write the generated files anew
+  instructions      only: what calls cost in instructions, against what they cost before
+      --write         keep what they cost now
   licences          only: every dependency has a licence we accept
   tidy              only: sizes, boundaries, links, the direction of dependencies
   help              this text
@@ -48,6 +51,8 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["check", steps @ ..] => check::run(steps),
         ["test", rest @ ..] => suite::run(&suite::Wanted::read(rest)?),
         ["codegen"] => generated::write(),
+        ["instructions"] => instructions::check(),
+        ["instructions", "--write"] => instructions::write(),
         ["licences"] => licences::check(),
         ["tidy"] => tidy::check(),
         _ => Err(format!("not a command: `{}`\n\n{USAGE}", words.join(" "))),

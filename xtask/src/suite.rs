@@ -3,6 +3,7 @@
 
 use crate::{
     cargo::{cargo, show, target_directory},
+    instructions,
     steps::{self, Shown, Step},
     tools,
 };
@@ -57,6 +58,7 @@ fn all(install: bool, seeds: u32, target: PathBuf) -> Vec<Step> {
             fuzz.env("SEAWALL_FUZZ_SEEDS", seeds.to_string());
             show(fuzz)
         }),
+        Step::new("instructions", instructions::check).needs(&["tools"]),
         Step::new("loom", move || {
             let mut loom = cargo("test --release --package seawall --test loom");
             // The flag reaches every dependency: without a folder of its own it would throw away

@@ -25,6 +25,12 @@ const TOOLS: &[Tool] = &[
         service: Some("nginx"),
     },
     Tool {
+        name: "valgrind",
+        probe: &["valgrind", "--version"],
+        debian_packages: &["valgrind"],
+        service: None,
+    },
+    Tool {
         name: "pkill",
         probe: &["pkill", "--version"],
         debian_packages: &["procps"],

@@ -61,3 +61,8 @@ pub use operation::{OperationLayer, OperationService};
 pub use problem::{Problem, rejection_problem, timeout_problem};
 pub use server::{Server, ServerLayer};
 pub use timer::TokioTimer;
+
+/// A guide's examples, compiled and run.
+#[cfg(all(doctest, feature = "cache"))]
+#[doc = include_str!("../../../docs/policies/shared-answers.md")]
+struct SharedAnswers;

@@ -92,6 +92,27 @@ pub use timeout::{Timeout, TimeoutConfig};
 pub use timer::{SystemSleep, SystemTimer};
 pub use window::Tally;
 
+/// The guides' examples, compiled and run.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/library.md")]
-struct LibraryPage;
+mod guides {
+    #[doc = include_str!("../../../docs/library.md")]
+    struct Library;
+    #[doc = include_str!("../../../docs/policies/timeout.md")]
+    struct Timeout;
+    #[doc = include_str!("../../../docs/policies/retry.md")]
+    struct Retry;
+    #[doc = include_str!("../../../docs/policies/hedge.md")]
+    struct Hedge;
+    #[doc = include_str!("../../../docs/policies/circuit-breaker.md")]
+    struct CircuitBreaker;
+    #[doc = include_str!("../../../docs/policies/throttle.md")]
+    struct Throttle;
+    #[doc = include_str!("../../../docs/policies/rate-limiter.md")]
+    struct RateLimiter;
+    #[doc = include_str!("../../../docs/policies/bulkhead.md")]
+    struct Bulkhead;
+    #[doc = include_str!("../../../docs/policies/fallback.md")]
+    struct Fallback;
+    #[doc = include_str!("../../../docs/policies/chaos.md")]
+    struct Chaos;
+}
