@@ -36,10 +36,15 @@ pub struct Registry<Tm = SystemTimer> {
 struct Shared<Tm> {
     timer: Tm,
     preset: &'static Preset,
+    /// What new operations start from, where it is not the preset.
+    defaults: Option<Defaults>,
     observers: Vec<Arc<dyn Observer>>,
     repeats_paused: AtomicBool,
     operations: RwLock<BTreeMap<Name, Arc<Registered>>>,
 }
+
+/// The policies of a new operation, by its name.
+type Defaults = Arc<dyn Fn(&str) -> Vec<PolicyConfig> + Send + Sync>;
 
 /// What the registry keeps of one operation.
 struct Registered {
@@ -96,8 +101,29 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     ) -> Self {
         let operations = RwLock::default();
         let repeats_paused = AtomicBool::new(false);
-        let shared = Shared { timer, preset, observers, repeats_paused, operations };
+        let defaults = None;
+        let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// A registry whose new operations start from policies of your own, by their names, instead of from a
+    /// preset's: a profile made in code. Policies that are not right are told when an operation is asked for.
+    pub fn with_defaults(
+        timer: Tm,
+        defaults: impl Fn(&str) -> Vec<PolicyConfig> + Send + Sync + 'static,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Self {
+        let (preset, defaults) = (&crate::presets()[0], Some(Arc::new(defaults) as Defaults));
+        let (operations, repeats_paused) = (RwLock::default(), AtomicBool::new(false));
+        let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn defaults(&self, name: &str) -> Vec<PolicyConfig> {
+        match &self.shared.defaults {
+            Some(defaults) => defaults(name),
+            None => self.shared.preset.policies(name),
+        }
     }
 
     /// The operation of this name; registered with the preset's policies when it is new.
@@ -108,7 +134,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         if let Some(found) = self.find(name) {
             return Ok(found);
         }
-        match self.register(name, self.shared.preset.policies(name)) {
+        match self.register(name, self.defaults(name)) {
             // Another thread was faster: its operation is the operation.
             Err(RegistryError::Duplicate(name)) => self.operation(&name),
             other => other,
@@ -145,7 +171,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     /// may be full.
     pub fn operation_or_alone(&self, name: &str) -> Operation<Tm> {
         self.operation(name).unwrap_or_else(|_| {
-            let pipeline = Pipeline::build(name, &self.shared.preset.policies(name));
+            let pipeline = Pipeline::build(name, &self.defaults(name));
             let pipeline = pipeline.unwrap_or_else(|_| Pipeline::new(name, []));
             self.handle(self.registered(pipeline))
         })
@@ -228,7 +254,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         self.shared.repeats_paused.load(Ordering::Acquire)
     }
 
-    /// The preset that new operations start from.
+    /// The preset that new operations start from, unless they start from defaults of your own.
     pub fn preset(&self) -> &'static Preset {
         self.shared.preset
     }

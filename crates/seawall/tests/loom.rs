@@ -10,8 +10,9 @@ use loom::{
     thread,
 };
 use seawall::{
-    Attributes, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Command, Execution,
-    Instant, Outcome, Pipeline, Policy, RateLimiter, RateLimiterConfig, State, Transition, Window,
+    Adaptive, Aimd, Attributes, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig,
+    Command, Execution, Force, Instant, Mode, Outcome, Pipeline, Policy, RateLimiter,
+    RateLimiterConfig, State, Transition, Window,
 };
 use std::{
     task::{Wake, Waker},
@@ -252,5 +253,65 @@ fn a_place_is_free_before_the_answer_is_out() {
         let (one, other) = twice(run);
         assert!(one + other >= 1, "both were refused, and nobody was inside");
         assert_eq!(bulkhead.in_use(), 0);
+    });
+}
+
+#[test]
+fn who_waits_is_let_in_when_the_limit_rises_while_a_place_is_freed() {
+    loom::model(|| {
+        let aimd = Aimd { initial_limit: 1, ..Aimd::default() };
+        let config = BulkheadConfig {
+            max_concurrent: 2,
+            max_queued: 2,
+            adaptive: Some(Adaptive::Aimd(aimd)),
+            ..BulkheadConfig::default()
+        };
+        let bulkhead = std::sync::Arc::new(Bulkhead::new(config).expect("right"));
+        let policy = Policy::Bulkhead(bulkhead.clone());
+        let pipeline = std::sync::Arc::new(Pipeline::new("loom", [policy]));
+        let start =
+            || Execution::start(pipeline.clone(), Attributes::default(), 0, NOW, Waker::noop());
+        let first = start();
+        let waiting = start();
+        assert_eq!((bulkhead.in_use(), bulkhead.queued()), (1, 1));
+        let shared = bulkhead.clone();
+        let grows = thread::spawn(move || shared.record(NOW, Duration::ZERO, &Outcome::Success));
+        drop(first);
+        grows.join().expect("the thread does not panic");
+        assert_eq!(
+            (bulkhead.in_use(), bulkhead.queued()),
+            (1, 0),
+            "somebody waits beside a free place"
+        );
+        drop(waiting);
+        assert_eq!((bulkhead.in_use(), bulkhead.queued()), (0, 0));
+    });
+}
+
+#[test]
+fn what_an_operator_forces_holds_whoever_comes_to_an_end() {
+    loom::model(|| {
+        let breaker = half_open();
+        let probe = breaker.try_acquire(LATER).expect("the recovery time is over");
+        let shared = breaker.clone();
+        let operator = thread::spawn(move || _ = shared.force(LATER, Force::Open, "loom", None));
+        probe.success(LATER);
+        operator.join().expect("the thread does not panic");
+        assert_eq!(breaker.state(), State::ForcedOpen);
+        assert!(breaker.try_acquire(LATER).is_err());
+    });
+}
+
+#[test]
+fn a_mode_that_is_switched_loses_no_other_switch() {
+    loom::model(|| {
+        let bulkhead = bulkhead(1, 0);
+        let pipeline = std::sync::Arc::new(Pipeline::new("loom", [Policy::Bulkhead(bulkhead)]));
+        let shared = pipeline.clone();
+        let pauses = thread::spawn(move || shared.pause_repeats(true));
+        pipeline.set_mode("bulkhead", Mode::Shadow);
+        pauses.join().expect("the thread does not panic");
+        assert!(pipeline.repeats_are_paused());
+        assert_eq!(pipeline.mode(0), Mode::Shadow);
     });
 }

@@ -28,7 +28,7 @@ pub(super) struct GradientState {
     most: f64,
     /// The latency of quiet times, in seconds; 0 before the first window.
     quiet: f64,
-    /// Windows of so few calls count for less.
+    /// Windows so far, up to `long_window`.
     windows: u32,
     window: Collected,
     /// Throughput and concurrency of the last windows.
@@ -141,11 +141,12 @@ impl GradientState {
     /// Learns the latency of quiet times, unless the latency is of our own making.
     fn learn(&mut self, latency: f64, most_in_use: u32) {
         let full = f64::from(most_in_use) >= self.limit.floor();
+        // The average of the first windows, a moving one later: it is of use from the start. Windows that teach
+        // nothing count, too, or the few that do would weigh too much.
+        self.windows = (self.windows + 1).min(self.config.long_window);
         if self.quiet == 0.0 {
             self.quiet = latency;
         } else if latency < self.quiet || !full || self.helps() {
-            // The average of the first windows, a moving one later: it is of use from the start.
-            self.windows = (self.windows + 1).min(self.config.long_window);
             self.quiet += (latency - self.quiet) / f64::from(self.windows + 1);
         }
     }

@@ -265,3 +265,21 @@ fn a_forced_circuit_is_told_and_shown() {
     assert_eq!(operation.reset_circuit(), Some((State::ForcedOpen, State::Closed)));
     assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).is_ok());
 }
+
+#[test]
+fn new_operations_start_from_defaults_of_ones_own() {
+    let defaults = |name: &str| match name {
+        "wrong" => vec![PolicyConfig::Timeout(TimeoutConfig {
+            limit: Duration::ZERO,
+            ..Default::default()
+        })],
+        name if name.starts_with("db_") => vec![breaker()],
+        _ => vec![retry()],
+    };
+    let registry = Registry::with_defaults(SystemTimer, defaults, Vec::new());
+    assert_eq!(registry.operation("db_users").unwrap().policies(), [breaker()]);
+    assert_eq!(registry.operation("prices").unwrap().policies(), [retry()]);
+    assert!(registry.operation("wrong").unwrap_err().to_string().contains("limit"));
+    let own = registry.register("own", vec![]).unwrap();
+    assert_eq!(own.policies(), []);
+}
