@@ -17,8 +17,10 @@ use std::{sync::Arc, time::Duration};
 
 mod cells;
 mod circuit;
+mod quick;
 mod ramp;
 mod settings;
+mod units;
 mod view;
 
 pub use circuit::{Force, Verdict};
@@ -26,7 +28,6 @@ pub use settings::{CircuitBreakerConfig, Window};
 pub use view::{CircuitView, Forced, Keys};
 
 use cells::{Cell, CellRef, Cells};
-pub(crate) use circuit::GENERATIONS;
 use circuit::{Circuit, Word};
 
 /// A circuit breaker: one circuit for all calls, or one for each key.
@@ -90,6 +91,9 @@ impl CircuitBreaker {
         if let Some(generation) = Word::closed(cell.word.load(Ordering::Acquire)) {
             let ticket = Ticket { generation, started: now };
             return Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition: None });
+        }
+        if let Some(wait) = Word::refuses(cell.word.load(Ordering::Acquire), now) {
+            return Err(Rejection::new(Reason::CircuitOpen, Some(wait)));
         }
         let draw = || Random::new(now.as_nanos()).unit();
         let (ticket, transition) = self.admit(&cell, now, draw)?;

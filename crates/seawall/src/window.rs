@@ -9,7 +9,6 @@
 
 use crate::{
     CircuitBreakerConfig, Instant, Window,
-    circuit_breaker::GENERATIONS,
     event::Why,
     sync::{AtomicBool, Ordering},
 };
@@ -19,6 +18,9 @@ mod time;
 
 use count::CountRing;
 pub(crate) use time::TimeRing;
+
+/// Generations are counted modulo this: 14 bits, less one value that windows use for "none".
+pub(crate) const GENERATIONS: u16 = (1 << 14) - 1;
 
 /// What one call adds to a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,15 @@
 //!
 //! The generation grows by one at every change of state, so a permit of an older state is known.
 
-use super::{CircuitBreakerConfig, ramp::Ramp};
+use super::{
+    CircuitBreakerConfig,
+    ramp::Ramp,
+    units::{LEASE_SHIFT, OPEN_SHIFT, units},
+};
 use crate::{
     Instant, Random, Reason, Rejection,
     event::{State, Transition, Why},
+    window::GENERATIONS,
 };
 
 /// What a circuit is doing.
@@ -122,29 +127,12 @@ pub(crate) struct Word {
     pub(crate) circuit: Circuit,
 }
 
-/// Generations are counted modulo this: 14 bits, less one value that windows use for "none".
-pub(crate) const GENERATIONS: u16 = (1 << 14) - 1;
-const OPEN_SHIFT: u32 = 16;
-pub(super) const LEASE_SHIFT: u32 = 26;
 const MOST_OPENINGS: u32 = 63;
-const MOST_FAILURES: u32 = (1 << 20) - 1;
-const NEVER: u64 = (1 << 42) - 1;
+pub(super) const MOST_FAILURES: u32 = (1 << 20) - 1;
+pub(super) const NEVER: u64 = (1 << 42) - 1;
 
 impl Word {
     pub(super) const CLOSED: Self = Self { generation: 0, circuit: Circuit::CLOSED };
-
-    /// The generation of a circuit that is closed for good: the question of most calls.
-    #[inline(always)]
-    pub(super) fn closed(word: u64) -> Option<u16> {
-        let ramps = word >> 36 != 0;
-        (word & 3 == 0 && !ramps).then_some((word >> 2) as u16 & GENERATIONS)
-    }
-
-    /// Closed, and no failure is counted: a success changes nothing.
-    #[inline(always)]
-    pub(super) fn is_quiet(word: u64) -> bool {
-        word & 3 == 0 && word >> 16 & u64::from(MOST_FAILURES) == 0
-    }
 
     /// The word after a change to `circuit`.
     pub(super) fn next(self, circuit: Circuit) -> Self {
@@ -391,10 +379,4 @@ impl Word {
         };
         Self { generation: (word >> 2) as u16 & GENERATIONS, circuit }
     }
-}
-
-/// An instant in units of 2^`shift` ns, rounded up so that nothing happens early, in `bits` bits.
-#[inline]
-pub(super) fn units(at: Instant, shift: u32, bits: u32) -> u64 {
-    at.as_nanos().div_ceil(1 << shift).min((1 << bits) - 1)
 }

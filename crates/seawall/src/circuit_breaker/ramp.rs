@@ -2,7 +2,7 @@
 
 use super::{
     CircuitBreakerConfig,
-    circuit::{LEASE_SHIFT, units},
+    units::{LEASE_SHIFT, units},
 };
 use crate::Instant;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! operator. After `closed` may follow the failures counted.
 
 use super::{ramp::Ramp, *};
-use crate::Why;
+use crate::{Why, window::GENERATIONS};
 
 mod operated;
 use std::collections::BTreeMap;
