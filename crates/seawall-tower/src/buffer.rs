@@ -44,6 +44,41 @@ pub(crate) fn values(headers: &HeaderMap, names: &[header::HeaderName]) -> Vec<V
     names.iter().map(all).collect()
 }
 
+/// Headers that speak of one connection stay behind (RFC 9110, 7.6.1), and so does what was attached to it.
+fn without_connection(mut parts: Parts) -> Parts {
+    parts.extensions.clear();
+    let listed: Vec<header::HeaderName> = directives(&parts.headers, header::CONNECTION)
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    let always = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    for name in listed.into_iter().chain(always.map(header::HeaderName::from_static)) {
+        parts.headers.remove(name);
+    }
+    parts
+}
+
+/// The words of a header that is a list, in small letters.
+pub(crate) fn directives(
+    headers: &HeaderMap,
+    name: header::HeaderName,
+) -> impl Iterator<Item = String> + use<> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let words: Vec<String> = values
+        .flat_map(|value| value.split(','))
+        .map(|word| word.trim().to_ascii_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.into_iter()
+}
+
 /// A body that was read up to a bound.
 pub(crate) enum Collected<R: Body> {
     /// All of it.
@@ -80,7 +115,11 @@ where
             Err(error) => return resumed(parts, read, Some(error), None, body),
         }
     }
-    Collected::Whole(Whole { parts, body: read.freeze() })
+    // Copied, so that what is kept is no longer than it is.
+    Collected::Whole(Whole {
+        parts: without_connection(parts),
+        body: Bytes::copy_from_slice(&read),
+    })
 }
 
 pin_project! {

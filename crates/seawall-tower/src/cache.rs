@@ -1,7 +1,7 @@
 //! Answers kept: fresh ones save a call, stale ones stand in for an error.
 
 use crate::{
-    buffer::{Buffered, Collected, Whole, collect, is_for_all, untouched, values},
+    buffer::{Buffered, Collected, Whole, collect, directives, is_for_all, untouched, values},
     operation::Running,
     sending::Sending,
 };
@@ -145,17 +145,6 @@ impl CacheLayer {
         let names: Result<Vec<_>, _> = varied.map(|name| name.parse::<HeaderName>()).collect();
         Some((fresh_for, names.ok()?)).filter(|(_, names)| names.iter().all(|name| name != "*"))
     }
-}
-
-/// The words of a header that is a list, in small letters.
-fn directives(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = String> + use<> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let words: Vec<String> = values
-        .flat_map(|value| value.split(','))
-        .map(|word| word.trim().to_ascii_lowercase())
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.into_iter()
 }
 
 impl<S> Layer<S> for CacheLayer {

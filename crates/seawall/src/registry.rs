@@ -197,6 +197,8 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         }
         operations.insert(name, registered.clone());
         drop(operations);
+        // The brake may have been pulled while it was made.
+        registered.pipeline.load().pause_repeats(self.repeats_are_paused());
         Ok(self.handle(registered))
     }
 

@@ -126,7 +126,15 @@ fn what_keeps_it_from_starting_is_told() {
 #[test]
 fn log_lines_are_json_where_asked_for() {
     let serving = Serving::start(&gateway_to(upstream("a"), ""), &["--log-json"]);
-    let log = serving.log();
+    // It serves before the first line is written out.
+    let mut log = serving.log();
+    for _ in 0..1_000 {
+        if log.contains('\n') {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+        log = serving.log();
+    }
     let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!(line["level"], "INFO");
 }

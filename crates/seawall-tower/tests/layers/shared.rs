@@ -40,7 +40,9 @@ fn origin(
             if path.contains("broken") || (path.contains("once") && call > 1) {
                 return Err(std::io::Error::other(format!("broken {call}")));
             }
-            let mut answer = Response::builder().header("x-call", call);
+            let mut answer =
+                Response::builder().header("x-call", call).header("connection", "x-hop");
+            answer = answer.header("x-hop", "here").header("transfer-encoding", "chunked");
             if path.contains("5xx") && call > 1 {
                 answer = answer.status(StatusCode::BAD_GATEWAY);
             }
@@ -75,7 +77,11 @@ async fn who_asks_the_same_at_once_shares_one_call() {
     let client = layer.layer(origin(&calls));
     let ask = |request: Plain| client.clone().oneshot(request);
     let (a, b, c) = tokio::join!(ask(get("/a")), ask(get("/a")), ask(get("/b")));
-    let texts = [text(a.unwrap()).await, text(b.unwrap()).await, text(c.unwrap()).await];
+    let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
+    for name in ["connection", "x-hop", "transfer-encoding"] {
+        assert!(!b.headers().contains_key(name), "{name} is of one connection");
+    }
+    let texts = [text(a).await, text(b).await, text(c).await];
     assert_eq!(texts, ["1 /a", "1 /a", "2 /b"]);
     assert_eq!(layer.in_flight(), 0);
     // Later is not at once.
