@@ -73,7 +73,9 @@ pub use metrics::{Counts, Histogram, Latencies, Metrics};
 pub use outcome::{AnyError, Class, Classify, Failure, Outcome};
 pub use pipeline::{Name, Pipeline, check_policies};
 pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Policy, PolicyConfig, Step};
-pub use profiles::{PROFILES, Preset, Profile, ProfileKind, preset, presets, profile};
+pub use profiles::{
+    Catalog, Override, PROFILES, Preset, Profile, ProfileKind, Settings, preset, presets, profile,
+};
 pub use random::{Random, fresh_seed};
 pub use rate_limiter::{
     Algorithm, Gcra, Limit, Quota, RateLimiter, RateLimiterConfig, Reservation,

@@ -10,10 +10,12 @@ use crate::{
 };
 use std::time::Duration;
 
+mod catalog;
 mod presets;
 mod table;
 
-pub use presets::{Preset, preset, presets};
+pub use catalog::Catalog;
+pub use presets::{Override, Preset, Settings, preset, presets};
 pub use table::{PROFILES, profile};
 
 /// What a profile is named after.
@@ -120,7 +122,11 @@ impl Breaker {
 
 impl Attempts {
     pub(crate) fn config(self) -> PolicyConfig {
-        let jitter = if self.jitter_max_ms.is_some() { Jitter::Additive } else { Jitter::Full };
+        let jitter = match self.jitter_max_ms {
+            Some(0) => Jitter::None,
+            Some(_) => Jitter::Additive,
+            None => Jitter::Full,
+        };
         PolicyConfig::Retry(RetryConfig {
             max_attempts: self.max,
             backoff: Backoff {

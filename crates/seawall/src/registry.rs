@@ -35,7 +35,7 @@ pub struct Registry<Tm = SystemTimer> {
 
 struct Shared<Tm> {
     timer: Tm,
-    preset: &'static Preset,
+    preset: Preset,
     /// What new operations start from, where it is not the preset.
     defaults: Option<Defaults>,
     observers: Vec<Arc<dyn Observer>>,
@@ -96,9 +96,10 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     /// A registry on a timer of its own, whose operations tell `observers` everything, too.
     pub fn with_timer(
         timer: Tm,
-        preset: &'static Preset,
+        preset: &Preset,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
+        let preset = preset.clone();
         let operations = RwLock::default();
         let repeats_paused = AtomicBool::new(false);
         let defaults = None;
@@ -113,7 +114,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         defaults: impl Fn(&str) -> Vec<PolicyConfig> + Send + Sync + 'static,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
-        let (preset, defaults) = (&crate::presets()[0], Some(Arc::new(defaults) as Defaults));
+        let (preset, defaults) = (crate::presets()[0].clone(), Some(Arc::new(defaults) as Defaults));
         let (operations, repeats_paused) = (RwLock::default(), AtomicBool::new(false));
         let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
         Self { shared: Arc::new(shared) }
@@ -257,8 +258,8 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     }
 
     /// The preset that new operations start from, unless they start from defaults of your own.
-    pub fn preset(&self) -> &'static Preset {
-        self.shared.preset
+    pub fn preset(&self) -> &Preset {
+        &self.shared.preset
     }
 
     /// The time on the clock that all operations share.

@@ -1,72 +1,180 @@
-//! Presets: what an environment wants of operations that say nothing themselves.
+//! Presets: what an environment wants of operations that say nothing themselves, and what may be changed of it
+//! in a few words.
 
-use super::{Attempts, Breaker, profile, table::PROFILES};
+use super::{Attempts, Breaker, Catalog, profile};
 use crate::{FallbackConfig, PolicyConfig};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// A named choice of policies for a whole environment.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = [
+    "retry_attempts", "circuit_breaker_threshold", "recovery_timeout", "default_strategy"
+])))]
 pub struct Preset {
     /// Its name in files and code.
-    pub name: &'static str,
+    #[cfg_attr(feature = "serde", serde(skip_deserializing))]
+    pub name: String,
     /// One line for people.
-    pub description: &'static str,
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub description: String,
+    /// Attempts in all, the first included.
+    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+    pub retry_attempts: u32,
+    /// Consecutive failures that open a circuit.
+    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+    pub circuit_breaker_threshold: u32,
+    /// Seconds that a circuit stays open.
+    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86_400)))]
+    pub recovery_timeout: u32,
+    /// The strategy whose waits are used.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub default_strategy: String,
+    /// Operations with a strategy of their own.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub operation_overrides: BTreeMap<String, String>,
+    /// Environments it is meant for.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub environment_contexts: Vec<String>,
+}
+
+/// What changes of a preset in a few words; what is left out stays as the preset has it. Lengths are in seconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Override {
+    /// Attempts in all, the first included.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10)))]
+    pub retry_attempts: Option<u32>,
+    /// Consecutive failures that open a circuit.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 20)))]
+    pub circuit_breaker_threshold: Option<u32>,
+    /// Seconds that a circuit stays open.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 10, max = 300)))]
+    pub recovery_timeout: Option<u32>,
+    /// The strategy whose waits are used.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub default_strategy: Option<String>,
+    /// Operations with a strategy of their own, beside those of the preset.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "BTreeMap::is_empty"))]
+    #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 10)))]
+    pub operation_overrides: BTreeMap<String, String>,
+    /// What the waits are multiplied by.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 5.0)))]
+    pub exponential_multiplier: Option<f64>,
+    /// The shortest wait, in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.5, max = 10.0)))]
+    pub exponential_min: Option<f64>,
+    /// The longest wait before jitter, in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 5.0, max = 120.0)))]
+    pub exponential_max: Option<f64>,
+    /// Whether a random part is added to each wait.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub jitter_enabled: Option<bool>,
+    /// The longest random part, in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 10.0)))]
+    pub jitter_max: Option<f64>,
+    /// Seconds after which no further attempt begins.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 5, max = 600)))]
+    pub max_delay_seconds: Option<u32>,
+}
+
+/// A preset written out in full, with what was changed of it. Lengths are in seconds.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Settings {
+    /// The preset it began as.
+    pub preset: String,
     /// Attempts in all, the first included.
     pub retry_attempts: u32,
     /// Consecutive failures that open a circuit.
     pub circuit_breaker_threshold: u32,
-    /// Seconds that a circuit stays open.
+    /// How long a circuit stays open.
     pub recovery_timeout: u32,
     /// The strategy whose waits are used.
-    pub default_strategy: &'static str,
+    pub default_strategy: String,
     /// Operations with a strategy of their own.
-    pub operation_overrides: &'static [(&'static str, &'static str)],
-    /// Environments it is meant for.
-    pub environment_contexts: &'static [&'static str],
+    pub operation_overrides: BTreeMap<String, String>,
+    /// What the waits are multiplied by.
+    pub exponential_multiplier: f64,
+    /// The shortest wait.
+    pub exponential_min: f64,
+    /// The longest wait before jitter.
+    pub exponential_max: f64,
+    /// Whether a random part is added to each wait.
+    pub jitter_enabled: bool,
+    /// The longest random part.
+    pub jitter_max: f64,
+    /// After this no further attempt begins.
+    pub max_delay_seconds: u32,
 }
 
-const PRESETS: &[Preset] = &[
-    Preset {
-        name: "simple",
-        description: "Balanced settings that fit most services",
-        retry_attempts: 3,
-        circuit_breaker_threshold: 5,
-        recovery_timeout: 60,
-        default_strategy: "balanced",
-        operation_overrides: &[],
-        environment_contexts: &["development", "testing", "staging", "production"],
-    },
-    Preset {
-        name: "development",
-        description: "Fail fast, to see what fails",
-        retry_attempts: 2,
-        circuit_breaker_threshold: 3,
-        recovery_timeout: 30,
-        default_strategy: "aggressive",
-        operation_overrides: &[("sentiment", "aggressive"), ("qa", "balanced")],
-        environment_contexts: &["development", "testing"],
-    },
-    Preset {
-        name: "production",
-        description: "Patient, for services that must answer",
-        retry_attempts: 5,
-        circuit_breaker_threshold: 10,
-        recovery_timeout: 120,
-        default_strategy: "conservative",
-        operation_overrides: &[
-            ("qa", "critical"),
-            ("sentiment", "aggressive"),
-            ("summarize", "conservative"),
-            ("key_points", "balanced"),
-            ("questions", "balanced"),
-        ],
-        environment_contexts: &["production", "staging"],
-    },
-];
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    vec![
+        Preset {
+            name: "simple".into(),
+            description: "Balanced settings that fit most services".into(),
+            retry_attempts: 3,
+            circuit_breaker_threshold: 5,
+            recovery_timeout: 60,
+            default_strategy: "balanced".into(),
+            operation_overrides: BTreeMap::new(),
+            environment_contexts: words(&["development", "testing", "staging", "production"]),
+        },
+        Preset {
+            name: "development".into(),
+            description: "Fail fast, to see what fails".into(),
+            retry_attempts: 2,
+            circuit_breaker_threshold: 3,
+            recovery_timeout: 30,
+            default_strategy: "aggressive".into(),
+            operation_overrides: pairs(&[("sentiment", "aggressive"), ("qa", "balanced")]),
+            environment_contexts: words(&["development", "testing"]),
+        },
+        Preset {
+            name: "production".into(),
+            description: "Patient, for services that must answer".into(),
+            retry_attempts: 5,
+            circuit_breaker_threshold: 10,
+            recovery_timeout: 120,
+            default_strategy: "conservative".into(),
+            operation_overrides: pairs(&[
+                ("qa", "critical"),
+                ("sentiment", "aggressive"),
+                ("summarize", "conservative"),
+                ("key_points", "balanced"),
+                ("questions", "balanced"),
+            ]),
+            environment_contexts: words(&["production", "staging"]),
+        },
+    ]
+});
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
+}
 
 /// Every preset there is.
 pub fn presets() -> &'static [Preset] {
-    PRESETS
+    &PRESETS
 }
 
 /// The preset of this name.
@@ -75,30 +183,76 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 }
 
 impl Preset {
-    /// The policies of an operation, outermost first: those of its own strategy where the preset names
-    /// one for it, else the preset's.
-    pub fn policies(&self, operation: &str) -> Vec<PolicyConfig> {
-        let own = self.operation_overrides.iter().find(|(name, _)| *name == operation);
-        match own.and_then(|(_, strategy)| profile(strategy)) {
-            Some(strategy) => strategy.policies(),
-            None => self.own_policies(),
+    /// The preset in full, with what `change` says. Where that names another strategy or another number of
+    /// attempts, the waits that follow from them change along.
+    pub fn settings(&self, change: &Override) -> Settings {
+        let strategy = change.default_strategy.as_ref().unwrap_or(&self.default_strategy).clone();
+        let retry_attempts = change.retry_attempts.unwrap_or(self.retry_attempts);
+        let (multiplier, min, max) = match strategy.as_str() {
+            "balanced" => (1.0, 2.0, 10.0),
+            "aggressive" => (0.5, 1.0, 5.0),
+            _ => (1.5, 2.0, 30.0),
+        };
+        let jitter_ms = profile(&strategy).and_then(|row| row.retry?.jitter_max_ms);
+        let mut operation_overrides = self.operation_overrides.clone();
+        operation_overrides.extend(change.operation_overrides.clone());
+        Settings {
+            preset: self.name.clone(),
+            retry_attempts,
+            circuit_breaker_threshold: change
+                .circuit_breaker_threshold
+                .unwrap_or(self.circuit_breaker_threshold),
+            recovery_timeout: change.recovery_timeout.unwrap_or(self.recovery_timeout),
+            default_strategy: strategy,
+            operation_overrides,
+            exponential_multiplier: change.exponential_multiplier.unwrap_or(multiplier),
+            exponential_min: change.exponential_min.unwrap_or(min),
+            exponential_max: change.exponential_max.unwrap_or(max),
+            jitter_enabled: change.jitter_enabled.unwrap_or(true),
+            jitter_max: change.jitter_max.unwrap_or(jitter_ms.unwrap_or(2000) as f64 / 1000.0),
+            max_delay_seconds: change
+                .max_delay_seconds
+                .unwrap_or(retry_attempts.saturating_mul(20).min(120)),
         }
     }
 
-    fn own_policies(&self) -> Vec<PolicyConfig> {
-        let (base_ms, min_ms, max_ms) = match self.default_strategy {
-            "balanced" => (1000, 2000, 10_000),
-            "aggressive" => (500, 1000, 5000),
-            _ => (1500, 2000, 30_000),
-        };
-        let strategy = PROFILES.iter().find(|profile| profile.name == self.default_strategy);
+    /// The policies of an operation, outermost first: those of its own strategy where the preset names
+    /// one for it, else the preset's.
+    pub fn policies(&self, operation: &str) -> Vec<PolicyConfig> {
+        self.settings(&Override::default()).policies(operation, &Catalog::default())
+    }
+}
+
+impl Override {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Settings {
+    /// The strategy of an operation: its own, or the default.
+    pub fn strategy_of(&self, operation: &str) -> &str {
+        self.operation_overrides.get(operation).unwrap_or(&self.default_strategy)
+    }
+
+    /// The policies of an operation, outermost first: those of its own strategy where one is named for it and
+    /// the catalog has it, else these settings'.
+    pub fn policies(&self, operation: &str, catalog: &Catalog) -> Vec<PolicyConfig> {
+        let own = self.operation_overrides.get(operation);
+        own.and_then(|strategy| catalog.strategy(strategy)).unwrap_or_else(|| self.own_policies())
+    }
+
+    /// The policies of operations without a strategy of their own.
+    pub fn own_policies(&self) -> Vec<PolicyConfig> {
+        let ms = |seconds: f64| (seconds * 1000.0).round() as u64;
         let retry = Attempts {
             max: self.retry_attempts,
-            base_ms,
-            min_ms,
-            max_ms,
-            jitter_max_ms: strategy.and_then(|row| row.retry?.jitter_max_ms),
-            total_ms: Some(u64::from((20 * self.retry_attempts).min(120)) * 1000),
+            base_ms: ms(self.exponential_multiplier),
+            min_ms: ms(self.exponential_min),
+            max_ms: ms(self.exponential_max),
+            jitter_max_ms: Some(if self.jitter_enabled { ms(self.jitter_max) } else { 0 }),
+            total_ms: Some(u64::from(self.max_delay_seconds) * 1000),
         };
         let breaker = Breaker {
             failures: self.circuit_breaker_threshold,

@@ -1,8 +1,8 @@
 //! The table against the specification's numbers, and each of them acting.
 
 use super::*;
-use crate::{Pipeline, presets};
-use std::collections::BTreeSet;
+use crate::Pipeline;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A policy in a few words.
 fn shown(policy: &PolicyConfig) -> String {
@@ -80,7 +80,7 @@ fn profiles_have_the_numbers_of_the_specification() {
 #[test]
 fn presets_choose_by_operation() {
     let policies = |preset: &str, operation: &str| {
-        let preset = presets::preset(preset).unwrap();
+        let preset = super::preset(preset).unwrap();
         shown_all(&preset.policies(operation))
     };
     for (preset, operation, expected) in [
@@ -98,8 +98,8 @@ fn presets_choose_by_operation() {
         );
     }
     for preset in presets() {
-        assert!(profile(preset.default_strategy).is_some(), "{}", preset.name);
-        for (operation, strategy) in preset.operation_overrides {
+        assert!(profile(&preset.default_strategy).is_some(), "{}", preset.name);
+        for (operation, strategy) in &preset.operation_overrides {
             assert!(profile(strategy).is_some(), "{}: {operation}", preset.name);
         }
     }
@@ -114,6 +114,44 @@ fn every_profile_and_preset_makes_a_pipeline() {
         Pipeline::build(profile.name, &profile.policies()).unwrap();
     }
     for preset in presets() {
-        Pipeline::build(preset.name, &preset.policies("x")).unwrap();
+        Pipeline::build(preset.name.as_str(), &preset.policies("x")).unwrap();
     }
+}
+
+#[test]
+fn a_preset_can_be_changed_in_a_few_words() {
+    let change = Override {
+        retry_attempts: Some(4),
+        default_strategy: Some("aggressive".into()),
+        exponential_max: Some(7.5),
+        operation_overrides: BTreeMap::from([("mine".into(), "critical".into())]),
+        ..Override::default()
+    };
+    let settings = preset("production").unwrap().settings(&change);
+    let catalog = Catalog::default();
+    for (operation, expected) in [
+        ("anything", "breaker 10/120s/1, retry 4x0.5s [1s,7.5s] +2s 80s"),
+        ("mine", "breaker 10/300s/1, retry 7x1.5s [3s,60s] +5s 300s"),
+        ("sentiment", "breaker 3/30s/1, retry 2x0.5s [1s,5s] +2s 10s"),
+    ] {
+        let policies = shown_all(&settings.policies(operation, &catalog));
+        assert_eq!(policies, format!("fallback, {expected}"), "{operation}");
+    }
+    let quiet = Override { jitter_enabled: Some(false), ..Override::default() };
+    let policies = preset("simple").unwrap().settings(&quiet).own_policies();
+    assert_eq!(shown_all(&policies), "fallback, breaker 5/60s/1, retry 3x1s [2s,10s] None 60s");
+}
+
+#[test]
+fn a_catalog_knows_its_own_names_first() {
+    let mut catalog = Catalog::default();
+    catalog.add_strategy("balanced", Vec::new());
+    catalog.add_preset(Preset { name: "simple".into(), retry_attempts: 9, ..Preset::default() });
+    catalog.add_preset(Preset { name: "mine".into(), ..Preset::default() });
+    assert_eq!(catalog.strategy("balanced"), Some(Vec::new()));
+    assert!(catalog.strategy("critical").is_some_and(|policies| policies.len() == 3));
+    assert_eq!(catalog.strategy("nothing"), None);
+    assert_eq!(catalog.preset("simple").map(|preset| preset.retry_attempts), Some(9));
+    let names: Vec<_> = catalog.presets().iter().map(|preset| preset.name.as_str()).collect();
+    assert_eq!(names, ["development", "production", "simple", "mine"]);
 }
