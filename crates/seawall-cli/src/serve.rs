@@ -1,8 +1,8 @@
 //! `seawall serve`: runs until it is told to stop, then drains.
 
-use crate::check;
 use clap::Args;
-use seawall_server::{Server, Stop};
+use seawall_config::LoadError;
+use seawall_server::{Inputs, Server, Stop};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -22,14 +22,25 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
-        let mut config = match check::read(&self.config) {
-            Ok(config) => config,
-            Err(code) => return code,
+        let inputs = Inputs::file(self.config).with_process_variables().with_listen(self.listen);
+        // Before anything starts, and without a log line around each mistake.
+        let loaded = match inputs.load() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                eprintln!("{error}");
+                if let LoadError::Io { .. } = error {
+                    eprintln!("docs/gateway.md shows a file to start from; `seawall demo` needs none");
+                }
+                return ExitCode::from(2);
+            }
         };
-        if let Some(listen) = self.listen {
-            config.listen = listen;
-        }
         log(self.log_json);
+        if std::env::var("SHOW_CONFIG_LOADING").is_ok_and(|value| matches!(value.as_str(), "true" | "1")) {
+            let document = serde_json::to_value(&loaded.document).unwrap_or_default();
+            for value in loaded.origins.leaves(&document) {
+                tracing::info!("{} = {} ({})", value.path, value.value, value.origin);
+            }
+        }
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -37,9 +48,8 @@ impl Serve {
                 return ExitCode::FAILURE;
             }
         };
-        let keys = std::env::var("SEAWALL_API_KEYS").unwrap_or_default();
         runtime.block_on(async {
-            let server = match Server::bind(&config, &keys).await {
+            let server = match Server::start(inputs, Vec::new()).await {
                 Ok(server) => server,
                 Err(error) => {
                     eprintln!("seawall: {error}");
@@ -48,6 +58,7 @@ impl Serve {
             };
             let address = server.address();
             tracing::info!("serving on http://{address}, dashboard at http://{address}/dashboard");
+            tokio::spawn(reload_on_signal(server.stop()));
             tokio::spawn(stop_on_signal(server.stop()));
             if server.run().await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         })
@@ -65,6 +76,16 @@ fn log(json: bool) {
         lines.json().init();
     } else {
         lines.with_target(false).init();
+    }
+}
+
+/// SIGHUP reads the files anew.
+async fn reload_on_signal(server: Stop) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
+    while hang_up.recv().await.is_some() {
+        tracing::info!("reading the configuration anew");
+        server.reload().await;
     }
 }
 

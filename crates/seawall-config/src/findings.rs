@@ -44,9 +44,10 @@ impl Fault {
 }
 
 /// The mistakes found so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
-    found: Vec<Mistake>,
+    /// With the source that each is in.
+    found: Vec<(usize, Mistake)>,
     beyond: usize,
     errors: usize,
 }
@@ -59,9 +60,10 @@ impl Findings {
             return;
         }
         let Fault { message, value, right, severity } = fault;
-        let Position { line, column } = at;
+        let Position { source, line, column } = at;
         let file = String::new();
-        self.found.push(Mistake { file, line, column, path, value, message, right, severity });
+        let mistake = Mistake { file, line, column, path, value, message, right, severity };
+        self.found.push((source, mistake));
     }
 
     /// How many of them refuse the file.
@@ -71,39 +73,48 @@ impl Findings {
 
     /// The paths of those that refuse the file.
     pub(crate) fn error_paths(&self) -> Vec<String> {
-        let errors = self.found.iter().filter(|found| found.severity == Severity::Error);
-        errors.map(|found| found.path.clone()).collect()
+        let errors = self.found.iter().filter(|(_, found)| found.severity == Severity::Error);
+        errors.map(|(_, found)| found.path.clone()).collect()
     }
 
     /// Takes over those of `others` whose path is accepted.
     pub(crate) fn extend(&mut self, others: Self, accept: impl Fn(&str) -> bool) {
-        for found in others.found.into_iter().filter(|found| accept(&found.path)) {
-            let at = Position { line: found.line, column: found.column };
+        for (source, found) in others.found.into_iter().filter(|(_, found)| accept(&found.path)) {
+            let at = Position { source, line: found.line, column: found.column };
             let Mistake { path, value, message, right, severity, .. } = found;
             self.add(at, path, Fault { message, value, right, severity });
         }
     }
 
-    /// All of them, by line; what two rules found alike appears once.
-    pub(crate) fn into_mistakes(self, file: &str) -> Mistakes {
+    /// Takes over all that was found in one source.
+    pub(crate) fn adopt(&mut self, mut others: Self, source: usize) {
+        others.found.iter_mut().for_each(|(of, _)| *of = source);
+        self.extend(others, |_| true);
+    }
+
+    /// All of them, by source and line; what two rules found alike appears once.
+    pub(crate) fn into_mistakes(self, sources: &[String]) -> Mistakes {
         let mut found = self.found;
-        found.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
+        found.sort_by(|(s, a), (t, b)| (s, a.line, a.column, &a.path).cmp(&(t, b.line, b.column, &b.path)));
         found.dedup();
         if self.beyond > 0
-            && let Some(last) = found.last()
+            && let Some((source, last)) = found.last()
         {
-            found.push(Mistake {
+            let more = Mistake {
                 path: String::new(),
                 value: None,
                 message: format!("{} more mistakes are not listed", self.beyond),
                 right: None,
                 severity: Severity::Error,
                 ..last.clone()
-            });
+            };
+            let source = *source;
+            found.push((source, more));
         }
-        for mistake in &mut found {
-            file.clone_into(&mut mistake.file);
-        }
-        Mistakes::new(found)
+        let named = found.into_iter().map(|(source, mut mistake)| {
+            mistake.file = sources.get(source).cloned().unwrap_or_default();
+            mistake
+        });
+        Mistakes::new(named.collect())
     }
 }

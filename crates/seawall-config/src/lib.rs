@@ -6,11 +6,16 @@
 //! type, so layers, overrides and the origin of values can be added between the tree and the schema.
 
 mod deserialize;
+mod document;
 mod excerpt;
 mod findings;
+mod layers;
 mod mistake;
 mod nearest;
+mod origin;
 mod path;
+mod placeholders;
+pub mod presets;
 mod report;
 mod schema;
 mod source;
@@ -19,7 +24,10 @@ mod tree;
 mod walk;
 mod yaml;
 
+pub use layers::{ENVIRONMENTS, Layers, file_schema};
 pub use mistake::{Mistake, Mistakes, Severity};
+pub use origin::{Leaf, Origin, Origins, leaves};
+pub use path::path_of;
 pub use report::Report;
 pub use schema::schema;
 pub use source::{Format, LoadError, Loaded, MAX_BYTES, Source, load_file, load_str};

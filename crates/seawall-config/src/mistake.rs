@@ -19,9 +19,9 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Mistake {
-    /// The file, as the caller named it.
+    /// The file, as the caller named it; or another source, such as a variable.
     pub file: String,
-    /// Line, from 1.
+    /// Line, from 1; 0 in a source without lines.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
@@ -39,7 +39,10 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        match self.line {
+            0 => write!(f, "{}: ", self.file)?,
+            line => write!(f, "{}:{line}:{}: ", self.file, self.column)?,
+        }
         if self.severity == Severity::Warning {
             f.write_str("warning: ")?;
         }
@@ -61,6 +64,15 @@ pub struct Mistakes(Vec<Mistake>);
 impl Mistakes {
     pub(crate) fn new(sorted: Vec<Mistake>) -> Self {
         Self(sorted)
+    }
+
+    /// Adds those of another reading of the same sources that are not here yet.
+    pub fn join(&mut self, others: Self) {
+        for other in others {
+            if !self.0.contains(&other) {
+                self.0.push(other);
+            }
+        }
     }
 
     /// The mistakes, in the order of the file.

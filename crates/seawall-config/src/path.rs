@@ -47,6 +47,13 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// The path of keys below one another, as messages and origins have it.
+pub fn path_of(keys: &[&str]) -> String {
+    let mut path = String::new();
+    keys.iter().for_each(|key| write_key(&mut path, key));
+    path
+}
+
 /// Appends a key the way this module writes it.
 pub(crate) fn write_key(path: &mut String, key: &str) {
     const LONGEST: usize = 60;

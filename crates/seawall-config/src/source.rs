@@ -1,12 +1,12 @@
-//! From a file or a text to a document: text, tree, schema, types, and the checks across fields.
+//! A file or a text, and the tree in it.
 
 use crate::{
-    Document, Mistakes, Report, deserialize,
+    Document, Mistakes, Origins, document,
     findings::{Fault, Findings},
-    schema::schema,
+    origin::Named,
     toml,
     tree::{Node, Position},
-    walk, yaml,
+    yaml,
 };
 use serde::de::IgnoredAny;
 use std::{
@@ -56,6 +56,8 @@ pub struct Loaded<T> {
     pub document: T,
     /// No errors; perhaps nothing.
     pub warnings: Mistakes,
+    /// Where its values come from.
+    pub origins: Origins,
 }
 
 /// Why a file gave no document.
@@ -130,31 +132,16 @@ impl Source {
     /// All mistakes of a text that could be parsed; else where it could not.
     pub fn load<T: Document>(&self) -> Result<Loaded<T>, Mistakes> {
         let mut findings = Findings::default();
-        let document = self.document(&mut findings);
-        let refused = findings.errors() > 0;
-        let mistakes = findings.into_mistakes(&self.name);
-        match document {
-            Some(document) if !refused => Ok(Loaded { document, warnings: mistakes }),
-            _ => Err(mistakes),
-        }
+        let tree = self.tree(&mut findings);
+        document::load(tree, vec![Named::file(&self.name)], findings, &|name| std::env::var(name).ok())
     }
 
-    fn document<T: Document>(&self, findings: &mut Findings) -> Option<T> {
-        let tree = self.tree(findings)?;
-        let schema = schema::<T>();
-        let secrets = walk::check(&schema, &tree, findings);
-        if findings.errors() > 0 {
-            check_the_rest::<T>(&tree, &secrets, findings);
-            return None;
-        }
-        let document: T = deserialize::read(&tree, &secrets, findings)?;
-        let mut report = Report::new(&tree, std::mem::take(findings));
-        document.check(&mut report);
-        *findings = report.into_findings();
-        Some(document)
+    /// The name that its mistakes carry.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    fn tree(&self, findings: &mut Findings) -> Option<Node> {
+    pub(crate) fn tree(&self, findings: &mut Findings) -> Option<Node> {
         let text = match text(&self.bytes) {
             // A mark that some editors put first, and that takes no column.
             Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
@@ -179,28 +166,6 @@ impl Source {
     }
 }
 
-/// Looks across the fields that are right, so that all mistakes come at once. What the schema refused
-/// counts as left out; a word of the checks on that would only be an echo.
-fn check_the_rest<T: Document>(tree: &Node, secrets: &[String], findings: &mut Findings) {
-    let mut right = tree.clone();
-    let refused = findings.error_paths();
-    let gone: Vec<String> =
-        refused.iter().map(|path| right.prune(path).unwrap_or_else(|| path.clone())).collect();
-    let Some(document) = deserialize::read::<T>(&right, secrets, &mut Findings::default()) else {
-        return;
-    };
-    let mut report = Report::new(tree, Findings::default());
-    document.check(&mut report);
-    let echoes = |path: &str| {
-        let below = |gone: &String| {
-            path.strip_prefix(gone.as_str())
-                .is_some_and(|r| r.is_empty() || r.starts_with(['.', '[']))
-        };
-        gone.iter().any(below)
-    };
-    findings.extend(report.into_findings(), |path| !echoes(path));
-}
-
 /// The text, if it is one and not too long.
 fn text(bytes: &[u8]) -> Result<&str, (Position, Fault)> {
     if bytes.len() > MAX_BYTES {
@@ -213,7 +178,7 @@ fn text(bytes: &[u8]) -> Result<&str, (Position, Fault)> {
         let column = good.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         let byte = bytes[error.valid_up_to()];
         let fault = Fault::error(format!("not UTF-8: a byte 0x{byte:02X} cannot stand here"));
-        (Position { line, column }, fault.right("save the file as UTF-8"))
+        (Position::at(line, column), fault.right("save the file as UTF-8"))
     })
 }
 
@@ -225,5 +190,5 @@ fn json_fault(text: &str, error: &serde_json::Error) -> (Position, Fault) {
     let column = String::from_utf8_lossy(before).chars().count() + 1;
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    (Position { line, column }, Fault::error(format!("not JSON: {message}")))
+    (Position::at(line, column), Fault::error(format!("not JSON: {message}")))
 }

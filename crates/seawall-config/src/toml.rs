@@ -96,7 +96,7 @@ impl<'t> Lines<'t> {
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line - 1];
         let before = self.text.get(start..offset).unwrap_or("");
-        Position { line, column: before.chars().count() + 1 }
+        Position::at(line, before.chars().count() + 1)
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
             ("up.chat.é.x[1]", 4, 19),
             ("r[0].z", 6, 5),
         ] {
-            assert_eq!(tree.nearest_to(path).position, Position { line, column }, "{path}");
+            assert_eq!(tree.nearest_to(path).position, Position::at(line, column), "{path}");
         }
         assert_eq!(tree.nearest_to("r[0].z").value, Value::Int(255));
     }
@@ -130,7 +130,7 @@ mod tests {
         ] {
             let mut findings = Findings::default();
             parse(text, &mut findings);
-            assert_eq!(findings.into_mistakes("x").to_string(), expected);
+            assert_eq!(findings.into_mistakes(&["x".into()]).to_string(), expected);
         }
         let mut findings = Findings::default();
         assert!(parse(&format!("a = {}", "[".repeat(100_000)), &mut findings).is_none());

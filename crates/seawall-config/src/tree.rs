@@ -3,15 +3,23 @@
 use crate::{excerpt, path};
 use serde_json::{Map, Number};
 
-/// A place in the file, both counted from 1; columns are characters.
+/// A place in a source: line and column, both counted from 1; columns are characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
+    /// Which of the sources, by its place among them.
+    pub(crate) source: usize,
+    /// 0 where the source has no lines, as a variable has none.
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
 impl Position {
-    pub(crate) const START: Self = Self { line: 1, column: 1 };
+    pub(crate) const START: Self = Self::at(1, 1);
+
+    /// In the first source.
+    pub(crate) const fn at(line: usize, column: usize) -> Self {
+        Self { source: 0, line, column }
+    }
 }
 
 /// A value and where a reader looks for it: at its text, or at its key if it fills the lines below.
@@ -54,6 +62,48 @@ impl PartialEq for Entry {
 }
 
 impl Node {
+    /// Says of a whole tree which source it comes from.
+    pub(crate) fn set_source(&mut self, source: usize) {
+        self.position.source = source;
+        match &mut self.value {
+            Value::Sequence(items) => items.iter_mut().for_each(|item| item.set_source(source)),
+            Value::Mapping(entries) => {
+                for entry in entries {
+                    entry.position.source = source;
+                    entry.node.set_source(source);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Lays another tree over this one: mappings are joined, null takes away, all else replaces.
+    pub(crate) fn lay_over(&mut self, over: Self) {
+        let (Value::Mapping(below), Value::Mapping(_)) = (&mut self.value, &over.value) else {
+            *self = over;
+            return;
+        };
+        let Value::Mapping(above) = over.value else { return };
+        for entry in above {
+            let found = below.iter().position(|known| known.key == entry.key);
+            match (found, &entry.node.value) {
+                (Some(at), Value::Null) => {
+                    below.remove(at);
+                }
+                (None, Value::Null) => {}
+                (Some(at), _) => below[at].node.lay_over(entry.node),
+                (None, _) => below.push(entry),
+            }
+        }
+    }
+
+    /// Takes an entry out of a mapping.
+    pub(crate) fn take_entry(&mut self, key: &str) -> Option<Entry> {
+        let Value::Mapping(entries) = &mut self.value else { return None };
+        let at = entries.iter().position(|entry| entry.key == key)?;
+        Some(entries.remove(at))
+    }
+
     /// The value below a key.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         match &self.value {

@@ -26,19 +26,26 @@ use choice::Choice;
 use regex_lite::Regex;
 use std::collections::HashMap;
 
+/// What must not be printed: the values, and where they stand.
+#[derive(Debug, Default)]
+pub(crate) struct Secrets {
+    pub(crate) values: Vec<String>,
+    pub(crate) paths: Vec<String>,
+}
+
 /// Adds all mistakes of the tree; answers the secrets in it, which no later message may quote.
 pub(crate) fn check(
     schema: &serde_json::Value,
     tree: &Node,
     findings: &mut Findings,
-) -> Vec<String> {
+) -> Secrets {
     let mut walker = Walker {
         schemas: Schemas::new(schema),
         findings: std::mem::take(findings),
         path: Path::default(),
         trials: HashMap::new(),
         patterns: HashMap::new(),
-        secrets: Vec::new(),
+        secrets: Secrets::default(),
     };
     walker.walk(Site { schema, node: tree, secret: false });
     *findings = walker.findings;
@@ -64,7 +71,7 @@ struct Walker<'s, 't> {
     /// Choices already decided by trial; see [`choice`].
     trials: HashMap<Trial, &'s serde_json::Value>,
     patterns: HashMap<&'s str, Option<Regex>>,
-    secrets: Vec<String>,
+    secrets: Secrets,
 }
 
 impl<'s, 't> Walker<'s, 't> {
@@ -108,6 +115,7 @@ impl<'s, 't> Walker<'s, 't> {
         }
         if site.secret {
             self.keep_secret(site.node);
+            self.secrets.paths.push(self.path.to_string());
         }
         let listed: Vec<_> = layers.iter().filter_map(|layer| schema::constants(layer)).collect();
         if listed.iter().any(|values| !values.iter().any(|value| site.node.to_json() == *value)) {
@@ -166,10 +174,10 @@ impl<'s, 't> Walker<'s, 't> {
     fn keep_secret(&mut self, node: &Node) {
         match &node.value {
             Value::Null => {}
-            Value::String(text) => self.secrets.push(text.clone()),
+            Value::String(text) => self.secrets.values.push(text.clone()),
             Value::Sequence(items) => items.iter().for_each(|item| self.keep_secret(item)),
             Value::Mapping(entries) => entries.iter().for_each(|e| self.keep_secret(&e.node)),
-            _ => self.secrets.extend(node.excerpt()),
+            _ => self.secrets.values.extend(node.excerpt()),
         }
     }
 }

@@ -89,7 +89,7 @@ fn too_many() -> Fault {
 
 /// The parser counts columns from 0.
 fn position(mark: Marker) -> Position {
-    Position { line: mark.line(), column: mark.col() + 1 }
+    Position::at(mark.line(), mark.col() + 1)
 }
 
 /// The commonest slips in our words; the rest in the parser's.

@@ -1,39 +1,59 @@
-//! The control plane: health, metrics, circuits, events and the dashboard, beside the data path on the same
-//! listener, under paths of its own.
+//! The control plane: health, metrics, circuits, configuration, events and the dashboard, beside the data path on
+//! the same listener, under paths of its own.
 
 use crate::{
     Registry,
+    alerts::Alerts,
     feed::Feed,
-    sampler::{self, Snapshot},
+    revisions::Live,
+    sampler::Snapshot,
 };
 use axum::{
-    Json, Router,
-    extract::{Path, State},
+    Router,
     http::{Method, StatusCode, Uri},
-    middleware,
-    response::{IntoResponse, Response},
-    routing::{get, post},
+    middleware::from_fn_with_state,
+    response::Response,
+    routing::get,
 };
 use seawall::Instant;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 use tokio::sync::watch;
+use utoipa_axum::router::OpenApiRouter;
 
+mod answer;
+mod audit;
 mod auth;
+mod breakers;
+mod config;
 mod dashboard;
 mod events;
+mod health;
+mod monitoring;
+mod openapi;
+mod operations;
+mod performance;
+mod presets;
 mod prometheus;
+mod validation;
 mod views;
 
-pub(crate) use auth::{Access, Keys};
+use answer::problem;
+pub(crate) use audit::Audit;
+pub(crate) use auth::Access;
+pub(crate) use performance::Benchmarks;
+pub(crate) use prometheus::metrics_text;
+pub(crate) use validation::Turns;
 
 /// What the control plane shows and changes.
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) registry: Registry,
+    pub(crate) live: Arc<Live>,
+    pub(crate) alerts: Arc<Alerts>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) benchmarks: Arc<Benchmarks>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     pub(crate) access: Arc<Access>,
     pub(crate) draining: Arc<AtomicBool>,
@@ -48,38 +68,66 @@ pub(crate) fn owns(path: &str) -> bool {
     ["/internal", "/dashboard", "/metrics", "/livez", "/readyz"].into_iter().any(under)
 }
 
+/// The endpoints that answer everyone but who has a wrong key.
+fn open() -> OpenApiRouter<Control> {
+    health::open()
+}
+
+/// The endpoints that look.
+fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
+        .merge(health::reading())
+        .merge(breakers::reading())
+        .merge(operations::reading())
+        .merge(config::reading())
+        .merge(presets::reading())
+        .merge(validation::reading())
+        .merge(monitoring::reading())
+        .merge(performance::reading())
+        .merge(audit::reading())
+        .merge(events::reading())
+        .merge(prometheus::reading())
+}
+
+/// The endpoints that change something.
+fn writing() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
+        .merge(health::writing())
+        .merge(breakers::writing())
+        .merge(operations::writing())
+        .merge(config::writing())
+        .merge(monitoring::writing())
+        .merge(performance::writing())
+}
+
 impl Control {
     /// All of its endpoints.
     pub(crate) fn router(self) -> Router {
-        let guarded = Router::new()
-            .route("/metrics", get(prometheus::text))
-            .route("/internal/resilience/metrics", get(metrics))
-            .route("/internal/resilience/circuit-breakers", get(circuit_breakers))
-            .route("/internal/resilience/circuit-breakers/{name}", get(circuit_breaker))
-            .route("/internal/resilience/circuit-breakers/{name}/reset", post(reset))
-            .route("/internal/resilience/events", get(events::stream))
-            .route_layer(middleware::from_fn_with_state(self.clone(), auth::require_key));
+        let (open, open_paths) = open().split_for_parts();
+        let (reading, mut paths) = reading().split_for_parts();
+        let (writing, writing_paths) = writing().split_for_parts();
+        paths.merge(open_paths);
+        paths.merge(writing_paths);
+        let document = openapi::document(paths);
+        let open = open.route_layer(from_fn_with_state(self.clone(), auth::open));
+        let reading = reading.route_layer(from_fn_with_state(self.clone(), auth::read));
+        let writing = writing
+            .route_layer(from_fn_with_state(self.clone(), audit::note))
+            .route_layer(from_fn_with_state(self.clone(), auth::write));
         Router::new()
             .route("/livez", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .route("/internal/resilience/health", get(health))
+            .route("/readyz", get(health::ready))
             .route("/dashboard", get(dashboard::index))
             .route("/dashboard/{file}", get(dashboard::file))
-            .merge(guarded)
+            .merge(open)
+            .merge(reading)
+            .merge(writing)
+            .merge(openapi::pages(&document))
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
-            .layer(middleware::from_fn_with_state(self.clone(), auth::same_site))
+            .layer(from_fn_with_state(self.clone(), auth::same_site))
             .with_state(self)
     }
-}
-
-/// An error of the control plane's, as problem JSON.
-pub(crate) fn problem(status: StatusCode, title: &str, detail: &str) -> Response {
-    let document = serde_json::json!({
-        "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
-    });
-    let kind = [("content-type", "application/problem+json")];
-    (status, kind, document.to_string()).into_response()
 }
 
 async fn unknown(uri: Uri) -> Response {
@@ -89,63 +137,4 @@ async fn unknown(uri: Uri) -> Response {
 async fn wrong_method(method: Method, uri: Uri) -> Response {
     let detail = format!("{} does not take {method}", uri.path());
     problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &detail)
-}
-
-async fn ready(State(control): State<Control>) -> Response {
-    if control.draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
-    }
-    "ready\n".into_response()
-}
-
-async fn health(State(control): State<Control>) -> Json<serde_json::Value> {
-    let mut body = serde_json::json!(sampler::health(&control.registry));
-    body["timestamp"] = views::timestamp().into();
-    Json(body)
-}
-
-async fn metrics(State(control): State<Control>) -> Json<serde_json::Value> {
-    Json(views::metrics(&control.registry))
-}
-
-async fn circuit_breakers(State(control): State<Control>) -> Json<serde_json::Value> {
-    Json(views::circuit_breakers(&control.registry))
-}
-
-async fn circuit_breaker(State(control): State<Control>, Path(name): Path<String>) -> Response {
-    let found = control.registry.find(&name);
-    match found
-        .as_ref()
-        .and_then(|operation| views::circuit_breaker(operation, control.registry.now()))
-    {
-        Some(view) => Json(view).into_response(),
-        None => no_breaker(&control.registry, &name),
-    }
-}
-
-async fn reset(State(control): State<Control>, Path(name): Path<String>) -> Response {
-    let operation = control.registry.find(&name);
-    let Some((old, new)) = operation.and_then(|operation| operation.reset_circuit()) else {
-        return no_breaker(&control.registry, &name);
-    };
-    tracing::info!(name, old = old.label(), "circuit breaker reset");
-    control.feed.note("reset", &name, format!("reset by an operator; it was {}", old.label()));
-    Json(serde_json::json!({
-        "name": name,
-        "old_state": old.label(),
-        "new_state": new.label(),
-        "message": format!("circuit breaker {name} is reset"),
-    }))
-    .into_response()
-}
-
-fn no_breaker(registry: &Registry, name: &str) -> Response {
-    let known: Vec<String> = registry
-        .operations()
-        .iter()
-        .filter(|operation| operation.pipeline().circuit_breaker().is_some())
-        .map(|operation| operation.name().to_string())
-        .collect();
-    let detail = format!("no circuit breaker is called {name:?}; there are: {}", known.join(", "));
-    problem(StatusCode::NOT_FOUND, "Unknown circuit breaker", &detail)
 }

@@ -4,10 +4,11 @@
 //! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
 
 use crate::{GatewayConfig, Held, Operation, Protocol, Registry, config::Limits};
+use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use seawall::{
-    Attempt, Attributes, Classify, Error, Failed, FallbackConfig, Outcome, PolicyConfig, Work,
+    Attempt, Attributes, Classify, Error, Failed, Outcome, Work,
 };
 use seawall_tower::{HttpClassify, Problem, classify_status, rejection_problem, timeout_problem};
 use std::{
@@ -26,21 +27,22 @@ mod reply;
 mod request;
 pub(crate) mod route;
 mod stream;
+mod table;
 pub(crate) mod upstream;
 
 use body::{AnswerBody, Passing};
 use request::{Exchange, Refused};
 use route::{Match, Route};
 use stream::Watch;
+use table::Table;
 use upstream::{CallError, Upstream};
 
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 const ATTEMPT: &str = "x-seawall-attempt";
 
-/// Everything the data path needs, fixed at start.
+/// Everything the data path needs.
 pub(crate) struct Gateway {
-    routes: Vec<Arc<Route>>,
-    limits: Limits,
+    table: ArcSwap<Table>,
     secret: RandomState,
 }
 
@@ -60,25 +62,15 @@ struct Trail {
 impl Gateway {
     /// Registers an operation for each upstream and each route.
     pub(crate) fn new(config: &GatewayConfig, registry: &Registry) -> Result<Self, String> {
-        let mut upstreams = std::collections::BTreeMap::new();
-        for (name, upstream) in &config.upstreams {
-            let policies = upstream.effective_policies(name, registry.preset());
-            let operation =
-                registry.register(name, policies).map_err(|error| format!("{name}: {error}"))?;
-            let upstream = Upstream::new(name, upstream, operation)
-                .ok_or_else(|| format!("upstreams.{name}.endpoints: not addresses"))?;
-            upstreams.insert(name.as_str(), Arc::new(upstream));
-        }
-        let mut routes = Vec::new();
-        for (at, route) in config.routes.iter().enumerate() {
-            let names = std::iter::once(&route.upstream).chain(&route.fallback);
-            let chain: Option<Vec<_>> =
-                names.map(|name| upstreams.get(name.as_str()).cloned()).collect();
-            let operation = register_route(registry, route, at)?;
-            let route = chain.and_then(|chain| Route::new(route, operation, chain));
-            routes.push(Arc::new(route.ok_or_else(|| format!("routes[{at}] is not a route"))?));
-        }
-        Ok(Self { routes, limits: config.limits.clone(), secret: RandomState::new() })
+        let table = Table::default().next(config, registry)?;
+        Ok(Self { table: ArcSwap::from_pointee(table), secret: RandomState::new() })
+    }
+
+    /// Puts another configuration in force, at once. Requests in progress end under the one they began with.
+    pub(crate) fn apply(&self, config: &GatewayConfig, registry: &Registry) -> Result<(), String> {
+        let next = self.table.load().next(config, registry)?;
+        self.table.store(Arc::new(next));
+        Ok(())
     }
 
     /// Answers one request. Dropping the future cancels the upstream's call.
@@ -89,8 +81,9 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let correlation = correlation_id(request.headers());
         let trail = Arc::new(Trail { correlation, calls: AtomicU32::new(0) });
-        let mut response = match route::find(&self.routes, request.method(), request.uri().path()) {
-            Match::Route(route) => self.take(route, request, peer, &trail).await,
+        let table = self.table.load_full();
+        let mut response = match route::find(&table.routes, request.method(), request.uri().path()) {
+            Match::Route(route) => self.take(route, &table.limits, request, peer, &trail).await,
             Match::Methods(allowed) => method_not_allowed(&request, &allowed),
             Match::Nothing => not_found(&request),
         };
@@ -104,6 +97,7 @@ impl Gateway {
     async fn take(
         &self,
         route: &Arc<Route>,
+        limits: &Limits,
         request: Request<Incoming>,
         peer: SocketAddr,
         trail: &Arc<Trail>,
@@ -111,7 +105,7 @@ impl Gateway {
         let first = &route.upstreams[0];
         let (parts, body) = request.into_parts();
         let key = route.key(&parts.headers, peer.ip(), &self.secret);
-        let mut exchange = match Exchange::read(parts, body, &self.limits).await {
+        let mut exchange = match Exchange::read(parts, body, limits).await {
             Ok(exchange) => exchange,
             Err(refused) => return reply::problem(&refused.problem(), first.protocol),
         };
@@ -141,28 +135,6 @@ impl Gateway {
                 None => refuse(&route.operation, first, error.flatten()),
             },
         }
-    }
-}
-
-fn register_route(
-    registry: &Registry,
-    route: &crate::RouteConfig,
-    at: usize,
-) -> Result<Operation, String> {
-    let limit = route.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
-    let fallback = PolicyConfig::Fallback(FallbackConfig {
-        max_fallbacks: 32,
-        on_permanent: false,
-        ..Default::default()
-    });
-    let policies: Vec<_> = limit.into_iter().chain([fallback]).collect();
-    let name = format!("route {}", route.path);
-    match registry.register(&name, policies.clone()) {
-        // The same path with other methods is another route.
-        Err(seawall::RegistryError::Duplicate(_)) => {
-            registry.register(&format!("{name} [{at}]"), policies).map_err(|e| e.to_string())
-        }
-        other => other.map_err(|error| format!("routes[{at}]: {error}")),
     }
 }
 

@@ -4,14 +4,25 @@
 //! [`GatewayConfig`] is the file; [`Server::bind`] opens the listener; [`Server::run`] serves until it is
 //! told to stop, then drains.
 
+mod alerts;
+mod benchmark;
 mod config;
+#[allow(unused_qualifications, reason = "the macro that describes the endpoints writes them")]
 mod control;
 mod feed;
 mod gateway;
+mod inputs;
+mod monitor;
+mod revisions;
 mod sampler;
 mod serve;
+mod wall;
 
-pub use config::{GatewayConfig, Protocol, RateLimitConfig, RouteConfig, UpstreamConfig};
+pub use config::{
+    AlertConfig, AuthConfig, EffectivePolicy, GatewayConfig, KeyConfig, Limits, MonitoringConfig, OperationConfig, Protocol,
+    RateLimitConfig, Repeatable, RouteConfig, Scope, Secret, StoreConfig, StrategyConfig, UpstreamConfig,
+};
+pub use inputs::Inputs;
 pub use serve::{ServeError, Server, Stop};
 
 /// The registry of a server: Seawall's, on tokio's clock.

@@ -1,33 +1,39 @@
 //! What the counters did lately: rates and quantiles over a few seconds, computed once a second for all
 //! who look.
 
-use crate::{Operation, Registry};
+use crate::{
+    Operation, Registry,
+    alerts::{Alert, Alerts, Watched, conditions as conditions_of},
+    feed::Feed,
+    revisions::{Live, Revision},
+    wall,
+};
 use seawall::{Counts, Instant, Latencies};
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::SystemTime,
-};
+use std::sync::Arc;
 use tokio::time::{Duration, MissedTickBehavior, interval};
+use utoipa::ToSchema;
+use windows::{Minute, Window, Windows};
 
-/// How far back rates look.
-const RATE_SAMPLES: usize = 5;
-/// How far back latencies look.
-const LATENCY_SAMPLES: usize = 10;
+mod windows;
 
 /// The whole server at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Snapshot {
     pub(crate) at: String,
     pub(crate) uptime_ms: u64,
     pub(crate) version: &'static str,
-    pub(crate) preset: &'static str,
+    pub(crate) preset: String,
+    pub(crate) revision: u64,
+    pub(crate) repeats_paused: bool,
     pub(crate) health: HealthView,
+    /// Those that last, the worst first.
+    pub(crate) alerts: Vec<Alert>,
     pub(crate) operations: Vec<OperationView>,
 }
 
 /// Which circuits are open.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct HealthView {
     pub(crate) healthy: bool,
     pub(crate) open_circuit_breakers: Vec<String>,
@@ -37,7 +43,7 @@ pub(crate) struct HealthView {
 }
 
 /// One operation at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct OperationView {
     name: String,
     circuit: Option<CircuitLine>,
@@ -46,9 +52,14 @@ pub(crate) struct OperationView {
     latency_ms: Quantiles,
     in_flight: u64,
     queued: u32,
+    /// The last hour, a character a minute, the present one last: what the circuit was at its worst.
+    hour: String,
+    /// The last hour, a minute each, the present one last.
+    minutes: Vec<Minute>,
+    repeats_paused: bool,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct CircuitLine {
     state: &'static str,
     failure_count: u32,
@@ -59,8 +70,8 @@ struct CircuitLine {
 }
 
 /// Per second.
-#[derive(Clone, Debug, Default, Serialize)]
-struct Rates {
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Rates {
     calls: f64,
     successes: f64,
     failures: f64,
@@ -70,7 +81,7 @@ struct Rates {
     fallbacks: f64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Totals {
     calls: u64,
     successes: u64,
@@ -81,37 +92,32 @@ struct Totals {
     fallbacks: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Quantiles {
     p50: Option<f64>,
     p95: Option<f64>,
     p99: Option<f64>,
 }
 
-/// Former states of the counters, one a second.
-#[derive(Default)]
-struct History(BTreeMap<String, VecDeque<Sample>>);
-
-struct Sample {
-    at: Instant,
-    counts: Counts,
-    latencies: Latencies,
-}
-
-/// Takes a snapshot a second until the receivers are gone.
-pub(crate) async fn sample(
-    registry: Registry,
-    started: Instant,
-    publish: tokio::sync::watch::Sender<Option<std::sync::Arc<Snapshot>>>,
-) {
-    let mut history = History::default();
+/// Takes a snapshot a second, and lets alerts begin and end, until the receivers are gone.
+pub(crate) async fn sample(watch: Watch, publish: tokio::sync::watch::Sender<Option<Arc<Snapshot>>>) {
+    let mut windows = Windows::default();
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let snapshot = history.snapshot(&registry, started);
-        publish.send_replace(Some(std::sync::Arc::new(snapshot)));
+        let snapshot = watch.snapshot(&mut windows);
+        publish.send_replace(Some(Arc::new(snapshot)));
     }
+}
+
+/// What is sampled, and who is told.
+pub(crate) struct Watch {
+    pub(crate) registry: Registry,
+    pub(crate) started: Instant,
+    pub(crate) live: Arc<Live>,
+    pub(crate) alerts: Arc<Alerts>,
+    pub(crate) feed: Arc<Feed>,
 }
 
 /// Which circuits are open, in the words of the API.
@@ -127,53 +133,73 @@ pub(crate) fn health(registry: &Registry) -> HealthView {
     }
 }
 
-impl History {
-    fn snapshot(&mut self, registry: &Registry, started: Instant) -> Snapshot {
-        let now = registry.now();
+impl Watch {
+    fn snapshot(&self, windows: &mut Windows) -> Snapshot {
+        let now = self.registry.now();
+        let operations = self.registry.operations();
+        windows.keep(&operations);
+        let mut watched = Vec::with_capacity(operations.len());
+        let views = operations
+            .iter()
+            .map(|operation| {
+                let window = windows.of(operation, now);
+                let view = self.view(operation, window, now);
+                watched.push(window.watched(operation, now));
+                view
+            })
+            .collect();
+        let revision = self.live.now();
+        self.heed(&watched, &revision);
         Snapshot {
-            at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            uptime_ms: millis(now.since(started)),
+            at: wall::now(),
+            uptime_ms: millis(now.since(self.started)),
             version: env!("CARGO_PKG_VERSION"),
-            preset: registry.preset().name,
-            health: health(registry),
-            operations: registry
-                .operations()
-                .iter()
-                .map(|operation| self.view(operation, now, started))
-                .collect(),
+            preset: revision.config.preset.clone(),
+            revision: revision.number,
+            repeats_paused: self.registry.repeats_are_paused(),
+            health: health(&self.registry),
+            alerts: self.alerts.lasting(),
+            operations: views,
         }
     }
 
-    fn view(&mut self, operation: &Operation, now: Instant, started: Instant) -> OperationView {
-        let name = operation.name().to_string();
-        let counts = operation.counts();
-        let latencies = operation.metrics().latencies();
-        let samples = self.0.entry(name.clone()).or_default();
-        let ago = |back: usize| {
-            samples.len().checked_sub(back).or(Some(0)).and_then(|at| samples.get(at))
-        };
-        let rates = ago(RATE_SAMPLES).map_or_else(Rates::default, |old| {
-            Rates::between(&old.counts, &counts, now.since(old.at).as_secs_f64())
-        });
-        let recent = match ago(LATENCY_SAMPLES) {
-            Some(old) => latencies.since(&old.latencies),
-            None => latencies.clone(),
-        };
-        let pipeline = operation.pipeline();
-        let view = OperationView {
-            circuit: circuit_line(operation, now, started),
-            rates,
-            totals: Totals::of(&counts),
-            latency_ms: Quantiles::of(&recent),
-            in_flight: counts.in_flight,
-            queued: pipeline.bulkhead().map_or(0, |bulkhead| bulkhead.queued()),
-            name,
-        };
-        samples.push_back(Sample { at: now, counts, latencies });
-        if samples.len() > LATENCY_SAMPLES {
-            samples.pop_front();
+    fn heed(&self, watched: &[Watched], revision: &Revision) {
+        let monitoring = &revision.config.monitoring;
+        let mut conditions = Vec::new();
+        if monitoring.enabled {
+            conditions = conditions_of(watched, self.live.monitor(), &monitoring.alerts);
+            conditions.extend(self.live.store_condition());
         }
-        view
+        for alert in self.alerts.heed(&conditions) {
+            let (kind, verb) = match alert.ended_at {
+                None => ("alert_started", "began"),
+                Some(_) => ("alert_ended", "ended"),
+            };
+            let name = alert.operation.as_deref().unwrap_or("");
+            let level = format!("{:?}", alert.level).to_lowercase();
+            let text = format!("{level} {verb}: {}", alert.description);
+            match alert.ended_at {
+                None => tracing::warn!(operation = name, level, "alert: {}", alert.description),
+                Some(_) => tracing::info!(operation = name, level, "alert ended: {}", alert.title),
+            }
+            self.feed.note(kind, name, text);
+        }
+    }
+
+    fn view(&self, operation: &Operation, window: &Window, now: Instant) -> OperationView {
+        let pipeline = operation.pipeline();
+        OperationView {
+            name: operation.name().to_string(),
+            circuit: circuit_line(operation, now, self.started),
+            rates: window.rates(now),
+            totals: Totals::of(window.counts()),
+            latency_ms: Quantiles::of(&window.recent_latencies()),
+            in_flight: window.counts().in_flight,
+            queued: pipeline.bulkhead().map_or(0, |bulkhead| bulkhead.queued()),
+            hour: window.strip(),
+            minutes: window.minutes().cloned().collect(),
+            repeats_paused: pipeline.repeats_are_paused(),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The listener: accepts, serves, and stops without losing a request.
 
 use crate::{
-    BoxError, GatewayConfig, Registry,
-    control::{self, Access, Control, Keys},
+    BoxError, GatewayConfig, Inputs, Registry,
+    alerts::Alerts,
+    control::{self, Access, Audit, Benchmarks, Control},
     feed::Feed,
     gateway::{Gateway, body::AnswerBody},
-    sampler,
+    monitor::{Actor, Monitor},
+    revisions::{Ask, Cause, First, Live, Parts},
+    sampler::{self, Watch},
 };
 use axum::Router;
 use http::{Request, Response};
@@ -14,7 +17,9 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer as HyperTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use seawall::{Observer, preset};
+use arc_swap::ArcSwap;
+use seawall::Observer;
+use seawall_store::Store;
 use seawall_tower::TokioTimer;
 use std::{
     convert::Infallible,
@@ -22,7 +27,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -60,90 +65,141 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
+/// The address that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// A server that has its listener.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     shared: Arc<Shared>,
     registry: Registry,
+    live: Arc<Live>,
+    alerts: Arc<Alerts>,
     feed: Arc<Feed>,
-    drain_timeout: Duration,
-    max_connections: usize,
-    client_timeout: Duration,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
 }
 
 /// What every connection needs.
 struct Shared {
-    gateway: Gateway,
+    gateway: Arc<Gateway>,
     control: Router,
 }
 
-/// Tells a running server to stop.
-#[derive(Clone, Debug)]
-pub struct Stop(watch::Sender<bool>);
+/// Tells a running server to stop, or to read its files anew.
+#[derive(Clone)]
+pub struct Stop {
+    sender: watch::Sender<bool>,
+    live: Arc<Live>,
+}
 
 impl Stop {
     /// Stops accepting, lets requests in progress finish, then [`Server::run`] returns.
     pub fn now(&self) {
-        self.0.send_replace(true);
+        self.sender.send_replace(true);
+    }
+
+    /// Reads the files anew, as at SIGHUP. What is wrong in them is logged, and nothing changes.
+    pub async fn reload(&self) {
+        let live = self.live.clone();
+        let ask = Ask::Reload(Cause::Signal);
+        let work = move || live.apply(ask, &Actor::named("signal"), None).map(|_| ());
+        if let Ok(Err(refused)) = tokio::task::spawn_blocking(work).await {
+            tracing::error!("the configuration stays as it is:\n{refused}");
+        }
     }
 }
 
 impl Server {
-    /// Opens the listener and builds everything. `api_keys` is a list with commas; empty for none.
+    /// Opens the listener and builds everything, from a configuration made in code. `api_keys` is a list with
+    /// commas; empty for none.
     ///
     /// # Errors
     /// When the address is taken or not protected, or the configuration does not make a server.
     pub async fn bind(config: &GatewayConfig, api_keys: &str) -> Result<Self, ServeError> {
-        Self::bind_observed(config, api_keys, Vec::new()).await
+        let keys = [("SEAWALL_API_KEYS".to_owned(), api_keys.to_owned())];
+        Self::start(Inputs::of(config).with_variables(keys), Vec::new()).await
     }
 
-    /// The same, and tells `observers` everything that happens.
+    /// The same from files and variables; tells `observers` everything that happens to calls.
     ///
     /// # Errors
-    /// When the address is taken or not protected, or the configuration does not make a server.
-    pub async fn bind_observed(
-        config: &GatewayConfig,
-        api_keys: &str,
+    /// When the address is taken or not protected, there are mistakes, or the store cannot be opened.
+    pub async fn start(
+        inputs: Inputs,
         mut observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Self, ServeError> {
-        let keys = Keys::parse(api_keys);
-        if keys.is_empty() && !config.listen.ip().is_loopback() {
+        let wrong = |error: &dyn fmt::Display| ServeError::Config(error.to_string());
+        let loaded = inputs.load().map_err(|error| wrong(&error))?;
+        let store = match &loaded.document.store.path {
+            Some(path) => Some(Arc::new(Store::open(path).map_err(|error| wrong(&error))?)),
+            None => None,
+        };
+        let first = First::read(&inputs, store.as_deref()).map_err(|error| wrong(&error))?;
+        for warning in first.loaded.warnings.iter() {
+            tracing::warn!("{warning}");
+        }
+        let config = Arc::new(first.loaded.document.clone());
+        let access = Arc::new(Access::new(&config, inputs.variables()));
+        if !access.stays_closed(&config, inputs.variables()) {
             return Err(ServeError::Unprotected(config.listen));
         }
-        let preset = preset(&config.preset).ok_or_else(|| {
-            ServeError::Config(format!("no preset is called {:?}", config.preset))
-        })?;
         let feed = Feed::new();
         observers.push(feed.clone());
-        let registry = Registry::with_timer(TokioTimer, preset, observers);
-        let gateway = Gateway::new(config, &registry).map_err(ServeError::Config)?;
+        let (registry, follow) = registry(&config, observers);
+        let gateway = Arc::new(Gateway::new(&config, &registry).map_err(ServeError::Config)?);
         let listen = |error| ServeError::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let monitor = Arc::new(Monitor::new(&config.monitoring, store.as_deref()));
+        let alerts = Arc::new(Alerts::new(store.as_deref()));
+        let audit = Arc::new(Audit::new(store.as_deref()));
+        let benchmarks = Arc::new(Benchmarks::new(store.as_deref()));
+        let parts = Parts {
+            registry: registry.clone(),
+            gateway: gateway.clone(),
+            access: access.clone(),
+            monitor,
+            feed: feed.clone(),
+            store,
+            follow,
+        };
+        let live = Arc::new(Live::new(inputs, first, parts));
         let draining = Arc::new(AtomicBool::new(false));
         let (publish, snapshots) = watch::channel(None);
         let started = registry.now();
         let control = Control {
             registry: registry.clone(),
+            live: live.clone(),
+            alerts: alerts.clone(),
             feed: feed.clone(),
+            audit,
+            benchmarks,
+            turns: Arc::default(),
             snapshots,
-            access: Arc::new(Access { keys }),
+            access,
             draining: draining.clone(),
             started,
         };
-        tokio::spawn(sampler::sample(registry.clone(), started, publish));
+        let watch = Watch {
+            registry: registry.clone(),
+            started,
+            live: live.clone(),
+            alerts: alerts.clone(),
+            feed: feed.clone(),
+        };
+        tokio::spawn(sampler::sample(watch, publish));
+        tokio::spawn(keep(Arc::downgrade(&live), Arc::downgrade(&alerts)));
         Ok(Self {
             listener,
             address,
             shared: Arc::new(Shared { gateway, control: control.router() }),
             registry,
+            live,
+            alerts,
             feed,
-            drain_timeout: config.drain_timeout,
-            max_connections: config.limits.max_connections,
-            client_timeout: config.limits.client_timeout,
             draining,
             stop: watch::channel(false),
         })
@@ -161,14 +217,14 @@ impl Server {
 
     /// A handle to stop it with.
     pub fn stop(&self) -> Stop {
-        Stop(self.stop.0.clone())
+        Stop { sender: self.stop.0.clone(), live: self.live.clone() }
     }
 
     /// Serves until told to stop, then drains. Says whether every request in progress could finish.
     pub async fn run(self) -> bool {
         self.feed.note("started", "", format!("listening on {}", self.address));
         let connections = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.max_connections));
+        let places = Arc::new(Semaphore::new(self.live.now().config.limits.max_connections));
         let mut stop = self.stop.1.clone();
         loop {
             let place = tokio::select! {
@@ -208,6 +264,7 @@ impl Server {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let shared = self.shared.clone();
+        let client_timeout = self.live.now().config.limits.client_timeout;
         let spoken = Arc::new(AtomicBool::new(false));
         let heard = spoken.clone();
         let service = service_fn(move |request| {
@@ -216,12 +273,12 @@ impl Server {
             async move { Ok::<_, Infallible>(shared.answer(request, peer).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(HyperTimer::new()).header_read_timeout(self.client_timeout);
+        builder.http1().timer(HyperTimer::new()).header_read_timeout(client_timeout);
         builder.http2().timer(HyperTimer::new()).max_concurrent_streams(256);
-        builder.http2().keep_alive_interval(self.client_timeout);
+        builder.http2().keep_alive_interval(client_timeout);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = connections.watch(connection);
-        let patience = self.client_timeout;
+        let patience = client_timeout;
         async move {
             let mut watched = pin!(watched);
             // Until the first bytes say which HTTP it is, no timeout of the protocol's is running.
@@ -242,19 +299,69 @@ impl Server {
         self.draining.store(true, Ordering::Relaxed);
         self.feed.note("stopping", "", "draining: requests in progress may finish".into());
         drop(self.listener);
-        let drained = tokio::time::timeout(self.drain_timeout, connections.shutdown()).await;
+        let drain_timeout = self.live.now().config.drain_timeout;
+        let drained = tokio::time::timeout(drain_timeout, connections.shutdown()).await;
         if drained.is_err() {
-            tracing::warn!(after = ?self.drain_timeout, "stopped with requests in progress");
+            tracing::warn!(after = ?drain_timeout, "stopped with requests in progress");
+        }
+        let (live, alerts) = (self.live, self.alerts);
+        if let Err(error) = tokio::task::spawn_blocking(move || save(&live, &alerts)).await {
+            tracing::error!(%error, "the store was not written");
         }
         drained.is_ok()
     }
 }
 
+/// The configuration that new operations start from, as it changes.
+pub(crate) type Followed = Arc<ArcSwap<GatewayConfig>>;
+
+/// A registry whose operations that code asks for by name start from the configuration in force.
+fn registry(
+    config: &Arc<GatewayConfig>,
+    observers: Vec<Arc<dyn Observer>>,
+) -> (Registry, Followed) {
+    let follow: Followed = Arc::new(ArcSwap::new(config.clone()));
+    let followed = follow.clone();
+    let defaults = move |name: &str| followed.load().effective_policies(name);
+    (Registry::with_defaults(TokioTimer, defaults, observers), follow)
+}
+
+/// How often files are looked at, and the store is written.
+const KEEPING: Duration = Duration::from_secs(1);
+
+/// Follows changes of the files, and writes what is new to the store, until the server is gone.
+async fn keep(live: Weak<Live>, alerts: Weak<Alerts>) {
+    loop {
+        tokio::time::sleep(KEEPING).await;
+        let (Some(live), Some(alerts)) = (live.upgrade(), alerts.upgrade()) else { return };
+        let work = move || {
+            if let Some(Err(refused)) = live.reload_if_changed() {
+                tracing::error!("the configuration stays as it is:\n{refused}");
+            }
+            save(&live, &alerts);
+        };
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "files and store are not followed");
+        }
+    }
+}
+
+fn save(live: &Live, alerts: &Alerts) {
+    if let Some(store) = &live.store {
+        live.stored(live.monitor().save(store).and_then(|()| alerts.save(store)));
+    }
+}
+
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<AnswerBody> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<AnswerBody> {
         if !control::owns(request.uri().path()) {
             return self.gateway.handle(request, peer).await;
         }
+        request.extensions_mut().insert(Peer(peer));
         let answer: Result<_, BoxError> =
             self.control.clone().oneshot(request).await.map_err(|never| match never {});
         match answer {

@@ -219,6 +219,12 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         operations.get(name).map(|registered| self.handle(registered.clone()))
     }
 
+    /// Takes an operation out of the registry. Handles on it go on working, with its state.
+    pub fn remove(&self, name: &str) -> Option<Operation<Tm>> {
+        let mut operations = self.shared.operations.write().unwrap_or_else(PoisonError::into_inner);
+        operations.remove(name).map(|registered| self.handle(registered))
+    }
+
     /// All operations, by name.
     pub fn operations(&self) -> Vec<Operation<Tm>> {
         let operations = self.shared.operations.read().unwrap_or_else(PoisonError::into_inner);

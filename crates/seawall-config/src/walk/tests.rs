@@ -8,7 +8,7 @@ fn mistakes(schema: &Value, text: &str) -> Vec<String> {
     let mut findings = Findings::default();
     let tree = yaml::parse(text, &mut findings).unwrap();
     super::check(schema, &tree, &mut findings);
-    let found = findings.into_mistakes("");
+    let found = findings.into_mistakes(&[String::new()]);
     found.iter().map(|mistake| mistake.to_string()[1..].to_owned()).collect()
 }
 

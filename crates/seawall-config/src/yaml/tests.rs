@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 fn tree(text: &str) -> Node {
     let mut findings = Findings::default();
     let tree = parse(text, &mut findings);
-    assert_eq!(findings.into_mistakes("").to_string(), "", "{text}");
+    assert_eq!(findings.into_mistakes(&[String::new()]).to_string(), "", "{text}");
     tree.unwrap()
 }
 
@@ -19,7 +19,7 @@ fn refused(text: &str, expected: &str) {
     let mut findings = Findings::default();
     parse(text, &mut findings);
     assert_eq!(
-        findings.into_mistakes("x").to_string(),
+        findings.into_mistakes(&["x".into()]).to_string(),
         expected,
         "{}",
         text.get(..80).unwrap_or(text)
@@ -92,10 +92,10 @@ fn positions_are_those_of_keys_and_values() {
         ("upstreams.ünï.flow[7].z", 9, 11),
         ("nothing", 1, 1),
     ] {
-        assert_eq!(tree.nearest_to(path).position, Position { line, column }, "{path}");
+        assert_eq!(tree.nearest_to(path).position, Position::at(line, column), "{path}");
     }
     let key = &tree.nearest_to("routes[0]").entry("upstream").unwrap();
-    assert_eq!(key.position, Position { line: 2, column: 20 });
+    assert_eq!(key.position, Position::at(2, 20));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn nesting_is_bounded() {
     let deep = format!("a: &a {}\nb: {}*a{}\n", nested(60), "[".repeat(10), "]".repeat(10));
     let mut findings = Findings::default();
     assert!(parse(&deep, &mut findings).is_none());
-    assert!(findings.into_mistakes("").to_string().contains("nested deeper than 64 levels"));
+    assert!(findings.into_mistakes(&[String::new()]).to_string().contains("nested deeper than 64 levels"));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn values_are_counted_with_what_aliases_repeat() {
         .collect();
     let mut findings = Findings::default();
     assert!(parse(&bomb, &mut findings).is_none());
-    let found = findings.into_mistakes("").to_string();
+    let found = findings.into_mistakes(&[String::new()]).to_string();
     assert!(found.contains("more than 100000 values"), "{found}");
 }
 
@@ -193,7 +193,7 @@ fn text_is_counted_with_what_aliases_repeat() {
     let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a,".repeat(10));
     let mut findings = Findings::default();
     assert!(parse(&text, &mut findings).is_none());
-    let found = findings.into_mistakes("").to_string();
+    let found = findings.into_mistakes(&[String::new()]).to_string();
     assert!(found.contains("aliases repeat more than 8 MiB of text"), "{found}");
 }
 

@@ -5,31 +5,151 @@ use crate::gateway::{
     route::{KeySource, Pattern},
     upstream::Endpoint,
 };
-use seawall::config::Problems;
+use seawall::{Catalog, PolicyConfig, config::Problems};
 use seawall_config::{Document, Report};
 
 impl Document for GatewayConfig {
     fn check(&self, report: &mut Report<'_>) {
-        if seawall::preset(&self.preset).is_none() {
-            let names: Vec<_> = seawall::presets().iter().map(|preset| preset.name).collect();
+        let catalog = self.catalog();
+        if catalog.preset(&self.preset).is_none() {
+            let names: Vec<_> =
+                catalog.presets().iter().map(|preset| preset.name.as_str()).collect();
             report.error(
                 "preset",
                 format!("no preset is called {:?}", self.preset),
                 choose(&names),
             );
         }
-        if self.upstreams.is_empty() {
+        self.check_profiles(&catalog, report);
+        self.check_operating(report);
+        if self.upstreams.is_empty() && self.operations.is_empty() {
             report.error("upstreams", "there is nothing to stand in front of", "name an upstream");
         }
         for (name, upstream) in &self.upstreams {
-            report.within(format!("upstreams.{name}"), |report| upstream.check(name, report));
+            let path = seawall_config::path_of(&["upstreams", name]);
+            report.within(path, |report| upstream.check(name, &catalog, report));
         }
-        if self.routes.is_empty() {
+        for (name, operation) in &self.operations {
+            let path = seawall_config::path_of(&["operations", name]);
+            report.within(path, |report| {
+                check_name(name, report);
+                if self.upstreams.contains_key(name) {
+                    report.error("", "an upstream has this name", "choose another");
+                }
+                check_chosen(&operation.strategy, &operation.policies, &catalog, report);
+            });
+        }
+        if self.routes.is_empty() && (self.operations.is_empty() || !self.upstreams.is_empty()) {
             report.error("routes", "no request would go anywhere", "add a route such as /*");
         }
         for (at, route) in self.routes.iter().enumerate() {
             report.within(format!("routes[{at}]"), |report| route.check(self, report));
         }
+        self.advise(report);
+    }
+}
+
+impl GatewayConfig {
+    /// The presets and strategies of one's own, and what changes of the preset.
+    fn check_profiles(&self, catalog: &Catalog, report: &mut Report<'_>) {
+        for (name, strategy) in &self.strategies {
+            let path = seawall_config::path_of(&["strategies", name]);
+            report.within(path, |report| {
+                check_name(name, report);
+                check_policies(&strategy.policies, report);
+            });
+        }
+        for (name, preset) in &self.presets {
+            let path = seawall_config::path_of(&["presets", name]);
+            report.within(path, |report| {
+                check_name(name, report);
+                check_strategy("default_strategy", &preset.default_strategy, catalog, report);
+                for (operation, strategy) in &preset.operation_overrides {
+                    let field = seawall_config::path_of(&["operation_overrides", operation]);
+                    check_strategy(&field, strategy, catalog, report);
+                }
+            });
+        }
+        report.within("custom", |report| {
+            let custom = &self.custom;
+            if let Some(strategy) = &custom.default_strategy {
+                check_strategy("default_strategy", strategy, catalog, report);
+            }
+            for (operation, strategy) in &custom.operation_overrides {
+                let field = seawall_config::path_of(&["operation_overrides", operation]);
+                check_strategy(&field, strategy, catalog, report);
+            }
+            let settings = self.settings();
+            if settings.exponential_min >= settings.exponential_max
+                && (custom.exponential_min.is_some() || custom.exponential_max.is_some())
+            {
+                let told = format!(
+                    "exponential_min, {}, is not below exponential_max, {}",
+                    settings.exponential_min, settings.exponential_max
+                );
+                report.error("exponential_min", told, "lower it, or raise exponential_max");
+            }
+        });
+    }
+
+    fn check_operating(&self, report: &mut Report<'_>) {
+        for (at, key) in self.auth.keys.iter().enumerate() {
+            if key.key.expose().len() < 16 {
+                let told = "the key has fewer than 16 characters";
+                report.error(format!("auth.keys[{at}].key"), told, "make a longer one, at random");
+            }
+        }
+        if self.monitoring.retention.is_zero() {
+            report.error("monitoring.retention", "nothing would be kept", "give it a length");
+        }
+        let alerts = &self.monitoring.alerts;
+        if alerts.error_share_warning > alerts.error_share_critical {
+            let told = "the warning would come after the critical alert";
+            report.error("monitoring.alerts.error_share_warning", told, "lower it");
+        }
+        if alerts.p95_warning > alerts.p95_critical {
+            let told = "the warning would come after the critical alert";
+            report.error("monitoring.alerts.p95_warning", told, "lower it");
+        }
+    }
+}
+
+fn check_name(name: &str, report: &mut Report<'_>) {
+    let visible = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
+    if !visible || name.len() > 64 {
+        report.error("", "not a name", "use up to 64 letters, digits, - _ .");
+    }
+}
+
+fn check_strategy(field: &str, strategy: &str, catalog: &Catalog, report: &mut Report<'_>) {
+    if catalog.strategy(strategy).is_none() {
+        let own = catalog.added_strategies().keys().map(String::as_str);
+        let names: Vec<_> = seawall::PROFILES.iter().map(|profile| profile.name).chain(own).collect();
+        report.error(field, format!("no profile is called {strategy:?}"), choose(&names));
+    }
+}
+
+fn check_chosen(
+    strategy: &Option<String>,
+    policies: &Option<Vec<PolicyConfig>>,
+    catalog: &Catalog,
+    report: &mut Report<'_>,
+) {
+    if policies.is_some() && strategy.is_some() {
+        report.error("strategy", "both strategy and policies are given", "keep one of the two");
+    }
+    if let Some(strategy) = strategy {
+        check_strategy("strategy", strategy, catalog, report);
+    }
+    check_policies(policies.as_deref().unwrap_or(&[]), report);
+}
+
+fn check_policies(policies: &[PolicyConfig], report: &mut Report<'_>) {
+    let mut problems = Problems::default();
+    seawall::check_policies(policies, &mut problems);
+    for problem in problems.into_result().err().into_iter().flat_map(|error| error.problems) {
+        let message = format!("{} is not right", problem.value);
+        report.error(problem.path, message, format!("use {}", problem.right));
     }
 }
 
@@ -38,11 +158,8 @@ fn choose(names: &[&str]) -> String {
 }
 
 impl UpstreamConfig {
-    fn check(&self, name: &str, report: &mut Report<'_>) {
-        let visible = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
-        if !visible || name.len() > 64 {
-            report.error("", "not a name for an upstream", "use up to 64 letters, digits, - _ .");
-        }
+    fn check(&self, name: &str, catalog: &Catalog, report: &mut Report<'_>) {
+        check_name(name, report);
         if self.endpoints.is_empty() {
             report.error(
                 "endpoints",
@@ -59,7 +176,7 @@ impl UpstreamConfig {
                 );
             }
         }
-        self.check_policies(report);
+        check_chosen(&self.strategy, &self.policies, catalog, report);
         for (field, length) in [
             ("attempt_timeout", self.attempt_timeout.unwrap_or(self.connect_timeout)),
             ("connect_timeout", self.connect_timeout),
@@ -72,24 +189,6 @@ impl UpstreamConfig {
                     "give it a length",
                 );
             }
-        }
-    }
-
-    fn check_policies(&self, report: &mut Report<'_>) {
-        if self.policies.is_some() && self.strategy.is_some() {
-            report.error("strategy", "both strategy and policies are given", "keep one of the two");
-        }
-        if let Some(strategy) = &self.strategy
-            && seawall::profile(strategy).is_none()
-        {
-            let names: Vec<_> = seawall::PROFILES.iter().map(|profile| profile.name).collect();
-            report.error("strategy", format!("no profile is called {strategy:?}"), choose(&names));
-        }
-        let mut problems = Problems::default();
-        seawall::check_policies(self.policies.as_deref().unwrap_or(&[]), &mut problems);
-        for problem in problems.into_result().err().into_iter().flat_map(|error| error.problems) {
-            let message = format!("{} is not right", problem.value);
-            report.error(problem.path, message, format!("use {}", problem.right));
         }
     }
 }

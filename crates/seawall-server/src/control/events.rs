@@ -14,12 +14,20 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Lines of the tail sent to who connects.
 const TAIL: usize = 100;
 
-/// `GET /internal/resilience/events`.
-pub(super) async fn stream(State(control): State<Control>) -> Response {
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(stream))
+}
+
+/// What happens, as it happens: a `snapshot` of everything each second, and an `event` for each line of the tail, as
+/// server-sent events.
+#[utoipa::path(get, path = "/internal/resilience/events", tag = "monitoring", security(("key" = ["read"])),
+    responses((status = 200, content((String = "text/event-stream")))))]
+async fn stream(State(control): State<Control>) -> Response {
     let (sender, receiver) = mpsc::channel(64);
     tokio::spawn(feed(control, sender));
     let headers = [("content-type", "text/event-stream"), ("cache-control", "no-store")];

@@ -1,28 +1,62 @@
 //! `GET /metrics`: everything that is counted, in Prometheus's text format 0.0.4.
 
 use super::Control;
-use crate::Operation;
+use crate::{Operation, Registry, alerts::Level};
 use axum::{
     extract::State as Extract,
     response::{IntoResponse, Response},
 };
 use seawall::{Bulkhead, Counts, Instant, Policy, State};
 use std::{fmt::Write, time::Duration};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Upper bounds of the latency buckets, in seconds.
 const BOUNDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
-pub(super) async fn text(Extract(control): Extract<Control>) -> Response {
-    let rows: Vec<Row> = control.registry.operations().into_iter().map(Row::new).collect();
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(text))
+}
+
+/// All numbers, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "monitoring", security(("key" = ["read"])),
+    responses((status = 200, content((String = "text/plain")))))]
+async fn text(Extract(control): Extract<Control>) -> Response {
+    let up = control.registry.now().since(control.started);
+    let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
+    let mut text = metrics_text(&control.registry, up);
+    of_control(&mut text, &control);
+    (kind, text).into_response()
+}
+
+/// The numbers of all operations.
+pub(crate) fn metrics_text(registry: &Registry, up: Duration) -> String {
+    let rows: Vec<Row> = registry.operations().into_iter().map(Row::new).collect();
     let mut page = Page::default();
-    page.process(&control);
+    page.uptime(up);
     page.operations(&rows);
-    page.circuits(&rows, control.registry.now());
+    page.circuits(&rows, registry.now());
     page.places(&rows);
     page.settings(&rows);
-    let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, page.text).into_response()
+    page.text
+}
+
+/// The numbers of the control plane itself.
+fn of_control(text: &mut String, control: &Control) {
+    let mut page = Page { text: std::mem::take(text) };
+    page.family("seawall_config_revision", "gauge", "The revision of the configuration in force.");
+    let _ = writeln!(page.text, "seawall_config_revision {}", control.live.now().number);
+    page.family("seawall_alerts_active", "gauge", "Alerts that last, by level.");
+    let lasting = control.alerts.lasting();
+    for level in [Level::Info, Level::Warning, Level::Error, Level::Critical] {
+        let count = lasting.iter().filter(|alert| alert.level == level).count();
+        let name = format!("{level:?}").to_lowercase();
+        page.line("seawall_alerts_active", &format!("level=\"{name}\""), count);
+    }
+    page.family("seawall_store_failed", "gauge", "1 while the store cannot be written.");
+    let failed = u8::from(control.live.store_failure().is_some());
+    let _ = writeln!(page.text, "seawall_store_failed {failed}");
+    *text = page.text;
 }
 
 /// An operation with its counters, read once for all families.
@@ -41,7 +75,7 @@ impl Row {
 }
 
 /// Escapes of a label's value.
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
@@ -70,13 +104,12 @@ impl Page {
         }
     }
 
-    fn process(&mut self, control: &Control) {
+    fn uptime(&mut self, up: Duration) {
         self.family("seawall_build_info", "gauge", "The version that runs.");
         let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
         self.line("seawall_build_info", &version, 1);
         self.family("seawall_uptime_seconds", "gauge", "Seconds since the start.");
-        let uptime = control.registry.now().since(control.started).as_secs_f64();
-        let _ = writeln!(self.text, "seawall_uptime_seconds {uptime}");
+        let _ = writeln!(self.text, "seawall_uptime_seconds {}", up.as_secs_f64());
     }
 
     fn operations(&mut self, rows: &[Row]) {

@@ -1,138 +1,267 @@
-//! What the API says, from the state that is used.
+//! What the API says of operations and their circuits, from the state that is used.
 
-use crate::{Operation, Registry};
+use crate::{Operation, Registry, wall};
 use seawall::{Instant, State};
-use serde_json::{Map, Value, json};
-use std::time::SystemTime;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
-/// Now, as RFC 3339 in UTC.
-pub(super) fn timestamp() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+/// Quantiles in milliseconds; none before the first call.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct LatencyView {
+    count: u64,
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
 }
 
-/// An instant of the policies' clock, as wall-clock time.
-fn wall(at: Instant, now: Instant) -> String {
-    let wall = SystemTime::now();
-    let then = if at <= now { wall - now.since(at) } else { wall + at.since(now) };
-    humantime::format_rfc3339_millis(then).to_string()
+/// The counters of one operation since its start or its last reset.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct OperationMetrics {
+    /// Executions begun.
+    total_calls: u64,
+    successful_calls: u64,
+    failed_calls: u64,
+    timed_out_calls: u64,
+    /// Executions that were refused.
+    rejected_calls: u64,
+    /// Executions whose caller went away.
+    abandoned_calls: u64,
+    /// Executions in progress.
+    in_flight: u64,
+    /// Calls of the operation, those of retries included.
+    attempts: u64,
+    failed_attempts: u64,
+    retries_executed: u64,
+    /// Retries that the budget did not pay.
+    retries_unaffordable: u64,
+    /// Retries and hedges that an operator had paused.
+    repeats_paused: u64,
+    hedges: u64,
+    timeouts: u64,
+    fallbacks: u64,
+    queued: u64,
+    faults_injected: u64,
+    circuit_breaker_opens: u64,
+    bulkhead_rejections: u64,
+    /// By reason.
+    rejections: BTreeMap<String, u64>,
+    /// What policies in shadow would have done, by policy.
+    shadowed: BTreeMap<String, u64>,
+    /// Of the executions that ended, 0 to 1; none before the first.
+    success_rate: Option<f64>,
+    latency_ms: LatencyView,
 }
 
-fn latency_ms(operation: &Operation) -> Value {
-    let latencies = operation.metrics().latencies();
-    let ms = |q| latencies.quantile(q).map(|time| time.as_secs_f64() * 1000.0);
-    json!({ "count": latencies.count(), "p50": ms(0.5), "p95": ms(0.95), "p99": ms(0.99) })
+impl OperationMetrics {
+    pub(crate) fn of(operation: &Operation) -> Self {
+        let counts = operation.counts();
+        let latencies = operation.metrics().latencies();
+        let ms = |q| latencies.quantile(q).map(|time| time.as_secs_f64() * 1000.0);
+        let ended = counts.total_calls.saturating_sub(counts.in_flight);
+        let named = |rows: &[(&'static str, u64)]| {
+            rows.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
+        Self {
+            total_calls: counts.total_calls,
+            successful_calls: counts.successful_calls,
+            failed_calls: counts.failed_calls,
+            timed_out_calls: counts.timed_out_calls,
+            rejected_calls: counts.rejected_calls,
+            abandoned_calls: counts.abandoned_calls,
+            in_flight: counts.in_flight,
+            attempts: counts.attempts,
+            failed_attempts: counts.failed_attempts,
+            retries_executed: counts.retries_executed,
+            retries_unaffordable: counts.retries_unaffordable,
+            repeats_paused: counts.repeats_paused,
+            hedges: counts.hedges,
+            timeouts: counts.timeouts,
+            fallbacks: counts.fallbacks,
+            queued: counts.queued,
+            faults_injected: counts.faults_injected,
+            circuit_breaker_opens: counts.circuit_breaker_opens,
+            bulkhead_rejections: counts.bulkhead_rejections,
+            rejections: named(&counts.rejections),
+            shadowed: named(&counts.shadowed),
+            success_rate: (ended > 0).then(|| counts.successful_calls as f64 / ended as f64),
+            latency_ms: LatencyView {
+                count: latencies.count(),
+                p50: ms(0.5),
+                p95: ms(0.95),
+                p99: ms(0.99),
+            },
+        }
+    }
 }
 
-fn operation_metrics(operation: &Operation) -> Value {
-    let counts = operation.counts();
-    let rejections: Map<String, Value> =
-        counts.rejections.iter().map(|(reason, n)| ((*reason).to_owned(), json!(n))).collect();
-    let mut view = json!(counts);
-    view["rejections"] = rejections.into();
-    let ended = counts.total_calls.saturating_sub(counts.in_flight);
-    view["success_rate"] = match ended {
-        0 => Value::Null,
-        ended => json!(counts.successful_calls as f64 / ended as f64),
-    };
-    view["latency_ms"] = latency_ms(operation);
-    view
+/// A state that an operator forced.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ForcedView {
+    reason: String,
+    /// When it ends by itself.
+    until: Option<String>,
 }
 
-/// One breaker; `None` where the operation has none.
-pub(super) fn circuit_breaker(operation: &Operation, now: Instant) -> Option<Value> {
-    let pipeline = operation.pipeline();
-    let breaker = pipeline.circuit_breaker()?;
-    let (view, config) = (breaker.view(now), breaker.config());
-    let opened_at = view
-        .last_transition
-        .filter(|change| change.to.is_open() && view.state.is_open())
-        .map(|change| wall(change.at, now));
-    let (spent, _) = operation.metrics().circuit_times(now);
-    let counts = operation.counts();
-    // Of many circuits there is no one state to count the time of.
-    let seconds: Option<Map<String, Value>> = (!config.keyed).then(|| {
-        let each = State::ALL.iter().zip(spent);
-        each.map(|(state, time)| (state.label().to_owned(), json!(time.as_secs_f64()))).collect()
-    });
-    Some(json!({
-        "name": operation.name().to_string(),
-        "state": view.state.label(),
-        "failure_count": view.failure_count,
-        "threshold": config.consecutive_failures(),
-        "recovery_timeout": config.recovery_timeout.as_secs_f64(),
-        "last_failure": view.last_failure.map(|at| wall(at, now)),
-        "opened_at": opened_at,
-        "openings_in_a_row": view.openings,
-        "ramps_until": view.ramps_until.map(|at| wall(at, now)),
-        "forced": view.forced.as_ref().map(|forced| json!({
-            "reason": &*forced.reason,
-            "until": forced.until.map(|at| wall(at, now)),
-        })),
-        "keys": view.keys.map(|keys| json!({
-            "known": keys.known,
-            "not_closed": keys.not_closed,
-        })),
-        "next_probe_at": view.next_probe_at.map(|at| wall(at, now)),
-        "last_transition": view.last_transition.map(|change| json!({
-            "at": wall(change.at, now),
-            "from": change.from.label(),
-            "to": change.to.label(),
-            "reason": change.why.to_string(),
-        })),
-        "metrics": {
-            "total_calls": counts.total_calls,
-            "successful_calls": counts.successful_calls,
-            "failed_calls": counts.failed_calls,
-            "timed_out_calls": counts.timed_out_calls,
-            "rejected_calls": counts.rejected_calls,
-            "opens": counts.circuit_breaker_opens,
-            "seconds_in_state": seconds,
-        },
-    }))
+/// The circuits of a breaker with one for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct KeysView {
+    known: usize,
+    not_closed: usize,
 }
 
-fn breakers(registry: &Registry) -> Map<String, Value> {
-    let now = registry.now();
-    registry
-        .operations()
-        .iter()
-        .filter_map(|operation| {
-            Some((operation.name().to_string(), circuit_breaker(operation, now)?))
+/// What a window holds.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct WindowView {
+    calls: u64,
+    failures: u64,
+    slow: u64,
+}
+
+/// A change of state, with its reason.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct TransitionView {
+    at: String,
+    from: String,
+    to: String,
+    reason: String,
+}
+
+/// What a breaker counted.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct CircuitMetrics {
+    total_calls: u64,
+    successful_calls: u64,
+    failed_calls: u64,
+    timed_out_calls: u64,
+    rejected_calls: u64,
+    opens: u64,
+    /// By state; none where there is a circuit for each key.
+    seconds_in_state: Option<BTreeMap<String, f64>>,
+}
+
+/// One breaker, as the next call would meet it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct CircuitBreakerView {
+    pub(crate) name: String,
+    /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`.
+    pub(crate) state: String,
+    /// Failures in a row, while closed.
+    failure_count: u32,
+    /// Failures in a row that open it; none where a window decides alone.
+    threshold: Option<u32>,
+    /// In seconds.
+    recovery_timeout: f64,
+    last_failure: Option<String>,
+    opened_at: Option<String>,
+    /// Times it opened since it was last closed.
+    openings_in_a_row: u32,
+    /// When the traffic after closing is whole again.
+    ramps_until: Option<String>,
+    window: Option<WindowView>,
+    forced: Option<ForcedView>,
+    keys: Option<KeysView>,
+    /// When an open circuit lets its first probe through.
+    next_probe_at: Option<String>,
+    last_transition: Option<TransitionView>,
+    metrics: CircuitMetrics,
+}
+
+impl CircuitBreakerView {
+    /// None where the operation has no breaker.
+    pub(crate) fn of(operation: &Operation, now: Instant) -> Option<Self> {
+        let pipeline = operation.pipeline();
+        let breaker = pipeline.circuit_breaker()?;
+        let (view, config) = (breaker.view(now), breaker.config());
+        let opened =
+            view.last_transition.filter(|change| change.to.is_open() && view.state.is_open());
+        Some(Self {
+            name: operation.name().to_string(),
+            state: view.state.label().into(),
+            failure_count: view.failure_count,
+            threshold: config.consecutive_failures(),
+            recovery_timeout: config.recovery_timeout.as_secs_f64(),
+            last_failure: view.last_failure.map(|at| wall::of(at, now)),
+            opened_at: opened.map(|change| wall::of(change.at, now)),
+            openings_in_a_row: view.openings,
+            ramps_until: view.ramps_until.map(|at| wall::of(at, now)),
+            window: view.window.map(|tally| WindowView {
+                calls: tally.calls.into(),
+                failures: tally.failures.into(),
+                slow: tally.slow.into(),
+            }),
+            forced: view.forced.as_ref().map(|forced| ForcedView {
+                reason: forced.reason.to_string(),
+                until: forced.until.map(|at| wall::of(at, now)),
+            }),
+            keys: view.keys.map(|keys| KeysView { known: keys.known, not_closed: keys.not_closed }),
+            next_probe_at: view.next_probe_at.map(|at| wall::of(at, now)),
+            last_transition: view.last_transition.map(|change| TransitionView {
+                at: wall::of(change.at, now),
+                from: change.from.label().into(),
+                to: change.to.label().into(),
+                reason: change.why.to_string(),
+            }),
+            metrics: CircuitMetrics::of(operation, now, config.keyed),
         })
-        .collect()
+    }
+
+    /// The line of a table.
+    pub(crate) fn cells(self) -> Vec<String> {
+        let text = |text: Option<String>| text.unwrap_or_default();
+        let threshold = self.threshold.map(|threshold| threshold.to_string());
+        vec![
+            self.name,
+            self.state,
+            self.failure_count.to_string(),
+            text(threshold),
+            self.recovery_timeout.to_string(),
+            text(self.opened_at),
+            text(self.next_probe_at),
+            self.metrics.opens.to_string(),
+            text(self.last_transition.map(|change| change.reason)),
+        ]
+    }
+
+    /// The names of those cells.
+    pub(crate) const CELLS: [&str; 9] = [
+        "name",
+        "state",
+        "failure_count",
+        "threshold",
+        "recovery_timeout",
+        "opened_at",
+        "next_probe_at",
+        "opens",
+        "reason",
+    ];
 }
 
-fn in_state(breakers: &Map<String, Value>, state: State) -> usize {
-    breakers.values().filter(|breaker| breaker["state"] == state.label()).count()
+impl CircuitMetrics {
+    fn of(operation: &Operation, now: Instant, keyed: bool) -> Self {
+        let counts = operation.counts();
+        let (spent, _) = operation.metrics().circuit_times(now);
+        let seconds = || {
+            let each = State::ALL.iter().zip(spent);
+            each.map(|(state, time)| (state.label().to_owned(), time.as_secs_f64())).collect()
+        };
+        Self {
+            total_calls: counts.total_calls,
+            successful_calls: counts.successful_calls,
+            failed_calls: counts.failed_calls,
+            timed_out_calls: counts.timed_out_calls,
+            rejected_calls: counts.rejected_calls,
+            opens: counts.circuit_breaker_opens,
+            // Of many circuits there is no one state to count the time of.
+            seconds_in_state: (!keyed).then(seconds),
+        }
+    }
 }
 
-/// All breakers, and how many are well.
-pub(super) fn circuit_breakers(registry: &Registry) -> Value {
-    let breakers = breakers(registry);
-    json!({
-        "total_count": breakers.len(),
-        "healthy_count": in_state(&breakers, State::Closed),
-        "open_count": in_state(&breakers, State::Open) + in_state(&breakers, State::ForcedOpen),
-        "circuit_breakers": breakers,
-    })
-}
-
-/// All counters.
-pub(super) fn metrics(registry: &Registry) -> Value {
-    let operations: Map<String, Value> = registry
-        .operations()
-        .iter()
-        .map(|operation| (operation.name().to_string(), operation_metrics(operation)))
-        .collect();
-    let breakers = breakers(registry);
-    json!({
-        "summary": {
-            "total_operations": operations.len(),
-            "total_circuit_breakers": breakers.len(),
-            "healthy_circuit_breakers": in_state(&breakers, State::Closed),
-            "timestamp": timestamp(),
-        },
-        "operations": operations,
-        "circuit_breakers": breakers,
-    })
+/// All breakers, by name.
+pub(crate) fn circuit_breakers(registry: &Registry) -> BTreeMap<String, CircuitBreakerView> {
+    let now = registry.now();
+    let operations = registry.operations();
+    let views = operations.iter().filter_map(|operation| CircuitBreakerView::of(operation, now));
+    views.map(|view| (view.name.clone(), view)).collect()
 }

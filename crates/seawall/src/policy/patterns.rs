@@ -57,6 +57,11 @@ macro_rules! patterns {
                 self
             }
 
+            /// Its `type` in files, metrics and views.
+            pub fn label(&self) -> &'static str {
+                match self { $(Self::$name(_) => $label,)* }
+            }
+
             /// The mode it starts in.
             pub fn mode(&self) -> Mode {
                 match self { $(Self::$name(config) => config.mode,)* }

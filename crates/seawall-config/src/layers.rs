@@ -1,0 +1,208 @@
+//! Several sources, one document: files with what they include, the section of an environment, variables, and a
+//! change through the API; later ones win, value by value.
+
+use crate::{
+    Document, Format, LoadError, Loaded, Mistakes, Source, document,
+    findings::{Fault, Findings},
+    origin::{Named, SourceKind},
+    tree::{Entry, Node, Position, Value},
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+mod include;
+mod variables;
+
+/// The sections of a file that count in one environment only.
+pub const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging", "production"];
+
+/// Sources of one document, gathered in the order in which they win.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    tree: Node,
+    sections: Vec<(String, Node)>,
+    sources: Vec<Named>,
+    findings: Findings,
+    files: Vec<PathBuf>,
+    known: BTreeMap<String, String>,
+    broken: bool,
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Self {
+            tree: Node { value: Value::Mapping(Vec::new()), position: Position::START },
+            sections: Vec::new(),
+            sources: Vec::new(),
+            findings: Findings::default(),
+            files: Vec::new(),
+            known: BTreeMap::new(),
+            broken: false,
+        }
+    }
+}
+
+impl Layers {
+    /// Adds a file, with what it includes.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`] if the file itself cannot be read. Whatever else is wrong, [`load`](Self::load) tells.
+    pub fn file(&mut self, path: &Path) -> Result<(), LoadError> {
+        let source = Source::read(path)?;
+        self.files.push(path.to_owned());
+        self.source(&source, path.parent());
+        Ok(())
+    }
+
+    /// Adds a text. Without a `folder` it includes nothing.
+    pub fn source(&mut self, source: &Source, folder: Option<&Path>) {
+        include::add(self, source, folder, &mut Vec::new());
+    }
+
+    /// Lays the section of an environment over what the files say in general.
+    pub fn environment(&mut self, name: &str) {
+        for (section, node) in std::mem::take(&mut self.sections) {
+            if section == name {
+                self.tree.lay_over(node.clone());
+            }
+            self.sections.push((section, node));
+        }
+    }
+
+    /// The environments that the files have sections for.
+    pub fn environments(&self) -> Vec<&str> {
+        let has = |name: &&str| self.sections.iter().any(|(section, _)| section == name);
+        ENVIRONMENTS.into_iter().filter(has).collect()
+    }
+
+    /// Lays one variable over what is there: `path` is `["limits", "max_body_bytes"]`, each part in any case,
+    /// an element of a list by its number. The value is read as YAML.
+    pub fn variable(&mut self, name: &str, path: &[&str], value: &str) {
+        variables::lay(self, name, path, value);
+    }
+
+    /// Lays all variables `PREFIX__SECTION__FIELD` over what is there.
+    pub fn variables<'v>(
+        &mut self,
+        prefix: &str,
+        variables: impl IntoIterator<Item = (&'v str, &'v str)>,
+    ) {
+        for (name, value) in variables {
+            let Some(path) = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix("__"))
+            else {
+                continue;
+            };
+            self.variable(name, &path.split("__").collect::<Vec<_>>(), value);
+        }
+    }
+
+    /// The values that `${NAME}` stands for in secret fields.
+    pub fn secrets(&mut self, known: BTreeMap<String, String>) {
+        self.known = known;
+    }
+
+    /// Lays a change through the API over everything. With `alone` it takes the place of everything instead, but
+    /// for the fields `kept` at the top.
+    pub fn api(&mut self, name: &str, text: &str, alone: Option<&[&str]>) {
+        let source = self.add_source(Named { name: name.to_owned(), kind: SourceKind::Api });
+        let mut findings = Findings::default();
+        let tree = Source::new(name, text, Format::Json).tree(&mut findings);
+        self.findings.adopt(findings, source);
+        let Some(mut tree) = tree else {
+            self.broken = true;
+            return;
+        };
+        tree.set_source(source);
+        if let Some(kept) = alone
+            && let Value::Mapping(entries) = &mut self.tree.value
+        {
+            entries.retain(|entry| kept.contains(&entry.key.as_str()));
+        }
+        self.tree.lay_over(tree);
+    }
+
+    /// Adds a mistake of a source that is not part of the document.
+    pub fn refuse(&mut self, name: &str, told: &str, right: &str) {
+        let source = self.add_source(Named { name: name.to_owned(), kind: SourceKind::Variable });
+        let at = Position { source, line: 0, column: 0 };
+        self.fault(at, "", Fault::error(told).right(right));
+    }
+
+    /// Whether some source gives this field at the top.
+    pub fn gives(&self, field: &str) -> bool {
+        self.tree.entry(field).is_some()
+    }
+
+    /// The files that were read: whoever waits for changes watches these.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Checks and deserialises what all sources together say.
+    ///
+    /// # Errors
+    /// All mistakes, each with its source.
+    pub fn load<T: Document>(&self) -> Result<Loaded<T>, Mistakes> {
+        let tree = (!self.broken).then(|| self.tree.clone());
+        let lookup = |name: &str| self.known.get(name).cloned();
+        document::load(tree, self.sources.clone(), self.findings.clone(), &lookup)
+    }
+
+    /// The tree laid bare, for who looks at what was given.
+    pub fn given(&self) -> serde_json::Value {
+        self.tree.to_json()
+    }
+
+    fn add_source(&mut self, named: Named) -> usize {
+        if let Some(at) = self.sources.iter().position(|known| *known == named) {
+            return at;
+        }
+        self.sources.push(named);
+        self.sources.len() - 1
+    }
+
+    fn fault(&mut self, at: Position, path: &str, fault: Fault) {
+        self.findings.add(at, path.to_owned(), fault);
+    }
+
+    /// Takes the sections of environments out of a file's tree.
+    fn take_sections(&mut self, tree: &mut Node, file: &str) {
+        for name in ENVIRONMENTS {
+            let Some(Entry { mut node, .. }) = tree.take_entry(name) else { continue };
+            if !matches!(node.value, Value::Mapping(_)) {
+                let fault = Fault::error("the section of an environment holds fields, as the file does");
+                self.fault(node.position, name, fault.right("write fields below it, or leave it out"));
+                continue;
+            }
+            let kind = SourceKind::Environment(name.to_owned());
+            node.set_source(self.add_source(Named { name: file.to_owned(), kind }));
+            self.sections.push((name.to_owned(), node));
+        }
+    }
+}
+
+/// The JSON Schema of files of this root type: with `include`, and a section for each environment.
+pub fn file_schema<T: Document>() -> serde_json::Value {
+    let mut schema = crate::schema::<T>();
+    let section = |name: &str| {
+        serde_json::json!({
+            "$ref": "#",
+            "description": format!("What counts in the environment `{name}` only (SEAWALL_ENV)."),
+        })
+    };
+    if let Some(properties) = schema.get_mut("properties").and_then(|fields| fields.as_object_mut()) {
+        properties.insert(
+            "include".into(),
+            serde_json::json!({
+                "description": "Files whose content comes before this file's, by paths from this file's folder.",
+                "type": ["string", "array"], "items": { "type": "string" },
+            }),
+        );
+        for name in ENVIRONMENTS {
+            properties.insert(name.into(), section(name));
+        }
+    }
+    schema
+}

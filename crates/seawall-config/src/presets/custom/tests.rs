@@ -1,0 +1,224 @@
+//! The custom configuration: its bounds, its fields against one another, and its text.
+
+use super::*;
+use serde_json::json;
+
+fn verdict(value: &Value) -> Verdict {
+    validate(value, &Catalog::default())
+}
+
+/// What was found, as `E …`, `W …`, `S …`.
+fn told(verdict: &Verdict) -> String {
+    let marked = |mark: &str, messages: &[String]| {
+        messages.iter().map(|message| format!("{mark} {message}\n")).collect::<String>()
+    };
+    let Verdict { is_valid, errors, warnings, suggestions } = verdict;
+    assert_eq!(*is_valid, errors.is_empty());
+    marked("E", errors) + &marked("W", warnings) + &marked("S", suggestions)
+}
+
+#[test]
+fn bounds_are_those_of_the_specification() {
+    for (field, low, high, step) in [
+        ("retry_attempts", 1.0, 10.0, 1.0),
+        ("circuit_breaker_threshold", 1.0, 20.0, 1.0),
+        ("recovery_timeout", 10.0, 300.0, 1.0),
+        ("exponential_multiplier", 0.1, 5.0, 0.01),
+        ("exponential_min", 0.5, 10.0, 0.01),
+        ("exponential_max", 5.0, 120.0, 0.01),
+        ("jitter_max", 0.1, 10.0, 0.01),
+        ("max_delay_seconds", 5.0, 600.0, 1.0),
+    ] {
+        let message = format!("{field} must be between {low} and {high}");
+        for (value, right) in
+            [(low, true), (high, true), (low - step, false), (high + step, false), (1e300, false)]
+        {
+            let verdict = verdict(&json!({ field: value }));
+            assert_eq!(verdict.is_valid, right, "{field} {value}");
+            assert_eq!(verdict.errors.contains(&message), !right, "{field} {value}");
+        }
+    }
+    assert_eq!(field::names().len(), 11, "a new field needs its row here");
+}
+
+#[test]
+fn types_are_exact_but_for_whole_floats() {
+    for (value, right) in [
+        (json!({"retry_attempts": 3}), true),
+        (json!({"retry_attempts": 3.0}), true),
+        (json!({"retry_attempts": 3.5}), false),
+        (json!({"retry_attempts": "3"}), false),
+        (json!({"retry_attempts": true}), false),
+        (json!({"retry_attempts": null}), false),
+        (json!({"retry_attempts": -1}), false),
+        (json!({"exponential_multiplier": 2}), true),
+        (json!({"exponential_multiplier": true}), false),
+        (json!({"jitter_enabled": false}), true),
+        (json!({"jitter_enabled": 0}), false),
+        (json!({"jitter_enabled": "true"}), false),
+        (json!({"default_strategy": "critical"}), true),
+        (json!({"default_strategy": "Critical"}), false),
+        (json!({"default_strategy": "database"}), false),
+        (json!({"default_strategy": 1}), false),
+        (json!({"operation_overrides": {}}), true),
+        (json!({"operation_overrides": {"qa": "critical", "of one's own": "balanced"}}), true),
+        (json!({"operation_overrides": {"qa": 1}}), false),
+        (json!({"operation_overrides": {"": "balanced"}}), false),
+        (json!({"operation_overrides": ["qa"]}), false),
+        (json!({}), false),
+        (json!([]), false),
+        (json!("{}"), false),
+        (json!(null), false),
+    ] {
+        let verdict = verdict(&value);
+        assert_eq!(verdict.is_valid, right, "{value}: {}", told(&verdict));
+        assert_eq!(verdict.suggestions.is_empty(), right, "{value}");
+        assert_eq!(read(&value, &Catalog::default()).is_ok(), right, "{value}");
+    }
+}
+
+#[test]
+fn messages_name_the_field_and_what_would_be_right() {
+    for (value, expected) in [
+        (
+            json!({"retry_attempts": 11}),
+            "E retry_attempts must be between 1 and 10\nS set retry_attempts to 10\n",
+        ),
+        (
+            json!({"recovery_timeout": "60"}),
+            "E recovery_timeout must be a whole number between 10 and 300, not text\n\
+             S write recovery_timeout as a whole number, without quotes\n",
+        ),
+        (
+            json!({"default_strategy": "agressive"}),
+            "E default_strategy must be one of aggressive, balanced, conservative, critical, \
+             not \"agressive\"\nS default_strategy: did you mean `aggressive`?\n",
+        ),
+        (
+            json!({"operation_overrides": {"a.b": "x"}}),
+            "E operation_overrides[\"a.b\"] must be one of aggressive, balanced, conservative, \
+             critical, not \"x\"\nS set operation_overrides[\"a.b\"] to balanced if in doubt\n",
+        ),
+        (
+            json!({"retry_attempt": 3}),
+            "E retry_attempt is not a known field; known: circuit_breaker_threshold, \
+             default_strategy, exponential_max, exponential_min, exponential_multiplier, \
+             jitter_enabled, jitter_max, max_delay_seconds, operation_overrides, recovery_timeout, \
+             retry_attempts\nS retry_attempt: did you mean `retry_attempts`?\n",
+        ),
+    ] {
+        assert_eq!(told(&verdict(&value)), expected, "{value}");
+    }
+}
+
+#[test]
+fn everything_is_told_at_once_and_bounded() {
+    let wrong = verdict(&json!({
+        "retry_attempts": 0, "jitter_enabled": "x", "colour": 1, "default_strategy": null,
+        "exponential_min": 8, "exponential_max": 7,
+    }));
+    assert_eq!(wrong.errors.len(), 5, "{}", told(&wrong));
+    let many: Map<String, Value> = (0..500).map(|i| (format!("f{i}"), json!(1))).collect();
+    assert_eq!(verdict(&Value::Object(many)).errors.len(), 21);
+    let operations: Map<String, Value> = (0..11).map(|i| (format!("o{i}"), json!("x"))).collect();
+    let over = verdict(&json!({ "operation_overrides": operations }));
+    assert_eq!(over.errors.len(), 11);
+    assert_eq!(over.errors[0], "operation_overrides must have at most 10 entries");
+}
+
+#[test]
+fn fields_are_held_against_one_another() {
+    for (value, expected) in [
+        (json!({"exponential_min": 6, "exponential_max": 6}), "E exponential_min must be below"),
+        (json!({"exponential_min": 9.5, "exponential_max": 5}), "E exponential_min must be below"),
+        (json!({"exponential_min": 5.5, "exponential_max": 6}), ""),
+        (json!({"exponential_min": 10}), "W exponential_min is 10, not below exponential_max"),
+        (json!({"exponential_min": 10, "default_strategy": "critical"}), ""),
+        (
+            json!({"retry_attempts": 10, "max_delay_seconds": 600, "exponential_multiplier": 5,
+                   "exponential_max": 120}),
+            "W max_delay_seconds allows waits that add up to 600 seconds, over 5 minutes",
+        ),
+        (
+            json!({"retry_attempts": 10, "max_delay_seconds": 300, "exponential_multiplier": 5,
+                   "exponential_max": 120}),
+            "",
+        ),
+        (json!({"default_strategy": "aggressive", "retry_attempts": 6}), "W retry_attempts is 6"),
+        (json!({"default_strategy": "aggressive", "retry_attempts": 5}), ""),
+        (
+            json!({"retry_attempts": 5, "circuit_breaker_threshold": 4}),
+            "W circuit_breaker_threshold is 4, lower than retry_attempts, which is 5",
+        ),
+        (json!({"retry_attempts": 5, "circuit_breaker_threshold": 5}), ""),
+        (json!({"jitter_max": 8, "exponential_max": 7}), "W jitter_max is 8, over exponential_max"),
+        (json!({"jitter_max": 8, "default_strategy": "aggressive"}), "W jitter_max is 8, over"),
+        (json!({"jitter_max": 8, "exponential_max": 7, "jitter_enabled": false}), ""),
+        (json!({"jitter_max": 8}), ""),
+        (json!({"jitter_enabled": false}), ""),
+    ] {
+        let verdict = verdict(&value);
+        let told = told(&verdict);
+        assert!(told.starts_with(expected), "{value}: {told}");
+        assert_eq!(told.is_empty(), expected.is_empty(), "{value}: {told}");
+        assert_eq!(verdict.suggestions.is_empty(), expected.is_empty(), "{value}");
+    }
+    let off = json!({"jitter_enabled": false});
+    let production = validate_for(&off, &Catalog::default(), true);
+    assert!(production.is_valid);
+    assert!(told(&production).starts_with("W jitter_enabled is false in production"));
+}
+
+#[test]
+fn text_is_read_strictly() {
+    let catalog = Catalog::default();
+    assert!(validate_text(r#"{"retry_attempts": 3}"#, &catalog).is_valid);
+    for (text, expected) in [
+        (
+            r#"{"retry_attempts": 3, "retry_attempts": 4}"#,
+            "the key `retry_attempts` is given twice",
+        ),
+        ("{", "EOF"),
+        (r#"{"retry_attempts": 30}"#, "retry_attempts must be between"),
+    ] {
+        let verdict = validate_text(text, &catalog);
+        assert!(!verdict.is_valid && verdict.errors[0].contains(expected), "{}", told(&verdict));
+    }
+}
+
+#[test]
+fn added_strategies_count() {
+    let mut catalog = Catalog::default();
+    catalog.add_strategy("patient", Vec::new());
+    let value = json!({"default_strategy": "patient", "retry_attempts": 4.0});
+    let change = read(&value, &catalog).unwrap();
+    assert_eq!(change.retry_attempts, Some(4));
+    assert_eq!(change.default_strategy.as_deref(), Some("patient"));
+    let errors = read(&value, &Catalog::default()).unwrap_err().errors;
+    assert!(errors[0].contains("not \"patient\""), "{errors:?}");
+}
+
+#[test]
+fn waits_add_up() {
+    let settings = |preset: &str, change: Value| {
+        let change = serde_json::from_value(change).unwrap();
+        seawall::preset(preset).unwrap().settings(&change)
+    };
+    for (preset, change, expected) in [
+        ("simple", json!({}), 8.0),
+        ("simple", json!({"jitter_enabled": false}), 4.0),
+        ("development", json!({}), 3.0),
+        ("production", json!({}), 2.0 + 3.0 + 6.0 + 12.0 + 8.0),
+        ("simple", json!({"retry_attempts": 1}), 0.0),
+        ("simple", json!({"retry_attempts": 10, "max_delay_seconds": 5}), 5.0),
+        ("simple", json!({"retry_attempts": 4_000_000_000_u32}), 120.0),
+        (
+            "simple",
+            json!({"retry_attempts": 101, "max_delay_seconds": 4_000_000, "jitter_enabled": false}),
+            2.0 + 2.0 + 4.0 + 8.0 + 96.0 * 10.0,
+        ),
+    ] {
+        let settings = settings(preset, change.clone());
+        assert_eq!(worst_case_wait(&settings), expected, "{preset} {change}");
+    }
+}

@@ -1,0 +1,205 @@
+//! What the variables of two former systems mean here: the preset they are nearest to, and what differs from it.
+
+use super::{custom, rounded};
+use crate::excerpt;
+use schemars::JsonSchema;
+use seawall::{Catalog, Override, Preset};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+mod env_file;
+mod similarity;
+#[cfg(test)]
+mod tests;
+mod variables;
+
+pub(crate) use env_file::is_name;
+pub use env_file::read_env_file;
+pub(crate) use variables::{BASE_URL, Meaning, TIMEOUT, meaning};
+
+/// How sure a recommendation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// From .9 on.
+    High,
+    /// From .7 on.
+    Medium,
+    /// Below.
+    Low,
+}
+
+/// A variable that is known.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Found {
+    /// Its name.
+    pub variable: String,
+    /// What it is set to, without what could be a password.
+    pub value: String,
+    /// The field that takes its place, if there is one.
+    pub target: Option<String>,
+    /// What becomes of it.
+    pub explanation: String,
+}
+
+/// What a set of variables comes to.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Legacy {
+    /// The nearest preset.
+    pub recommended_preset: String,
+    /// How near it is, from 0 to 1.
+    pub score: f64,
+    /// How sure that makes the recommendation.
+    pub confidence: Confidence,
+    /// Why this preset.
+    pub reasoning: String,
+    /// How near each preset is; empty if nothing is set.
+    pub similarity: BTreeMap<String, f64>,
+    /// The variables that are known.
+    pub found: Vec<Found>,
+    /// What differs from the preset.
+    pub custom_overrides: Override,
+    /// What is probably not meant.
+    pub warnings: Vec<String>,
+    /// Values that were skipped, and why.
+    pub problems: Vec<String>,
+    /// What to do.
+    pub migration_steps: Vec<String>,
+}
+
+/// Whether a variable is set that takes the place of a field of the custom configuration.
+pub fn is_legacy(variables: &BTreeMap<String, String>) -> bool {
+    variables.iter().any(|(name, value)| {
+        let meaning = meaning(name);
+        !value.trim().is_empty()
+            && matches!(meaning, Some(Meaning::Field(_) | Meaning::Operation(_)))
+    })
+}
+
+/// All that the variables say, whatever the preset; what cannot be read is left out.
+pub fn overrides(variables: &BTreeMap<String, String>) -> Override {
+    variables::read(variables).change
+}
+
+/// The preset that the variables are nearest to, and the way there.
+pub fn analyze(variables: &BTreeMap<String, String>) -> Legacy {
+    let reading = variables::read(variables);
+    let (preset, score, similarity) = if is_legacy(variables) {
+        similarity::nearest(&reading.change)
+    } else {
+        (&seawall::presets()[0], 1.0, BTreeMap::new())
+    };
+    let custom_overrides = differences(&reading.change, preset);
+    Legacy {
+        recommended_preset: preset.name.clone(),
+        score: rounded(score),
+        confidence: confidence(score),
+        reasoning: reasoning(&reading, preset, score, &similarity),
+        similarity,
+        migration_steps: steps(&reading, preset, &custom_overrides),
+        custom_overrides,
+        warnings: warnings(&reading.change),
+        found: reading.found,
+        problems: reading.problems,
+    }
+}
+
+fn confidence(score: f64) -> Confidence {
+    match rounded(score) {
+        score if score >= 0.9 => Confidence::High,
+        score if score >= 0.7 => Confidence::Medium,
+        _ => Confidence::Low,
+    }
+}
+
+/// What must be said beside the preset for the same effect. A strategy that an operation names counts as a
+/// difference even where it is the preset's default: named, it brings its own numbers.
+fn differences(change: &Override, preset: &Preset) -> Override {
+    fn other<T: PartialEq + Clone>(given: &Option<T>, own: &T) -> Option<T> {
+        given.clone().filter(|given| given != own)
+    }
+    let mut rest = change.clone();
+    rest.retry_attempts = other(&change.retry_attempts, &preset.retry_attempts);
+    rest.circuit_breaker_threshold =
+        other(&change.circuit_breaker_threshold, &preset.circuit_breaker_threshold);
+    rest.recovery_timeout = other(&change.recovery_timeout, &preset.recovery_timeout);
+    rest.default_strategy = other(&change.default_strategy, &preset.default_strategy);
+    let own = &preset.operation_overrides;
+    rest.operation_overrides.retain(|operation, strategy| own.get(operation) != Some(strategy));
+    rest
+}
+
+/// What the former systems let pass.
+fn warnings(change: &Override) -> Vec<String> {
+    let mut warnings = custom::across(change, &Catalog::default()).warnings;
+    let mut warn = |holds: bool, message: String| {
+        if holds {
+            warnings.push(message);
+        }
+    };
+    let attempts = change.retry_attempts.unwrap_or(0);
+    warn(attempts > 7, format!("retry_attempts is {attempts}: a caller may wait for long"));
+    let threshold = change.circuit_breaker_threshold.unwrap_or(u32::MAX);
+    warn(
+        threshold < 3,
+        format!("circuit_breaker_threshold is {threshold}: a short disturbance opens the circuit"),
+    );
+    warn(
+        change.default_strategy.as_deref() == Some("aggressive"),
+        "default_strategy is aggressive: it gives up early, which production seldom wants".into(),
+    );
+    warnings
+}
+
+fn reasoning(
+    reading: &variables::Reading,
+    preset: &Preset,
+    score: f64,
+    similarity: &BTreeMap<String, f64>,
+) -> String {
+    let name = &preset.name;
+    if similarity.is_empty() {
+        return format!("no variable of a former system is set; `{name}` fits most services");
+    }
+    if !similarity::comparable(&reading.change) {
+        return format!("nothing that is set tells presets apart; `{name}` fits most services");
+    }
+    let others = similarity.iter().filter(|(other, _)| *other != name);
+    let others: Vec<String> =
+        others.map(|(other, score)| format!("`{other}` {:.0} %", score * 100.0)).collect();
+    format!("the values are as `{name}` has them to {:.0} % ({})", score * 100.0, others.join(", "))
+}
+
+fn steps(reading: &variables::Reading, preset: &Preset, change: &Override) -> Vec<String> {
+    let mut steps = vec![
+        "keep a copy of the old variables".to_owned(),
+        format!("set RESILIENCE_PRESET to {}", preset.name),
+    ];
+    if change.is_empty() {
+        steps.push("no RESILIENCE_CUSTOM_CONFIG is needed: nothing differs from the preset".into());
+    } else {
+        let fields = serde_json::to_value(change).unwrap_or_default();
+        let fields = fields.as_object().into_iter().flat_map(|fields| fields.keys());
+        steps.push(format!(
+            "set RESILIENCE_CUSTOM_CONFIG to what differs: {}",
+            excerpt::listed(fields)
+        ));
+    }
+    let old = reading.found.iter().map(|found| &found.variable);
+    let old: Vec<&String> = old.filter(|name| is_obsolete(name)).collect();
+    if !old.is_empty() {
+        steps.push(format!("remove {}", excerpt::listed(old)));
+    }
+    if !reading.problems.is_empty() {
+        steps.push("decide on the values that were skipped".into());
+    }
+    steps.push(
+        "compare the effective configuration before and after, then watch the metrics".into(),
+    );
+    steps
+}
+
+/// Whether nothing has a use for the variable once the preset is set. Others may be read by other programs.
+pub(crate) fn is_obsolete(name: &str) -> bool {
+    matches!(meaning(name), Some(Meaning::Field(_) | Meaning::Operation(_) | Meaning::Switch(_)))
+}

@@ -1,0 +1,228 @@
+//! Alerts: raised once while their cause lasts, ended when it is gone, acknowledged by who takes care.
+
+use crate::wall;
+use seawall_store::Store;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use utoipa::ToSchema;
+
+mod watch;
+
+pub(crate) use watch::{Watched, conditions};
+
+const JOURNAL: &str = "alerts";
+/// Alerts that are over and still shown.
+const KEPT: usize = 1000;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+/// What it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Category {
+    Configuration,
+    ErrorRate,
+    Latency,
+    CircuitBreaker,
+    Bulkhead,
+    Timeouts,
+    Store,
+}
+
+/// One alert, from its start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Alert {
+    pub(crate) id: u64,
+    pub(crate) level: Level,
+    pub(crate) category: Category,
+    pub(crate) title: String,
+    pub(crate) description: String,
+    /// The operation it is about, if it is about one.
+    pub(crate) operation: Option<String>,
+    pub(crate) threshold_value: f64,
+    /// The value that crossed the threshold, the latest.
+    pub(crate) actual_value: f64,
+    #[serde(with = "wall")]
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) started_at: u64,
+    /// When its cause was gone.
+    pub(crate) ended_at: Option<String>,
+    pub(crate) acknowledged_at: Option<String>,
+    pub(crate) acknowledged_by: Option<String>,
+}
+
+/// A cause for an alert, at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Condition {
+    pub(crate) level: Level,
+    pub(crate) category: Category,
+    pub(crate) title: &'static str,
+    pub(crate) description: String,
+    pub(crate) operation: Option<String>,
+    pub(crate) threshold: f64,
+    pub(crate) actual: f64,
+}
+
+impl Condition {
+    fn is_cause_of(&self, alert: &Alert) -> bool {
+        alert.category == self.category
+            && alert.operation == self.operation
+            && alert.title == self.title
+            && alert.level == self.level
+    }
+}
+
+/// All alerts that are kept, oldest first.
+#[derive(Default)]
+pub(crate) struct Alerts {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    alerts: VecDeque<Alert>,
+    next_id: u64,
+    changed: bool,
+}
+
+impl Alerts {
+    /// With what the store has of a former run. What lasted then is ended: it begins anew if it still lasts.
+    pub(crate) fn new(store: Option<&Store>) -> Self {
+        let earlier: Vec<Alert> =
+            store.and_then(|store| store.last(JOURNAL, KEPT).ok()).unwrap_or_default().0;
+        let next_id = earlier.iter().map(|alert| alert.id).max().unwrap_or(0);
+        let now = wall::now();
+        let ended = earlier.into_iter().map(|alert| Alert {
+            ended_at: alert.ended_at.or_else(|| Some(now.clone())),
+            ..alert
+        });
+        let kept = Kept { alerts: ended.collect(), next_id, changed: false };
+        Self { kept: Mutex::new(kept) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins, continues and ends alerts by the causes there are now; answers those that began and ended.
+    pub(crate) fn heed(&self, conditions: &[Condition]) -> Vec<Alert> {
+        let mut kept = self.lock();
+        let mut told = Vec::new();
+        for alert in kept.alerts.iter_mut().filter(|alert| alert.ended_at.is_none()) {
+            match conditions.iter().find(|condition| condition.is_cause_of(alert)) {
+                Some(condition) => {
+                    alert.actual_value = condition.actual;
+                    alert.description.clone_from(&condition.description);
+                }
+                None => {
+                    alert.ended_at = Some(wall::now());
+                    told.push(alert.clone());
+                }
+            }
+        }
+        for condition in conditions {
+            let lasts = |alert: &&Alert| alert.ended_at.is_none() && condition.is_cause_of(alert);
+            if kept.alerts.iter().any(|alert| lasts(&alert)) {
+                continue;
+            }
+            kept.next_id += 1;
+            let alert = Alert {
+                id: kept.next_id,
+                level: condition.level,
+                category: condition.category,
+                title: condition.title.to_owned(),
+                description: condition.description.clone(),
+                operation: condition.operation.clone(),
+                threshold_value: condition.threshold,
+                actual_value: condition.actual,
+                started_at: wall::now_ms(),
+                ended_at: None,
+                acknowledged_at: None,
+                acknowledged_by: None,
+            };
+            told.push(alert.clone());
+            kept.alerts.push_back(alert);
+        }
+        kept.changed |= !told.is_empty();
+        kept.trim();
+        told
+    }
+
+    /// Notes who takes care of an alert; none where there is no such alert.
+    pub(crate) fn acknowledge(&self, id: u64, who: &str) -> Option<Alert> {
+        let mut kept = self.lock();
+        let alert = kept.alerts.iter_mut().find(|alert| alert.id == id)?;
+        if alert.acknowledged_at.is_none() {
+            alert.acknowledged_at = Some(wall::now());
+            alert.acknowledged_by = Some(who.to_owned());
+        }
+        let alert = alert.clone();
+        kept.changed = true;
+        Some(alert)
+    }
+
+    /// Alerts of these levels, the latest first.
+    pub(crate) fn latest(&self, most: usize, level: Option<Level>) -> Vec<Alert> {
+        let kept = self.lock();
+        let wanted = kept.alerts.iter().rev().filter(|alert| level.is_none_or(|level| alert.level == level));
+        wanted.take(most).cloned().collect()
+    }
+
+    /// Those that last, the worst first.
+    pub(crate) fn lasting(&self) -> Vec<Alert> {
+        let kept = self.lock();
+        let mut lasting: Vec<Alert> =
+            kept.alerts.iter().filter(|alert| alert.ended_at.is_none()).cloned().collect();
+        lasting.sort_by_key(|alert| (std::cmp::Reverse(alert.level), alert.started_at));
+        lasting
+    }
+
+    /// Forgets those that ended and are older than `hours`; says how many went and how many stay.
+    pub(crate) fn forget(&self, hours: f64) -> (usize, usize) {
+        let from = wall::now_ms().saturating_sub((hours * 3.6e6) as u64);
+        let mut kept = self.lock();
+        let before = kept.alerts.len();
+        kept.alerts.retain(|alert| alert.ended_at.is_none() || alert.started_at > from);
+        kept.changed = true;
+        (before - kept.alerts.len(), kept.alerts.len())
+    }
+
+    /// Writes them to the store, if anything changed.
+    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
+        let alerts: Vec<Alert> = {
+            let mut kept = self.lock();
+            if !std::mem::take(&mut kept.changed) {
+                return Ok(());
+            }
+            kept.alerts.iter().cloned().collect()
+        };
+        store.replace(JOURNAL, &alerts).map_err(|error| {
+            self.lock().changed = true;
+            error.to_string()
+        })
+    }
+}
+
+impl Kept {
+    /// The oldest that are over give way; one that lasts never does.
+    fn trim(&mut self) {
+        while self.alerts.len() > KEPT {
+            let Some(at) = self.alerts.iter().position(|alert| alert.ended_at.is_some()) else { return };
+            self.alerts.remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

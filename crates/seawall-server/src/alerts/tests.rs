@@ -1,0 +1,93 @@
+//! Alerts begin once, end by themselves, and each bound acts.
+
+use super::*;
+use crate::{
+    AlertConfig, MonitoringConfig,
+    monitor::{Actor, MetricType, Monitor, Record},
+};
+use std::time::Duration;
+
+fn condition(level: Level, actual: f64) -> Condition {
+    Condition {
+        level,
+        category: Category::ErrorRate,
+        title: "Error rate",
+        description: format!("{actual}"),
+        operation: Some("a".into()),
+        threshold: 0.1,
+        actual,
+    }
+}
+
+#[test]
+fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
+    let alerts = Alerts::default();
+    assert_eq!(alerts.heed(&[condition(Level::Critical, 0.5)]).len(), 1);
+    assert_eq!(alerts.heed(&[condition(Level::Critical, 0.6)]).len(), 0);
+    assert_eq!(alerts.lasting()[0].actual_value, 0.6);
+    let told = alerts.heed(&[condition(Level::Warning, 0.06)]);
+    let told: Vec<_> = told.iter().map(|alert| (alert.level, alert.ended_at.is_some())).collect();
+    assert_eq!(told, [(Level::Critical, true), (Level::Warning, false)]);
+    assert_eq!(alerts.acknowledge(2, "me").unwrap().acknowledged_by.as_deref(), Some("me"));
+    assert_eq!(alerts.acknowledge(2, "you").unwrap().acknowledged_by.as_deref(), Some("me"));
+    assert_eq!(alerts.acknowledge(9, "me"), None);
+    assert_eq!(alerts.latest(10, Some(Level::Critical)).len(), 1);
+    assert_eq!(alerts.forget(0.0), (1, 1), "what lasts stays");
+    assert_eq!(alerts.heed(&[]).len(), 1);
+}
+
+#[test]
+fn what_lasted_when_the_process_ended_is_over_after_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s")).unwrap();
+    let alerts = Alerts::default();
+    alerts.heed(&[condition(Level::Critical, 0.5)]);
+    alerts.save(&store).unwrap();
+    let again = Alerts::new(Some(&store));
+    assert!(again.latest(1, None)[0].ended_at.is_some());
+    assert_eq!(again.heed(&[condition(Level::Critical, 0.5)])[0].id, 2);
+}
+
+#[test]
+fn every_bound_acts() {
+    let quiet = Monitor::new(&MonitoringConfig::default(), None);
+    let bounds = AlertConfig::default();
+    let base = Watched { operation: "a".into(), ended: 100, ..Watched::default() };
+    let check = |watched: Watched, expected: &[(Level, Category)]| {
+        let found = conditions(&[watched], &quiet, &bounds);
+        let found: Vec<_> = found.iter().map(|found| (found.level, found.category)).collect();
+        assert_eq!(found, expected);
+    };
+    let s = Duration::from_secs;
+    check(base.clone(), &[]);
+    check(Watched { failed: 5, ..base.clone() }, &[]);
+    check(Watched { failed: 6, ..base.clone() }, &[(Level::Warning, Category::ErrorRate)]);
+    check(Watched { failed: 11, ..base.clone() }, &[(Level::Critical, Category::ErrorRate)]);
+    check(Watched { failed: 9, ended: 10, ..base.clone() }, &[]);
+    check(Watched { p95: Some(s(3)), ..base.clone() }, &[(Level::Warning, Category::Latency)]);
+    check(Watched { p95: Some(s(6)), ..base.clone() }, &[(Level::Critical, Category::Latency)]);
+    check(Watched { timed_out: 6, ..base.clone() }, &[(Level::Warning, Category::Timeouts)]);
+    check(Watched { open_for: Some(s(300)), ..base.clone() }, &[]);
+    let open = Watched { open_for: Some(s(301)), ended: 0, ..base.clone() };
+    check(open, &[(Level::Critical, Category::CircuitBreaker)]);
+    check(Watched { bulkhead: Some(0.8), ..base.clone() }, &[]);
+    check(Watched { bulkhead: Some(0.9), ..base }, &[(Level::Warning, Category::Bulkhead)]);
+}
+
+#[test]
+fn the_configuration_has_alerts_of_its_own() {
+    let titles = |records: &[(MetricType, f64)]| -> Vec<&'static str> {
+        let monitor = Monitor::new(&MonitoringConfig::default(), None);
+        for (kind, value) in records {
+            monitor.record(Record::new(*kind, "simple", "x", *value), &Actor::default());
+        }
+        let found = conditions(&[], &monitor, &AlertConfig::default());
+        found.iter().map(|found| found.title).collect()
+    };
+    assert_eq!(titles(&[(MetricType::ConfigLoad, 3.0)]), [""; 0]);
+    assert_eq!(titles(&[(MetricType::ConfigLoad, 101.0)]), ["Slow configuration"]);
+    assert_eq!(titles(&[(MetricType::ConfigError, 1.0)]), ["Configuration errors"]);
+    assert_eq!(titles(&[(MetricType::ConfigChange, 1.0); 11]), ["Many changes"]);
+    assert_eq!(titles(&[(MetricType::ValidationEvent, 0.0); 20]), ["Invalid configurations"]);
+    assert_eq!(titles(&[(MetricType::ValidationEvent, 0.0); 19]), [""; 0]);
+}

@@ -1,0 +1,224 @@
+//! What works and should still be looked at: the arithmetic that an operator does at night, done before.
+
+use super::{GatewayConfig, Repeatable};
+use seawall::{
+    BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, RateLimiterConfig, RetryConfig, Window,
+};
+use seawall_config::Report;
+use std::time::Duration;
+
+impl GatewayConfig {
+    /// Adds warnings about what the policies of each operation come to, together and along their routes.
+    pub(super) fn advise(&self, report: &mut Report<'_>) {
+        let (settings, catalog) = (self.settings(), self.catalog());
+        let names = self.upstreams.keys().map(|name| ("upstreams", name));
+        for (section, name) in names.chain(self.operations.keys().map(|name| ("operations", name))) {
+            let policies = self.chosen_policies(name, &settings, &catalog);
+            let path = seawall_config::path_of(&[section, name]);
+            report.within(path, |report| {
+                let mut advice = Advice { report, policies: &policies, rate: self.rate_of(name) };
+                advice.all();
+                self.advise_upstream(name, &policies, report);
+            });
+        }
+    }
+
+    /// Calls a second that the routes let through to an upstream; none where one of them has no limit.
+    fn rate_of(&self, name: &str) -> Option<f64> {
+        let leading = self
+            .routes
+            .iter()
+            .filter(|route| route.upstream == name || route.fallback.iter().any(|next| next == name));
+        let rates: Option<Vec<f64>> = leading
+            .map(|route| {
+                let limit = route.rate_limit.as_ref().filter(|limit| limit.key.is_none())?;
+                Some(f64::from(limit.rate) / limit.per.as_secs_f64())
+            })
+            .collect();
+        rates.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum())
+    }
+
+    fn advise_upstream(&self, name: &str, policies: &[PolicyConfig], report: &mut Report<'_>) {
+        let Some(upstream) = self.upstreams.get(name) else { return };
+        let hedges = policies.iter().any(|policy| matches!(policy, PolicyConfig::Hedge(_)));
+        if hedges && upstream.repeatable == Repeatable::Never {
+            let told = "a hedge sends a request twice, and no request here may be sent twice";
+            report.warning("repeatable", told, "take the hedge out, or say which may");
+        }
+        let critical = upstream.strategy.as_deref().is_some_and(|name| name.starts_with("critical"));
+        let routes = self.routes.iter().filter(|route| route.upstream == name);
+        let alone = routes.clone().count() > 0 && routes.clone().all(|route| route.fallback.is_empty());
+        let breaks = policies.iter().any(|policy| matches!(policy, PolicyConfig::CircuitBreaker(_)));
+        if critical && alone && breaks {
+            let told = "while its circuit is open there is no answer: no route to it has a fallback";
+            report.warning("strategy", told, "name another upstream under the route's `fallback`");
+        }
+    }
+}
+
+struct Advice<'a, 'r, 't> {
+    report: &'a mut Report<'r>,
+    policies: &'t [PolicyConfig],
+    /// Calls a second at most, where something says it.
+    rate: Option<f64>,
+}
+
+impl Advice<'_, '_, '_> {
+    fn all(&mut self) {
+        for (at, policy) in self.policies.iter().enumerate() {
+            match policy {
+                PolicyConfig::CircuitBreaker(breaker) => self.breaker(at, breaker),
+                PolicyConfig::Retry(retry) => self.retry(at, retry),
+                PolicyConfig::RateLimiter(limiter) => self.limiter(at, limiter),
+                _ => {}
+            }
+        }
+        self.multiplied();
+    }
+
+    fn warn(&mut self, at: usize, field: &str, told: String, right: &str) {
+        self.report.warning(format!("policies[{at}].{field}"), told, right);
+    }
+
+    /// Calls a second that can reach a policy: what a limiter outside of it lets through.
+    fn rate_at(&self, at: usize) -> Option<f64> {
+        let limits = self.policies[..at].iter().filter_map(|policy| match policy {
+            PolicyConfig::RateLimiter(limiter) if !limiter.keyed => {
+                Some(f64::from(limiter.rate) / limiter.per.as_secs_f64())
+            }
+            _ => None,
+        });
+        limits.chain(self.rate).reduce(f64::min)
+    }
+
+    fn breaker(&mut self, at: usize, breaker: &CircuitBreakerConfig) {
+        if breaker.window.is_none() && breaker.failure_threshold.is_some_and(|count| count < 2) {
+            let told = "a single failure opens this circuit".to_owned();
+            self.warn(at, "failure_threshold", told, "use 2 or more, or a window with a share");
+        }
+        if breaker.recovery_timeout < Duration::from_secs(30) && !self.is_tested_often(breaker) {
+            let told = format!(
+                "after {} a dependency that needs longer to start is called again",
+                humantime::format_duration(breaker.recovery_timeout)
+            );
+            self.warn(at, "recovery_timeout", told, "30s is the least that is commonly used");
+        }
+        let (Some(window), Some(rate)) = (&breaker.window, self.rate_at(at)) else { return };
+        let needed = f64::from(breaker.minimum_calls) / rate;
+        let told = match window {
+            Window::Time(length) if needed > length.as_secs_f64() => format!(
+                "with minimum_calls {} at {rate:.3} calls/s this breaker never opens: its window of {} ends \
+                 before there are so many",
+                breaker.minimum_calls,
+                humantime::format_duration(*length)
+            ),
+            _ if needed >= 30.0 => format!(
+                "with minimum_calls {} at {rate:.3} calls/s this breaker cannot open within {needed:.0} s",
+                breaker.minimum_calls
+            ),
+            _ => return,
+        };
+        self.warn(at, "minimum_calls", told, "lower it");
+    }
+
+    /// Waits that grow make a short first one harmless.
+    fn is_tested_often(&self, breaker: &CircuitBreakerConfig) -> bool {
+        breaker.recovery_multiplier > 1.0
+    }
+
+    fn retry(&mut self, at: usize, retry: &RetryConfig) {
+        if retry.max_attempts > 10 {
+            let told = format!("{} attempts keep a caller, and load a sick dependency", retry.max_attempts);
+            self.warn(at, "max_attempts", told, "10 is the most that is commonly used");
+        }
+        if retry.max_attempts > 1 && retry.backoff.jitter == Jitter::None {
+            let told = "without jitter all callers come again at the same instant".to_owned();
+            self.warn(at, "backoff.jitter", told, "use full, equal or additive");
+        }
+        let waits = longest_waits(retry).as_secs_f64();
+        let waits = retry.max_total_delay.map_or(waits, |total| waits.min(total.as_secs_f64()));
+        if waits > 300.0 {
+            let told = format!("a caller may wait {waits:.0} s between attempts alone");
+            self.warn(at, "max_total_delay", told, "set it to 300s or less");
+        }
+        self.against_timeouts(at, retry, waits);
+    }
+
+    /// All attempts, against a timeout around them.
+    fn against_timeouts(&mut self, at: usize, retry: &RetryConfig, waits: f64) {
+        let limit = |policy: &PolicyConfig| match policy {
+            PolicyConfig::Timeout(timeout) => Some(timeout.limit),
+            _ => None,
+        };
+        let outer = self.policies[..at].iter().filter_map(limit).min();
+        let inner = self.policies[at + 1..].iter().filter_map(limit).min();
+        let (Some(outer), Some(inner)) = (outer, inner) else { return };
+        let attempts = retry.max_attempts;
+        let all = inner.saturating_mul(attempts);
+        if all > outer {
+            let told = format!(
+                "{attempts} attempts of {} take {}, with waits of up to {waits:.1} s between them: the timeout \
+                 around them ends all after {}",
+                humantime::format_duration(inner),
+                humantime::format_duration(all),
+                humantime::format_duration(outer)
+            );
+            self.warn(at, "max_attempts", told, "fewer attempts, or a longer timeout around them");
+        }
+    }
+
+    /// A limiter's burst, against a bulkhead behind it.
+    fn limiter(&mut self, at: usize, limiter: &RateLimiterConfig) {
+        if limiter.burst > limiter.rate {
+            let told = format!("a burst of {} on top of a rate of {}", limiter.burst, limiter.rate);
+            self.warn(at, "burst", told, "use rate or less");
+        }
+        let behind = self.policies[at + 1..].iter().find_map(|policy| match policy {
+            PolicyConfig::Bulkhead(bulkhead) => Some(bulkhead),
+            _ => None,
+        });
+        let Some(BulkheadConfig { max_concurrent, max_queued, .. }) = behind else { return };
+        let places = u64::from(*max_concurrent) + u64::from(*max_queued);
+        let at_once = u64::from(limiter.rate) + u64::from(limiter.burst);
+        if at_once > places && !limiter.keyed {
+            let told = format!(
+                "{at_once} calls may come at once, and the bulkhead behind has room for {places}: the rest is \
+                 refused"
+            );
+            self.warn(at, "burst", told, "lower rate or burst, or let more wait in the bulkhead");
+        }
+    }
+
+    /// Retries around retries.
+    fn multiplied(&mut self) {
+        let attempts: Vec<(usize, u32)> = self
+            .policies
+            .iter()
+            .enumerate()
+            .filter_map(|(at, policy)| match policy {
+                PolicyConfig::Retry(retry) => Some((at, retry.max_attempts)),
+                _ => None,
+            })
+            .collect();
+        if let [.., (at, _)] = attempts[..]
+            && attempts.len() > 1
+        {
+            let calls: u64 = attempts.iter().map(|(_, most)| u64::from(*most)).product();
+            let told = format!(
+                "{} layers that retry make up to {calls} calls of one",
+                attempts.len()
+            );
+            self.warn(at, "max_attempts", told, "retry in one place");
+        }
+    }
+}
+
+/// The waits between all attempts, each as long as chance can make it.
+fn longest_waits(retry: &RetryConfig) -> Duration {
+    let draw = 1.0 - f64::EPSILON;
+    let waits = (1..retry.max_attempts).scan(Duration::ZERO, |last, n| {
+        *last = retry.backoff.delay(n, *last, draw);
+        Some(*last)
+    });
+    waits.fold(Duration::ZERO, Duration::saturating_add)
+}

@@ -1,0 +1,150 @@
+//! Where requests go: named destinations, and the routes that lead to them.
+
+use schemars::JsonSchema;
+use seawall::PolicyConfig;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A named destination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// How streams and errors are read.
+    pub protocol: Protocol,
+    /// Its addresses, used in turn: `http://host:port` or `https://host`, with an optional path before
+    /// that of the request.
+    #[schemars(length(min = 1), inner(url))]
+    pub endpoints: Vec<String>,
+    /// A profile by name. Not together with `policies`.
+    pub strategy: Option<String>,
+    /// The policies in order, outermost first.
+    pub policies: Option<Vec<PolicyConfig>>,
+    /// How long one attempt may take until the answer's headers. Left out: what its policies say, or
+    /// 2 minutes where they have no timeout, so that nothing waits for ever.
+    #[serde(with = "seawall::config::duration::option")]
+    #[schemars(schema_with = "seawall::config::duration::option::schema")]
+    pub attempt_timeout: Option<Duration>,
+    /// How long opening a connection may take.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub connect_timeout: Duration,
+    /// The longest pause between two pieces of an answer.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub stream_idle_timeout: Duration,
+    /// Which requests may be sent again.
+    pub repeatable: Repeatable,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            protocol: Protocol::Http,
+            endpoints: Vec::new(),
+            strategy: None,
+            policies: None,
+            attempt_timeout: None,
+            connect_timeout: Duration::from_secs(5),
+            stream_idle_timeout: Duration::from_secs(120),
+            repeatable: Repeatable::Auto,
+        }
+    }
+}
+
+/// How streams and errors are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Any HTTP: a stream is complete when its body is.
+    #[default]
+    Http,
+    /// OpenAI-compatible: a stream is complete at `[DONE]` or a `finish_reason`; errors come as data.
+    Openai,
+    /// Anthropic: a stream is complete at `message_stop`; errors come as `error` events.
+    Anthropic,
+}
+
+/// Which requests may be sent again after they may have reached the upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeatable {
+    /// GET, HEAD, OPTIONS, PUT, DELETE, requests with an `idempotency-key`, and every request to
+    /// `openai` and `anthropic` upstreams.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+/// Which requests go to which upstream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["path", "upstream"]))]
+pub struct RouteConfig {
+    /// A whole path (`/v1/models`), or the start of one (`/v1/*`).
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub path: String,
+    /// The upstream's name.
+    #[serde(default)]
+    pub upstream: String,
+    /// Methods that match; left out: all.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Upstreams asked in turn when the first gives no answer.
+    #[serde(default)]
+    pub fallback: Vec<String>,
+    /// How many requests may come this way.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimitConfig>,
+}
+
+/// How many requests may come along a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["rate"]))]
+pub struct RateLimitConfig {
+    /// Requests allowed in each `per`.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub rate: u32,
+    /// The period that `rate` counts in.
+    #[serde(default = "one_second", with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub per: Duration,
+    /// Requests allowed on top of `rate` after a quiet time.
+    #[serde(default)]
+    #[schemars(range(max = 1_000_000_000))]
+    pub burst: u32,
+    /// One limit for each `peer` (client address) or `header:<name>`; left out: one for all.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Keys remembered at most.
+    #[serde(default = "hundred_thousand")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_keys: u32,
+}
+
+fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn hundred_thousand() -> u32 {
+    100_000
+}
+
+impl RateLimitConfig {
+    /// The policy that it is.
+    pub fn policy(&self) -> seawall::RateLimiterConfig {
+        seawall::RateLimiterConfig {
+            rate: self.rate,
+            per: self.per,
+            burst: self.burst,
+            keyed: self.key.is_some(),
+            max_keys: self.max_keys,
+            ..Default::default()
+        }
+    }
+}

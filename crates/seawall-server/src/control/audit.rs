@@ -1,0 +1,163 @@
+//! Who changed what: one entry for each request that changes something, whether it was let or not.
+
+use super::{
+    Control,
+    answer::{Asked, Refusal, csv, tagged, within},
+    breakers::TableFormat,
+};
+use crate::{monitor::Actor, serve::Peer, wall};
+use axum::{
+    extract::{Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::Response,
+};
+use seawall_store::Store;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+const JOURNAL: &str = "audit";
+/// Entries kept in memory, and in the store.
+const KEPT: usize = 2000;
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// One request that changed something, or should have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct AuditEntry {
+    /// They only grow.
+    id: u64,
+    at: String,
+    /// Whose key it was.
+    who: String,
+    /// The address it came from.
+    from: String,
+    method: String,
+    path: String,
+    /// 200 and the like: done; 400 and above: refused.
+    status: u16,
+}
+
+/// The entries, oldest first.
+pub(crate) struct Audit {
+    kept: Mutex<VecDeque<AuditEntry>>,
+    next: AtomicU64,
+}
+
+impl Audit {
+    /// With what the store has of former runs.
+    pub(crate) fn new(store: Option<&Store>) -> Self {
+        let earlier = store.and_then(|store| store.last::<AuditEntry>(JOURNAL, KEPT).ok()).unwrap_or_default().0;
+        let next = earlier.iter().map(|entry| entry.id).max().unwrap_or(0) + 1;
+        Self { kept: Mutex::new(earlier.into()), next: AtomicU64::new(next) }
+    }
+
+    fn add(&self, entry: AuditEntry) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(entry);
+    }
+}
+
+/// Writes down what was asked, by whom, and what came of it.
+pub(super) async fn note(State(control): State<Control>, request: Request, next: Next) -> Response {
+    let who = request.extensions().get::<Actor>().map(|actor| actor.name.clone());
+    let from = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
+    let method = request.method().to_string();
+    let path = request.uri().path_and_query().map_or("", |path| path.as_str()).chars().take(500).collect();
+    let response = next.run(request).await;
+    let entry = AuditEntry {
+        id: control.audit.next.fetch_add(1, Ordering::Relaxed),
+        at: wall::now(),
+        who: who.unwrap_or_default(),
+        from: from.unwrap_or_default(),
+        method,
+        path,
+        status: response.status().as_u16(),
+    };
+    tracing::info!(who = entry.who, from = entry.from, status = entry.status, "{} {}", entry.method, entry.path);
+    control.audit.add(entry.clone());
+    let live = control.live.clone();
+    if live.store.is_some() {
+        let write = tokio::task::spawn_blocking(move || {
+            if let Some(store) = &live.store {
+                let written = store.append(JOURNAL, &[entry], KEPT);
+                live.stored(written.map_err(|error| error.to_string()));
+            }
+        });
+        // The answer says that it is done: then it is also written down.
+        if let Err(error) = write.await {
+            tracing::error!(%error, "the audit log was not written");
+        }
+    }
+    response
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AuditParameters {
+    /// Entries in one answer.
+    #[serde(default = "hundred")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: usize,
+    /// Only entries before this one.
+    before: Option<u64>,
+    /// `json` or `csv`.
+    #[serde(default)]
+    #[param(inline)]
+    format: TableFormat,
+}
+
+fn hundred() -> usize {
+    100
+}
+
+/// A page of entries, the latest first.
+#[derive(Serialize, ToSchema)]
+struct AuditLog {
+    entries: Vec<AuditEntry>,
+    /// What to send as `before` for the next page; none on the last.
+    next: Option<u64>,
+}
+
+/// Who changed what, the latest first.
+#[utoipa::path(get, path = "/internal/resilience/audit", tag = "monitoring", params(AuditParameters),
+    security(("key" = ["read"])),
+    responses((status = 200, content((AuditLog = "application/json"), (String = "text/csv")))))]
+async fn list(
+    State(control): State<Control>,
+    Asked(parameters): Asked<AuditParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let limit = within("limit", parameters.limit, 1, 1000)?;
+    let mut entries: Vec<AuditEntry> = {
+        let kept = control.audit.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = |entry: &&AuditEntry| parameters.before.is_none_or(|before| entry.id < before);
+        kept.iter().rev().filter(wanted).take(limit + 1).cloned().collect()
+    };
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    if parameters.format == TableFormat::Csv {
+        let names = ["id", "at", "who", "from", "method", "path", "status"];
+        let cells = |entry: AuditEntry| {
+            let AuditEntry { id, at, who, from, method, path, status } = entry;
+            vec![id.to_string(), at, who, from, method, path, status.to_string()]
+        };
+        return Ok(csv(&names, entries.into_iter().map(cells)));
+    }
+    let next = entries.last().filter(|_| more).map(|last| last.id);
+    Ok(tagged(&headers, &AuditLog { entries, next }))
+}

@@ -1,0 +1,213 @@
+//! Circuit breakers: as they are, reset, forced.
+
+use super::{
+    Control,
+    answer::{Answer, Asked, Named, ProblemDocument, Refusal, Sent, csv, tagged, unknown, wrong},
+    views::{self, CircuitBreakerView},
+};
+use crate::monitor::Actor;
+use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use seawall::{Force, State as Circuit};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
+}
+
+pub(super) fn writing() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(reset)).routes(routes!(force))
+}
+
+/// The form of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TableFormat {
+    #[default]
+    Json,
+    Csv,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TableParameters {
+    /// `json` or `csv`.
+    #[serde(default)]
+    #[param(inline)]
+    pub(crate) format: TableFormat,
+}
+
+/// All breakers, and how many are well.
+#[derive(Serialize, ToSchema)]
+struct CircuitBreakers {
+    circuit_breakers: BTreeMap<String, CircuitBreakerView>,
+    total_count: usize,
+    /// Closed.
+    healthy_count: usize,
+    open_count: usize,
+}
+
+/// All circuit breakers.
+#[utoipa::path(get, path = "/internal/resilience/circuit-breakers", tag = "circuit breakers",
+    params(TableParameters), security(("key" = ["read"])),
+    responses((status = 200, content((CircuitBreakers = "application/json"), (String = "text/csv")))))]
+async fn list(
+    State(control): State<Control>,
+    Asked(parameters): Asked<TableParameters>,
+    headers: HeaderMap,
+) -> Response {
+    let breakers = views::circuit_breakers(&control.registry);
+    if parameters.format == TableFormat::Csv {
+        let rows = breakers.into_values().map(CircuitBreakerView::cells);
+        return csv(&CircuitBreakerView::CELLS, rows);
+    }
+    let in_state = |states: &[Circuit]| {
+        breakers.values().filter(|one| states.iter().any(|state| state.label() == one.state)).count()
+    };
+    let body = CircuitBreakers {
+        total_count: breakers.len(),
+        healthy_count: in_state(&[Circuit::Closed]),
+        open_count: in_state(&[Circuit::Open, Circuit::ForcedOpen]),
+        circuit_breakers: breakers,
+    };
+    tagged(&headers, &body)
+}
+
+/// One circuit breaker.
+#[utoipa::path(get, path = "/internal/resilience/circuit-breakers/{name}", tag = "circuit breakers",
+    params(("name" = String, Path, description = "The operation's name")), security(("key" = ["read"])),
+    responses((status = 200, body = CircuitBreakerView), (status = 404, body = ProblemDocument)))]
+async fn one(
+    State(control): State<Control>,
+    Named(name): Named,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let found = control.registry.find(&name);
+    let view = found.and_then(|found| CircuitBreakerView::of(&found, control.registry.now()));
+    view.map(|view| tagged(&headers, &view)).ok_or_else(|| control.no_breaker(&name))
+}
+
+/// What a change did.
+#[derive(Serialize, ToSchema)]
+struct StateChange {
+    name: String,
+    old_state: String,
+    new_state: String,
+    message: String,
+}
+
+impl StateChange {
+    fn new(name: String, (old, new): (Circuit, Circuit), message: String) -> Self {
+        Self { name, old_state: old.label().into(), new_state: new.label().into(), message }
+    }
+}
+
+/// Closes a circuit and forgets what it counted; ends a forced state.
+#[utoipa::path(post, path = "/internal/resilience/circuit-breakers/{name}/reset", tag = "circuit breakers",
+    params(("name" = String, Path, description = "The operation's name")), security(("key" = ["write"])),
+    responses((status = 200, body = StateChange), (status = 404, body = ProblemDocument)))]
+async fn reset(
+    State(control): State<Control>,
+    Named(name): Named,
+    actor: Actor,
+) -> Answer<StateChange> {
+    let operation = control.registry.find(&name);
+    let states = operation.and_then(|operation| operation.reset_circuit());
+    let states = states.ok_or_else(|| control.no_breaker(&name))?;
+    tracing::info!(name, old = states.0.label(), by = actor.name, "circuit breaker reset");
+    let told = format!("reset by {}; it was {}", actor.name, states.0.label());
+    control.feed.note("reset", &name, told);
+    let message = format!("circuit breaker {name} is reset");
+    Ok(Json(StateChange::new(name, states, message)))
+}
+
+/// A state to force.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ForceRequest {
+    state: ForcedState,
+    /// Why: who comes later reads it. Needed unless the state is `auto`.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    reason: String,
+    /// Seconds after which it ends by itself; left out: it lasts until it is ended.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 2_592_000)]
+    seconds: Option<u64>,
+}
+
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ForcedState {
+    /// Every call is refused.
+    Open,
+    /// Every call passes; failures are counted, and open nothing.
+    Closed,
+    /// Every call passes, and nothing is counted.
+    Disabled,
+    /// The circuit decides again; it begins closed.
+    Auto,
+}
+
+/// Thirty days, the longest that a breaker can count.
+const LONGEST: u64 = 30 * 24 * 3600;
+
+/// Forces a circuit's state, for a reason, until a time or until it is ended.
+#[utoipa::path(post, path = "/internal/resilience/circuit-breakers/{name}/force", tag = "circuit breakers",
+    params(("name" = String, Path, description = "The operation's name")), request_body = ForceRequest,
+    security(("key" = ["write"])),
+    responses((status = 200, body = StateChange), (status = 404, body = ProblemDocument)))]
+async fn force(
+    State(control): State<Control>,
+    Named(name): Named,
+    actor: Actor,
+    Sent(asked): Sent<ForceRequest>,
+) -> Answer<StateChange> {
+    let operation = control.registry.find(&name);
+    let operation = operation.filter(|operation| operation.pipeline().circuit_breaker().is_some());
+    let operation = operation.ok_or_else(|| control.no_breaker(&name))?;
+    let reason = asked.reason.trim();
+    if reason.chars().count() > 200 || reason.chars().any(char::is_control) {
+        return Err(wrong("reason", "reason is one line of up to 200 characters"));
+    }
+    let force = match asked.state {
+        ForcedState::Auto => None,
+        ForcedState::Open => Some(Force::Open),
+        ForcedState::Closed => Some(Force::Closed),
+        ForcedState::Disabled => Some(Force::Disabled),
+    };
+    if let Some(seconds) = asked.seconds {
+        super::answer::within("seconds", seconds, 1, LONGEST)?;
+    }
+    if force.is_some() && reason.is_empty() {
+        return Err(wrong("reason", "say why: who comes later reads it"));
+    }
+    let states = match force {
+        None => operation.reset_circuit(),
+        Some(force) => {
+            let until = asked.seconds.map(|seconds| operation.now() + Duration::from_secs(seconds));
+            let said = format!("{reason} ({})", actor.name);
+            let change = operation.force_circuit(force, &said, until);
+            change.map(|change| (change.from, change.to))
+        }
+    };
+    let states = states.ok_or_else(|| control.no_breaker(&name))?;
+    let (old, new) = (states.0.label(), states.1.label());
+    tracing::warn!(name, old, new, by = actor.name, reason, "circuit breaker forced");
+    let told = match force {
+        None => format!("{} let the circuit decide again; it was {old}", actor.name),
+        Some(_) => format!("{} forced it {new}: {reason}", actor.name),
+    };
+    control.feed.note("forced", &name, told.clone());
+    Ok(Json(StateChange::new(name, states, told)))
+}
+
+impl Control {
+    fn no_breaker(&self, name: &str) -> Refusal {
+        let known: Vec<String> = views::circuit_breakers(&self.registry).into_keys().collect();
+        unknown("circuit breaker", name, &known)
+    }
+}

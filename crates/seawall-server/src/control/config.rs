@@ -1,0 +1,343 @@
+//! The configuration: what is in force and why, changes of it, and the way back.
+
+use super::{
+    Control,
+    answer::{Answer, Asked, ProblemDocument, Refusal, Sent, failed, mistakes, problem, tagged, within, wrong},
+};
+use crate::{
+    inputs::Change,
+    monitor::Actor,
+    revisions::{Applied, Ask, Cause, Difference, Entry, Refused},
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(history)).routes(routes!(revision))
+}
+
+pub(super) fn writing() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(put)).routes(routes!(reload)).routes(routes!(rollback))
+}
+
+/// The configuration in force.
+#[derive(Serialize, ToSchema)]
+struct ConfigAnswer {
+    revision: u64,
+    preset_name: String,
+    /// Whether variables of the older kind have a say.
+    is_legacy_config: bool,
+    /// The preset in full, with what was changed of it. Lengths are in seconds.
+    #[schema(value_type = Object)]
+    configuration: Value,
+    /// The strategy of each operation; none where it has policies of its own.
+    operation_strategies: BTreeMap<String, Option<String>>,
+    /// What changes of the preset; none where nothing does.
+    #[schema(value_type = Option<Object>)]
+    custom_overrides: Option<Value>,
+    /// The policies of each strategy.
+    #[schema(value_type = std::collections::BTreeMap<String, Vec<Object>>)]
+    strategies: BTreeMap<String, Value>,
+    /// The whole document, defaults included, without secrets.
+    #[schema(value_type = Object)]
+    document: Value,
+    /// The change through the API that is in force; none where there is none.
+    #[schema(value_type = Option<Object>)]
+    api_change: Option<Value>,
+    /// Where each value comes from, by its path: `default`, `FILE:LINE`, `variable NAME`, `API`.
+    sources: BTreeMap<String, String>,
+    /// What works, and should still be looked at.
+    warnings: Vec<super::answer::MistakeView>,
+}
+
+/// The configuration in force, with the source of every value.
+#[utoipa::path(get, path = "/internal/resilience/config", tag = "configuration",
+    security(("key" = ["read"])), responses((status = 200, body = ConfigAnswer)))]
+async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let revision = control.live.now();
+    let config = &revision.config;
+    let catalog = config.catalog();
+    let names = ["aggressive", "balanced", "conservative", "critical"].into_iter();
+    let added = catalog.added_strategies().keys().map(String::as_str);
+    let strategies = names
+        .chain(added)
+        .map(|name| (name.to_owned(), json!(catalog.strategy(name).unwrap_or_default())))
+        .collect();
+    let operations = config.upstreams.keys().chain(config.operations.keys());
+    let leaves = revision.origins.leaves(&revision.entry.document);
+    let api_change = control.live.change().and_then(|change| serde_json::from_str(&change.document).ok());
+    let body = ConfigAnswer {
+        revision: revision.number,
+        preset_name: config.preset.clone(),
+        is_legacy_config: control.live.inputs().is_legacy(),
+        configuration: json!(config.settings()),
+        operation_strategies: operations.map(|name| (name.clone(), config.strategy_of(name))).collect(),
+        custom_overrides: (!config.custom.is_empty()).then(|| json!(config.custom)),
+        strategies,
+        document: revision.entry.document.clone(),
+        api_change,
+        sources: leaves.into_iter().map(|leaf| (leaf.path, leaf.origin.to_string())).collect(),
+        warnings: revision.warnings.iter().map(Into::into).collect(),
+    };
+    tagged(&headers, &body)
+}
+
+/// A change of the configuration.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ConfigChange {
+    /// Fields of the file. `auth`, `listen` and `store` may not be among them; `null` takes a field away.
+    #[schema(value_type = Object)]
+    configuration: Map<String, Value>,
+    /// `merge` lays them over what files and variables say, in place of the former change; `replace` puts them in
+    /// place of everything.
+    #[serde(default)]
+    mode: ChangeMode,
+    /// Only say what would change.
+    #[serde(default)]
+    dry_run: bool,
+    /// The revision that the change was made for: if another is in force by now, nothing changes.
+    #[serde(default)]
+    expected_revision: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ChangeMode {
+    #[default]
+    Merge,
+    Replace,
+}
+
+/// What changed, or would.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ConfigChanged {
+    /// The revision in force after it.
+    revision: u64,
+    /// Whether anything was put in force.
+    applied: bool,
+    diff: Vec<Difference>,
+    /// Fields that count from the next start on.
+    needs_restart: Vec<&'static str>,
+    /// What works, and should still be looked at.
+    warnings: Vec<super::answer::MistakeView>,
+}
+
+impl ConfigChanged {
+    fn of(applied: &Applied, dry: bool) -> Self {
+        Self {
+            revision: applied.revision.number,
+            applied: !dry && !applied.diff.is_empty(),
+            diff: applied.diff.clone(),
+            needs_restart: applied.needs_restart.clone(),
+            warnings: applied.revision.warnings.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Checks a change, then puts all of it in force, or nothing.
+#[utoipa::path(put, path = "/internal/resilience/config", tag = "configuration", request_body = ConfigChange,
+    security(("key" = ["write"])),
+    responses((status = 200, body = ConfigChanged), (status = 409, body = ProblemDocument)))]
+async fn put(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(asked): Sent<ConfigChange>,
+) -> Answer<ConfigChanged> {
+    let document = Value::Object(asked.configuration).to_string();
+    let change = Change { document, alone: asked.mode == ChangeMode::Replace };
+    let ask = Ask::Change(change);
+    if asked.dry_run {
+        let live = control.live.clone();
+        let weighed = blocking(move || live.weigh(ask)).await?;
+        let applied = weighed.map_err(|why| refused(&why))?;
+        return Ok(Json(ConfigChanged::of(&applied, true)));
+    }
+    let applied = control.applied(ask, actor, asked.expected_revision).await;
+    let applied = applied.map_err(|why| refused(&why))?;
+    Ok(Json(ConfigChanged::of(&applied, false)))
+}
+
+/// Reads the file and what it includes anew.
+#[utoipa::path(post, path = "/internal/resilience/config/reload", tag = "configuration",
+    security(("key" = ["write"])),
+    responses((status = 200, body = ConfigChanged), (status = 422, body = ProblemDocument)))]
+async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigChanged> {
+    let applied = control.applied(Ask::Reload(Cause::File), actor, None).await;
+    let applied = applied.map_err(|why| refused(&why))?;
+    Ok(Json(ConfigChanged::of(&applied, false)))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct HistoryParameters {
+    /// Revisions in one answer, 1 to 1,000.
+    #[serde(default = "fifty")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: usize,
+    /// Only revisions before this one.
+    before: Option<u64>,
+}
+
+fn fifty() -> usize {
+    50
+}
+
+/// One revision in a few words.
+#[derive(Serialize, ToSchema)]
+struct RevisionLine {
+    revision: u64,
+    at: String,
+    who: String,
+    cause: Cause,
+    diff: Vec<Difference>,
+}
+
+impl RevisionLine {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            revision: entry.revision,
+            at: crate::wall::text(entry.at),
+            who: entry.who.clone(),
+            cause: entry.cause,
+            diff: entry.diff.clone(),
+        }
+    }
+}
+
+/// A page of revisions, the latest first.
+#[derive(Serialize, ToSchema)]
+struct History {
+    revisions: Vec<RevisionLine>,
+    /// The one in force.
+    current: u64,
+    /// What to send as `before` for the next page; none on the last.
+    next: Option<u64>,
+}
+
+/// Revisions, the latest first, each with what it changed.
+#[utoipa::path(get, path = "/internal/resilience/config/history", tag = "configuration",
+    params(HistoryParameters), security(("key" = ["read"])), responses((status = 200, body = History)))]
+async fn history(
+    State(control): State<Control>,
+    Asked(parameters): Asked<HistoryParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let limit = within("limit", parameters.limit, 1, 1000)?;
+    let wanted = |entry: &&std::sync::Arc<Entry>| parameters.before.is_none_or(|before| entry.revision < before);
+    let all = control.live.history();
+    let mut found: Vec<&std::sync::Arc<Entry>> = all.iter().filter(wanted).take(limit + 1).collect();
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let body = History {
+        next: found.last().filter(|_| more).map(|last| last.revision),
+        revisions: found.into_iter().map(|entry| RevisionLine::of(entry)).collect(),
+        current: control.live.now().number,
+    };
+    Ok(tagged(&headers, &body))
+}
+
+/// One revision in full.
+#[derive(Serialize, ToSchema)]
+struct RevisionDetail {
+    #[serde(flatten)]
+    line: RevisionLine,
+    /// The whole document, without secrets.
+    #[schema(value_type = Object)]
+    document: Value,
+}
+
+/// One revision, with its whole document.
+#[utoipa::path(get, path = "/internal/resilience/config/history/{revision}", tag = "configuration",
+    params(("revision" = u64, Path, description = "Its number")), security(("key" = ["read"])),
+    responses((status = 200, body = RevisionDetail), (status = 404, body = ProblemDocument)))]
+async fn revision(
+    State(control): State<Control>,
+    super::answer::Named(number): super::answer::Named,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let number: u64 =
+        number.parse().map_err(|_| wrong("revision", "the number of a revision is a whole number"))?;
+    let all = control.live.history();
+    let Some(entry) = all.iter().find(|entry| entry.revision == number) else {
+        return Err(refused(&Refused::UnknownRevision(number)));
+    };
+    let body = RevisionDetail { line: RevisionLine::of(entry), document: entry.document.clone() };
+    Ok(tagged(&headers, &body))
+}
+
+/// Where to go back to.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RollbackRequest {
+    revision: u64,
+    /// Only say what would change.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Puts a former revision in force again, as a new one. `auth`, `listen` and `store` stay as they are.
+#[utoipa::path(post, path = "/internal/resilience/config/rollback", tag = "configuration",
+    request_body = RollbackRequest, security(("key" = ["write"])),
+    responses((status = 200, body = ConfigChanged), (status = 404, body = ProblemDocument)))]
+async fn rollback(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(asked): Sent<RollbackRequest>,
+) -> Answer<ConfigChanged> {
+    let ask = Ask::Rollback(asked.revision);
+    let applied = if asked.dry_run {
+        let live = control.live.clone();
+        blocking(move || live.weigh(ask)).await?
+    } else {
+        control.applied(ask, actor, None).await
+    };
+    let applied = applied.map_err(|why| refused(&why))?;
+    Ok(Json(ConfigChanged::of(&applied, asked.dry_run)))
+}
+
+/// Why a change was not made, as an answer.
+pub(super) fn refused(why: &Refused) -> Refusal {
+    let text = why.to_string();
+    let of = |status, title| Refusal::from(problem(status, title, &text));
+    match why {
+        Refused::Mistakes(all) => mistakes(all.iter()),
+        Refused::Protected(field) => wrong(&format!("configuration.{field}"), &text),
+        Refused::Unprotected => wrong("auth", &text),
+        Refused::Unreadable(_) => of(StatusCode::UNPROCESSABLE_ENTITY, "Unreadable configuration"),
+        Refused::UnknownRevision(_) => of(StatusCode::NOT_FOUND, "Unknown revision"),
+        Refused::Outdated(_) => of(StatusCode::CONFLICT, "Another revision is in force"),
+        Refused::Failed(_) => failed(&text),
+    }
+}
+
+/// Work that reads files and writes to disk, off the threads that serve.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error.to_string()))
+}
+
+impl Control {
+    /// Puts a change in force, off the threads that serve.
+    pub(super) async fn applied(
+        &self,
+        ask: Ask,
+        actor: Actor,
+        expected: Option<u64>,
+    ) -> Result<Applied, Refused> {
+        let live = self.live.clone();
+        let work = tokio::task::spawn_blocking(move || live.apply(ask, &actor, expected));
+        work.await.unwrap_or_else(|error| Err(Refused::Failed(error.to_string())))
+    }
+}

@@ -1,0 +1,376 @@
+//! Operations: their policies in force with the origin of every value, their modes, and the brake.
+
+use super::{
+    Control,
+    answer::{Answer, Asked, Named, ProblemDocument, Refusal, Sent, csv, tagged, within, wrong},
+    breakers::TableFormat,
+    config::refused,
+    views::OperationMetrics,
+};
+use crate::{
+    OperationConfig,
+    inputs::Change,
+    monitor::Actor,
+    revisions::{Ask, Revision},
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use seawall::Mode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
+}
+
+pub(super) fn writing() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(register)).routes(routes!(modes)).routes(routes!(pause))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListParameters {
+    /// Operations in one answer, 1 to 1,000.
+    #[serde(default = "hundred")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: usize,
+    /// The last name of the page before.
+    after: Option<String>,
+    /// `json` or `csv`.
+    #[serde(default)]
+    #[param(inline)]
+    format: TableFormat,
+}
+
+fn hundred() -> usize {
+    100
+}
+
+/// One operation in a few words.
+#[derive(Serialize, ToSchema)]
+struct OperationLine {
+    name: String,
+    /// The profile it follows; none where it has policies of its own.
+    strategy: Option<String>,
+    /// Outermost first.
+    policies: Vec<String>,
+    /// The circuit's state; none without a breaker.
+    circuit: Option<String>,
+    total_calls: u64,
+    /// Of the executions that ended, 0 to 1; none before the first.
+    success_rate: Option<f64>,
+    repeats_paused: bool,
+}
+
+/// A page of operations, by name.
+#[derive(Serialize, ToSchema)]
+struct Operations {
+    operations: Vec<OperationLine>,
+    total_count: usize,
+    /// What to send as `after` for the next page; none on the last.
+    next: Option<String>,
+}
+
+/// All operations, by name, in pages.
+#[utoipa::path(get, path = "/internal/resilience/operations", tag = "operations", params(ListParameters),
+    security(("key" = ["read"])),
+    responses((status = 200, content((Operations = "application/json"), (String = "text/csv")))))]
+async fn list(
+    State(control): State<Control>,
+    Asked(parameters): Asked<ListParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let limit = within("limit", parameters.limit, 1, 1000)?;
+    let revision = control.live.now();
+    let all = control.registry.operations();
+    let total_count = all.len();
+    let mut lines: Vec<OperationLine> = all
+        .iter()
+        .filter(|operation| {
+            parameters.after.as_deref().is_none_or(|after| &*operation.name() > after)
+        })
+        .take(limit + 1)
+        .map(|operation| line(operation, &revision))
+        .collect();
+    let more = lines.len() > limit;
+    lines.truncate(limit);
+    if parameters.format == TableFormat::Csv {
+        let header = ["name", "strategy", "policies", "circuit", "total_calls", "success_rate"];
+        return Ok(csv(&header, lines.into_iter().map(OperationLine::cells)));
+    }
+    let next = lines.last().filter(|_| more).map(|last| last.name.clone());
+    Ok(tagged(&headers, &Operations { operations: lines, total_count, next }))
+}
+
+impl OperationLine {
+    fn cells(self) -> Vec<String> {
+        vec![
+            self.name,
+            self.strategy.unwrap_or_default(),
+            self.policies.join(" "),
+            self.circuit.unwrap_or_default(),
+            self.total_calls.to_string(),
+            self.success_rate.map(|rate| rate.to_string()).unwrap_or_default(),
+        ]
+    }
+}
+
+fn line(operation: &crate::Operation, revision: &Revision) -> OperationLine {
+    let (name, pipeline) = (operation.name().to_string(), operation.pipeline());
+    let counts = operation.counts();
+    let ended = counts.total_calls.saturating_sub(counts.in_flight);
+    let configured = is_configured(&name, revision);
+    OperationLine {
+        strategy: configured.then(|| revision.config.strategy_of(&name)).flatten(),
+        policies: pipeline.policies().iter().map(|policy| policy.label().to_owned()).collect(),
+        circuit: pipeline.circuit_breaker().map(|breaker| breaker.state().label().to_owned()),
+        total_calls: counts.total_calls,
+        success_rate: (ended > 0).then(|| counts.successful_calls as f64 / ended as f64),
+        repeats_paused: pipeline.repeats_are_paused(),
+        name,
+    }
+}
+
+/// Whether the configuration names it; routes have operations of their own.
+fn is_configured(name: &str, revision: &Revision) -> bool {
+    let config = &revision.config;
+    config.upstreams.contains_key(name) || config.operations.contains_key(name)
+}
+
+/// One value of a policy, with its origin.
+#[derive(Serialize, ToSchema)]
+struct PolicyValue {
+    field: String,
+    value: Value,
+    /// `default`, `preset NAME`, `FILE:LINE`, `variable NAME`, `API`.
+    origin: String,
+}
+
+/// One policy in force.
+#[derive(Serialize, ToSchema)]
+struct PolicyView {
+    /// 0 is the outermost.
+    position: usize,
+    #[serde(rename = "type")]
+    kind: String,
+    /// `enforce`, `shadow` or `off`, as it is now.
+    mode: String,
+    values: Vec<PolicyValue>,
+}
+
+/// One operation in full.
+#[derive(Serialize, ToSchema)]
+struct OperationDetail {
+    name: String,
+    strategy: Option<String>,
+    /// Outermost first.
+    policies: Vec<PolicyView>,
+    repeats_paused: bool,
+    metrics: OperationMetrics,
+    circuit_breaker: Option<super::views::CircuitBreakerView>,
+}
+
+/// One operation, with its policies in order and the origin of every value.
+#[utoipa::path(get, path = "/internal/resilience/operations/{name}", tag = "operations",
+    params(("name" = String, Path, description = "The operation's name")), security(("key" = ["read"])),
+    responses((status = 200, body = OperationDetail), (status = 404, body = ProblemDocument)))]
+async fn one(
+    State(control): State<Control>,
+    Named(name): Named,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let operation = control.operation(&name)?;
+    Ok(tagged(&headers, &detail(&control, &operation)))
+}
+
+fn detail(control: &Control, operation: &crate::Operation) -> OperationDetail {
+    let (name, pipeline) = (operation.name().to_string(), operation.pipeline());
+    let revision = control.live.now();
+    let configured = is_configured(&name, &revision);
+    let explained = if configured {
+        revision.config.explained_policies(&name, &revision.origins)
+    } else {
+        Vec::new()
+    };
+    let policies = pipeline.policies().iter().enumerate().map(|(position, policy)| {
+        let values = match explained.get(position) {
+            Some(explained) => explained
+                .values
+                .iter()
+                .map(|leaf| PolicyValue {
+                    field: leaf.path.clone(),
+                    value: leaf.value.clone(),
+                    origin: leaf.origin.to_string(),
+                })
+                .collect(),
+            None => of_route(policy),
+        };
+        PolicyView {
+            position,
+            kind: policy.label().into(),
+            mode: pipeline.mode(position).label().into(),
+            values,
+        }
+    });
+    OperationDetail {
+        strategy: configured.then(|| revision.config.strategy_of(&name)).flatten(),
+        policies: policies.collect(),
+        repeats_paused: pipeline.repeats_are_paused(),
+        metrics: OperationMetrics::of(operation),
+        circuit_breaker: super::views::CircuitBreakerView::of(operation, operation.now()),
+        name,
+    }
+}
+
+/// What follows from a route's few fields.
+fn of_route(policy: &seawall::Policy) -> Vec<PolicyValue> {
+    let config = policy.config().map(|config| json!(config)).unwrap_or_default();
+    let leaves = seawall_config::leaves(&config).into_iter().filter(|(path, _)| path != "type");
+    leaves.map(|(field, value)| PolicyValue { field, value, origin: "route".into() }).collect()
+}
+
+/// An operation to register.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewOperation {
+    /// Up to 64 letters, digits, `-`, `_`, `.`.
+    #[schema(min_length = 1, max_length = 64)]
+    name: String,
+    /// A profile by name. Not together with `policies`; without either it has the preset's.
+    #[serde(default)]
+    strategy: Option<String>,
+    /// Policies in order, outermost first, as the file has them.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    policies: Option<Vec<Value>>,
+}
+
+/// Registers an operation: it becomes part of the configuration, as a change through the API.
+#[utoipa::path(post, path = "/internal/resilience/operations", tag = "operations", request_body = NewOperation,
+    security(("key" = ["write"])),
+    responses((status = 201, body = OperationDetail), (status = 409, body = ProblemDocument)))]
+async fn register(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(asked): Sent<NewOperation>,
+) -> Result<Response, Refusal> {
+    let name = asked.name.clone();
+    if control.registry.find(&name).is_some() {
+        let detail = format!("there is an operation {name:?} already");
+        return Err(Refusal::from(super::problem(StatusCode::CONFLICT, "Operation exists", &detail)));
+    }
+    let mut config = json!(OperationConfig { strategy: asked.strategy, policies: None });
+    if let Some(policies) = asked.policies {
+        config["policies"] = policies.into();
+    }
+    let present = control.live.change();
+    let alone = present.as_ref().is_some_and(|change| change.alone);
+    let mut document: Value = present
+        .and_then(|change| serde_json::from_str(&change.document).ok())
+        .unwrap_or_else(|| json!({}));
+    if !document["operations"].is_object() {
+        document["operations"] = json!({});
+    }
+    document["operations"][&name] = config;
+    let change = Change { document: document.to_string(), alone };
+    control.applied(Ask::Change(change), actor, None).await.map_err(|why| refused(&why))?;
+    let operation = control.operation(&name)?;
+    Ok((StatusCode::CREATED, Json(detail(&control, &operation))).into_response())
+}
+
+/// A mode for policies of one type.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ModeRequest {
+    /// `retry`, `circuit_breaker` …
+    policy: String,
+    /// `enforce`, `shadow` or `off`.
+    #[schema(value_type = String)]
+    mode: Mode,
+}
+
+/// What was switched.
+#[derive(Serialize, ToSchema)]
+struct ModeChange {
+    name: String,
+    policy: String,
+    mode: String,
+    /// How many policies of this type it has.
+    changed: usize,
+}
+
+/// Lets policies of one type act, only speak, or rest, until the configuration of the operation changes.
+#[utoipa::path(put, path = "/internal/resilience/operations/{name}/mode", tag = "operations",
+    params(("name" = String, Path, description = "The operation's name")), request_body = ModeRequest,
+    security(("key" = ["write"])),
+    responses((status = 200, body = ModeChange), (status = 404, body = ProblemDocument)))]
+async fn modes(
+    State(control): State<Control>,
+    Named(name): Named,
+    actor: Actor,
+    Sent(asked): Sent<ModeRequest>,
+) -> Answer<ModeChange> {
+    let operation = control.operation(&name)?;
+    let changed = operation.set_mode(&asked.policy, asked.mode);
+    if changed == 0 {
+        let pipeline = operation.pipeline();
+        let known: Vec<&str> = pipeline.policies().iter().map(seawall::Policy::label).collect();
+        let detail = format!("{name} has no policy {:?}; it has {}", asked.policy, known.join(", "));
+        return Err(wrong("policy", &detail));
+    }
+    let mode = asked.mode.label();
+    tracing::warn!(name, policy = asked.policy, mode, by = actor.name, "mode changed");
+    control.feed.note("mode", &name, format!("{} put {} to {mode}", actor.name, asked.policy));
+    Ok(Json(ModeChange { name, policy: asked.policy, mode: mode.into(), changed }))
+}
+
+/// Whether further calls may begin.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PauseRequest {
+    paused: bool,
+    /// The operation; left out: all.
+    #[serde(default)]
+    operation: Option<String>,
+}
+
+/// What stands now.
+#[derive(Serialize, ToSchema)]
+struct PauseChange {
+    paused: bool,
+    operations: Vec<String>,
+}
+
+/// The brake: lets no retry and no hedge begin, of one operation or of all, or lets them begin again.
+#[utoipa::path(post, path = "/internal/resilience/retries/pause", tag = "operations",
+    request_body = PauseRequest, security(("key" = ["write"])),
+    responses((status = 200, body = PauseChange), (status = 404, body = ProblemDocument)))]
+async fn pause(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(asked): Sent<PauseRequest>,
+) -> Answer<PauseChange> {
+    let operations = match &asked.operation {
+        Some(name) => {
+            let operation = control.operation(name)?;
+            operation.pause_repeats(asked.paused);
+            vec![name.clone()]
+        }
+        None => {
+            control.registry.pause_repeats(asked.paused);
+            control.registry.operations().iter().map(|one| one.name().to_string()).collect()
+        }
+    };
+    let verb = if asked.paused { "paused" } else { "released" };
+    let name = asked.operation.as_deref().unwrap_or("");
+    tracing::warn!(name, by = actor.name, "retries and hedges {verb}");
+    control.feed.note("brake", name, format!("{} {verb} retries and hedges", actor.name));
+    Ok(Json(PauseChange { paused: asked.paused, operations }))
+}

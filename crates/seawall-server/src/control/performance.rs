@@ -1,0 +1,406 @@
+//! Benchmarks of the running server, against their thresholds and against what was measured before.
+
+use super::{
+    Control,
+    answer::{Answer, Asked, ProblemDocument, Refusal, Sent, problem, tagged, within, wrong},
+    config::blocking,
+};
+use crate::{
+    benchmark::{self, Ground, Measured, Plan, Subject, Threshold},
+    monitor::{Actor, MetricType, Record},
+    wall,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use seawall_store::Store;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+const JOURNAL: &str = "benchmarks";
+/// Suites kept.
+const KEPT: usize = 200;
+/// For all subjects together.
+const LONGEST: Duration = Duration::from_secs(30);
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
+        .routes(routes!(thresholds))
+        .routes(routes!(report))
+        .routes(routes!(history))
+}
+
+pub(super) fn writing() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(run_default, run))
+}
+
+/// Suites that were run, oldest first; and whether one is running.
+#[derive(Default)]
+pub(crate) struct Benchmarks {
+    kept: Mutex<VecDeque<Suite>>,
+    running: AtomicBool,
+}
+
+impl Benchmarks {
+    /// With what the store has of former runs.
+    pub(crate) fn new(store: Option<&Store>) -> Self {
+        let earlier = store.and_then(|store| store.last::<Suite>(JOURNAL, KEPT).ok()).unwrap_or_default().0;
+        Self { kept: Mutex::new(earlier.into()), running: AtomicBool::new(false) }
+    }
+
+    fn latest(&self, most: usize) -> Vec<Suite> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().rev().take(most).cloned().collect()
+    }
+
+    fn keep(&self, suite: &Suite) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(suite.clone());
+    }
+}
+
+/// Lets go of the one place when it is dropped.
+struct Running<'b>(&'b Benchmarks);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Release);
+    }
+}
+
+/// What was measured in one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Suite {
+    benchmark_id: String,
+    timestamp: String,
+    total_duration_ms: f64,
+    /// Subjects that passed, of all.
+    pass_rate: f64,
+    failed_benchmarks: Vec<String>,
+    results: Vec<Measured>,
+}
+
+/// One run, with how fast it went in all.
+#[derive(Serialize, ToSchema)]
+struct BenchmarkAnswer {
+    benchmark_id: String,
+    suite: Suite,
+    requests_per_second: f64,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct BenchmarkParameters {
+    /// Iterations of each subject.
+    #[serde(default = "hundred")]
+    #[param(minimum = 1, maximum = 1_000_000, default = 100)]
+    iterations: u64,
+    /// Also what takes a millisecond and more.
+    #[serde(default)]
+    include_slow: bool,
+}
+
+fn hundred() -> u64 {
+    100
+}
+
+fn one() -> usize {
+    1
+}
+
+/// What to measure.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BenchmarkRequest {
+    /// One subject.
+    #[serde(default)]
+    operation_name: Option<Subject>,
+    /// Several subjects; left out, and without `operation_name`: all.
+    #[serde(default)]
+    operations: Option<Vec<Subject>>,
+    /// Iterations of each.
+    #[serde(default = "hundred")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    iterations: u64,
+    /// Threads at once.
+    #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 256)]
+    concurrency: usize,
+    /// Among all: also what takes a millisecond and more.
+    #[serde(default)]
+    include_slow: bool,
+}
+
+/// Measures all subjects. One run at a time; bounded to half a minute.
+#[utoipa::path(get, path = "/internal/resilience/performance/benchmark", tag = "performance",
+    params(BenchmarkParameters), security(("key" = ["write"])),
+    responses((status = 200, body = BenchmarkAnswer), (status = 409, body = ProblemDocument)))]
+async fn run_default(
+    State(control): State<Control>,
+    Asked(parameters): Asked<BenchmarkParameters>,
+    actor: Actor,
+) -> Answer<BenchmarkAnswer> {
+    let request = BenchmarkRequest {
+        operation_name: None,
+        operations: None,
+        iterations: parameters.iterations,
+        concurrency: 1,
+        include_slow: parameters.include_slow,
+    };
+    measured(control, request, actor).await
+}
+
+/// Measures what is asked for. One run at a time; bounded to half a minute.
+#[utoipa::path(post, path = "/internal/resilience/performance/benchmark", tag = "performance",
+    request_body = BenchmarkRequest, security(("key" = ["write"])),
+    responses((status = 200, body = BenchmarkAnswer), (status = 409, body = ProblemDocument)))]
+async fn run(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(request): Sent<BenchmarkRequest>,
+) -> Answer<BenchmarkAnswer> {
+    measured(control, request, actor).await
+}
+
+async fn measured(control: Control, request: BenchmarkRequest, actor: Actor) -> Answer<BenchmarkAnswer> {
+    let subjects = subjects(&request)?;
+    let plan = Plan {
+        iterations: within("iterations", request.iterations, 1, 1_000_000)?,
+        concurrency: within("concurrency", request.concurrency, 1, 256)?,
+        longest: LONGEST / subjects.len() as u32,
+        subjects,
+    };
+    if control.benchmarks.running.swap(true, Ordering::AcqRel) {
+        let detail = "a benchmark is running; two would measure each other";
+        return Err(Refusal::from(problem(StatusCode::CONFLICT, "Benchmark running", detail)));
+    }
+    // Moved along, so that the place is given back when the work ends, not when the client leaves.
+    let body = blocking(move || {
+        let _running = Running(&control.benchmarks);
+        measure(&control, &plan, &actor)
+    });
+    body.await.map(Json)
+}
+
+fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
+    let revision = control.live.now();
+    let ground = Ground {
+        inputs: control.live.inputs().clone(),
+        config: revision.config.clone(),
+        registry: control.registry.clone(),
+    };
+    let results = benchmark::run(plan, &ground);
+    let failed: Vec<String> =
+        results.iter().filter(|one| !one.passed).map(|one| one.operation.clone()).collect();
+    let total_duration_ms: f64 = results.iter().map(|one| one.duration_ms).sum();
+    let iterations: u64 = results.iter().map(|one| one.iterations).sum();
+    let draw = seawall::Random::new(seawall::fresh_seed()).bits();
+    let suite = Suite {
+        benchmark_id: format!("{draw:016x}"),
+        timestamp: wall::now(),
+        total_duration_ms,
+        pass_rate: 1.0 - failed.len() as f64 / results.len().max(1) as f64,
+        failed_benchmarks: failed,
+        results,
+    };
+    for one in &suite.results {
+        let record =
+            Record::new(MetricType::PerformanceEvent, &revision.config.preset, &one.operation, one.avg_ms);
+        control.live.monitor().record(record, actor);
+    }
+    control.benchmarks.keep(&suite);
+    if let Some(store) = &control.live.store {
+        let written = store.append(JOURNAL, &[&suite], KEPT).map_err(|error| error.to_string());
+        control.live.stored(written);
+    }
+    BenchmarkAnswer {
+        benchmark_id: suite.benchmark_id.clone(),
+        requests_per_second: iterations as f64 / (total_duration_ms / 1000.0).max(1e-9),
+        suite,
+    }
+}
+
+fn subjects(request: &BenchmarkRequest) -> Result<Vec<Subject>, Refusal> {
+    match (&request.operation_name, &request.operations) {
+        (Some(_), Some(_)) => Err(wrong("operations", "give operation_name or operations, not both")),
+        (Some(one), None) => Ok(vec![*one]),
+        (None, Some(some)) if some.is_empty() => Err(wrong("operations", "operations is empty; name at least one")),
+        (None, Some(some)) => {
+            let mut some = some.clone();
+            some.sort();
+            some.dedup();
+            Ok(some)
+        }
+        (None, None) => {
+            let wanted = |subject: &Subject| request.include_slow || !subject.is_slow();
+            Ok(Subject::ALL.into_iter().filter(wanted).collect())
+        }
+    }
+}
+
+/// What an average may be.
+#[derive(Serialize, ToSchema)]
+struct Thresholds {
+    thresholds: ThresholdNames,
+    /// Of each subject, with what we aim at.
+    benchmarks: Vec<Threshold>,
+    /// In milliseconds.
+    unit: &'static str,
+}
+
+/// In milliseconds.
+#[derive(Serialize, ToSchema)]
+struct ThresholdNames {
+    config_loading_ms: f64,
+    preset_access_ms: f64,
+    validation_ms: f64,
+    service_initialization_ms: f64,
+}
+
+/// What the averages may be.
+#[utoipa::path(get, path = "/internal/resilience/performance/thresholds", tag = "performance",
+    security(("key" = ["read"])), responses((status = 200, body = Thresholds)))]
+async fn thresholds(headers: HeaderMap) -> Response {
+    let of = |subject: Subject| subject.threshold().threshold_ms;
+    let body = Thresholds {
+        thresholds: ThresholdNames {
+            config_loading_ms: of(Subject::ConfigLoading),
+            preset_access_ms: of(Subject::PresetAccess),
+            validation_ms: of(Subject::Validation),
+            service_initialization_ms: of(Subject::ServiceInit),
+        },
+        benchmarks: Subject::ALL.into_iter().map(Subject::threshold).collect(),
+        unit: "ms",
+    };
+    tagged(&headers, &body)
+}
+
+/// One subject now, against its threshold and against before.
+#[derive(Serialize, ToSchema)]
+struct Compared {
+    operation: String,
+    threshold_ms: f64,
+    /// The latest average; none before the first run.
+    latest_ms: Option<f64>,
+    passed: Option<bool>,
+    /// The average of the runs before the latest.
+    before_ms: Option<f64>,
+    /// How much more than before, in per cent.
+    change_percent: Option<f64>,
+    runs: usize,
+}
+
+/// What was measured last, against thresholds and against before.
+#[derive(Serialize, ToSchema)]
+struct Report {
+    timestamp: String,
+    runs: usize,
+    benchmarks: Vec<Compared>,
+    /// What to look at.
+    recommendations: Vec<String>,
+}
+
+/// The latest measurements, against their thresholds and against the history. Nothing is run.
+#[utoipa::path(get, path = "/internal/resilience/performance/report", tag = "performance",
+    security(("key" = ["read"])), responses((status = 200, body = Report)))]
+async fn report(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let suites = control.benchmarks.latest(KEPT);
+    let benchmarks: Vec<Compared> =
+        Subject::ALL.into_iter().map(|subject| compared(subject, &suites)).collect();
+    let mut recommendations = Vec::new();
+    if suites.is_empty() {
+        recommendations.push("nothing has been measured yet: POST performance/benchmark".to_owned());
+    }
+    for one in &benchmarks {
+        if one.passed == Some(false) {
+            recommendations.push(format!("{} is over its threshold of {} ms", one.operation, one.threshold_ms));
+        }
+        if let Some(more) = one.change_percent.filter(|more| *more > 50.0) {
+            recommendations.push(format!("{} takes {more:.0} % more than before", one.operation));
+        }
+    }
+    let body = Report { timestamp: wall::now(), runs: suites.len(), benchmarks, recommendations };
+    tagged(&headers, &body)
+}
+
+/// `suites` are the latest first.
+fn compared(subject: Subject, suites: &[Suite]) -> Compared {
+    let of = |suite: &Suite| suite.results.iter().find(|one| one.operation == subject.label()).cloned();
+    let measured: Vec<Measured> = suites.iter().filter_map(of).collect();
+    let (latest, before) = match measured.split_first() {
+        Some((latest, before)) => (Some(latest), before),
+        None => (None, &[][..]),
+    };
+    let before_ms = (!before.is_empty())
+        .then(|| before.iter().map(|one| one.avg_ms).sum::<f64>() / before.len() as f64);
+    let latest_ms = latest.map(|one| one.avg_ms);
+    let change = |(latest, before): (f64, f64)| (before > 0.0).then(|| (latest / before - 1.0) * 100.0);
+    Compared {
+        operation: subject.label().into(),
+        threshold_ms: subject.threshold().threshold_ms,
+        latest_ms,
+        passed: latest.map(|one| one.passed),
+        before_ms,
+        change_percent: latest_ms.zip(before_ms).and_then(change),
+        runs: measured.len(),
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct HistoryParameters {
+    /// Runs in one answer.
+    #[serde(default = "ten")]
+    #[param(minimum = 1, maximum = 200, default = 10)]
+    limit: usize,
+    /// Only this subject.
+    #[param(inline)]
+    operation: Option<Subject>,
+}
+
+fn ten() -> usize {
+    10
+}
+
+/// Former runs, the latest first.
+#[derive(Serialize, ToSchema)]
+struct History {
+    runs: Vec<Suite>,
+    total_runs: usize,
+}
+
+/// Former runs, the latest first.
+#[utoipa::path(get, path = "/internal/resilience/performance/history", tag = "performance",
+    params(HistoryParameters), security(("key" = ["read"])), responses((status = 200, body = History)))]
+async fn history(
+    State(control): State<Control>,
+    Asked(parameters): Asked<HistoryParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let limit = within("limit", parameters.limit, 1, KEPT)?;
+    let mut runs = control.benchmarks.latest(KEPT);
+    let total_runs = runs.len();
+    if let Some(subject) = parameters.operation {
+        runs.iter_mut().for_each(|run| run.results.retain(|one| one.operation == subject.label()));
+        runs.retain(|run| !run.results.is_empty());
+    }
+    runs.truncate(limit);
+    Ok(tagged(&headers, &History { runs, total_runs }))
+}

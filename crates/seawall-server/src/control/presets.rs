@@ -1,0 +1,319 @@
+//! Presets and templates: what there is, and which fits.
+
+use super::{
+    Control,
+    answer::{Answer, Named, ProblemDocument, Refusal, Sent, tagged, unknown},
+    validation::Validation,
+};
+use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use seawall::Preset;
+use seawall_config::presets::{self, Detection, Recommendation, Surroundings, TemplateAdvice};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one))
+        .routes(routes!(summary))
+        .routes(routes!(recommend))
+        .routes(routes!(recommend_auto))
+        .routes(routes!(templates))
+        .routes(routes!(template))
+        .routes(routes!(validate_template))
+        .routes(routes!(recommend_template))
+}
+
+/// A preset in one line of a table.
+#[derive(Serialize, ToSchema)]
+struct PresetLine {
+    name: String,
+    description: String,
+    retry_attempts: u32,
+    circuit_breaker_threshold: u32,
+    /// In seconds.
+    recovery_timeout: u32,
+    default_strategy: String,
+    environment_contexts: Vec<String>,
+}
+
+/// What a preset says.
+#[derive(Serialize, ToSchema)]
+struct PresetConfiguration {
+    retry_attempts: u32,
+    circuit_breaker_threshold: u32,
+    /// In seconds.
+    recovery_timeout: u32,
+    default_strategy: String,
+    operation_overrides: BTreeMap<String, String>,
+}
+
+/// A preset in full.
+#[derive(Serialize, ToSchema)]
+struct PresetDetail {
+    name: String,
+    description: String,
+    configuration: PresetConfiguration,
+    environment_contexts: Vec<String>,
+}
+
+impl PresetLine {
+    fn of(preset: &Preset) -> Self {
+        Self {
+            name: preset.name.clone(),
+            description: preset.description.clone(),
+            retry_attempts: preset.retry_attempts,
+            circuit_breaker_threshold: preset.circuit_breaker_threshold,
+            recovery_timeout: preset.recovery_timeout,
+            default_strategy: preset.default_strategy.clone(),
+            environment_contexts: preset.environment_contexts.clone(),
+        }
+    }
+}
+
+impl PresetDetail {
+    fn of(preset: &Preset) -> Self {
+        Self {
+            name: preset.name.clone(),
+            description: preset.description.clone(),
+            configuration: PresetConfiguration {
+                retry_attempts: preset.retry_attempts,
+                circuit_breaker_threshold: preset.circuit_breaker_threshold,
+                recovery_timeout: preset.recovery_timeout,
+                default_strategy: preset.default_strategy.clone(),
+                operation_overrides: preset.operation_overrides.clone(),
+            },
+            environment_contexts: preset.environment_contexts.clone(),
+        }
+    }
+}
+
+/// All presets, the built-in ones first.
+#[utoipa::path(get, path = "/internal/resilience/config/presets", tag = "presets",
+    security(("key" = ["read"])), responses((status = 200, body = Vec<PresetLine>)))]
+async fn list(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let catalog = control.live.now().config.catalog();
+    let lines: Vec<PresetLine> = catalog.presets().into_iter().map(PresetLine::of).collect();
+    tagged(&headers, &lines)
+}
+
+/// One preset in full.
+#[utoipa::path(get, path = "/internal/resilience/config/presets/{name}", tag = "presets",
+    params(("name" = String, Path, description = "The preset's name")), security(("key" = ["read"])),
+    responses((status = 200, body = PresetDetail), (status = 404, body = ProblemDocument)))]
+async fn one(
+    State(control): State<Control>,
+    Named(name): Named,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let catalog = control.live.now().config.catalog();
+    match catalog.preset(&name) {
+        Some(preset) => Ok(tagged(&headers, &PresetDetail::of(preset))),
+        None => Err(unknown("preset", &name, &control.preset_names())),
+    }
+}
+
+/// All presets in full, by name.
+#[utoipa::path(get, path = "/internal/resilience/config/presets-summary", tag = "presets",
+    security(("key" = ["read"])), responses((status = 200, body = BTreeMap<String, PresetDetail>)))]
+async fn summary(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let catalog = control.live.now().config.catalog();
+    let all: BTreeMap<String, PresetDetail> =
+        catalog.presets().into_iter().map(|preset| (preset.name.clone(), PresetDetail::of(preset))).collect();
+    tagged(&headers, &all)
+}
+
+/// Which preset fits an environment.
+#[derive(Serialize, ToSchema)]
+struct Recommended {
+    environment_detected: String,
+    recommended_preset: String,
+    /// 0 to 1.
+    confidence: f64,
+    reasoning: String,
+    available_presets: Vec<String>,
+    auto_detected: bool,
+}
+
+/// Something that tells the environment.
+#[derive(Serialize, ToSchema)]
+struct SignView {
+    source: String,
+    environment: String,
+    confidence: f64,
+}
+
+/// Which preset fits the environment that this process runs in.
+#[derive(Serialize, ToSchema)]
+struct Detected {
+    #[serde(flatten)]
+    recommended: Recommended,
+    detection_method: String,
+    signs: Vec<SignView>,
+    /// Signs that say otherwise.
+    conflicts: Vec<String>,
+}
+
+impl Control {
+    fn preset_names(&self) -> Vec<String> {
+        let catalog = self.live.now().config.catalog();
+        catalog.presets().into_iter().map(|preset| preset.name.clone()).collect()
+    }
+
+    fn recommended(&self, found: Recommendation, auto_detected: bool) -> Recommended {
+        Recommended {
+            environment_detected: found.environment_detected,
+            recommended_preset: found.recommended_preset,
+            confidence: found.confidence,
+            reasoning: found.reasoning,
+            available_presets: self.preset_names(),
+            auto_detected,
+        }
+    }
+}
+
+/// Which preset fits an environment of this name.
+#[utoipa::path(get, path = "/internal/resilience/config/recommend-preset/{environment}", tag = "presets",
+    params(("environment" = String, Path, description = "Such as `staging` or `web-prod-1`")),
+    security(("key" = ["read"])), responses((status = 200, body = Recommended)))]
+async fn recommend(
+    State(control): State<Control>,
+    Named(environment): Named,
+    headers: HeaderMap,
+) -> Response {
+    let found = presets::recommend_from(&environment, &control.live.now().config.catalog());
+    tagged(&headers, &control.recommended(found, false))
+}
+
+/// Which preset fits the environment that this process runs in, and by which signs.
+#[utoipa::path(get, path = "/internal/resilience/config/recommend-preset-auto", tag = "presets",
+    security(("key" = ["read"])), responses((status = 200, body = Detected)))]
+async fn recommend_auto(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let Detection { recommendation, detection_method, signs, conflicts } =
+        presets::detect(&control.surroundings());
+    let sign = |sign: presets::Sign| SignView {
+        source: sign.source,
+        environment: sign.environment,
+        confidence: sign.confidence,
+    };
+    let body = Detected {
+        recommended: control.recommended(recommendation, true),
+        detection_method,
+        signs: signs.into_iter().map(sign).collect(),
+        conflicts,
+    };
+    tagged(&headers, &body)
+}
+
+impl Control {
+    /// The variables that this server was started with, and the files around it.
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            variables: self.live.inputs().variables().clone(),
+            ..Surroundings::of_process()
+        }
+    }
+}
+
+/// A template: a change of a preset, ready made.
+#[derive(Serialize, ToSchema)]
+struct TemplateView {
+    name: &'static str,
+    description: &'static str,
+    #[schema(value_type = Object)]
+    config: Value,
+}
+
+/// All templates.
+#[derive(Serialize, ToSchema)]
+struct Templates {
+    templates: BTreeMap<&'static str, TemplateView>,
+}
+
+fn view(template: &'static presets::Template) -> TemplateView {
+    TemplateView {
+        name: template.name,
+        description: template.description,
+        config: json!(template.config),
+    }
+}
+
+fn template_names() -> Vec<String> {
+    presets::templates().iter().map(|template| template.name.to_owned()).collect()
+}
+
+/// All templates.
+#[utoipa::path(get, path = "/internal/resilience/config/templates", tag = "templates",
+    security(("key" = ["read"])), responses((status = 200, body = Templates)))]
+async fn templates(headers: HeaderMap) -> Response {
+    let all = presets::templates().iter().map(|template| (template.name, view(template)));
+    tagged(&headers, &Templates { templates: all.collect() })
+}
+
+/// One template.
+#[utoipa::path(get, path = "/internal/resilience/config/templates/{name}", tag = "templates",
+    params(("name" = String, Path, description = "The template's name")), security(("key" = ["read"])),
+    responses((status = 200, body = TemplateView), (status = 404, body = ProblemDocument)))]
+async fn template(Named(name): Named, headers: HeaderMap) -> Result<Response, Refusal> {
+    match presets::template(&name) {
+        Some(template) => Ok(tagged(&headers, &view(template))),
+        None => Err(unknown("template", &name, &template_names())),
+    }
+}
+
+/// A template, with what changes of it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TemplateRequest {
+    template_name: String,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    overrides: Option<Map<String, Value>>,
+}
+
+/// Whether a template with these changes is a valid configuration.
+#[utoipa::path(post, path = "/internal/resilience/config/validate-template", tag = "templates",
+    request_body = TemplateRequest, security(("key" = ["read"])), responses((status = 200, body = Validation)))]
+async fn validate_template(
+    State(control): State<Control>,
+    actor: crate::monitor::Actor,
+    Sent(asked): Sent<TemplateRequest>,
+) -> Answer<Validation> {
+    control.validation_is_on()?;
+    let overrides = asked.overrides.map(Value::Object);
+    let catalog = control.live.now().config.catalog();
+    let verdict = presets::validate_template(&asked.template_name, overrides.as_ref(), &catalog);
+    let text = overrides.map(|value| value.to_string()).unwrap_or_default();
+    Ok(Json(control.told(verdict, None, &text, "validate_template", &actor)))
+}
+
+/// A configuration to find a template for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AdviceRequest {
+    #[schema(value_type = Object)]
+    configuration: Map<String, Value>,
+}
+
+/// The template that comes nearest.
+#[derive(Serialize, ToSchema)]
+struct Advice {
+    /// None where no template is near.
+    suggested_template: Option<String>,
+    /// 0 to 1.
+    confidence: f64,
+    reasoning: String,
+    available_templates: Vec<String>,
+}
+
+/// Which template comes nearest to a configuration.
+#[utoipa::path(post, path = "/internal/resilience/config/recommend-template", tag = "templates",
+    request_body = AdviceRequest, security(("key" = ["read"])), responses((status = 200, body = Advice)))]
+async fn recommend_template(Sent(asked): Sent<AdviceRequest>) -> Json<Advice> {
+    let TemplateAdvice { suggested_template, confidence, reasoning, available_templates } =
+        presets::recommend_template(&Value::Object(asked.configuration));
+    Json(Advice { suggested_template, confidence, reasoning, available_templates })
+}

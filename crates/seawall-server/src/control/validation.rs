@@ -1,0 +1,426 @@
+//! Validation of the few words that change a preset.
+
+use super::{
+    Control,
+    answer::{Answer, Refusal, Sent, problem, tagged, wrong},
+};
+use crate::{
+    monitor::{Actor, MetricType, Record},
+    wall,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use seawall_config::presets::{self, SecurityInfo, Verdict};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
+        .routes(routes!(validate))
+        .routes(routes!(validate_secure))
+        .routes(routes!(validate_json))
+        .routes(routes!(field_whitelist))
+        .routes(routes!(security_config))
+        .routes(routes!(rate_limit_status))
+}
+
+/// A configuration to validate.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ValidationRequest {
+    #[schema(value_type = Object)]
+    configuration: Map<String, Value>,
+}
+
+/// A configuration as text.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TextRequest {
+    /// The configuration: JSON, as a text.
+    json_config: String,
+}
+
+/// What was looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+struct SecurityView {
+    size_bytes: usize,
+    max_size_bytes: usize,
+    field_count: usize,
+    validation_timestamp: String,
+}
+
+/// What is wrong, and what would be better.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Validation {
+    is_valid: bool,
+    errors: Vec<String>,
+    /// What works, and should still be looked at.
+    warnings: Vec<String>,
+    /// What to set instead.
+    suggestions: Vec<String>,
+    security_info: SecurityView,
+}
+
+impl Control {
+    /// The answer to a validation, which is remembered.
+    pub(super) fn told(
+        &self,
+        verdict: Verdict,
+        info: Option<SecurityInfo>,
+        text: &str,
+        operation: &str,
+        actor: &Actor,
+    ) -> Validation {
+        let preset = self.live.now().config.preset.clone();
+        let value = f64::from(u8::from(verdict.is_valid));
+        let record = Record::new(MetricType::ValidationEvent, &preset, operation, value)
+            .with("errors", verdict.errors.len().to_string());
+        self.live.monitor().record(record, actor);
+        let limit = presets::limits().max_size_bytes;
+        let fields = || match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(fields)) => fields.len(),
+            _ => 0,
+        };
+        Validation {
+            is_valid: verdict.is_valid,
+            errors: verdict.errors,
+            warnings: verdict.warnings,
+            suggestions: verdict.suggestions,
+            security_info: SecurityView {
+                size_bytes: info.as_ref().map_or(text.len(), |info| info.size_bytes),
+                max_size_bytes: info.as_ref().map_or(limit, |info| info.max_size_bytes),
+                field_count: info.as_ref().map_or_else(fields, |info| info.field_count),
+                validation_timestamp: wall::now(),
+            },
+        }
+    }
+
+    /// 403 where `monitoring.validation` is off.
+    pub(super) fn validation_is_on(&self) -> Result<(), Refusal> {
+        if self.live.now().config.monitoring.validation {
+            return Ok(());
+        }
+        let detail = "monitoring.validation is false";
+        Err(Refusal::from(problem(StatusCode::FORBIDDEN, "Validation is off", detail)))
+    }
+
+    fn is_production(&self) -> bool {
+        self.live.inputs().variable("SEAWALL_ENV") == Some("production")
+            || self.live.now().config.preset == "production"
+    }
+}
+
+/// Whether a configuration is right: fields, types, bounds, and what they come to together. 200 also where it is not.
+#[utoipa::path(post, path = "/internal/resilience/config/validate", tag = "validation",
+    request_body = ValidationRequest, security(("key" = ["read"])), responses((status = 200, body = Validation)))]
+async fn validate(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(asked): Sent<ValidationRequest>,
+) -> Answer<Validation> {
+    control.validation_is_on()?;
+    let value = Value::Object(asked.configuration);
+    let catalog = control.live.now().config.catalog();
+    let verdict = presets::validate_for(&value, &catalog, control.is_production());
+    Ok(Json(control.told(verdict, None, &value.to_string(), "validate", &actor)))
+}
+
+/// The same with checks of content and size, for configurations from strangers; bounded in number.
+#[utoipa::path(post, path = "/internal/resilience/config/validate-secure", tag = "validation",
+    request_body = ValidationRequest, security(("key" = ["read"])),
+    responses((status = 200, body = Validation), (status = 429, body = super::answer::ProblemDocument)))]
+async fn validate_secure(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(asked): Sent<ValidationRequest>,
+) -> Answer<Validation> {
+    control.validation_is_on()?;
+    control.turns.take(&actor.name, wall::now_ms()).map_err(too_many)?;
+    let text = Value::Object(asked.configuration).to_string();
+    let catalog = control.live.now().config.catalog();
+    let (verdict, info) = presets::validate_secure(&text, &catalog);
+    Ok(Json(control.told(verdict, Some(info), &text, "validate_secure", &actor)))
+}
+
+/// Whether a text is JSON, and a right configuration.
+#[utoipa::path(post, path = "/internal/resilience/config/validate-json", tag = "validation",
+    request_body = TextRequest, security(("key" = ["read"])), responses((status = 200, body = Validation)))]
+async fn validate_json(
+    State(control): State<Control>,
+    actor: Actor,
+    Sent(asked): Sent<TextRequest>,
+) -> Answer<Validation> {
+    control.validation_is_on()?;
+    let catalog = control.live.now().config.catalog();
+    let verdict = presets::validate_text(&asked.json_config, &catalog);
+    Ok(Json(control.told(verdict, None, &asked.json_config, "validate_json", &actor)))
+}
+
+/// What is known of one field.
+#[derive(Serialize, ToSchema)]
+struct FieldView {
+    /// Whether there is such a field.
+    allowed: bool,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// Bounds, as a schema has them.
+    #[schema(value_type = Option<Object>)]
+    constraints: Option<Value>,
+    current_value: Value,
+    current_type: String,
+    problem: Option<String>,
+}
+
+/// What is known of each field.
+#[derive(Serialize, ToSchema)]
+struct Fields {
+    is_valid: bool,
+    errors: Vec<String>,
+    field_analysis: BTreeMap<String, FieldView>,
+    allowed_fields: Vec<String>,
+    validation_timestamp: String,
+}
+
+/// Each field: whether there is one, its type and bounds, and what is wrong with its value.
+#[utoipa::path(post, path = "/internal/resilience/config/validate/field-whitelist", tag = "validation",
+    request_body = ValidationRequest, security(("key" = ["read"])), responses((status = 200, body = Fields)))]
+async fn field_whitelist(
+    State(control): State<Control>,
+    Sent(asked): Sent<ValidationRequest>,
+) -> Answer<Fields> {
+    control.validation_is_on()?;
+    let catalog = control.live.now().config.catalog();
+    let reports = presets::fields(&Value::Object(asked.configuration), &catalog);
+    let field_analysis: BTreeMap<String, FieldView> = reports
+        .into_iter()
+        .map(|(name, report)| {
+            let view = FieldView {
+                allowed: report.allowed,
+                kind: report.type_name,
+                constraints: report.constraints,
+                current_value: report.current_value,
+                current_type: report.current_type,
+                problem: report.problem,
+            };
+            (name, view)
+        })
+        .collect();
+    let errors: Vec<String> = field_analysis.values().filter_map(|field| field.problem.clone()).collect();
+    Ok(Json(Fields {
+        is_valid: errors.is_empty(),
+        errors,
+        field_analysis,
+        allowed_fields: presets::limits().allowed_fields,
+        validation_timestamp: wall::now(),
+    }))
+}
+
+/// The bounds of one configuration.
+#[derive(Serialize, ToSchema)]
+struct Limits {
+    max_config_size_bytes: usize,
+    max_string_length: usize,
+    max_array_items: usize,
+    max_object_properties: usize,
+    max_nesting_depth: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RateLimits {
+    max_per_minute: usize,
+    max_per_hour: usize,
+    cooldown_seconds: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ContentFiltering {
+    max_unicode_codepoint: u32,
+    forbidden_unicode_categories: Vec<String>,
+    max_repeated_chars: usize,
+}
+
+/// What `validate-secure` checks.
+#[derive(Serialize, ToSchema)]
+struct SecurityConfig {
+    security_limits: Limits,
+    rate_limiting: RateLimits,
+    content_filtering: ContentFiltering,
+    allowed_fields: Vec<String>,
+    forbidden_pattern_count: usize,
+}
+
+const RATES: RateLimits =
+    RateLimits { max_per_minute: PER_MINUTE, max_per_hour: PER_HOUR, cooldown_seconds: COOLDOWN / 1000 };
+
+/// What `validate-secure` checks.
+#[utoipa::path(get, path = "/internal/resilience/config/validate/security-config", tag = "validation",
+    security(("key" = ["read"])), responses((status = 200, body = SecurityConfig)))]
+async fn security_config(headers: HeaderMap) -> Response {
+    let limits = presets::limits();
+    let body = SecurityConfig {
+        security_limits: Limits {
+            max_config_size_bytes: limits.max_size_bytes,
+            max_string_length: limits.max_string_length,
+            max_array_items: limits.max_array_items,
+            max_object_properties: limits.max_object_properties,
+            max_nesting_depth: limits.max_nesting_depth,
+        },
+        rate_limiting: RATES,
+        content_filtering: ContentFiltering {
+            max_unicode_codepoint: limits.max_unicode_codepoint,
+            forbidden_unicode_categories: limits.forbidden_unicode_categories,
+            max_repeated_chars: limits.max_repeated_chars,
+        },
+        allowed_fields: limits.allowed_fields,
+        forbidden_pattern_count: limits.forbidden_pattern_count,
+    };
+    tagged(&headers, &body)
+}
+
+/// How often this client has asked for a secure validation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+struct RateLimitStatus {
+    client_identifier: String,
+    requests_last_minute: usize,
+    requests_last_hour: usize,
+    max_per_minute: usize,
+    max_per_hour: usize,
+    /// Seconds until the next may come.
+    cooldown_remaining: f64,
+}
+
+/// How many secure validations this client may still ask for. The client is who the key belongs to.
+#[utoipa::path(get, path = "/internal/resilience/config/validate/rate-limit-status", tag = "validation",
+    security(("key" = ["read"])), responses((status = 200, body = RateLimitStatus)))]
+async fn rate_limit_status(State(control): State<Control>, actor: Actor) -> Json<RateLimitStatus> {
+    Json(control.turns.status(&actor.name, wall::now_ms()))
+}
+
+const PER_MINUTE: usize = 60;
+const PER_HOUR: usize = 1000;
+/// Milliseconds between two.
+const COOLDOWN: u64 = 1000;
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 3_600_000;
+/// Clients remembered.
+const CLIENTS: usize = 256;
+
+/// When each client asked, in the last hour.
+#[derive(Default)]
+pub(crate) struct Turns(Mutex<BTreeMap<String, VecDeque<u64>>>);
+
+/// Why it is not a client's turn.
+#[derive(Debug, PartialEq)]
+struct TooMany {
+    why: String,
+    /// Milliseconds.
+    wait: u64,
+}
+
+fn too_many(TooMany { why, wait }: TooMany) -> Refusal {
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "Too many validations", &why);
+    let seconds = HeaderValue::from(wait.div_ceil(1000).max(1));
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    Refusal::from(response)
+}
+
+impl Turns {
+    fn take(&self, client: &str, now: u64) -> Result<(), TooMany> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= CLIENTS && !clients.contains_key(client) {
+            let oldest = clients.iter().min_by_key(|(_, times)| times.back().copied());
+            if let Some(oldest) = oldest.map(|(client, _)| client.clone()) {
+                clients.remove(&oldest);
+            }
+        }
+        let times = clients.entry(client.to_owned()).or_default();
+        while times.front().is_some_and(|time| now.saturating_sub(*time) >= HOUR) {
+            times.pop_front();
+        }
+        let since = |time: Option<&u64>| time.map_or(u64::MAX, |time| now.saturating_sub(*time));
+        let nth_last = |n: usize| times.len().checked_sub(n).and_then(|at| times.get(at));
+        let bounds = [
+            (since(times.back()), COOLDOWN, "one second must lie between two validations".to_owned()),
+            (since(nth_last(PER_MINUTE)), MINUTE, format!("{PER_MINUTE} validations a minute are allowed")),
+            (since(nth_last(PER_HOUR)), HOUR, format!("{PER_HOUR} validations an hour are allowed")),
+        ];
+        for (since, length, why) in bounds {
+            if since < length {
+                return Err(TooMany { why, wait: length - since });
+            }
+        }
+        times.push_back(now);
+        Ok(())
+    }
+
+    fn status(&self, client: &str, now: u64) -> RateLimitStatus {
+        let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let none = VecDeque::new();
+        let times = clients.get(client).unwrap_or(&none);
+        let within = |length| times.iter().filter(|time| now.saturating_sub(**time) < length).count();
+        let last = times.back().map_or(COOLDOWN, |time| now.saturating_sub(*time));
+        RateLimitStatus {
+            client_identifier: client.to_owned(),
+            requests_last_minute: within(MINUTE),
+            requests_last_hour: within(HOUR),
+            max_per_minute: PER_MINUTE,
+            max_per_hour: PER_HOUR,
+            cooldown_remaining: COOLDOWN.saturating_sub(last) as f64 / 1000.0,
+        }
+    }
+}
+
+/// Whether a word is too long to be looked for.
+pub(super) fn sane(field: &str, word: &str) -> Result<(), Refusal> {
+    if word.len() <= 200 {
+        return Ok(());
+    }
+    Err(wrong(field, &format!("{field} is longer than 200 bytes")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_bounds_hold_for_each_client() {
+        let turns = Turns::default();
+        assert_eq!(turns.take("a", 0), Ok(()));
+        assert_eq!(turns.take("a", 400).unwrap_err().wait, 600);
+        assert_eq!(turns.take("b", 400), Ok(()));
+        for n in 1..60 {
+            assert_eq!(turns.take("a", n * 1000), Ok(()), "{n}");
+        }
+        let refused = turns.take("a", 59_999).unwrap_err();
+        assert_eq!(refused.wait, 1, "{refused:?}");
+        assert_eq!(turns.take("a", 60_000), Ok(()));
+        let status = turns.status("a", 60_500);
+        assert_eq!((status.requests_last_minute, status.requests_last_hour), (60, 61));
+        assert_eq!(status.cooldown_remaining, 0.5);
+        for n in 1..940 {
+            assert_eq!(turns.take("a", 60_000 + n * 1001), Ok(()), "{n}");
+        }
+        let refused = turns.take("a", 1_100_000).unwrap_err();
+        assert!(refused.why.contains("1000 validations an hour"), "{refused:?}");
+        assert_eq!(turns.take("a", HOUR + 1), Ok(()));
+    }
+
+    #[test]
+    fn clients_are_bounded() {
+        let turns = Turns::default();
+        for n in 0..1000 {
+            turns.take(&n.to_string(), n).unwrap();
+        }
+        assert_eq!(turns.0.lock().unwrap().len(), CLIENTS);
+    }
+}

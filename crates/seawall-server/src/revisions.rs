@@ -1,0 +1,470 @@
+//! The configuration in force, how it came to be, and the way back: every change is a revision with who made it,
+//! when, and what it changed.
+
+use crate::{
+    GatewayConfig, Inputs, Registry,
+    alerts::{Category, Condition, Level},
+    control::Access,
+    feed::Feed,
+    gateway::Gateway,
+    inputs::{Change, PROTECTED},
+    monitor::{Actor, MetricType, Monitor, Record},
+    wall,
+};
+use arc_swap::ArcSwap;
+use seawall_config::{LoadError, Loaded, Mistakes, Origins};
+use seawall_store::Store;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime},
+};
+use utoipa::ToSchema;
+
+mod difference;
+
+pub(crate) use difference::{Difference, differences};
+
+const JOURNAL: &str = "revisions";
+
+/// What made a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cause {
+    Start,
+    /// The file changed.
+    File,
+    /// SIGHUP.
+    Signal,
+    Api,
+    Rollback,
+}
+
+/// One state of the configuration.
+pub(crate) struct Revision {
+    pub(crate) number: u64,
+    pub(crate) entry: Entry,
+    pub(crate) config: Arc<GatewayConfig>,
+    pub(crate) origins: Origins,
+    pub(crate) warnings: Mistakes,
+}
+
+/// What is remembered of a revision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) revision: u64,
+    #[serde(with = "wall")]
+    pub(crate) at: u64,
+    pub(crate) who: String,
+    pub(crate) cause: Cause,
+    /// What of it came through the API.
+    pub(crate) change: Option<Change>,
+    /// All of it, without secrets.
+    pub(crate) document: Value,
+    pub(crate) diff: Vec<Difference>,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Mistakes(Mistakes),
+    Unreadable(String),
+    /// Fields that the API may not change.
+    Protected(String),
+    UnknownRevision(u64),
+    /// It would leave the control plane open to other machines.
+    Unprotected,
+    /// It was right, and could not be put in force or written down.
+    Failed(String),
+    /// Another revision is in force than the one it was made for.
+    Outdated(u64),
+}
+
+/// A change that was made, or would be.
+pub(crate) struct Applied {
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) diff: Vec<Difference>,
+    /// Fields that count from the next start on.
+    pub(crate) needs_restart: Vec<&'static str>,
+}
+
+/// What makes a new revision.
+pub(crate) enum Ask {
+    /// Everything is read anew; the change through the API stays.
+    Reload(Cause),
+    /// Another change through the API takes the place of the present one.
+    Change(Change),
+    Rollback(u64),
+}
+
+/// The configuration in force, and everything that follows it.
+pub(crate) struct Live {
+    inputs: Inputs,
+    registry: Registry,
+    gateway: Arc<Gateway>,
+    access: Arc<Access>,
+    monitor: Arc<Monitor>,
+    feed: Arc<Feed>,
+    pub(crate) store: Option<Arc<Store>>,
+    follow: crate::serve::Followed,
+    now: ArcSwap<Revision>,
+    /// Held for a whole change, so that they come one after another.
+    changing: Mutex<Watching>,
+    history: Mutex<VecDeque<Arc<Entry>>>,
+    store_failure: Mutex<Option<String>>,
+}
+
+/// The files that were read, as they were then.
+#[derive(Default)]
+struct Watching {
+    change: Option<Change>,
+    files: Vec<(PathBuf, Option<(SystemTime, u64)>)>,
+}
+
+/// What a server needs beside its first revision.
+pub(crate) struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) store: Option<Arc<Store>>,
+    /// What new operations start from.
+    pub(crate) follow: crate::serve::Followed,
+}
+
+/// The configuration that a server starts with.
+pub(crate) struct First {
+    pub(crate) loaded: Loaded<GatewayConfig>,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) change: Option<Change>,
+    pub(crate) took_ms: f64,
+}
+
+impl First {
+    /// What the files, the variables and a former change through the API say.
+    pub(crate) fn read(inputs: &Inputs, store: Option<&Store>) -> Result<Self, LoadError> {
+        let began = Instant::now();
+        let latest = store.and_then(|store| store.last::<Entry>(JOURNAL, 1).ok());
+        let change = latest.and_then(|(entries, _)| entries.into_iter().next_back()?.change);
+        let (loaded, files) = inputs.load_with(change.as_ref())?;
+        Ok(Self { loaded, files, change, took_ms: began.elapsed().as_secs_f64() * 1000.0 })
+    }
+}
+
+impl Live {
+    pub(crate) fn new(inputs: Inputs, first: First, parts: Parts) -> Self {
+        let Parts { registry, gateway, access, monitor, feed, store, follow } = parts;
+        let keep = first.loaded.document.monitoring.max_revisions;
+        let earlier = store.as_ref().and_then(|store| store.last::<Entry>(JOURNAL, keep).ok());
+        let history: VecDeque<Arc<Entry>> =
+            earlier.unwrap_or_default().0.into_iter().map(Arc::new).collect();
+        let before = history.back().cloned();
+        let place = before.as_ref().map_or((1, None), |last| (last.revision + 1, Some(&last.document)));
+        let actor = Actor::named("start");
+        let mut revision = next(first.loaded, first.change.clone(), &actor, Cause::Start, place);
+        // A start that changes nothing is no revision of its own.
+        let same = before.filter(|last| last.document == revision.entry.document);
+        if let Some(last) = &same {
+            (revision.number, revision.entry) = (last.revision, (**last).clone());
+        }
+        let live = Self {
+            inputs,
+            registry,
+            gateway,
+            access,
+            monitor,
+            feed,
+            store,
+            follow,
+            now: ArcSwap::from_pointee(revision),
+            changing: Mutex::new(Watching { change: first.change, files: stamps(first.files) }),
+            history: Mutex::new(history),
+            store_failure: Mutex::default(),
+        };
+        let revision = live.now();
+        if same.is_none() {
+            live.remember(&revision);
+        }
+        live.measured(&revision, first.took_ms, &actor, Cause::Start);
+        live
+    }
+
+    /// The revision in force.
+    pub(crate) fn now(&self) -> Arc<Revision> {
+        self.now.load_full()
+    }
+
+    pub(crate) fn monitor(&self) -> &Arc<Monitor> {
+        &self.monitor
+    }
+
+    pub(crate) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Former revisions, the latest first.
+    pub(crate) fn history(&self) -> Vec<Arc<Entry>> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.iter().rev().cloned().collect()
+    }
+
+    /// The change through the API that is in force.
+    pub(crate) fn change(&self) -> Option<Change> {
+        self.changing().change.clone()
+    }
+
+    fn changing(&self) -> MutexGuard<'_, Watching> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a change would come to, without making it.
+    pub(crate) fn weigh(&self, ask: Ask) -> Result<Applied, Refused> {
+        let changing = self.changing();
+        let (applied, ..) = self.prepare(&ask, &changing, &Actor::default())?;
+        Ok(applied)
+    }
+
+    /// Puts a change in force: all of it, or nothing. `expected` is the revision it was made for.
+    pub(crate) fn apply(
+        &self,
+        ask: Ask,
+        actor: &Actor,
+        expected: Option<u64>,
+    ) -> Result<Applied, Refused> {
+        let began = Instant::now();
+        let mut changing = self.changing();
+        let present = self.now();
+        if expected.is_some_and(|expected| expected != present.number) {
+            return Err(Refused::Outdated(present.number));
+        }
+        let made = self.prepare(&ask, &changing, actor).and_then(|(applied, change, files)| {
+            if applied.diff.is_empty() && change == changing.change {
+                return Ok((Applied { revision: present, ..applied }, change, files));
+            }
+            let config = &applied.revision.config;
+            self.gateway.apply(config, &self.registry).map_err(Refused::Failed)?;
+            self.access.renew(config, self.inputs.variables());
+            self.monitor.rebound(&config.monitoring);
+            self.follow.store(config.clone());
+            self.now.store(applied.revision.clone());
+            self.remember(&applied.revision);
+            let took_ms = began.elapsed().as_secs_f64() * 1000.0;
+            self.measured(&applied.revision, took_ms, actor, applied.revision.entry.cause);
+            self.tell(&applied, actor);
+            Ok((applied, change, files))
+        });
+        match made {
+            Ok((applied, change, files)) => {
+                *changing = Watching { change, files: stamps(files) };
+                Ok(applied)
+            }
+            Err(refused) => {
+                if let Ask::Reload(_) = ask {
+                    changing.files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
+                }
+                let preset = &self.now().config.preset.clone();
+                let record = Record::new(MetricType::ConfigError, preset, "load_config", 1.0);
+                self.monitor.record(record.with("error", refused.to_string()), actor);
+                Err(refused)
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        ask: &Ask,
+        changing: &Watching,
+        actor: &Actor,
+    ) -> Result<(Applied, Option<Change>, Vec<PathBuf>), Refused> {
+        let present = self.now();
+        let (change, cause) = match ask {
+            Ask::Reload(cause) => (changing.change.clone(), *cause),
+            Ask::Change(change) => {
+                protected(&change.document)?;
+                let nothing = change.document.trim() == "{}" && !change.alone;
+                ((!nothing).then(|| change.clone()), Cause::Api)
+            }
+            Ask::Rollback(number) => (Some(self.back_to(*number)?), Cause::Rollback),
+        };
+        let (loaded, files) = self.inputs.load_with(change.as_ref()).map_err(|error| match error {
+            LoadError::Mistakes(mistakes) => Refused::Mistakes(mistakes),
+            error => Refused::Unreadable(error.to_string()),
+        })?;
+        if !self.access.stays_closed(&loaded.document, self.inputs.variables()) {
+            return Err(Refused::Unprotected);
+        }
+        let place = (present.number + 1, Some(&present.entry.document));
+        let revision = Arc::new(next(loaded, change.clone(), actor, cause, place));
+        let diff = revision.entry.diff.clone();
+        let needs_restart = needs_restart(&present.config, &revision.config);
+        Ok((Applied { revision, diff, needs_restart }, change, files))
+    }
+
+    /// A former revision as a change: all of it, but for what the API may not change.
+    fn back_to(&self, number: u64) -> Result<Change, Refused> {
+        let history = self.history();
+        let entry = history.iter().find(|entry| entry.revision == number);
+        let mut document = entry.ok_or(Refused::UnknownRevision(number))?.document.clone();
+        if let Some(fields) = document.as_object_mut() {
+            fields.retain(|name, _| !PROTECTED.contains(&name.as_str()));
+        }
+        Ok(Change { document: document.to_string(), alone: true })
+    }
+
+    /// Keeps a revision in the history, and in the store.
+    fn remember(&self, revision: &Revision) {
+        let entry = Arc::new(revision.entry.clone());
+        let keep = revision.config.monitoring.max_revisions;
+        {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.push_back(entry.clone());
+            while history.len() > keep {
+                history.pop_front();
+            }
+        }
+        if let Some(store) = &self.store {
+            self.stored(store.append(JOURNAL, &[&*entry], keep).map_err(|error| error.to_string()));
+        }
+    }
+
+    /// Notes whether the store could be written: a failure shows in the health, and raises an alert.
+    pub(crate) fn stored(&self, written: Result<(), String>) {
+        let mut failure = self.store_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(()) => *failure = None,
+            Err(error) => {
+                if failure.as_ref() != Some(&error) {
+                    tracing::error!("the store cannot be written: {error}");
+                }
+                *failure = Some(error);
+            }
+        }
+    }
+
+    /// Why the store cannot be written, if it cannot.
+    pub(crate) fn store_failure(&self) -> Option<String> {
+        self.store_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn store_condition(&self) -> Option<Condition> {
+        self.store_failure().map(|error| Condition {
+            level: Level::Error,
+            category: Category::Store,
+            title: "Store not written",
+            description: error,
+            operation: None,
+            threshold: 0.0,
+            actual: 1.0,
+        })
+    }
+
+    fn measured(&self, revision: &Revision, took_ms: f64, actor: &Actor, cause: Cause) {
+        let config = &revision.config;
+        let kind = match () {
+            () if self.inputs.is_legacy() => "legacy",
+            () if !config.custom.is_empty() => "custom",
+            () => "preset",
+        };
+        let used = Record::new(MetricType::PresetUsage, &config.preset, "load_preset", 1.0);
+        self.monitor.record(used.with("config_type", kind), actor);
+        let load = Record::new(MetricType::ConfigLoad, &config.preset, "load_config", took_ms);
+        self.monitor.record(load, actor);
+        if cause != Cause::Start {
+            let changed = revision.entry.diff.len() as f64;
+            let change = Record::new(MetricType::ConfigChange, &config.preset, "change_config", changed);
+            self.monitor.record(change.with("revision", revision.number.to_string()), actor);
+        }
+    }
+
+    fn tell(&self, applied: &Applied, actor: &Actor) {
+        let (number, count) = (applied.revision.number, applied.diff.len());
+        let text = format!("revision {number} by {}: {count} values changed", actor.name);
+        tracing::info!(revision = number, by = actor.name, changed = count, "configuration");
+        for field in &applied.needs_restart {
+            tracing::warn!("{field} counts from the next start on");
+        }
+        self.feed.note("configuration", "", text);
+    }
+
+    /// Reads everything anew where a file is not as it was. None where nothing changed.
+    pub(crate) fn reload_if_changed(&self) -> Option<Result<Applied, Refused>> {
+        let changed = {
+            let mut changing = self.changing();
+            let moved = |(path, stamp): &(PathBuf, Option<_>)| stamp_of(path) != *stamp;
+            let changed = changing.files.iter().any(moved);
+            if changed {
+                // Told once, whatever comes of it.
+                changing.files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
+            }
+            changed
+        };
+        changed.then(|| self.apply(Ask::Reload(Cause::File), &Actor::named("file"), None))
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Mistakes(mistakes) => mistakes.fmt(f),
+            Self::Unreadable(error) | Self::Failed(error) => f.write_str(error),
+            Self::Protected(field) => {
+                write!(f, "{field} is set in files and variables only, not through the API")
+            }
+            Self::UnknownRevision(number) => write!(f, "there is no revision {number}"),
+            Self::Unprotected => f.write_str(
+                "without keys the control plane would be open to other machines; listen on loopback, or keep a key",
+            ),
+            Self::Outdated(present) => write!(f, "revision {present} is in force by now"),
+        }
+    }
+}
+
+/// The revision that follows; `place` is its number and the document before it.
+fn next(
+    loaded: Loaded<GatewayConfig>,
+    change: Option<Change>,
+    actor: &Actor,
+    cause: Cause,
+    (number, before): (u64, Option<&Value>),
+) -> Revision {
+    let Loaded { document: config, warnings, origins } = loaded;
+    let document = serde_json::to_value(&config).unwrap_or_default();
+    let diff = before.map(|before| differences(before, &document, &origins)).unwrap_or_default();
+    let at = wall::now_ms();
+    let who = actor.name.clone();
+    let entry = Entry { revision: number, at, who, cause, change, document, diff };
+    Revision { number, entry, config: Arc::new(config), origins, warnings }
+}
+
+/// The first field of a change that the API may not change.
+fn protected(document: &str) -> Result<(), Refused> {
+    let Ok(Value::Object(fields)) = serde_json::from_str(document) else { return Ok(()) };
+    match fields.keys().find(|name| PROTECTED.contains(&name.as_str())) {
+        Some(name) => Err(Refused::Protected(name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Fields that a running server does not heed.
+fn needs_restart(old: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> {
+    let fields = [
+        ("listen", old.listen != new.listen && new.listen.port() != 0),
+        ("store.path", old.store != new.store),
+        ("limits.max_connections", old.limits.max_connections != new.limits.max_connections),
+    ];
+    fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+}
+
+fn stamps(files: Vec<PathBuf>) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
+    files.into_iter().map(|path| (path.clone(), stamp_of(&path))).collect()
+}
+
+/// What tells one state of a file from another.
+fn stamp_of(path: &std::path::Path) -> Option<(SystemTime, u64)> {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.len()))
+}

@@ -1,0 +1,81 @@
+//! What one configuration changes of another, value by value.
+
+use seawall_config::{Origin, Origins, leaves};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// One value that is not what it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Difference {
+    /// Where it stands: `upstreams.chat.endpoints[1]`.
+    pub(crate) path: String,
+    /// What was there; left out where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) old: Option<Value>,
+    /// What is there; left out where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) new: Option<Value>,
+    /// Where the new value comes from.
+    pub(crate) origin: String,
+}
+
+/// All differences of two documents, by path.
+pub(crate) fn differences(old: &Value, new: &Value, origins: &Origins) -> Vec<Difference> {
+    // A value may be null, and a path may be missing: they are told apart.
+    let old: BTreeMap<String, Value> = leaves(old).into_iter().collect();
+    let new: BTreeMap<String, Value> = leaves(new).into_iter().collect();
+    let mut paths: Vec<&String> = old.keys().chain(new.keys()).collect();
+    paths.sort();
+    paths.dedup();
+    paths
+        .into_iter()
+        .filter(|path| old.get(*path) != new.get(*path))
+        .filter(|path| !is_hollow(old.get(*path), new.get(*path)))
+        .map(|path| Difference {
+            path: path.clone(),
+            old: old.get(path).cloned(),
+            new: new.get(path).cloned(),
+            origin: origins.of(path).unwrap_or(&Origin::Default).to_string(),
+        })
+        .collect()
+}
+
+/// An empty mapping or list that gets fields: the fields tell it.
+fn is_hollow(old: Option<&Value>, new: Option<&Value>) -> bool {
+    let empty = |value: &Value| match value {
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Null => true,
+        _ => false,
+    };
+    match (old, new) {
+        (Some(one), None) | (None, Some(one)) => empty(one),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_differs_is_told() {
+        let old = json!({ "a": 1, "b": { "c": [1, 2] }, "d": {}, "e": null });
+        let new = json!({ "a": 1, "b": { "c": [1, 3, 4] }, "d": { "x": true }, "e": null });
+        let found = differences(&old, &new, &Origins::default());
+        let told: Vec<_> =
+            found.iter().map(|d| (d.path.as_str(), d.old.clone(), d.new.clone())).collect();
+        assert_eq!(
+            told,
+            [
+                ("b.c[1]", Some(json!(2)), Some(json!(3))),
+                ("b.c[2]", None, Some(json!(4))),
+                ("d.x", None, Some(json!(true))),
+            ]
+        );
+        assert_eq!(found[0].origin, "default");
+    }
+}

@@ -1,0 +1,234 @@
+//! Former states of the counters, as far back as somebody looks, in little memory: an operation keeps a few
+//! histograms, and sixty numbers a minute.
+
+use super::Rates;
+use crate::{Operation, alerts::Watched};
+use seawall::{Counts, Instant, Latencies, State};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+use utoipa::ToSchema;
+
+/// How far back rates look.
+const RATE_SECONDS: usize = 5;
+/// How far back alerts look.
+const ALERT_SECONDS: usize = 60;
+/// Latencies shown are of the last one to two of these.
+const SHOWN: Duration = Duration::from_secs(5);
+/// Latencies that alerts look at are of the last one to two of these.
+const HEEDED: Duration = Duration::from_secs(30);
+const MINUTES: usize = 60;
+
+/// The windows of all operations.
+#[derive(Default)]
+pub(super) struct Windows(BTreeMap<String, Window>);
+
+/// What one operation did lately.
+#[derive(Default)]
+pub(super) struct Window {
+    now: Counts,
+    latest: Latencies,
+    seconds: VecDeque<(Instant, Counts)>,
+    few: VecDeque<(Instant, Few)>,
+    shown: Turns,
+    heeded: Turns,
+    minutes: VecDeque<Minute>,
+    minute_began: Option<(Instant, Few)>,
+}
+
+/// The few numbers that alerts and charts need.
+#[derive(Clone, Copy, Default)]
+struct Few {
+    calls: u64,
+    failed: u64,
+    timed_out: u64,
+    rejected: u64,
+    retries: u64,
+}
+
+/// Two former states, taken in turns, so that there is always one that is old enough.
+#[derive(Default)]
+struct Turns {
+    older: Latencies,
+    newer: Latencies,
+    turned: Option<Instant>,
+}
+
+/// What happened in one minute.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Minute {
+    pub(crate) calls: u64,
+    /// Failures and timeouts.
+    pub(crate) failed: u64,
+    pub(crate) rejected: u64,
+    pub(crate) retries: u64,
+    /// `c` closed, `h` half-open, `o` open, `f` forced, `-` without a circuit: the worst of the minute.
+    #[schema(value_type = String)]
+    pub(crate) circuit: char,
+}
+
+impl Few {
+    fn of(counts: &Counts) -> Self {
+        Self {
+            calls: counts.total_calls,
+            failed: counts.failed_calls + counts.timed_out_calls,
+            timed_out: counts.timed_out_calls,
+            rejected: counts.rejected_calls,
+            retries: counts.retries_executed,
+        }
+    }
+
+    /// What was counted since; after a reset in between, all since the reset.
+    fn since(&self, old: &Self) -> Self {
+        let grown = |new: u64, old: u64| if new >= old { new - old } else { new };
+        Self {
+            calls: grown(self.calls, old.calls),
+            failed: grown(self.failed, old.failed),
+            timed_out: grown(self.timed_out, old.timed_out),
+            rejected: grown(self.rejected, old.rejected),
+            retries: grown(self.retries, old.retries),
+        }
+    }
+}
+
+impl Turns {
+    fn turn(&mut self, latest: &Latencies, now: Instant, length: Duration) {
+        if self.turned.is_none_or(|turned| now.since(turned) >= length) {
+            self.older = std::mem::replace(&mut self.newer, latest.clone());
+            self.turned = Some(now);
+        }
+    }
+}
+
+impl Windows {
+    /// Forgets operations that are gone.
+    pub(super) fn keep(&mut self, operations: &[Operation]) {
+        if self.0.len() > operations.len() {
+            let names: std::collections::BTreeSet<String> =
+                operations.iter().map(|operation| operation.name().to_string()).collect();
+            self.0.retain(|name, _| names.contains(name));
+        }
+    }
+
+    /// An operation's window, with what happened until now.
+    pub(super) fn of(&mut self, operation: &Operation, now: Instant) -> &Window {
+        let window = self.0.entry(operation.name().to_string()).or_default();
+        window.advance(operation, now);
+        window
+    }
+}
+
+impl Window {
+    fn advance(&mut self, operation: &Operation, now: Instant) {
+        self.now = operation.counts();
+        self.latest = operation.metrics().latencies();
+        self.shown.turn(&self.latest, now, SHOWN);
+        self.heeded.turn(&self.latest, now, HEEDED);
+        let few = Few::of(&self.now);
+        push(&mut self.seconds, (now, self.now.clone()), RATE_SECONDS + 1);
+        push(&mut self.few, (now, few), ALERT_SECONDS + 1);
+        let (began, base) = *self.minute_began.get_or_insert((now, few));
+        if now.since(began) >= Duration::from_secs(60) || self.minutes.is_empty() {
+            if !self.minutes.is_empty() {
+                self.minute_began = Some((now, few));
+            }
+            push(&mut self.minutes, Minute { circuit: '-', ..Minute::default() }, MINUTES);
+        }
+        let base = self.minute_began.map_or(base, |(_, base)| base);
+        let pipeline = operation.pipeline();
+        let state = pipeline.circuit_breaker().map(|breaker| breaker.view(now).state);
+        let Some(minute) = self.minutes.back_mut() else { return };
+        let done = few.since(&base);
+        (minute.calls, minute.failed) = (done.calls, done.failed);
+        (minute.rejected, minute.retries) = (done.rejected, done.retries);
+        minute.circuit = worse(minute.circuit, state);
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.now
+    }
+
+    pub(super) fn rates(&self, now: Instant) -> Rates {
+        match self.seconds.front() {
+            Some((at, old)) => Rates::between(old, &self.now, now.since(*at).as_secs_f64()),
+            None => Rates::default(),
+        }
+    }
+
+    pub(super) fn recent_latencies(&self) -> Latencies {
+        self.latest.since(&self.shown.older)
+    }
+
+    pub(super) fn minutes(&self) -> impl Iterator<Item = &Minute> {
+        self.minutes.iter()
+    }
+
+    /// The last hour, a character a minute.
+    pub(super) fn strip(&self) -> String {
+        self.minutes.iter().map(|minute| minute.circuit).collect()
+    }
+
+    /// What alerts look at.
+    pub(super) fn watched(&self, operation: &Operation, now: Instant) -> Watched {
+        let done = self.few.front().map_or_else(Few::default, |(_, old)| Few::of(&self.now).since(old));
+        let pipeline = operation.pipeline();
+        let open_for = pipeline.circuit_breaker().and_then(|breaker| {
+            let view = breaker.view(now);
+            let since = view.last_transition.filter(|_| view.state == State::Open)?;
+            Some(now.since(since.at))
+        });
+        Watched {
+            operation: operation.name().to_string(),
+            ended: done.calls,
+            failed: done.failed,
+            timed_out: done.timed_out,
+            p95: self.latest.since(&self.heeded.older).quantile(0.95),
+            open_for,
+            bulkhead: pipeline
+                .bulkhead()
+                .map(|bulkhead| f64::from(bulkhead.in_use()) / f64::from(bulkhead.limit().max(1))),
+        }
+    }
+}
+
+fn push<T>(ring: &mut VecDeque<T>, item: T, most: usize) {
+    if ring.len() == most {
+        ring.pop_front();
+    }
+    ring.push_back(item);
+}
+
+/// The worse of what a minute saw.
+fn worse(seen: char, state: Option<State>) -> char {
+    let now = match state {
+        None | Some(State::Disabled) => '-',
+        Some(State::Closed) => 'c',
+        Some(State::HalfOpen) => 'h',
+        Some(State::Open) => 'o',
+        Some(State::ForcedOpen | State::ForcedClosed) => 'f',
+    };
+    const ORDER: &str = "-chfo";
+    if ORDER.find(now) > ORDER.find(seen) { now } else { seen }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_shows_its_worst() {
+        assert_eq!(worse('-', Some(State::Closed)), 'c');
+        assert_eq!(worse('c', Some(State::Open)), 'o');
+        assert_eq!(worse('o', Some(State::HalfOpen)), 'o');
+        assert_eq!(worse('h', None), 'h');
+    }
+
+    #[test]
+    fn a_reset_is_no_negative_number() {
+        let few = |calls| Few { calls, ..Few::default() };
+        assert_eq!(few(5).since(&few(3)).calls, 2);
+        assert_eq!(few(5).since(&few(30)).calls, 5);
+    }
+}
