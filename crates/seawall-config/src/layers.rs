@@ -2,7 +2,7 @@
 //! change through the API; later ones win, value by value.
 
 use crate::{
-    Document, Format, LoadError, Loaded, Mistakes, Source, document,
+    Document, LoadError, Loaded, Mistakes, Source, document,
     findings::{Fault, Findings},
     origin::{Named, SourceKind},
     tree::{Entry, Node, Position, Value},
@@ -105,16 +105,9 @@ impl Layers {
 
     /// Lays a change through the API over everything. With `alone` it takes the place of everything instead, but
     /// for the fields `kept` at the top.
-    pub fn api(&mut self, name: &str, text: &str, alone: Option<&[&str]>) {
+    pub fn api(&mut self, name: &str, document: &serde_json::Value, alone: Option<&[&str]>) {
         let source = self.add_source(Named { name: name.to_owned(), kind: SourceKind::Api });
-        let mut findings = Findings::default();
-        let tree = Source::new(name, text, Format::Json).tree(&mut findings);
-        self.findings.adopt(findings, source);
-        let Some(mut tree) = tree else {
-            self.broken = true;
-            return;
-        };
-        tree.set_source(source);
+        let tree = Node::of_json(document, Position { source, line: 0, column: 0 });
         if let Some(kept) = alone
             && let Value::Mapping(entries) = &mut self.tree.value
         {

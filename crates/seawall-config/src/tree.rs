@@ -200,6 +200,35 @@ impl Node {
         }
     }
 
+    /// A tree of values without lines, all at one place.
+    pub(crate) fn of_json(json: &serde_json::Value, at: Position) -> Self {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Value::Int(value.into()),
+                (None, Some(value)) => Value::Int(value.into()),
+                (None, None) => Value::Float(number.as_f64().unwrap_or_default()),
+            },
+            Json::String(text) => Value::String(text.clone()),
+            Json::Array(items) => {
+                Value::Sequence(items.iter().map(|item| Self::of_json(item, at)).collect())
+            }
+            Json::Object(fields) => Value::Mapping(
+                fields
+                    .iter()
+                    .map(|(key, field)| Entry {
+                        key: key.clone(),
+                        position: at,
+                        node: Self::of_json(field, at),
+                    })
+                    .collect(),
+            ),
+        };
+        Self { value, position: at }
+    }
+
     /// The tree as serde reads it.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use seawall_config::{Document, Format, Layers, Source, file_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,7 +64,7 @@ fn later_layers_win_value_by_value() {
     layers.variables("SEAWALL", [("SEAWALL__LIMITS__DEPTH", "7"), ("OTHER__X", "1")]);
     layers.variables("SEAWALL", [("SEAWALL__UPSTREAMS__GPT_4__ENDPOINTS__0", "d")]);
     layers.variable("PRESET", &["preset"], "mine");
-    layers.api("API", r#"{"limits": {"depth": 8}}"#, None);
+    layers.api("API", &json!({ "limits": { "depth": 8 } }), None);
     let loaded = layers.load::<Root>().unwrap();
     let upstream = &loaded.document.upstreams["gpt-4"];
     assert_eq!((upstream.endpoints.join(","), upstream.key.as_str()), ("d".into(), "Bearer s3cret"));
@@ -84,9 +85,9 @@ fn later_layers_win_value_by_value() {
 #[test]
 fn null_takes_away_and_a_whole_document_keeps_only_what_it_must() {
     let mut layers = layered();
-    layers.api("API", r#"{"limits": null}"#, None);
+    layers.api("API", &json!({ "limits": null }), None);
     assert_eq!(layers.load::<Root>().unwrap().document.limits, Limits::default());
-    layers.api("API", r#"{"limits": {"body": 3}}"#, Some(&["preset"]));
+    layers.api("API", &json!({ "limits": { "body": 3 } }), Some(&["preset"]));
     let document = layers.load::<Root>().unwrap().document;
     assert_eq!((document.preset.as_str(), document.upstreams.len()), ("simple", 0));
     assert_eq!(document.limits, Limits { body: 3, depth: 0 });

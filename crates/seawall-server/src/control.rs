@@ -112,8 +112,8 @@ impl Control {
         let open = open.route_layer(from_fn_with_state(self.clone(), auth::open));
         let reading = reading.route_layer(from_fn_with_state(self.clone(), auth::read));
         let writing = writing
-            .route_layer(from_fn_with_state(self.clone(), audit::note))
-            .route_layer(from_fn_with_state(self.clone(), auth::write));
+            .route_layer(from_fn_with_state(self.clone(), auth::write))
+            .route_layer(from_fn_with_state(self.clone(), audit::note));
         Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(health::ready))

@@ -4,6 +4,7 @@
 use crate::{GatewayConfig, KeyConfig};
 use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Source, presets};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -27,10 +28,10 @@ enum Base {
     Code { document: String, keys: Vec<KeyConfig> },
 }
 
-/// A change through the API: a document in JSON over what the files and variables say, or in their place.
+/// A change through the API: a document over what the files and variables say, or in their place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Change {
-    pub(crate) document: String,
+    pub(crate) document: Value,
     /// Whether nothing below it counts, but for what the API may not change.
     pub(crate) alone: bool,
 }
@@ -214,5 +215,5 @@ impl Inputs {
 
 /// A text that YAML reads as a text.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }

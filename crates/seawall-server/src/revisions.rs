@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use seawall_config::{LoadError, Loaded, Mistakes, Origins};
 use seawall_store::Store;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{
     collections::VecDeque,
     path::PathBuf,
@@ -285,7 +285,7 @@ impl Live {
             Ask::Reload(cause) => (changing.change.clone(), *cause),
             Ask::Change(change) => {
                 protected(&change.document)?;
-                let nothing = change.document.trim() == "{}" && !change.alone;
+                let nothing = change.document.as_object().is_some_and(Map::is_empty) && !change.alone;
                 ((!nothing).then(|| change.clone()), Cause::Api)
             }
             Ask::Rollback(number) => (Some(self.back_to(*number)?), Cause::Rollback),
@@ -312,7 +312,7 @@ impl Live {
         if let Some(fields) = document.as_object_mut() {
             fields.retain(|name, _| !PROTECTED.contains(&name.as_str()));
         }
-        Ok(Change { document: document.to_string(), alone: true })
+        Ok(Change { document, alone: true })
     }
 
     /// Keeps a revision in the history, and in the store.
@@ -441,8 +441,8 @@ fn next(
 }
 
 /// The first field of a change that the API may not change.
-fn protected(document: &str) -> Result<(), Refused> {
-    let Ok(Value::Object(fields)) = serde_json::from_str(document) else { return Ok(()) };
+fn protected(document: &Value) -> Result<(), Refused> {
+    let Some(fields) = document.as_object() else { return Ok(()) };
     match fields.keys().find(|name| PROTECTED.contains(&name.as_str())) {
         Some(name) => Err(Refused::Protected(name.clone())),
         None => Ok(()),

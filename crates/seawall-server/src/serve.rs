@@ -35,6 +35,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
+    task::JoinHandle,
 };
 use tower::ServiceExt;
 
@@ -80,6 +81,8 @@ pub struct Server {
     feed: Arc<Feed>,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
+    /// The sampler, and who follows files and writes the store.
+    tasks: [JoinHandle<()>; 2],
 }
 
 /// What every connection needs.
@@ -92,7 +95,8 @@ struct Shared {
 #[derive(Clone)]
 pub struct Stop {
     sender: watch::Sender<bool>,
-    live: Arc<Live>,
+    /// What it would keep open otherwise is the store.
+    live: Weak<Live>,
 }
 
 impl Stop {
@@ -103,7 +107,7 @@ impl Stop {
 
     /// Reads the files anew, as at SIGHUP. What is wrong in them is logged, and nothing changes.
     pub async fn reload(&self) {
-        let live = self.live.clone();
+        let Some(live) = self.live.upgrade() else { return };
         let ask = Ask::Reload(Cause::Signal);
         let work = move || live.apply(ask, &Actor::named("signal"), None).map(|_| ());
         if let Ok(Err(refused)) = tokio::task::spawn_blocking(work).await {
@@ -190,8 +194,10 @@ impl Server {
             alerts: alerts.clone(),
             feed: feed.clone(),
         };
-        tokio::spawn(sampler::sample(watch, publish));
-        tokio::spawn(keep(Arc::downgrade(&live), Arc::downgrade(&alerts)));
+        let tasks = [
+            tokio::spawn(sampler::sample(watch, publish)),
+            tokio::spawn(keep(Arc::downgrade(&live), Arc::downgrade(&alerts))),
+        ];
         Ok(Self {
             listener,
             address,
@@ -202,6 +208,7 @@ impl Server {
             feed,
             draining,
             stop: watch::channel(false),
+            tasks,
         })
     }
 
@@ -217,7 +224,7 @@ impl Server {
 
     /// A handle to stop it with.
     pub fn stop(&self) -> Stop {
-        Stop { sender: self.stop.0.clone(), live: self.live.clone() }
+        Stop { sender: self.stop.0.clone(), live: Arc::downgrade(&self.live) }
     }
 
     /// Serves until told to stop, then drains. Says whether every request in progress could finish.
@@ -303,6 +310,13 @@ impl Server {
         let drained = tokio::time::timeout(drain_timeout, connections.shutdown()).await;
         if drained.is_err() {
             tracing::warn!(after = ?drain_timeout, "stopped with requests in progress");
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+        for task in self.tasks {
+            // It says that it was cancelled.
+            let _ = task.await;
         }
         let (live, alerts) = (self.live, self.alerts);
         if let Err(error) = tokio::task::spawn_blocking(move || save(&live, &alerts)).await {

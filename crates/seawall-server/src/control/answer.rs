@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use seawall_config::{Mistake, presets};
+use seawall_config::{Mistake, Severity, presets};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -131,7 +131,8 @@ pub(crate) fn wrong(field: &str, detail: &str) -> Refusal {
 
 /// 422 with everything that is wrong.
 pub(crate) fn mistakes<'m>(all: impl Iterator<Item = &'m Mistake>) -> Refusal {
-    let errors: Vec<MistakeView> = all.map(MistakeView::from).collect();
+    let errors = all.filter(|mistake| mistake.severity == Severity::Error);
+    let errors: Vec<MistakeView> = errors.map(MistakeView::from).collect();
     let detail = match &errors[..] {
         [one] => one.message.clone(),
         all => format!("{} things are wrong; nothing has changed", all.len()),
@@ -169,6 +170,10 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let text = text(request, &["application/json"]).await?;
         let value = presets::strict_json(&text).map_err(|told| wrong("", &told).into_response())?;
+        // A list would be read as the fields in their order.
+        if !value.is_object() {
+            return Err(wrong("", "the body is not an object; write {\"field\": value}").into());
+        }
         serde_path_to_error::deserialize(value).map(Self).map_err(|error| {
             let field = error.path().to_string();
             let field = if field == "." { "" } else { &field };

@@ -1,4 +1,5 @@
-//! Who changed what: one entry for each request that changes something, whether it was let or not.
+//! Who changed what: one entry for each request that changes something, whether it was let or not. Requests without
+//! a known key leave none: they would push out the others.
 
 use super::{
     Control,
@@ -73,15 +74,17 @@ impl Audit {
 
 /// Writes down what was asked, by whom, and what came of it.
 pub(super) async fn note(State(control): State<Control>, request: Request, next: Next) -> Response {
-    let who = request.extensions().get::<Actor>().map(|actor| actor.name.clone());
     let from = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
     let method = request.method().to_string();
     let path = request.uri().path_and_query().map_or("", |path| path.as_str()).chars().take(500).collect();
     let response = next.run(request).await;
+    let Some(who) = response.extensions().get::<Actor>().map(|actor| actor.name.clone()) else {
+        return response;
+    };
     let entry = AuditEntry {
         id: control.audit.next.fetch_add(1, Ordering::Relaxed),
         at: wall::now(),
-        who: who.unwrap_or_default(),
+        who,
         from: from.unwrap_or_default(),
         method,
         path,

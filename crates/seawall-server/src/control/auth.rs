@@ -180,7 +180,9 @@ async fn admit(
         (Need::Read, None) => reads_are_open,
         (Need::Write, Some(identity)) if identity.scope == Scope::Read => {
             let detail = format!("{} may look, not change", identity.name);
-            return problem(StatusCode::FORBIDDEN, "Key may only read", &detail);
+            let mut response = problem(StatusCode::FORBIDDEN, "Key may only read", &detail);
+            response.extensions_mut().insert(Actor::named(&identity.name));
+            return response;
         }
         (Need::Write, identity) => identity.is_some(),
     };
@@ -192,8 +194,10 @@ async fn admit(
     // Only what is remembered belongs to a session; a page that polls does not begin one each time.
     let session = (request.method() != Method::GET || named.is_some())
         .then(|| control.live.monitor().session(&name, named));
-    request.extensions_mut().insert(Actor { name, session: session.clone() });
+    let actor = Actor { name, session: session.clone() };
+    request.extensions_mut().insert(actor.clone());
     let mut response = next.run(request).await;
+    response.extensions_mut().insert(actor);
     if let Some(session) = session.and_then(|session| HeaderValue::from_str(&session).ok()) {
         response.headers_mut().insert(SESSION, session);
     }

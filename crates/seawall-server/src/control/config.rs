@@ -74,7 +74,7 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         .collect();
     let operations = config.upstreams.keys().chain(config.operations.keys());
     let leaves = revision.origins.leaves(&revision.entry.document);
-    let api_change = control.live.change().and_then(|change| serde_json::from_str(&change.document).ok());
+    let api_change = control.live.change().map(|change| change.document);
     let body = ConfigAnswer {
         revision: revision.number,
         preset_name: config.preset.clone(),
@@ -153,7 +153,7 @@ async fn put(
     actor: Actor,
     Sent(asked): Sent<ConfigChange>,
 ) -> Answer<ConfigChanged> {
-    let document = Value::Object(asked.configuration).to_string();
+    let document = Value::Object(asked.configuration);
     let change = Change { document, alone: asked.mode == ChangeMode::Replace };
     let ask = Ask::Change(change);
     if asked.dry_run {
@@ -180,7 +180,7 @@ async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigCh
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct HistoryParameters {
+struct RevisionParameters {
     /// Revisions in one answer, 1 to 1,000.
     #[serde(default = "fifty")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
@@ -217,7 +217,7 @@ impl RevisionLine {
 
 /// A page of revisions, the latest first.
 #[derive(Serialize, ToSchema)]
-struct History {
+struct RevisionHistory {
     revisions: Vec<RevisionLine>,
     /// The one in force.
     current: u64,
@@ -227,10 +227,10 @@ struct History {
 
 /// Revisions, the latest first, each with what it changed.
 #[utoipa::path(get, path = "/internal/resilience/config/history", tag = "configuration",
-    params(HistoryParameters), security(("key" = ["read"])), responses((status = 200, body = History)))]
+    params(RevisionParameters), security(("key" = ["read"])), responses((status = 200, body = RevisionHistory)))]
 async fn history(
     State(control): State<Control>,
-    Asked(parameters): Asked<HistoryParameters>,
+    Asked(parameters): Asked<RevisionParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
@@ -239,7 +239,7 @@ async fn history(
     let mut found: Vec<&std::sync::Arc<Entry>> = all.iter().filter(wanted).take(limit + 1).collect();
     let more = found.len() > limit;
     found.truncate(limit);
-    let body = History {
+    let body = RevisionHistory {
         next: found.last().filter(|_| more).map(|last| last.revision),
         revisions: found.into_iter().map(|entry| RevisionLine::of(entry)).collect(),
         current: control.live.now().number,

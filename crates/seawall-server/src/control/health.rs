@@ -73,7 +73,7 @@ struct Component {
     name: String,
     /// `circuit_breaker`, `store`, `configuration`, `gateway`.
     kind: &'static str,
-    status: Status,
+    status: ComponentStatus,
     /// Why, in a few words.
     reason: String,
     /// Since when it stands so; none where it always did.
@@ -82,7 +82,7 @@ struct Component {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Status {
+enum ComponentStatus {
     Healthy,
     Degraded,
     Unhealthy,
@@ -94,7 +94,7 @@ struct DetailedHealth {
     #[serde(flatten)]
     summary: Health,
     /// The worst of the components.
-    status: Status,
+    status: ComponentStatus,
     components: Vec<Component>,
 }
 
@@ -109,11 +109,11 @@ async fn detailed(State(control): State<Control>, headers: HeaderMap) -> Respons
     components.push(Component {
         name: "gateway".into(),
         kind: "gateway",
-        status: if draining { Status::Degraded } else { Status::Healthy },
+        status: if draining { ComponentStatus::Degraded } else { ComponentStatus::Healthy },
         reason: if draining { "it stops after the requests in progress" } else { "it accepts requests" }.into(),
         since: None,
     });
-    let status = components.iter().map(|part| part.status).max().unwrap_or(Status::Healthy);
+    let status = components.iter().map(|part| part.status).max().unwrap_or(ComponentStatus::Healthy);
     tagged(&headers, &DetailedHealth { summary: Health::of(&control.registry), status, components })
 }
 
@@ -123,9 +123,9 @@ fn circuits(registry: &Registry) -> Vec<Component> {
         let pipeline = operation.pipeline();
         let view = pipeline.circuit_breaker()?.view(now);
         let status = match view.state {
-            Circuit::Open => Status::Unhealthy,
-            Circuit::Closed => Status::Healthy,
-            _ => Status::Degraded,
+            Circuit::Open => ComponentStatus::Unhealthy,
+            Circuit::Closed => ComponentStatus::Healthy,
+            _ => ComponentStatus::Degraded,
         };
         let reason = match (&view.forced, view.last_transition) {
             (Some(forced), _) => format!("forced: {}", forced.reason),
@@ -145,7 +145,7 @@ fn configuration(control: &Control) -> Component {
     Component {
         name: "configuration".into(),
         kind: "configuration",
-        status: Status::Healthy,
+        status: ComponentStatus::Healthy,
         reason: format!("revision {}, {warnings} things to look at", revision.number),
         since: Some(wall::text(revision.entry.at)),
     }
@@ -153,30 +153,30 @@ fn configuration(control: &Control) -> Component {
 
 fn store(control: &Control) -> Component {
     let (status, reason) = match (&control.live.store, control.live.store_failure()) {
-        (None, _) => (Status::Healthy, "none is set: what is remembered ends with the process".into()),
-        (Some(store), None) => (Status::Healthy, store.path().display().to_string()),
-        (Some(_), Some(error)) => (Status::Degraded, error),
+        (None, _) => (ComponentStatus::Healthy, "none is set: what is remembered ends with the process".into()),
+        (Some(store), None) => (ComponentStatus::Healthy, store.path().display().to_string()),
+        (Some(_), Some(error)) => (ComponentStatus::Degraded, error),
     };
     Component { name: "store".into(), kind: "store", status, reason, since: None }
 }
 
 /// All counters.
 #[derive(Serialize, ToSchema)]
-struct Metrics {
+struct AllMetrics {
     operations: BTreeMap<String, OperationMetrics>,
     circuit_breakers: BTreeMap<String, CircuitBreakerView>,
-    summary: Summary,
+    summary: MetricsSummary,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Summary {
+struct MetricsSummary {
     total_operations: usize,
     total_circuit_breakers: usize,
     healthy_circuit_breakers: usize,
     timestamp: String,
 }
 
-impl Summary {
+impl MetricsSummary {
     fn of(registry: &Registry) -> Self {
         let now = registry.now();
         let operations = registry.operations();
@@ -195,14 +195,14 @@ impl Summary {
 
 /// All counters of all operations, and all circuit breakers.
 #[utoipa::path(get, path = "/internal/resilience/metrics", tag = "health",
-    security(("key" = ["read"])), responses((status = 200, body = Metrics)))]
+    security(("key" = ["read"])), responses((status = 200, body = AllMetrics)))]
 async fn metrics(State(control): State<Control>, headers: HeaderMap) -> Response {
     let operations = control.registry.operations();
     let named = operations.iter().map(|one| (one.name().to_string(), OperationMetrics::of(one)));
-    let body = Metrics {
+    let body = AllMetrics {
         operations: named.collect(),
         circuit_breakers: views::circuit_breakers(&control.registry),
-        summary: Summary::of(&control.registry),
+        summary: MetricsSummary::of(&control.registry),
     };
     tagged(&headers, &body)
 }
@@ -268,11 +268,11 @@ async fn reset_metrics(
 struct Dashboard {
     timestamp: String,
     health: DashboardHealth,
-    performance: Performance,
+    performance: CallPerformance,
     operations: Vec<String>,
     /// Those that last, the worst first.
     alerts: Vec<crate::alerts::Alert>,
-    summary: Summary,
+    summary: MetricsSummary,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -284,7 +284,7 @@ struct DashboardHealth {
 }
 
 #[derive(Default, Serialize, ToSchema)]
-struct Performance {
+struct CallPerformance {
     total_calls: u64,
     successful: u64,
     failed: u64,
@@ -298,7 +298,7 @@ struct Performance {
     security(("key" = ["read"])), responses((status = 200, body = Dashboard)))]
 async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Response {
     let operations = control.registry.operations();
-    let mut performance = Performance::default();
+    let mut performance = CallPerformance::default();
     let mut ended = 0;
     for operation in &operations {
         let counts = operation.counts();
@@ -320,7 +320,7 @@ async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Respon
         performance,
         operations: operations.iter().map(|operation| operation.name().to_string()).collect(),
         alerts: control.alerts.lasting(),
-        summary: Summary::of(&control.registry),
+        summary: MetricsSummary::of(&control.registry),
     };
     tagged(&headers, &body)
 }

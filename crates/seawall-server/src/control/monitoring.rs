@@ -145,7 +145,7 @@ async fn trends(
 
 /// How long loads took.
 #[derive(Serialize, ToSchema)]
-struct Performance {
+struct LoadPerformance {
     time_window_hours: u64,
     performance_metrics: PerformanceMetrics,
     health_check: HealthCheck,
@@ -160,7 +160,7 @@ struct HealthCheck {
 
 /// How long loads took, in all, by preset and by what was done.
 #[utoipa::path(get, path = "/internal/resilience/monitoring/performance-metrics", tag = "monitoring",
-    params(HoursParameters), security(("key" = ["read"])), responses((status = 200, body = Performance)))]
+    params(HoursParameters), security(("key" = ["read"])), responses((status = 200, body = LoadPerformance)))]
 async fn performance(
     State(control): State<Control>,
     Asked(parameters): Asked<HoursParameters>,
@@ -177,7 +177,7 @@ async fn performance(
         p95_within_threshold: metrics.all.p95_load_time_ms.is_none_or(|time| time < 2.0 * most),
     };
     let body =
-        Performance { time_window_hours: hours, performance_metrics: metrics, health_check };
+        LoadPerformance { time_window_hours: hours, performance_metrics: metrics, health_check };
     Ok(tagged(&headers, &body))
 }
 

@@ -272,14 +272,12 @@ async fn register(
     }
     let present = control.live.change();
     let alone = present.as_ref().is_some_and(|change| change.alone);
-    let mut document: Value = present
-        .and_then(|change| serde_json::from_str(&change.document).ok())
-        .unwrap_or_else(|| json!({}));
+    let mut document = present.map_or_else(|| json!({}), |change| change.document);
     if !document["operations"].is_object() {
         document["operations"] = json!({});
     }
     document["operations"][&name] = config;
-    let change = Change { document: document.to_string(), alone };
+    let change = Change { document, alone };
     control.applied(Ask::Change(change), actor, None).await.map_err(|why| refused(&why))?;
     let operation = control.operation(&name)?;
     Ok((StatusCode::CREATED, Json(detail(&control, &operation))).into_response())
@@ -292,8 +290,18 @@ struct ModeRequest {
     /// `retry`, `circuit_breaker` …
     policy: String,
     /// `enforce`, `shadow` or `off`.
-    #[schema(value_type = String)]
+    #[schema(value_type = ModeName)]
     mode: Mode,
+}
+
+/// The modes by name, for the description of the endpoint.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes the core's own type, which knows no OpenAPI")]
+enum ModeName {
+    Enforce,
+    Shadow,
+    Off,
 }
 
 /// What was switched.

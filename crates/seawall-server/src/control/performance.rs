@@ -381,14 +381,14 @@ fn ten() -> usize {
 
 /// Former runs, the latest first.
 #[derive(Serialize, ToSchema)]
-struct History {
+struct BenchmarkHistory {
     runs: Vec<Suite>,
     total_runs: usize,
 }
 
 /// Former runs, the latest first.
 #[utoipa::path(get, path = "/internal/resilience/performance/history", tag = "performance",
-    params(HistoryParameters), security(("key" = ["read"])), responses((status = 200, body = History)))]
+    params(HistoryParameters), security(("key" = ["read"])), responses((status = 200, body = BenchmarkHistory)))]
 async fn history(
     State(control): State<Control>,
     Asked(parameters): Asked<HistoryParameters>,
@@ -402,5 +402,5 @@ async fn history(
         runs.retain(|run| !run.results.is_empty());
     }
     runs.truncate(limit);
-    Ok(tagged(&headers, &History { runs, total_runs }))
+    Ok(tagged(&headers, &BenchmarkHistory { runs, total_runs }))
 }

@@ -227,7 +227,7 @@ async fn field_whitelist(
 
 /// The bounds of one configuration.
 #[derive(Serialize, ToSchema)]
-struct Limits {
+struct ConfigLimits {
     max_config_size_bytes: usize,
     max_string_length: usize,
     max_array_items: usize,
@@ -252,7 +252,7 @@ struct ContentFiltering {
 /// What `validate-secure` checks.
 #[derive(Serialize, ToSchema)]
 struct SecurityConfig {
-    security_limits: Limits,
+    security_limits: ConfigLimits,
     rate_limiting: RateLimits,
     content_filtering: ContentFiltering,
     allowed_fields: Vec<String>,
@@ -268,7 +268,7 @@ const RATES: RateLimits =
 async fn security_config(headers: HeaderMap) -> Response {
     let limits = presets::limits();
     let body = SecurityConfig {
-        security_limits: Limits {
+        security_limits: ConfigLimits {
             max_config_size_bytes: limits.max_size_bytes,
             max_string_length: limits.max_string_length,
             max_array_items: limits.max_array_items,

@@ -1,0 +1,45 @@
+//! What survives a restart, and what one is told where it cannot.
+
+use crate::world::{QUIET, World};
+use seawall_server::{Inputs, Server};
+use serde_json::json;
+
+const STORED: &str = "store: { path: FOLDER/state.redb }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revisions_monitoring_benchmarks_and_the_audit_survive() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!("{QUIET}{}", STORED.replace("FOLDER", folder.path().to_str().unwrap()));
+    let world = World::of(&yaml).await;
+    let change = json!({ "configuration": { "preset": "production" } });
+    assert_eq!(world.put("config", change).await.status, 200);
+    let ask = json!({ "operation_name": "preset_access", "iterations": 1000 });
+    world.posted("performance/benchmark", ask).await;
+    let before = world.json("monitoring/export").await;
+    let home = world.ended().await;
+
+    let world = World::again(home, &yaml, &[]).await;
+    let config = world.json("config").await;
+    assert_eq!((&config["preset_name"], &config["revision"]), (&"production".into(), &2.into()));
+    assert_eq!(config["sources"]["preset"], "API");
+    let history = world.json("config/history").await;
+    assert_eq!(history["revisions"].as_array().unwrap().len(), 2, "a start alone is no revision");
+    let after = world.json("monitoring/export").await;
+    let count = before.as_array().unwrap().len();
+    assert_eq!(&after.as_array().unwrap()[..count], &before.as_array().unwrap()[..]);
+    assert_eq!(world.json("performance/history").await["total_runs"], 1);
+    let audit = world.json("audit").await;
+    assert_eq!(audit["entries"].as_array().unwrap().len(), 2);
+    let back = world.posted("config/rollback", json!({ "revision": 1 })).await;
+    assert_eq!(back["revision"], 3);
+    assert_eq!(world.json("config").await["preset_name"], "simple");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_do_not_share_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!("{QUIET}{}", STORED.replace("FOLDER", folder.path().to_str().unwrap()));
+    let world = World::of(&yaml).await;
+    let refused = Server::start(Inputs::file(world.file()), Vec::new()).await.err().unwrap();
+    assert!(refused.to_string().contains("in use by another process"), "{refused}");
+}

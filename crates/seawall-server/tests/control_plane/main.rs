@@ -1,0 +1,16 @@
+//! The control plane on a real socket: every endpoint by its values, who may ask, what bad input gets, and what a
+//! change of the configuration does to requests in progress.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod access;
+mod bad_input;
+mod changes;
+mod circuits;
+mod configuration;
+mod kept;
+mod monitoring;
+mod presets;
+#[allow(dead_code, reason = "the gateway's tests need more of it")]
+#[path = "../gateway/support.rs"]
+mod support;
+mod world;
