@@ -25,6 +25,30 @@ const TOOLS: &[Tool] = &[
         service: Some("nginx"),
     },
     Tool {
+        name: "chromium",
+        probe: &["chromium", "--version"],
+        debian_packages: &["chromium"],
+        service: None,
+    },
+    Tool {
+        name: "chromedriver",
+        probe: &["chromedriver", "--version"],
+        debian_packages: &["chromium-driver"],
+        service: None,
+    },
+    Tool {
+        name: "promtool",
+        probe: &["promtool", "--version"],
+        debian_packages: &["prometheus"],
+        service: Some("prometheus"),
+    },
+    Tool {
+        name: "python3",
+        probe: &["python3", "-c", "import ensurepip, venv"],
+        debian_packages: &["python3", "python3-venv"],
+        service: None,
+    },
+    Tool {
         name: "valgrind",
         probe: &["valgrind", "--version"],
         debian_packages: &["valgrind"],

@@ -1,13 +1,8 @@
 //! From a tree to a document: schema, secrets, types, and the checks across fields.
 
 use crate::{
-    Document, Loaded, Mistakes, Origins, Report, deserialize,
-    findings::Findings,
-    origin::Named,
-    placeholders,
-    schema::schema,
-    tree::Node,
-    walk,
+    Document, Loaded, Mistakes, Origins, Report, deserialize, findings::Findings, origin::Named,
+    placeholders, schema::schema, tree::Node, walk,
 };
 
 /// Gives the value of an environment variable.
@@ -34,11 +29,7 @@ pub(crate) fn load<T: Document>(
     }
 }
 
-fn read<T: Document>(
-    mut tree: Node,
-    findings: &mut Findings,
-    variables: Lookup<'_>,
-) -> Option<T> {
+fn read<T: Document>(mut tree: Node, findings: &mut Findings, variables: Lookup<'_>) -> Option<T> {
     let schema = schema::<T>();
     let mut secrets = walk::check(&schema, &tree, findings);
     placeholders::replace(&mut tree, &mut secrets, findings, variables);
@@ -74,4 +65,3 @@ fn check_the_rest<T: Document>(tree: &Node, secrets: &[String], findings: &mut F
     };
     findings.extend(report.into_findings(), |path| !echoes(path));
 }
-

@@ -95,7 +95,9 @@ impl Findings {
     /// All of them, by source and line; what two rules found alike appears once.
     pub(crate) fn into_mistakes(self, sources: &[String]) -> Mistakes {
         let mut found = self.found;
-        found.sort_by(|(s, a), (t, b)| (s, a.line, a.column, &a.path).cmp(&(t, b.line, b.column, &b.path)));
+        found.sort_by(|(s, a), (t, b)| {
+            (s, a.line, a.column, &a.path).cmp(&(t, b.line, b.column, &b.path))
+        });
         found.dedup();
         if self.beyond > 0
             && let Some((source, last)) = found.last()

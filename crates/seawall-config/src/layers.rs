@@ -165,8 +165,13 @@ impl Layers {
         for name in ENVIRONMENTS {
             let Some(Entry { mut node, .. }) = tree.take_entry(name) else { continue };
             if !matches!(node.value, Value::Mapping(_)) {
-                let fault = Fault::error("the section of an environment holds fields, as the file does");
-                self.fault(node.position, name, fault.right("write fields below it, or leave it out"));
+                let fault =
+                    Fault::error("the section of an environment holds fields, as the file does");
+                self.fault(
+                    node.position,
+                    name,
+                    fault.right("write fields below it, or leave it out"),
+                );
                 continue;
             }
             let kind = SourceKind::Environment(name.to_owned());
@@ -185,7 +190,8 @@ pub fn file_schema<T: Document>() -> serde_json::Value {
             "description": format!("What counts in the environment `{name}` only (SEAWALL_ENV)."),
         })
     };
-    if let Some(properties) = schema.get_mut("properties").and_then(|fields| fields.as_object_mut()) {
+    if let Some(properties) = schema.get_mut("properties").and_then(|fields| fields.as_object_mut())
+    {
         properties.insert(
             "include".into(),
             serde_json::json!({

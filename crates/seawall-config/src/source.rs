@@ -133,7 +133,9 @@ impl Source {
     pub fn load<T: Document>(&self) -> Result<Loaded<T>, Mistakes> {
         let mut findings = Findings::default();
         let tree = self.tree(&mut findings);
-        document::load(tree, vec![Named::file(&self.name)], findings, &|name| std::env::var(name).ok())
+        document::load(tree, vec![Named::file(&self.name)], findings, &|name| {
+            std::env::var(name).ok()
+        })
     }
 
     /// The name that its mistakes carry.

@@ -34,11 +34,7 @@ pub(crate) struct Secrets {
 }
 
 /// Adds all mistakes of the tree; answers the secrets in it, which no later message may quote.
-pub(crate) fn check(
-    schema: &serde_json::Value,
-    tree: &Node,
-    findings: &mut Findings,
-) -> Secrets {
+pub(crate) fn check(schema: &serde_json::Value, tree: &Node, findings: &mut Findings) -> Secrets {
     let mut walker = Walker {
         schemas: Schemas::new(schema),
         findings: std::mem::take(findings),

@@ -67,7 +67,10 @@ fn later_layers_win_value_by_value() {
     layers.api("API", &json!({ "limits": { "depth": 8 } }), None);
     let loaded = layers.load::<Root>().unwrap();
     let upstream = &loaded.document.upstreams["gpt-4"];
-    assert_eq!((upstream.endpoints.join(","), upstream.key.as_str()), ("d".into(), "Bearer s3cret"));
+    assert_eq!(
+        (upstream.endpoints.join(","), upstream.key.as_str()),
+        ("d".into(), "Bearer s3cret")
+    );
     assert_eq!(loaded.document.limits, Limits { body: 10, depth: 8 });
     assert_eq!(loaded.document.preset, "mine");
     for (path, expected) in [

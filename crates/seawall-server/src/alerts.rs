@@ -103,10 +103,9 @@ impl Alerts {
             store.and_then(|store| store.last(JOURNAL, KEPT).ok()).unwrap_or_default().0;
         let next_id = earlier.iter().map(|alert| alert.id).max().unwrap_or(0);
         let now = wall::now();
-        let ended = earlier.into_iter().map(|alert| Alert {
-            ended_at: alert.ended_at.or_else(|| Some(now.clone())),
-            ..alert
-        });
+        let ended = earlier
+            .into_iter()
+            .map(|alert| Alert { ended_at: alert.ended_at.or_else(|| Some(now.clone())), ..alert });
         let kept = Kept { alerts: ended.collect(), next_id, changed: false };
         Self { kept: Mutex::new(kept) }
     }
@@ -175,7 +174,8 @@ impl Alerts {
     /// Alerts of these levels, the latest first.
     pub(crate) fn latest(&self, most: usize, level: Option<Level>) -> Vec<Alert> {
         let kept = self.lock();
-        let wanted = kept.alerts.iter().rev().filter(|alert| level.is_none_or(|level| alert.level == level));
+        let wanted =
+            kept.alerts.iter().rev().filter(|alert| level.is_none_or(|level| alert.level == level));
         wanted.take(most).cloned().collect()
     }
 
@@ -218,7 +218,9 @@ impl Kept {
     /// The oldest that are over give way; one that lasts never does.
     fn trim(&mut self) {
         while self.alerts.len() > KEPT {
-            let Some(at) = self.alerts.iter().position(|alert| alert.ended_at.is_some()) else { return };
+            let Some(at) = self.alerts.iter().position(|alert| alert.ended_at.is_some()) else {
+                return;
+            };
             self.alerts.remove(at);
         }
     }

@@ -148,7 +148,8 @@ fn measure(subject: Subject, plan: &Plan, ground: &Ground) -> Measured {
     let threads = plan.concurrency.max(1);
     let share = plan.iterations.div_ceil(threads as u64);
     let parts: Vec<Times> = std::thread::scope(|scope| {
-        let each = (0..threads).map(|_| scope.spawn(|| thread(subject, share, plan.longest, ground)));
+        let each =
+            (0..threads).map(|_| scope.spawn(|| thread(subject, share, plan.longest, ground)));
         let running: Vec<_> = each.collect();
         running.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
@@ -161,7 +162,10 @@ fn thread(subject: Subject, iterations: u64, longest: Duration, ground: &Ground)
     };
     // Where one takes nanoseconds, the clock would be what is measured: they are timed in batches.
     let batch = match subject {
-        Subject::BreakerCall | Subject::RetryDecision | Subject::Pipeline | Subject::PresetAccess => 1000,
+        Subject::BreakerCall
+        | Subject::RetryDecision
+        | Subject::Pipeline
+        | Subject::PresetAccess => 1000,
         _ => 1,
     };
     let began = Instant::now();
@@ -203,8 +207,12 @@ fn prepared(subject: Subject, ground: &Ground) -> Option<Work> {
         }),
         Subject::BreakerCall => called(&["circuit_breaker"])?,
         Subject::RetryDecision => called(&["retry"])?,
-        Subject::Pipeline => called(&["timeout", "retry", "circuit_breaker", "rate_limiter", "bulkhead"])?,
-        Subject::Metrics => Box::new(move || !black_box(metrics_text(&registry, Duration::ZERO)).is_empty()),
+        Subject::Pipeline => {
+            called(&["timeout", "retry", "circuit_breaker", "rate_limiter", "bulkhead"])?
+        }
+        Subject::Metrics => {
+            Box::new(move || !black_box(metrics_text(&registry, Duration::ZERO)).is_empty())
+        }
     })
 }
 
@@ -279,8 +287,7 @@ mod tests {
             ..GatewayConfig::default()
         };
         let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
-        let ground =
-            Ground { inputs: Inputs::of(&config), config: Arc::new(config), registry };
+        let ground = Ground { inputs: Inputs::of(&config), config: Arc::new(config), registry };
         let plan = Plan {
             subjects: Subject::ALL.to_vec(),
             iterations: 2000,

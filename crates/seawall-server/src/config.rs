@@ -13,7 +13,9 @@ mod operating;
 mod upstream;
 
 pub use effective::EffectivePolicy;
-pub use operating::{AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, Scope, Secret, StoreConfig};
+pub use operating::{
+    AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, Scope, Secret, StoreConfig,
+};
 pub use upstream::{Protocol, RateLimitConfig, Repeatable, RouteConfig, UpstreamConfig};
 
 /// A gateway: where it listens, what it stands in front of, and how it protects it.

@@ -1,13 +1,7 @@
 //! The control plane: health, metrics, circuits, configuration, events and the dashboard, beside the data path on
 //! the same listener, under paths of its own.
 
-use crate::{
-    Registry,
-    alerts::Alerts,
-    feed::Feed,
-    revisions::Live,
-    sampler::Snapshot,
-};
+use crate::{Registry, alerts::Alerts, feed::Feed, revisions::Live, sampler::Snapshot};
 use axum::{
     Router,
     http::{Method, StatusCode, Uri},
@@ -20,6 +14,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 
+mod alerts;
 mod answer;
 mod audit;
 mod auth;
@@ -83,6 +78,7 @@ fn reading() -> OpenApiRouter<Control> {
         .merge(presets::reading())
         .merge(validation::reading())
         .merge(monitoring::reading())
+        .merge(alerts::reading())
         .merge(performance::reading())
         .merge(audit::reading())
         .merge(events::reading())
@@ -97,6 +93,7 @@ fn writing() -> OpenApiRouter<Control> {
         .merge(operations::writing())
         .merge(config::writing())
         .merge(monitoring::writing())
+        .merge(alerts::writing())
         .merge(performance::writing())
 }
 

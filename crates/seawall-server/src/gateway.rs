@@ -7,9 +7,7 @@ use crate::{GatewayConfig, Held, Operation, Protocol, Registry, config::Limits};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use seawall::{
-    Attempt, Attributes, Classify, Error, Failed, Outcome, Work,
-};
+use seawall::{Attempt, Attributes, Classify, Error, Failed, Outcome, Work};
 use seawall_tower::{HttpClassify, Problem, classify_status, rejection_problem, timeout_problem};
 use std::{
     future::Future,
@@ -82,7 +80,8 @@ impl Gateway {
         let correlation = correlation_id(request.headers());
         let trail = Arc::new(Trail { correlation, calls: AtomicU32::new(0) });
         let table = self.table.load_full();
-        let mut response = match route::find(&table.routes, request.method(), request.uri().path()) {
+        let mut response = match route::find(&table.routes, request.method(), request.uri().path())
+        {
             Match::Route(route) => self.take(route, &table.limits, request, peer, &trail).await,
             Match::Methods(allowed) => method_not_allowed(&request, &allowed),
             Match::Nothing => not_found(&request),

@@ -64,8 +64,9 @@ impl Inputs {
     #[must_use]
     pub fn with_process_variables(self) -> Self {
         // A name or a value that is not UTF-8 is none of ours.
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         self.with_variables(variables)
     }
 
@@ -129,7 +130,8 @@ impl Inputs {
         let layers = self.layers(None, chosen)?;
         let (mut wrong, mut looked_at) = (seawall_config::Mistakes::default(), None);
         let others: Vec<String> = layers.environments().into_iter().map(str::to_owned).collect();
-        for environment in [chosen].into_iter().chain(others.iter().map(|name| Some(name.as_str()))) {
+        for environment in [chosen].into_iter().chain(others.iter().map(|name| Some(name.as_str())))
+        {
             match self.layers(None, environment)?.load::<GatewayConfig>() {
                 Ok(loaded) => match &mut looked_at {
                     None => looked_at = Some(loaded),
@@ -144,7 +146,11 @@ impl Inputs {
         }
     }
 
-    fn layers(&self, change: Option<&Change>, environment: Option<&str>) -> Result<Layers, LoadError> {
+    fn layers(
+        &self,
+        change: Option<&Change>,
+        environment: Option<&str>,
+    ) -> Result<Layers, LoadError> {
         let mut layers = Layers::default();
         match &self.base {
             Base::File(path) => layers.file(path)?,
@@ -157,7 +163,11 @@ impl Inputs {
             None | Some("") => {}
             Some(name) => {
                 let known = ENVIRONMENTS.join(", ");
-                layers.refuse("SEAWALL_ENV", &format!("{name:?} is no environment"), &format!("use {known}"));
+                layers.refuse(
+                    "SEAWALL_ENV",
+                    &format!("{name:?} is no environment"),
+                    &format!("use {known}"),
+                );
             }
         }
         self.lay_variables(&mut layers);
@@ -177,7 +187,11 @@ impl Inputs {
             let custom = match chosen {
                 true => presets::overrides(&self.variables),
                 false => {
-                    layers.variable("variables of the older kind", &["preset"], &legacy.recommended_preset);
+                    layers.variable(
+                        "variables of the older kind",
+                        &["preset"],
+                        &legacy.recommended_preset,
+                    );
                     legacy.custom_overrides
                 }
             };
@@ -188,10 +202,14 @@ impl Inputs {
         if let Some(preset) = preset {
             layers.variable("RESILIENCE_PRESET", &["preset"], &quoted(preset));
         }
-        if let Some(custom) = self.variable("RESILIENCE_CUSTOM_CONFIG").filter(|text| !text.trim().is_empty()) {
+        if let Some(custom) =
+            self.variable("RESILIENCE_CUSTOM_CONFIG").filter(|text| !text.trim().is_empty())
+        {
             match presets::strict_json(custom) {
                 Ok(_) => layers.variable("RESILIENCE_CUSTOM_CONFIG", &["custom"], custom),
-                Err(told) => layers.refuse("RESILIENCE_CUSTOM_CONFIG", &told, "write an object in JSON"),
+                Err(told) => {
+                    layers.refuse("RESILIENCE_CUSTOM_CONFIG", &told, "write an object in JSON")
+                }
             }
         }
         for (name, field) in [
@@ -200,9 +218,15 @@ impl Inputs {
         ] {
             match self.variable(name).map(|value| value.trim().to_ascii_lowercase()).as_deref() {
                 None | Some("") => {}
-                Some("true" | "1" | "yes" | "on") => layers.variable(name, &["monitoring", field], "true"),
-                Some("false" | "0" | "no" | "off") => layers.variable(name, &["monitoring", field], "false"),
-                Some(other) => layers.refuse(name, &format!("{other:?} is neither"), "use true or false"),
+                Some("true" | "1" | "yes" | "on") => {
+                    layers.variable(name, &["monitoring", field], "true")
+                }
+                Some("false" | "0" | "no" | "off") => {
+                    layers.variable(name, &["monitoring", field], "false")
+                }
+                Some(other) => {
+                    layers.refuse(name, &format!("{other:?} is neither"), "use true or false")
+                }
             }
         }
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));

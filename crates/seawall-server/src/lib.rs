@@ -19,8 +19,9 @@ mod serve;
 mod wall;
 
 pub use config::{
-    AlertConfig, AuthConfig, EffectivePolicy, GatewayConfig, KeyConfig, Limits, MonitoringConfig, OperationConfig, Protocol,
-    RateLimitConfig, Repeatable, RouteConfig, Scope, Secret, StoreConfig, StrategyConfig, UpstreamConfig,
+    AlertConfig, AuthConfig, EffectivePolicy, GatewayConfig, KeyConfig, Limits, MonitoringConfig,
+    OperationConfig, Protocol, RateLimitConfig, Repeatable, RouteConfig, Scope, Secret,
+    StoreConfig, StrategyConfig, UpstreamConfig,
 };
 pub use inputs::Inputs;
 pub use serve::{ServeError, Server, Stop};

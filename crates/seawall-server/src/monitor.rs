@@ -12,9 +12,7 @@ use utoipa::ToSchema;
 
 mod statistics;
 
-pub(crate) use statistics::{
-    PerformanceMetrics, Trend, UsageStatistics, percentile,
-};
+pub(crate) use statistics::{PerformanceMetrics, Trend, UsageStatistics, percentile};
 
 const JOURNAL: &str = "monitoring";
 
@@ -117,8 +115,10 @@ struct Kept {
 impl Monitor {
     /// With what the store has of a former run.
     pub(crate) fn new(bounds: &MonitoringConfig, store: Option<&Store>) -> Self {
-        let earlier: Vec<Record> =
-            store.and_then(|store| store.last(JOURNAL, bounds.max_events).ok()).unwrap_or_default().0;
+        let earlier: Vec<Record> = store
+            .and_then(|store| store.last(JOURNAL, bounds.max_events).ok())
+            .unwrap_or_default()
+            .0;
         let kept = Kept {
             bounds: bounds.clone(),
             records: earlier.into(),
@@ -159,7 +159,8 @@ impl Monitor {
         let mut kept = self.lock();
         let now = wall::now_ms();
         if let Some(id) = named
-            && let Some(session) = kept.sessions.get_mut(id).filter(|session| session.owner == owner)
+            && let Some(session) =
+                kept.sessions.get_mut(id).filter(|session| session.owner == owner)
         {
             session.last_seen = now;
             return id.to_owned();
@@ -198,14 +199,22 @@ impl Monitor {
     }
 
     /// Looks at events of the last `hours` in place.
-    pub(crate) fn fold<T>(&self, hours: f64, look: impl FnOnce(&mut dyn Iterator<Item = &Record>) -> T) -> T {
+    pub(crate) fn fold<T>(
+        &self,
+        hours: f64,
+        look: impl FnOnce(&mut dyn Iterator<Item = &Record>) -> T,
+    ) -> T {
         let from = wall::now_ms().saturating_sub((hours * 3.6e6) as u64);
         let kept = self.lock();
         look(&mut kept.records.iter().filter(|record| record.timestamp >= from))
     }
 
     /// Forgets what is older than `hours`; says how many events were removed and how many stay.
-    pub(crate) fn forget(&self, hours: f64, store: Option<&Store>) -> Result<(usize, usize), String> {
+    pub(crate) fn forget(
+        &self,
+        hours: f64,
+        store: Option<&Store>,
+    ) -> Result<(usize, usize), String> {
         let from = wall::now_ms().saturating_sub((hours * 3.6e6) as u64);
         let mut kept = self.lock();
         let before = kept.records.len();

@@ -12,9 +12,8 @@ use crate::{
     wall,
 };
 use arc_swap::ArcSwap;
-use seawall_config::{LoadError, Loaded, Mistakes, Origins};
+use seawall_config::{LoadError, Loaded};
 use seawall_store::Store;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{
     collections::VecDeque,
@@ -22,83 +21,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime},
 };
-use utoipa::ToSchema;
 
 mod difference;
+mod entry;
 
 pub(crate) use difference::{Difference, differences};
+pub(crate) use entry::{Applied, Ask, Cause, Entry, Refused, Revision};
 
 const JOURNAL: &str = "revisions";
-
-/// What made a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Cause {
-    Start,
-    /// The file changed.
-    File,
-    /// SIGHUP.
-    Signal,
-    Api,
-    Rollback,
-}
-
-/// One state of the configuration.
-pub(crate) struct Revision {
-    pub(crate) number: u64,
-    pub(crate) entry: Entry,
-    pub(crate) config: Arc<GatewayConfig>,
-    pub(crate) origins: Origins,
-    pub(crate) warnings: Mistakes,
-}
-
-/// What is remembered of a revision.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Entry {
-    pub(crate) revision: u64,
-    #[serde(with = "wall")]
-    pub(crate) at: u64,
-    pub(crate) who: String,
-    pub(crate) cause: Cause,
-    /// What of it came through the API.
-    pub(crate) change: Option<Change>,
-    /// All of it, without secrets.
-    pub(crate) document: Value,
-    pub(crate) diff: Vec<Difference>,
-}
-
-/// Why a change was not made.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    Mistakes(Mistakes),
-    Unreadable(String),
-    /// Fields that the API may not change.
-    Protected(String),
-    UnknownRevision(u64),
-    /// It would leave the control plane open to other machines.
-    Unprotected,
-    /// It was right, and could not be put in force or written down.
-    Failed(String),
-    /// Another revision is in force than the one it was made for.
-    Outdated(u64),
-}
-
-/// A change that was made, or would be.
-pub(crate) struct Applied {
-    pub(crate) revision: Arc<Revision>,
-    pub(crate) diff: Vec<Difference>,
-    /// Fields that count from the next start on.
-    pub(crate) needs_restart: Vec<&'static str>,
-}
-
-/// What makes a new revision.
-pub(crate) enum Ask {
-    /// Everything is read anew; the change through the API stays.
-    Reload(Cause),
-    /// Another change through the API takes the place of the present one.
-    Change(Change),
-    Rollback(u64),
-}
 
 /// The configuration in force, and everything that follows it.
 pub(crate) struct Live {
@@ -136,6 +66,13 @@ pub(crate) struct Parts {
     pub(crate) follow: crate::serve::Followed,
 }
 
+impl Parts {
+    /// Handles on what others need, too.
+    pub(crate) fn handles(&self) -> (Registry, Arc<Gateway>, Arc<Access>, Arc<Feed>) {
+        (self.registry.clone(), self.gateway.clone(), self.access.clone(), self.feed.clone())
+    }
+}
+
 /// The configuration that a server starts with.
 pub(crate) struct First {
     pub(crate) loaded: Loaded<GatewayConfig>,
@@ -163,7 +100,8 @@ impl Live {
         let history: VecDeque<Arc<Entry>> =
             earlier.unwrap_or_default().0.into_iter().map(Arc::new).collect();
         let before = history.back().cloned();
-        let place = before.as_ref().map_or((1, None), |last| (last.revision + 1, Some(&last.document)));
+        let place =
+            before.as_ref().map_or((1, None), |last| (last.revision + 1, Some(&last.document)));
         let actor = Actor::named("start");
         let mut revision = next(first.loaded, first.change.clone(), &actor, Cause::Start, place);
         // A start that changes nothing is no revision of its own.
@@ -285,15 +223,17 @@ impl Live {
             Ask::Reload(cause) => (changing.change.clone(), *cause),
             Ask::Change(change) => {
                 protected(&change.document)?;
-                let nothing = change.document.as_object().is_some_and(Map::is_empty) && !change.alone;
+                let nothing =
+                    change.document.as_object().is_some_and(Map::is_empty) && !change.alone;
                 ((!nothing).then(|| change.clone()), Cause::Api)
             }
             Ask::Rollback(number) => (Some(self.back_to(*number)?), Cause::Rollback),
         };
-        let (loaded, files) = self.inputs.load_with(change.as_ref()).map_err(|error| match error {
-            LoadError::Mistakes(mistakes) => Refused::Mistakes(mistakes),
-            error => Refused::Unreadable(error.to_string()),
-        })?;
+        let (loaded, files) =
+            self.inputs.load_with(change.as_ref()).map_err(|error| match error {
+                LoadError::Mistakes(mistakes) => Refused::Mistakes(mistakes),
+                error => Refused::Unreadable(error.to_string()),
+            })?;
         if !self.access.stays_closed(&loaded.document, self.inputs.variables()) {
             return Err(Refused::Unprotected);
         }
@@ -375,7 +315,8 @@ impl Live {
         self.monitor.record(load, actor);
         if cause != Cause::Start {
             let changed = revision.entry.diff.len() as f64;
-            let change = Record::new(MetricType::ConfigChange, &config.preset, "change_config", changed);
+            let change =
+                Record::new(MetricType::ConfigChange, &config.preset, "change_config", changed);
             self.monitor.record(change.with("revision", revision.number.to_string()), actor);
         }
     }
@@ -403,23 +344,6 @@ impl Live {
             changed
         };
         changed.then(|| self.apply(Ask::Reload(Cause::File), &Actor::named("file"), None))
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Mistakes(mistakes) => mistakes.fmt(f),
-            Self::Unreadable(error) | Self::Failed(error) => f.write_str(error),
-            Self::Protected(field) => {
-                write!(f, "{field} is set in files and variables only, not through the API")
-            }
-            Self::UnknownRevision(number) => write!(f, "there is no revision {number}"),
-            Self::Unprotected => f.write_str(
-                "without keys the control plane would be open to other machines; listen on loopback, or keep a key",
-            ),
-            Self::Outdated(present) => write!(f, "revision {present} is in force by now"),
-        }
     }
 }
 

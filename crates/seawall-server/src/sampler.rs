@@ -100,7 +100,10 @@ struct Quantiles {
 }
 
 /// Takes a snapshot a second, and lets alerts begin and end, until the receivers are gone.
-pub(crate) async fn sample(watch: Watch, publish: tokio::sync::watch::Sender<Option<Arc<Snapshot>>>) {
+pub(crate) async fn sample(
+    watch: Watch,
+    publish: tokio::sync::watch::Sender<Option<Arc<Snapshot>>>,
+) {
     let mut windows = Windows::default();
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -10,6 +10,7 @@ use crate::{
     revisions::{Ask, Cause, First, Live, Parts},
     sampler::{self, Watch},
 };
+use arc_swap::ArcSwap;
 use axum::Router;
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
@@ -17,7 +18,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer as HyperTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use arc_swap::ArcSwap;
 use seawall::Observer;
 use seawall_store::Store;
 use seawall_tower::TokioTimer;
@@ -150,66 +150,20 @@ impl Server {
         if !access.stays_closed(&config, inputs.variables()) {
             return Err(ServeError::Unprotected(config.listen));
         }
+        let listen = |error| ServeError::Listen(config.listen, error);
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
         let feed = Feed::new();
         observers.push(feed.clone());
         let (registry, follow) = registry(&config, observers);
         let gateway = Arc::new(Gateway::new(&config, &registry).map_err(ServeError::Config)?);
-        let listen = |error| ServeError::Listen(config.listen, error);
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
         let monitor = Arc::new(Monitor::new(&config.monitoring, store.as_deref()));
-        let alerts = Arc::new(Alerts::new(store.as_deref()));
-        let audit = Arc::new(Audit::new(store.as_deref()));
-        let benchmarks = Arc::new(Benchmarks::new(store.as_deref()));
-        let parts = Parts {
-            registry: registry.clone(),
-            gateway: gateway.clone(),
-            access: access.clone(),
-            monitor,
-            feed: feed.clone(),
-            store,
-            follow,
-        };
+        let parts =
+            Parts { registry, gateway, access, monitor, feed, store: store.clone(), follow };
+        let (registry, gateway, access, feed) = parts.handles();
         let live = Arc::new(Live::new(inputs, first, parts));
-        let draining = Arc::new(AtomicBool::new(false));
-        let (publish, snapshots) = watch::channel(None);
-        let started = registry.now();
-        let control = Control {
-            registry: registry.clone(),
-            live: live.clone(),
-            alerts: alerts.clone(),
-            feed: feed.clone(),
-            audit,
-            benchmarks,
-            turns: Arc::default(),
-            snapshots,
-            access,
-            draining: draining.clone(),
-            started,
-        };
-        let watch = Watch {
-            registry: registry.clone(),
-            started,
-            live: live.clone(),
-            alerts: alerts.clone(),
-            feed: feed.clone(),
-        };
-        let tasks = [
-            tokio::spawn(sampler::sample(watch, publish)),
-            tokio::spawn(keep(Arc::downgrade(&live), Arc::downgrade(&alerts))),
-        ];
-        Ok(Self {
-            listener,
-            address,
-            shared: Arc::new(Shared { gateway, control: control.router() }),
-            registry,
-            live,
-            alerts,
-            feed,
-            draining,
-            stop: watch::channel(false),
-            tasks,
-        })
+        let plane = Plane { registry, live, access, feed, store, draining: Arc::default() };
+        Ok(plane.server(listener, address, gateway))
     }
 
     /// The address it listens on; the port is the real one where 0 was asked for.
@@ -323,6 +277,52 @@ impl Server {
             tracing::error!(%error, "the store was not written");
         }
         drained.is_ok()
+    }
+}
+
+/// What a server is put together from, once its configuration is known.
+struct Plane {
+    registry: Registry,
+    live: Arc<Live>,
+    access: Arc<Access>,
+    feed: Arc<Feed>,
+    store: Option<Arc<Store>>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Plane {
+    fn server(self, listener: TcpListener, address: SocketAddr, gateway: Arc<Gateway>) -> Server {
+        let Self { registry, live, access, feed, store, draining } = self;
+        let alerts = Arc::new(Alerts::new(store.as_deref()));
+        let (publish, snapshots) = watch::channel(None);
+        let started = registry.now();
+        let control = Control {
+            registry: registry.clone(),
+            live: live.clone(),
+            alerts: alerts.clone(),
+            feed: feed.clone(),
+            audit: Arc::new(Audit::new(store.as_deref())),
+            benchmarks: Arc::new(Benchmarks::new(store.as_deref())),
+            turns: Arc::default(),
+            snapshots,
+            access,
+            draining: draining.clone(),
+            started,
+        };
+        let watch = Watch {
+            registry: registry.clone(),
+            started,
+            live: live.clone(),
+            alerts: alerts.clone(),
+            feed: feed.clone(),
+        };
+        let tasks = [
+            tokio::spawn(sampler::sample(watch, publish)),
+            tokio::spawn(keep(Arc::downgrade(&live), Arc::downgrade(&alerts))),
+        ];
+        let shared = Arc::new(Shared { gateway, control: control.router() });
+        let stop = watch::channel(false);
+        Server { listener, address, shared, registry, live, alerts, feed, draining, stop, tasks }
     }
 }
 

@@ -94,11 +94,7 @@ impl Registry {
 
 impl<Tm: Timer + Clone> Registry<Tm> {
     /// A registry on a timer of its own, whose operations tell `observers` everything, too.
-    pub fn with_timer(
-        timer: Tm,
-        preset: &Preset,
-        observers: Vec<Arc<dyn Observer>>,
-    ) -> Self {
+    pub fn with_timer(timer: Tm, preset: &Preset, observers: Vec<Arc<dyn Observer>>) -> Self {
         let preset = preset.clone();
         let operations = RwLock::default();
         let repeats_paused = AtomicBool::new(false);
@@ -114,7 +110,8 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         defaults: impl Fn(&str) -> Vec<PolicyConfig> + Send + Sync + 'static,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
-        let (preset, defaults) = (crate::presets()[0].clone(), Some(Arc::new(defaults) as Defaults));
+        let (preset, defaults) =
+            (crate::presets()[0].clone(), Some(Arc::new(defaults) as Defaults));
         let (operations, repeats_paused) = (RwLock::default(), AtomicBool::new(false));
         let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
         Self { shared: Arc::new(shared) }

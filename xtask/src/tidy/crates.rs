@@ -12,7 +12,8 @@ const DOWNWARD: &[(&str, &[&str])] = &[
     ("seawall-tower", &["seawall"]),
     ("seawall-sim", &["seawall"]),
     ("seawall-load", &["seawall", "seawall-sim"]),
-    ("seawall-server", &["seawall", "seawall-config", "seawall-tower"]),
+    ("seawall-store", &[]),
+    ("seawall-server", &["seawall", "seawall-config", "seawall-store", "seawall-tower"]),
     (
         "seawall-cli",
         &[

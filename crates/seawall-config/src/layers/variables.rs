@@ -66,9 +66,10 @@ fn set(tree: &mut Node, path: &[&str], value: Node, at: Position) -> Result<(), 
         Value::Mapping(entries) => {
             let alike = |key: &str| {
                 key.len() == step.len()
-                    && key.bytes().zip(step.bytes()).all(|(a, b)| {
-                        a.eq_ignore_ascii_case(&b) || (a == b'-' && b == b'_')
-                    })
+                    && key
+                        .bytes()
+                        .zip(step.bytes())
+                        .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (a == b'-' && b == b'_'))
             };
             if let Some(found) = entries.iter().position(|entry| alike(&entry.key)) {
                 if rest.is_empty() && value.value == Value::Null {

@@ -168,7 +168,12 @@ fn nesting_is_bounded() {
     let deep = format!("a: &a {}\nb: {}*a{}\n", nested(60), "[".repeat(10), "]".repeat(10));
     let mut findings = Findings::default();
     assert!(parse(&deep, &mut findings).is_none());
-    assert!(findings.into_mistakes(&[String::new()]).to_string().contains("nested deeper than 64 levels"));
+    assert!(
+        findings
+            .into_mistakes(&[String::new()])
+            .to_string()
+            .contains("nested deeper than 64 levels")
+    );
 }
 
 #[test]

@@ -47,7 +47,11 @@ impl Watched {
             found.extend(self.latency(bounds));
             let timeouts = share(self.timed_out);
             if timeouts > bounds.timeout_share {
-                let told = format!("{} of {} calls in the last minute timed out", percent(timeouts), self.ended);
+                let told = format!(
+                    "{} of {} calls in the last minute timed out",
+                    percent(timeouts),
+                    self.ended
+                );
                 let found_here = (Level::Warning, Category::Timeouts, "Timeouts");
                 found.push(self.condition(found_here, told, bounds.timeout_share, timeouts));
             }
@@ -69,8 +73,12 @@ impl Watched {
     fn error_rate(&self, failed: f64, bounds: &AlertConfig) -> Option<Condition> {
         let told = format!("{} of {} calls in the last minute failed", percent(failed), self.ended);
         let (level, bound) = match failed {
-            _ if failed > bounds.error_share_critical => (Level::Critical, bounds.error_share_critical),
-            _ if failed > bounds.error_share_warning => (Level::Warning, bounds.error_share_warning),
+            _ if failed > bounds.error_share_critical => {
+                (Level::Critical, bounds.error_share_critical)
+            }
+            _ if failed > bounds.error_share_warning => {
+                (Level::Warning, bounds.error_share_warning)
+            }
             _ => return None,
         };
         Some(self.condition((level, Category::ErrorRate, "Error rate"), told, bound, failed))

@@ -2,7 +2,8 @@
 
 use super::{GatewayConfig, Repeatable};
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, RateLimiterConfig, RetryConfig, Window,
+    BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, RateLimiterConfig, RetryConfig,
+    Window,
 };
 use seawall_config::Report;
 use std::time::Duration;
@@ -12,7 +13,8 @@ impl GatewayConfig {
     pub(super) fn advise(&self, report: &mut Report<'_>) {
         let (settings, catalog) = (self.settings(), self.catalog());
         let names = self.upstreams.keys().map(|name| ("upstreams", name));
-        for (section, name) in names.chain(self.operations.keys().map(|name| ("operations", name))) {
+        for (section, name) in names.chain(self.operations.keys().map(|name| ("operations", name)))
+        {
             let policies = self.chosen_policies(name, &settings, &catalog);
             let path = seawall_config::path_of(&[section, name]);
             report.within(path, |report| {
@@ -25,10 +27,9 @@ impl GatewayConfig {
 
     /// Calls a second that the routes let through to an upstream; none where one of them has no limit.
     fn rate_of(&self, name: &str) -> Option<f64> {
-        let leading = self
-            .routes
-            .iter()
-            .filter(|route| route.upstream == name || route.fallback.iter().any(|next| next == name));
+        let leading = self.routes.iter().filter(|route| {
+            route.upstream == name || route.fallback.iter().any(|next| next == name)
+        });
         let rates: Option<Vec<f64>> = leading
             .map(|route| {
                 let limit = route.rate_limit.as_ref().filter(|limit| limit.key.is_none())?;
@@ -45,12 +46,16 @@ impl GatewayConfig {
             let told = "a hedge sends a request twice, and no request here may be sent twice";
             report.warning("repeatable", told, "take the hedge out, or say which may");
         }
-        let critical = upstream.strategy.as_deref().is_some_and(|name| name.starts_with("critical"));
+        let critical =
+            upstream.strategy.as_deref().is_some_and(|name| name.starts_with("critical"));
         let routes = self.routes.iter().filter(|route| route.upstream == name);
-        let alone = routes.clone().count() > 0 && routes.clone().all(|route| route.fallback.is_empty());
-        let breaks = policies.iter().any(|policy| matches!(policy, PolicyConfig::CircuitBreaker(_)));
+        let alone =
+            routes.clone().count() > 0 && routes.clone().all(|route| route.fallback.is_empty());
+        let breaks =
+            policies.iter().any(|policy| matches!(policy, PolicyConfig::CircuitBreaker(_)));
         if critical && alone && breaks {
-            let told = "while its circuit is open there is no answer: no route to it has a fallback";
+            let told =
+                "while its circuit is open there is no answer: no route to it has a fallback";
             report.warning("strategy", told, "name another upstream under the route's `fallback`");
         }
     }
@@ -128,7 +133,10 @@ impl Advice<'_, '_, '_> {
 
     fn retry(&mut self, at: usize, retry: &RetryConfig) {
         if retry.max_attempts > 10 {
-            let told = format!("{} attempts keep a caller, and load a sick dependency", retry.max_attempts);
+            let told = format!(
+                "{} attempts keep a caller, and load a sick dependency",
+                retry.max_attempts
+            );
             self.warn(at, "max_attempts", told, "10 is the most that is commonly used");
         }
         if retry.max_attempts > 1 && retry.backoff.jitter == Jitter::None {
@@ -204,10 +212,8 @@ impl Advice<'_, '_, '_> {
             && attempts.len() > 1
         {
             let calls: u64 = attempts.iter().map(|(_, most)| u64::from(*most)).product();
-            let told = format!(
-                "{} layers that retry make up to {calls} calls of one",
-                attempts.len()
-            );
+            let told =
+                format!("{} layers that retry make up to {calls} calls of one", attempts.len());
             self.warn(at, "max_attempts", told, "retry in one place");
         }
     }

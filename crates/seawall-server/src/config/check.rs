@@ -124,7 +124,8 @@ fn check_name(name: &str, report: &mut Report<'_>) {
 fn check_strategy(field: &str, strategy: &str, catalog: &Catalog, report: &mut Report<'_>) {
     if catalog.strategy(strategy).is_none() {
         let own = catalog.added_strategies().keys().map(String::as_str);
-        let names: Vec<_> = seawall::PROFILES.iter().map(|profile| profile.name).chain(own).collect();
+        let names: Vec<_> =
+            seawall::PROFILES.iter().map(|profile| profile.name).chain(own).collect();
         report.error(field, format!("no profile is called {strategy:?}"), choose(&names));
     }
 }

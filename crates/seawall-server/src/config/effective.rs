@@ -69,7 +69,7 @@ impl GatewayConfig {
     /// The preset in full, with what `custom` changes. An unknown preset, which the check refuses, is `simple`.
     pub fn settings(&self) -> Settings {
         let catalog = self.catalog();
-        let preset = catalog.preset(&self.preset).unwrap_or(&seawall::presets()[0]);
+        let preset = catalog.preset(&self.preset).unwrap_or_else(|| &seawall::presets()[0]);
         preset.settings(&self.custom)
     }
 
@@ -106,11 +106,12 @@ impl GatewayConfig {
     }
 
     fn chosen(&self, name: &str) -> Chosen<'_> {
-        let (section, strategy, policies) = match (self.upstreams.get(name), self.operations.get(name)) {
-            (Some(upstream), _) => ("upstreams", &upstream.strategy, &upstream.policies),
-            (None, Some(operation)) => ("operations", &operation.strategy, &operation.policies),
-            (None, None) => return Chosen::Preset,
-        };
+        let (section, strategy, policies) =
+            match (self.upstreams.get(name), self.operations.get(name)) {
+                (Some(upstream), _) => ("upstreams", &upstream.strategy, &upstream.policies),
+                (None, Some(operation)) => ("operations", &operation.strategy, &operation.policies),
+                (None, None) => return Chosen::Preset,
+            };
         match (policies, strategy) {
             (Some(policies), _) => Chosen::Own(policies, path(section, name)),
             (None, Some(strategy)) => Chosen::Strategy(strategy),
@@ -121,7 +122,8 @@ impl GatewayConfig {
     /// The policies in force with the origin of every value.
     pub fn explained_policies(&self, name: &str, origins: &Origins) -> Vec<EffectivePolicy> {
         let policies = self.effective_policies(name);
-        let added = self.upstreams.get(name).is_some_and(|upstream| upstream.adds_timeout(self, name));
+        let added =
+            self.upstreams.get(name).is_some_and(|upstream| upstream.adds_timeout(self, name));
         let last = policies.len().saturating_sub(1);
         policies
             .iter()
@@ -169,8 +171,9 @@ impl GatewayConfig {
                 if let Some(own) = settings.operation_overrides.get(name) {
                     return Origin::Preset { name: own.clone() };
                 }
-                let changed = of_preset.and_then(|(_, _, custom)| origins.of(&format!("custom.{custom}")));
-                changed.cloned().unwrap_or(Origin::Preset { name: self.preset.clone() })
+                let changed =
+                    of_preset.and_then(|(_, _, custom)| origins.of(&format!("custom.{custom}")));
+                changed.cloned().unwrap_or_else(|| Origin::Preset { name: self.preset.clone() })
             }
             _ => Origin::Default,
         }

@@ -263,7 +263,10 @@ pub(crate) fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let tag = tag(&text);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
     let same = known.is_some_and(|known| {
-        known.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == tag || one == "*")
+        known
+            .split(',')
+            .map(|one| one.trim().trim_start_matches("W/"))
+            .any(|one| one == tag || one == "*")
     });
     let cache = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "no-cache")];
     if same {
@@ -301,7 +304,8 @@ pub(crate) fn csv(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> R
 
 /// A cell in quotes where it needs them; a spreadsheet takes none for a formula.
 fn cell_of(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+    let formula =
+        text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
     let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));

@@ -58,7 +58,10 @@ pub(crate) struct Audit {
 impl Audit {
     /// With what the store has of former runs.
     pub(crate) fn new(store: Option<&Store>) -> Self {
-        let earlier = store.and_then(|store| store.last::<AuditEntry>(JOURNAL, KEPT).ok()).unwrap_or_default().0;
+        let earlier = store
+            .and_then(|store| store.last::<AuditEntry>(JOURNAL, KEPT).ok())
+            .unwrap_or_default()
+            .0;
         let next = earlier.iter().map(|entry| entry.id).max().unwrap_or(0) + 1;
         Self { kept: Mutex::new(earlier.into()), next: AtomicU64::new(next) }
     }
@@ -76,7 +79,8 @@ impl Audit {
 pub(super) async fn note(State(control): State<Control>, request: Request, next: Next) -> Response {
     let from = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
     let method = request.method().to_string();
-    let path = request.uri().path_and_query().map_or("", |path| path.as_str()).chars().take(500).collect();
+    let path =
+        request.uri().path_and_query().map_or("", |path| path.as_str()).chars().take(500).collect();
     let response = next.run(request).await;
     let Some(who) = response.extensions().get::<Actor>().map(|actor| actor.name.clone()) else {
         return response;
@@ -90,7 +94,14 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
         path,
         status: response.status().as_u16(),
     };
-    tracing::info!(who = entry.who, from = entry.from, status = entry.status, "{} {}", entry.method, entry.path);
+    tracing::info!(
+        who = entry.who,
+        from = entry.from,
+        status = entry.status,
+        "{} {}",
+        entry.method,
+        entry.path
+    );
     control.audit.add(entry.clone());
     let live = control.live.clone();
     if live.store.is_some() {

@@ -45,7 +45,11 @@ impl Keys {
             keys.add_list(variables.get(variable).map_or("", String::as_str), scope);
         }
         for key in &config.auth.keys {
-            keys.0.push(Key { hash: hash(key.key.expose()), name: key.name.clone(), scope: key.scope });
+            keys.0.push(Key {
+                hash: hash(key.key.expose()),
+                name: key.name.clone(),
+                scope: key.scope,
+            });
         }
         keys
     }

@@ -65,7 +65,10 @@ async fn list(
         return csv(&CircuitBreakerView::CELLS, rows);
     }
     let in_state = |states: &[Circuit]| {
-        breakers.values().filter(|one| states.iter().any(|state| state.label() == one.state)).count()
+        breakers
+            .values()
+            .filter(|one| states.iter().any(|state| state.label() == one.state))
+            .count()
     };
     let body = CircuitBreakers {
         total_count: breakers.len(),

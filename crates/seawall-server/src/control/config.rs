@@ -2,7 +2,10 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, ProblemDocument, Refusal, Sent, failed, mistakes, problem, tagged, within, wrong},
+    answer::{
+        Answer, Asked, ProblemDocument, Refusal, Sent, failed, mistakes, problem, tagged, within,
+        wrong,
+    },
 };
 use crate::{
     inputs::Change,
@@ -80,7 +83,9 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         preset_name: config.preset.clone(),
         is_legacy_config: control.live.inputs().is_legacy(),
         configuration: json!(config.settings()),
-        operation_strategies: operations.map(|name| (name.clone(), config.strategy_of(name))).collect(),
+        operation_strategies: operations
+            .map(|name| (name.clone(), config.strategy_of(name)))
+            .collect(),
         custom_overrides: (!config.custom.is_empty()).then(|| json!(config.custom)),
         strategies,
         document: revision.entry.document.clone(),
@@ -234,9 +239,12 @@ async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
-    let wanted = |entry: &&std::sync::Arc<Entry>| parameters.before.is_none_or(|before| entry.revision < before);
+    let wanted = |entry: &&std::sync::Arc<Entry>| {
+        parameters.before.is_none_or(|before| entry.revision < before)
+    };
     let all = control.live.history();
-    let mut found: Vec<&std::sync::Arc<Entry>> = all.iter().filter(wanted).take(limit + 1).collect();
+    let mut found: Vec<&std::sync::Arc<Entry>> =
+        all.iter().filter(wanted).take(limit + 1).collect();
     let more = found.len() > limit;
     found.truncate(limit);
     let body = RevisionHistory {
@@ -266,8 +274,9 @@ async fn revision(
     super::answer::Named(number): super::answer::Named,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let number: u64 =
-        number.parse().map_err(|_| wrong("revision", "the number of a revision is a whole number"))?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| wrong("revision", "the number of a revision is a whole number"))?;
     let all = control.live.history();
     let Some(entry) = all.iter().find(|entry| entry.revision == number) else {
         return Err(refused(&Refused::UnknownRevision(number)));

@@ -110,10 +110,16 @@ async fn detailed(State(control): State<Control>, headers: HeaderMap) -> Respons
         name: "gateway".into(),
         kind: "gateway",
         status: if draining { ComponentStatus::Degraded } else { ComponentStatus::Healthy },
-        reason: if draining { "it stops after the requests in progress" } else { "it accepts requests" }.into(),
+        reason: if draining {
+            "it stops after the requests in progress"
+        } else {
+            "it accepts requests"
+        }
+        .into(),
         since: None,
     });
-    let status = components.iter().map(|part| part.status).max().unwrap_or(ComponentStatus::Healthy);
+    let status =
+        components.iter().map(|part| part.status).max().unwrap_or(ComponentStatus::Healthy);
     tagged(&headers, &DetailedHealth { summary: Health::of(&control.registry), status, components })
 }
 
@@ -153,7 +159,10 @@ fn configuration(control: &Control) -> Component {
 
 fn store(control: &Control) -> Component {
     let (status, reason) = match (&control.live.store, control.live.store_failure()) {
-        (None, _) => (ComponentStatus::Healthy, "none is set: what is remembered ends with the process".into()),
+        (None, _) => (
+            ComponentStatus::Healthy,
+            "none is set: what is remembered ends with the process".into(),
+        ),
         (Some(store), None) => (ComponentStatus::Healthy, store.path().display().to_string()),
         (Some(_), Some(error)) => (ComponentStatus::Degraded, error),
     };
@@ -187,7 +196,10 @@ impl MetricsSummary {
         Self {
             total_operations: operations.len(),
             total_circuit_breakers: states.len(),
-            healthy_circuit_breakers: states.iter().filter(|state| **state == Circuit::Closed).count(),
+            healthy_circuit_breakers: states
+                .iter()
+                .filter(|state| **state == Circuit::Closed)
+                .count(),
             timestamp: wall::now(),
         }
     }
@@ -255,7 +267,8 @@ async fn reset_metrics(
         None => control.registry.operations(),
     };
     operations.iter().for_each(|operation| operation.metrics().reset());
-    let names: Vec<String> = operations.iter().map(|operation| operation.name().to_string()).collect();
+    let names: Vec<String> =
+        operations.iter().map(|operation| operation.name().to_string()).collect();
     let message = match &parameters.operation_name {
         Some(name) => format!("the counters of {name} begin anew"),
         None => format!("the counters of {} operations begin anew", names.len()),
@@ -329,8 +342,12 @@ impl Control {
     /// The operation of this name, or 404 with the names that there are.
     pub(super) fn operation(&self, name: &str) -> Result<crate::Operation, Refusal> {
         self.registry.find(name).ok_or_else(|| {
-            let known: Vec<String> =
-                self.registry.operations().iter().map(|operation| operation.name().to_string()).collect();
+            let known: Vec<String> = self
+                .registry
+                .operations()
+                .iter()
+                .map(|operation| operation.name().to_string())
+                .collect();
             unknown("operation", name, &known)
         })
     }

@@ -39,7 +39,9 @@ pub(super) fn document(mut paths: OpenApi) -> OpenApi {
     paths.info = InfoBuilder::new()
         .title("Seawall")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Circuit breakers, retries, limits and their configuration: seen and changed."))
+        .description(Some(
+            "Circuit breakers, retries, limits and their configuration: seen and changed.",
+        ))
         .build();
     let components = paths.components.get_or_insert_with(Default::default);
     components.schemas.insert("ProblemDocument".into(), ProblemDocument::schema());
@@ -73,7 +75,11 @@ fn complete(operation: &mut Operation) {
         {
             let content = std::mem::take(&mut response.content);
             let renamed = content.into_iter().map(|(kind, content)| {
-                let kind = if kind == "application/json" { "application/problem+json".into() } else { kind };
+                let kind = if kind == "application/json" {
+                    "application/problem+json".into()
+                } else {
+                    kind
+                };
                 (kind, content)
             });
             response.content = renamed.collect();
@@ -102,8 +108,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// The document and the page, which need no key: they say nothing of the server's state.
 pub(super) fn pages(document: &OpenApi) -> Router<Control> {
     let text: Arc<str> = document.to_json().unwrap_or_default().into();
-    let json = move || async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()) };
-    let config = Config::from("/internal/openapi.json").try_it_out_enabled(true).persist_authorization(false);
+    let json =
+        move || async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()) };
+    let config = Config::from("/internal/openapi.json")
+        .try_it_out_enabled(true)
+        .persist_authorization(false);
     let page: Router<Control> = SwaggerUi::new("/internal/docs").config(config).into();
     let guard = SetResponseHeaderLayer::overriding(
         header::CONTENT_SECURITY_POLICY,

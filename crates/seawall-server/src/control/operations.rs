@@ -264,7 +264,11 @@ async fn register(
     let name = asked.name.clone();
     if control.registry.find(&name).is_some() {
         let detail = format!("there is an operation {name:?} already");
-        return Err(Refusal::from(super::problem(StatusCode::CONFLICT, "Operation exists", &detail)));
+        return Err(Refusal::from(super::problem(
+            StatusCode::CONFLICT,
+            "Operation exists",
+            &detail,
+        )));
     }
     let mut config = json!(OperationConfig { strategy: asked.strategy, policies: None });
     if let Some(policies) = asked.policies {
@@ -330,7 +334,8 @@ async fn modes(
     if changed == 0 {
         let pipeline = operation.pipeline();
         let known: Vec<&str> = pipeline.policies().iter().map(seawall::Policy::label).collect();
-        let detail = format!("{name} has no policy {:?}; it has {}", asked.policy, known.join(", "));
+        let detail =
+            format!("{name} has no policy {:?}; it has {}", asked.policy, known.join(", "));
         return Err(wrong("policy", &detail));
     }
     let mode = asked.mode.label();

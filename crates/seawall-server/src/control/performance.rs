@@ -2,20 +2,15 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, ProblemDocument, Refusal, Sent, problem, tagged, within, wrong},
+    answer::{Answer, Asked, ProblemDocument, Refusal, Sent, problem, within, wrong},
     config::blocking,
 };
 use crate::{
-    benchmark::{self, Ground, Measured, Plan, Subject, Threshold},
+    benchmark::{self, Ground, Measured, Plan, Subject},
     monitor::{Actor, MetricType, Record},
     wall,
 };
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use seawall_store::Store;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,6 +24,8 @@ use std::{
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+mod report;
+
 const JOURNAL: &str = "benchmarks";
 /// Suites kept.
 const KEPT: usize = 200;
@@ -36,10 +33,7 @@ const KEPT: usize = 200;
 const LONGEST: Duration = Duration::from_secs(30);
 
 pub(super) fn reading() -> OpenApiRouter<Control> {
-    OpenApiRouter::new()
-        .routes(routes!(thresholds))
-        .routes(routes!(report))
-        .routes(routes!(history))
+    report::reading()
 }
 
 pub(super) fn writing() -> OpenApiRouter<Control> {
@@ -56,7 +50,8 @@ pub(crate) struct Benchmarks {
 impl Benchmarks {
     /// With what the store has of former runs.
     pub(crate) fn new(store: Option<&Store>) -> Self {
-        let earlier = store.and_then(|store| store.last::<Suite>(JOURNAL, KEPT).ok()).unwrap_or_default().0;
+        let earlier =
+            store.and_then(|store| store.last::<Suite>(JOURNAL, KEPT).ok()).unwrap_or_default().0;
         Self { kept: Mutex::new(earlier.into()), running: AtomicBool::new(false) }
     }
 
@@ -178,7 +173,11 @@ async fn run(
     measured(control, request, actor).await
 }
 
-async fn measured(control: Control, request: BenchmarkRequest, actor: Actor) -> Answer<BenchmarkAnswer> {
+async fn measured(
+    control: Control,
+    request: BenchmarkRequest,
+    actor: Actor,
+) -> Answer<BenchmarkAnswer> {
     let subjects = subjects(&request)?;
     let plan = Plan {
         iterations: within("iterations", request.iterations, 1, 1_000_000)?,
@@ -220,8 +219,12 @@ fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
         results,
     };
     for one in &suite.results {
-        let record =
-            Record::new(MetricType::PerformanceEvent, &revision.config.preset, &one.operation, one.avg_ms);
+        let record = Record::new(
+            MetricType::PerformanceEvent,
+            &revision.config.preset,
+            &one.operation,
+            one.avg_ms,
+        );
         control.live.monitor().record(record, actor);
     }
     control.benchmarks.keep(&suite);
@@ -238,9 +241,13 @@ fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
 
 fn subjects(request: &BenchmarkRequest) -> Result<Vec<Subject>, Refusal> {
     match (&request.operation_name, &request.operations) {
-        (Some(_), Some(_)) => Err(wrong("operations", "give operation_name or operations, not both")),
+        (Some(_), Some(_)) => {
+            Err(wrong("operations", "give operation_name or operations, not both"))
+        }
         (Some(one), None) => Ok(vec![*one]),
-        (None, Some(some)) if some.is_empty() => Err(wrong("operations", "operations is empty; name at least one")),
+        (None, Some(some)) if some.is_empty() => {
+            Err(wrong("operations", "operations is empty; name at least one"))
+        }
         (None, Some(some)) => {
             let mut some = some.clone();
             some.sort();
@@ -252,155 +259,4 @@ fn subjects(request: &BenchmarkRequest) -> Result<Vec<Subject>, Refusal> {
             Ok(Subject::ALL.into_iter().filter(wanted).collect())
         }
     }
-}
-
-/// What an average may be.
-#[derive(Serialize, ToSchema)]
-struct Thresholds {
-    thresholds: ThresholdNames,
-    /// Of each subject, with what we aim at.
-    benchmarks: Vec<Threshold>,
-    /// In milliseconds.
-    unit: &'static str,
-}
-
-/// In milliseconds.
-#[derive(Serialize, ToSchema)]
-struct ThresholdNames {
-    config_loading_ms: f64,
-    preset_access_ms: f64,
-    validation_ms: f64,
-    service_initialization_ms: f64,
-}
-
-/// What the averages may be.
-#[utoipa::path(get, path = "/internal/resilience/performance/thresholds", tag = "performance",
-    security(("key" = ["read"])), responses((status = 200, body = Thresholds)))]
-async fn thresholds(headers: HeaderMap) -> Response {
-    let of = |subject: Subject| subject.threshold().threshold_ms;
-    let body = Thresholds {
-        thresholds: ThresholdNames {
-            config_loading_ms: of(Subject::ConfigLoading),
-            preset_access_ms: of(Subject::PresetAccess),
-            validation_ms: of(Subject::Validation),
-            service_initialization_ms: of(Subject::ServiceInit),
-        },
-        benchmarks: Subject::ALL.into_iter().map(Subject::threshold).collect(),
-        unit: "ms",
-    };
-    tagged(&headers, &body)
-}
-
-/// One subject now, against its threshold and against before.
-#[derive(Serialize, ToSchema)]
-struct Compared {
-    operation: String,
-    threshold_ms: f64,
-    /// The latest average; none before the first run.
-    latest_ms: Option<f64>,
-    passed: Option<bool>,
-    /// The average of the runs before the latest.
-    before_ms: Option<f64>,
-    /// How much more than before, in per cent.
-    change_percent: Option<f64>,
-    runs: usize,
-}
-
-/// What was measured last, against thresholds and against before.
-#[derive(Serialize, ToSchema)]
-struct Report {
-    timestamp: String,
-    runs: usize,
-    benchmarks: Vec<Compared>,
-    /// What to look at.
-    recommendations: Vec<String>,
-}
-
-/// The latest measurements, against their thresholds and against the history. Nothing is run.
-#[utoipa::path(get, path = "/internal/resilience/performance/report", tag = "performance",
-    security(("key" = ["read"])), responses((status = 200, body = Report)))]
-async fn report(State(control): State<Control>, headers: HeaderMap) -> Response {
-    let suites = control.benchmarks.latest(KEPT);
-    let benchmarks: Vec<Compared> =
-        Subject::ALL.into_iter().map(|subject| compared(subject, &suites)).collect();
-    let mut recommendations = Vec::new();
-    if suites.is_empty() {
-        recommendations.push("nothing has been measured yet: POST performance/benchmark".to_owned());
-    }
-    for one in &benchmarks {
-        if one.passed == Some(false) {
-            recommendations.push(format!("{} is over its threshold of {} ms", one.operation, one.threshold_ms));
-        }
-        if let Some(more) = one.change_percent.filter(|more| *more > 50.0) {
-            recommendations.push(format!("{} takes {more:.0} % more than before", one.operation));
-        }
-    }
-    let body = Report { timestamp: wall::now(), runs: suites.len(), benchmarks, recommendations };
-    tagged(&headers, &body)
-}
-
-/// `suites` are the latest first.
-fn compared(subject: Subject, suites: &[Suite]) -> Compared {
-    let of = |suite: &Suite| suite.results.iter().find(|one| one.operation == subject.label()).cloned();
-    let measured: Vec<Measured> = suites.iter().filter_map(of).collect();
-    let (latest, before) = match measured.split_first() {
-        Some((latest, before)) => (Some(latest), before),
-        None => (None, &[][..]),
-    };
-    let before_ms = (!before.is_empty())
-        .then(|| before.iter().map(|one| one.avg_ms).sum::<f64>() / before.len() as f64);
-    let latest_ms = latest.map(|one| one.avg_ms);
-    let change = |(latest, before): (f64, f64)| (before > 0.0).then(|| (latest / before - 1.0) * 100.0);
-    Compared {
-        operation: subject.label().into(),
-        threshold_ms: subject.threshold().threshold_ms,
-        latest_ms,
-        passed: latest.map(|one| one.passed),
-        before_ms,
-        change_percent: latest_ms.zip(before_ms).and_then(change),
-        runs: measured.len(),
-    }
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct HistoryParameters {
-    /// Runs in one answer.
-    #[serde(default = "ten")]
-    #[param(minimum = 1, maximum = 200, default = 10)]
-    limit: usize,
-    /// Only this subject.
-    #[param(inline)]
-    operation: Option<Subject>,
-}
-
-fn ten() -> usize {
-    10
-}
-
-/// Former runs, the latest first.
-#[derive(Serialize, ToSchema)]
-struct BenchmarkHistory {
-    runs: Vec<Suite>,
-    total_runs: usize,
-}
-
-/// Former runs, the latest first.
-#[utoipa::path(get, path = "/internal/resilience/performance/history", tag = "performance",
-    params(HistoryParameters), security(("key" = ["read"])), responses((status = 200, body = BenchmarkHistory)))]
-async fn history(
-    State(control): State<Control>,
-    Asked(parameters): Asked<HistoryParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let limit = within("limit", parameters.limit, 1, KEPT)?;
-    let mut runs = control.benchmarks.latest(KEPT);
-    let total_runs = runs.len();
-    if let Some(subject) = parameters.operation {
-        runs.iter_mut().for_each(|run| run.results.retain(|one| one.operation == subject.label()));
-        runs.retain(|run| !run.results.is_empty());
-    }
-    runs.truncate(limit);
-    Ok(tagged(&headers, &BenchmarkHistory { runs, total_runs }))
 }

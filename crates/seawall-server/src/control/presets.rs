@@ -121,8 +121,11 @@ async fn one(
     security(("key" = ["read"])), responses((status = 200, body = BTreeMap<String, PresetDetail>)))]
 async fn summary(State(control): State<Control>, headers: HeaderMap) -> Response {
     let catalog = control.live.now().config.catalog();
-    let all: BTreeMap<String, PresetDetail> =
-        catalog.presets().into_iter().map(|preset| (preset.name.clone(), PresetDetail::of(preset))).collect();
+    let all: BTreeMap<String, PresetDetail> = catalog
+        .presets()
+        .into_iter()
+        .map(|preset| (preset.name.clone(), PresetDetail::of(preset)))
+        .collect();
     tagged(&headers, &all)
 }
 

@@ -75,7 +75,7 @@ impl Row {
 }
 
 /// Escapes of a label's value.
-pub(super) fn escaped(value: &str) -> String {
+pub(in crate::control) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

@@ -92,7 +92,8 @@ impl Table {
         config: &RouteConfig,
         at: usize,
     ) -> Result<Route, String> {
-        let limit = config.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
+        let limit =
+            config.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
         let fallback = PolicyConfig::Fallback(FallbackConfig {
             max_fallbacks: 32,
             on_permanent: false,

@@ -53,11 +53,14 @@ impl UsageStatistics {
             }
         }
         found.error_rate = share(errors, errors + found.total_loads);
-        found.avg_load_time_ms = if found.total_loads == 0 { 0.0 } else { time / found.total_loads as f64 };
+        found.avg_load_time_ms =
+            if found.total_loads == 0 { 0.0 } else { time / found.total_loads as f64 };
         let by_use = |(name, count): (&String, &usize)| (*count, name.clone());
         let counts = &found.preset_usage_count;
-        found.most_used_preset = counts.iter().map(by_use).max_by_key(|(count, _)| *count).map(|(_, name)| name);
-        found.least_used_preset = counts.iter().map(by_use).min_by_key(|(count, _)| *count).map(|(_, name)| name);
+        found.most_used_preset =
+            counts.iter().map(by_use).max_by_key(|(count, _)| *count).map(|(_, name)| name);
+        found.least_used_preset =
+            counts.iter().map(by_use).min_by_key(|(count, _)| *count).map(|(_, name)| name);
         found.custom_config_usage_rate = share(custom, uses);
         found.legacy_config_usage_rate = share(legacy, uses);
         found

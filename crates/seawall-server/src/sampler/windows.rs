@@ -172,7 +172,8 @@ impl Window {
 
     /// What alerts look at.
     pub(super) fn watched(&self, operation: &Operation, now: Instant) -> Watched {
-        let done = self.few.front().map_or_else(Few::default, |(_, old)| Few::of(&self.now).since(old));
+        let done =
+            self.few.front().map_or_else(Few::default, |(_, old)| Few::of(&self.now).since(old));
         let pipeline = operation.pipeline();
         let open_for = pipeline.circuit_breaker().and_then(|breaker| {
             let view = breaker.view(now);

@@ -78,7 +78,7 @@ async fn described(world: &World) -> (Value, Vec<Endpoint>) {
 }
 
 async fn ask(world: &World, endpoint: &Endpoint, key: Option<(&str, &str)>) -> Answer {
-    let path = endpoint.path.replace(|c| c == '{' || c == '}', "");
+    let path = endpoint.path.replace(['{', '}'], "");
     let mut request = Request::builder()
         .method(endpoint.method.clone())
         .uri(format!("http://{}{path}", world.address))
@@ -107,7 +107,9 @@ async fn the_table_is_described_and_so_is_every_schema() {
         let name = part.split('"').next().unwrap();
         assert!(document["components"]["schemas"].get(name).is_some(), "{name} is not described");
     }
-    for page in ["/internal/docs/", "/internal/docs/swagger-ui.css", "/internal/docs/swagger-ui-bundle.js"] {
+    for page in
+        ["/internal/docs/", "/internal/docs/swagger-ui.css", "/internal/docs/swagger-ui-bundle.js"]
+    {
         let answer = world.get(page).await;
         assert_eq!(answer.status, 200, "{page}");
         assert!(answer.header("content-security-policy").contains("script-src 'self'"), "{page}");
@@ -170,7 +172,10 @@ async fn looking_can_be_left_open_and_keys_come_from_the_file_too() {
     let key = ("x-api-key", "k-from-the-environment");
     assert_eq!(ask(&world, reset, Some(key)).await.status, 200);
     let audit = world.json("audit").await;
-    assert_eq!((&audit["entries"][0]["who"], &audit["entries"][0]["status"]), (&"ops".into(), &200.into()));
+    assert_eq!(
+        (&audit["entries"][0]["who"], &audit["entries"][0]["status"]),
+        (&"ops".into(), &200.into())
+    );
     assert_eq!(audit["entries"].as_array().unwrap().len(), 1, "strangers leave nothing");
     let all = world.get("config").await;
     assert!(!all.text().contains("from-the-environment"), "a secret is shown");

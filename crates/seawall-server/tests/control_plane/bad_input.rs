@@ -1,9 +1,6 @@
 //! Bodies that are too large, too deep, doubled, no text, too slow, or no JSON; and what clients may poll cheaply.
 
-use crate::{
-    support::send,
-    world::World,
-};
+use crate::{support::send, world::World};
 use bytes::Bytes;
 use http::Method;
 use http_body_util::Full;
@@ -61,7 +58,11 @@ async fn a_slow_body_is_not_waited_for_for_ever() {
     let mut answer = [0; 256];
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut answer)).await;
     let read = read.expect("it hangs").unwrap();
-    assert!(String::from_utf8_lossy(&answer[..read]).starts_with("HTTP/1.1 408"), "{:?}", &answer[..read]);
+    assert!(
+        String::from_utf8_lossy(&answer[..read]).starts_with("HTTP/1.1 408"),
+        "{:?}",
+        &answer[..read]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +80,14 @@ async fn paths_and_methods_that_are_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_polls_is_told_in_few_bytes_that_nothing_changed() {
     let world = World::quiet().await;
-    for path in ["health", "config", "circuit-breakers", "operations", "monitoring/alerts", "config/presets"] {
+    for path in [
+        "health",
+        "config",
+        "circuit-breakers",
+        "operations",
+        "monitoring/alerts",
+        "config/presets",
+    ] {
         let first = world.get(path).await;
         let tag = first.header("etag").to_owned();
         assert!(tag.starts_with('"'), "{path}");

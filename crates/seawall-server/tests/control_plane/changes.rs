@@ -22,15 +22,20 @@ async fn a_wrong_change_changes_nothing_and_names_everything() {
         "limits": { "max_body_byts": 5 }, "drain_timeout": "soon", "upstreams": { "chat": { "strategy": "balancd" } },
     } });
     let problem = world.put("config", wrong).await.problem(422);
-    let paths: Vec<&str> =
-        problem["errors"].as_array().unwrap().iter().map(|error| error["path"].as_str().unwrap()).collect();
+    let paths: Vec<&str> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["path"].as_str().unwrap())
+        .collect();
     for path in ["limits.max_body_byts", "drain_timeout", "upstreams.chat.strategy"] {
         assert!(paths.contains(&path), "{path} is not among {paths:?}");
     }
     assert_eq!(world.json("config").await["document"], before);
     assert_eq!(world.json("config/history").await["current"], 1);
     for field in ["auth", "listen", "store"] {
-        let problem = world.put("config", json!({ "configuration": { field: {} } })).await.problem(422);
+        let problem =
+            world.put("config", json!({ "configuration": { field: {} } })).await.problem(422);
         assert_eq!(problem["field"], format!("configuration.{field}"));
     }
     let events = world.json("monitoring/export").await;
@@ -44,20 +49,33 @@ async fn changes_are_weighed_made_remembered_and_undone() {
     let dry = world.put("config", json!({ "configuration": change, "dry_run": true })).await.json();
     assert_eq!((&dry["applied"], dry["diff"].as_array().unwrap().len()), (&false.into(), 2));
     assert_eq!(world.json("config").await["revision"], 1, "weighing changes nothing");
-    let made = world.put("config", json!({ "configuration": change, "expected_revision": 1 })).await.json();
+    let made = world
+        .put("config", json!({ "configuration": change, "expected_revision": 1 }))
+        .await
+        .json();
     assert_eq!((&made["applied"], &made["revision"]), (&true.into(), &2.into()));
     let diff = made["diff"].as_array().unwrap();
-    assert_eq!(diff[0], json!({ "path": "limits.max_body_bytes", "old": 33554432, "new": 77, "origin": "API" }));
+    assert_eq!(
+        diff[0],
+        json!({ "path": "limits.max_body_bytes", "old": 33554432, "new": 77, "origin": "API" })
+    );
     let late = world.put("config", json!({ "configuration": {}, "expected_revision": 1 })).await;
     assert!(late.problem(409)["detail"].as_str().unwrap().contains("revision 2"));
     let large = world.ask(Method::POST, "/chat/x", &"x".repeat(100)).await;
     assert_eq!(large.status, 413, "the new limit acts");
 
     let restart = json!({ "configuration": { "limits": { "max_connections": 5 } } });
-    assert_eq!(world.put("config", restart).await.json()["needs_restart"], json!(["limits.max_connections"]));
+    assert_eq!(
+        world.put("config", restart).await.json()["needs_restart"],
+        json!(["limits.max_connections"])
+    );
     let history = world.json("config/history?limit=2").await;
-    let numbers: Vec<u64> =
-        history["revisions"].as_array().unwrap().iter().map(|one| one["revision"].as_u64().unwrap()).collect();
+    let numbers: Vec<u64> = history["revisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["revision"].as_u64().unwrap())
+        .collect();
     assert_eq!((numbers, &history["next"]), (vec![3, 2], &2.into()));
     assert_eq!(history["revisions"][0]["cause"], "api");
     assert_eq!(history["revisions"][0]["who"], "local");
@@ -71,7 +89,10 @@ async fn changes_are_weighed_made_remembered_and_undone() {
     let back = world.posted("config/rollback", json!({ "revision": 1 })).await;
     assert_eq!(back["revision"], 4);
     let config = world.json("config").await;
-    assert_eq!((&config["preset_name"], &config["document"]["limits"]["max_body_bytes"]), (&"simple".into(), &33554432.into()));
+    assert_eq!(
+        (&config["preset_name"], &config["document"]["limits"]["max_body_bytes"]),
+        (&"simple".into(), &33554432.into())
+    );
     world.post("config/rollback", json!({ "revision": 99 })).await.problem(404);
     let nothing = world.put("config", json!({ "configuration": {} })).await.json();
     assert_eq!(nothing["diff"], json!([]), "without the change the file says the same");
@@ -90,7 +111,10 @@ async fn a_changed_file_is_followed_and_a_wrong_one_is_not() {
     })
     .await;
     let history = world.json("config/history").await;
-    assert_eq!((&history["revisions"][0]["cause"], &history["revisions"][0]["who"]), (&"file".into(), &"file".into()));
+    assert_eq!(
+        (&history["revisions"][0]["cause"], &history["revisions"][0]["who"]),
+        (&"file".into(), &"file".into())
+    );
     world.write(&format!("{QUIET}preset: nonsense\n"));
     let problem = world.post("config/reload", json!({})).await.problem(422);
     assert_eq!(problem["errors"][0]["path"], "preset");
@@ -122,7 +146,10 @@ async fn what_did_not_change_keeps_its_state() {
     let breaker = world.json("circuit-breakers/a").await;
     assert_eq!((&breaker["state"], &breaker["metrics"]["opens"]), (&"open".into(), &opened));
     let detail = world.json("operations/a").await;
-    assert!(detail["policies"][1]["values"].to_string().contains("seawall.yaml:7\",\"value\":3"), "{detail}");
+    assert!(
+        detail["policies"][1]["values"].to_string().contains("seawall.yaml:7\",\"value\":3"),
+        "{detail}"
+    );
     let gone = yaml(3).replace("  a:", "  b:").replace("upstream: a", "upstream: b");
     world.write(&gone);
     world.posted("config/reload", json!({})).await;

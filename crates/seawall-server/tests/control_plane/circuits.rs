@@ -34,11 +34,19 @@ async fn an_open_circuit_is_told_everywhere() {
     assert_eq!(world.get("/well/x").await.status, 200);
 
     let health = world.json("health").await;
-    assert_eq!((&health["healthy"], &health["open_circuit_breakers"]), (&false.into(), &json!(["sick"])));
+    assert_eq!(
+        (&health["healthy"], &health["open_circuit_breakers"]),
+        (&false.into(), &json!(["sick"]))
+    );
     assert_eq!(health["total_operations"], 4);
     let detailed = world.json("health/detailed").await;
     assert_eq!(detailed["status"], "unhealthy");
-    let part = detailed["components"].as_array().unwrap().iter().find(|part| part["name"] == "sick").unwrap();
+    let part = detailed["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|part| part["name"] == "sick")
+        .unwrap();
     assert_eq!((&part["status"], &part["kind"]), (&"unhealthy".into(), &"circuit_breaker".into()));
     assert!(part["reason"].as_str().unwrap().contains('3') && part["since"].is_string(), "{part}");
 
@@ -48,14 +56,22 @@ async fn an_open_circuit_is_told_everywhere() {
     let one = world.json("metrics/sick").await;
     let counted = &one["metrics"];
     assert_eq!(one["operation"], "sick");
-    for (field, expected) in
-        [("total_calls", 4), ("failed_calls", 3), ("rejected_calls", 1), ("attempts", 6), ("retries_executed", 3)]
-    {
+    for (field, expected) in [
+        ("total_calls", 4),
+        ("failed_calls", 3),
+        ("rejected_calls", 1),
+        ("attempts", 6),
+        ("retries_executed", 3),
+    ] {
         assert_eq!(counted[field], expected, "{field}");
     }
     assert_eq!(counted["success_rate"], 0.0);
     world.get("metrics/none").await.problem(404);
-    assert_eq!(world.json("metrics").await["operations"].as_object().unwrap().len(), 4, "asking makes none");
+    assert_eq!(
+        world.json("metrics").await["operations"].as_object().unwrap().len(),
+        4,
+        "asking makes none"
+    );
 
     let dashboard = world.json("dashboard").await;
     assert_eq!(dashboard["health"], json!({ "overall": false, "open": 1, "half_open": 0 }));
@@ -65,7 +81,10 @@ async fn an_open_circuit_is_told_everywhere() {
     assert_eq!(dashboard["operations"].as_array().unwrap().len(), 4);
 
     let all = world.json("circuit-breakers").await;
-    assert_eq!((&all["total_count"], &all["healthy_count"], &all["open_count"]), (&1.into(), &0.into(), &1.into()));
+    assert_eq!(
+        (&all["total_count"], &all["healthy_count"], &all["open_count"]),
+        (&1.into(), &0.into(), &1.into())
+    );
     let breaker = &all["circuit_breakers"]["sick"];
     assert_eq!((&breaker["threshold"], &breaker["recovery_timeout"]), (&3.into(), &3600.0.into()));
     assert!(breaker["opened_at"].is_string() && breaker["next_probe_at"].is_string(), "{breaker}");
@@ -92,7 +111,11 @@ async fn counters_begin_anew_for_one_or_all() {
     assert_eq!(reset["operations"], json!(["sick"]));
     assert_eq!(world.json("metrics/sick").await["metrics"]["total_calls"], 0);
     assert_eq!(world.json("metrics/well").await["metrics"]["total_calls"], 1);
-    assert_eq!(world.json("circuit-breakers/sick").await["failure_count"], 1, "the circuit goes on");
+    assert_eq!(
+        world.json("circuit-breakers/sick").await["failure_count"],
+        1,
+        "the circuit goes on"
+    );
     world.posted("metrics/reset", json!({})).await;
     assert_eq!(world.json("dashboard").await["performance"]["total_calls"], 0);
     world.post("metrics/reset?operation_name=none", json!({})).await.problem(404);
@@ -105,13 +128,21 @@ async fn a_circuit_can_be_forced_for_a_reason_and_a_time() {
     let world = failing(&sick, &well).await;
     let ask = json!({ "state": "open", "reason": "the provider bills us twice", "seconds": 3600 });
     let forced = world.posted("circuit-breakers/sick/force", ask).await;
-    assert_eq!((&forced["old_state"], &forced["new_state"]), (&"closed".into(), &"forced_open".into()));
+    assert_eq!(
+        (&forced["old_state"], &forced["new_state"]),
+        (&"closed".into(), &"forced_open".into())
+    );
     assert_eq!(world.get("/sick/x").await.status, 503);
     let breaker = world.json("circuit-breakers/sick").await;
-    assert!(breaker["forced"]["reason"].as_str().unwrap().starts_with("the provider bills us twice"));
+    assert!(
+        breaker["forced"]["reason"].as_str().unwrap().starts_with("the provider bills us twice")
+    );
     assert!(breaker["forced"]["until"].is_string());
     let freed = world.posted("circuit-breakers/sick/force", json!({ "state": "auto" })).await;
-    assert_eq!((&freed["old_state"], &freed["new_state"]), (&"forced_open".into(), &"closed".into()));
+    assert_eq!(
+        (&freed["old_state"], &freed["new_state"]),
+        (&"forced_open".into(), &"closed".into())
+    );
     assert_eq!(world.get("/sick/x").await.status, 200);
     for (ask, field) in [
         (json!({ "state": "open" }), "reason"),
@@ -161,7 +192,10 @@ async fn operations_show_their_policies_with_origins_and_can_be_registered() {
     assert!(attempts == 4 && origin.ends_with("seawall.yaml:6"), "{origin}");
     assert_eq!(value(&a, 0, "retry_unknown").1, "default");
     let b = world.json("operations/b").await;
-    assert_eq!(value(&b, 2, "max_attempts"), (2.into(), "variable RESILIENCE_CUSTOM_CONFIG".into()));
+    assert_eq!(
+        value(&b, 2, "max_attempts"),
+        (2.into(), "variable RESILIENCE_CUSTOM_CONFIG".into())
+    );
     assert_eq!(value(&b, 1, "failure_threshold"), (5.into(), "preset simple".into()));
     assert_eq!(value(&b, 3, "limit").0, "7s");
     assert!(value(&b, 3, "limit").1.ends_with("seawall.yaml:7"));
@@ -189,9 +223,13 @@ async fn modes_and_the_brake_act_at_once() {
     world.get("/sick/x").await;
     assert_eq!(sick.calls(), 1, "no retry");
     let shown = world.json("operations/sick").await;
-    assert_eq!((&shown["policies"][2]["type"], &shown["policies"][2]["mode"]), (&"retry".into(), &"off".into()));
+    assert_eq!(
+        (&shown["policies"][2]["type"], &shown["policies"][2]["mode"]),
+        (&"retry".into(), &"off".into())
+    );
     world.put("operations/sick/mode", json!({ "policy": "retry", "mode": "enforce" })).await;
-    let paused = world.posted("retries/pause", json!({ "paused": true, "operation": "sick" })).await;
+    let paused =
+        world.posted("retries/pause", json!({ "paused": true, "operation": "sick" })).await;
     assert_eq!(paused["operations"], json!(["sick"]));
     world.get("/sick/x").await;
     assert_eq!(sick.calls(), 2, "the brake holds");
@@ -200,7 +238,10 @@ async fn modes_and_the_brake_act_at_once() {
     world.get("/sick/x").await;
     assert_eq!(sick.calls(), 4);
     for (ask, words) in [
-        (json!({ "policy": "hedge", "mode": "off" }), "it has fallback, circuit_breaker, retry, timeout"),
+        (
+            json!({ "policy": "hedge", "mode": "off" }),
+            "it has fallback, circuit_breaker, retry, timeout",
+        ),
         (json!({ "policy": "retry", "mode": "sleep" }), "shadow"),
     ] {
         let problem = world.put("operations/sick/mode", ask).await.problem(422);

@@ -73,11 +73,18 @@ async fn presets_and_overrides_reach_the_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn variables_of_the_older_kind_have_a_say_and_are_told() {
-    let legacy = [("RETRY_MAX_ATTEMPTS", "2"), ("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "3"),
-        ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "30"), ("DEFAULT_RESILIENCE_STRATEGY", "aggressive")];
+    let legacy = [
+        ("RETRY_MAX_ATTEMPTS", "2"),
+        ("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "3"),
+        ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "30"),
+        ("DEFAULT_RESILIENCE_STRATEGY", "aggressive"),
+    ];
     let world = World::with(QUIET, &legacy).await;
     let config = world.json("config").await;
-    assert_eq!((&config["is_legacy_config"], &config["preset_name"]), (&true.into(), &"development".into()));
+    assert_eq!(
+        (&config["is_legacy_config"], &config["preset_name"]),
+        (&true.into(), &"development".into())
+    );
     assert_eq!(config["custom_overrides"], json!(null));
     let usage = world.json("monitoring/usage-statistics").await;
     assert_eq!(usage["statistics"]["legacy_config_usage_rate"], 1.0);

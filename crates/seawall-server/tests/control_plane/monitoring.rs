@@ -23,12 +23,23 @@ async fn loads_changes_and_validations_are_counted() {
     let trends = world.json("monitoring/preset-trends/production?hours=3").await;
     assert_eq!(trends["trend_data"].as_array().unwrap().len(), 3);
     assert_eq!(trends["trend_data"][2]["usage_count"], 1);
-    assert_eq!((&trends["summary"]["total_usage"], &trends["summary"]["peak_usage"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&trends["summary"]["total_usage"], &trends["summary"]["peak_usage"]),
+        (&1.into(), &1.into())
+    );
     let times = world.json("monitoring/performance-metrics").await;
     assert_eq!(times["performance_metrics"]["total_samples"], 2);
-    assert!(times["performance_metrics"]["preset_performance"]["production"]["avg_load_time_ms"].is_number());
-    for path in ["usage-statistics?time_window_hours=0", "usage-statistics?time_window_hours=x",
-        "usage-statistics?hours=1", "preset-trends/x?hours=9999", "performance-metrics?hours=-1"] {
+    assert!(
+        times["performance_metrics"]["preset_performance"]["production"]["avg_load_time_ms"]
+            .is_number()
+    );
+    for path in [
+        "usage-statistics?time_window_hours=0",
+        "usage-statistics?time_window_hours=x",
+        "usage-statistics?hours=1",
+        "preset-trends/x?hours=9999",
+        "performance-metrics?hours=-1",
+    ] {
         world.get(&format!("monitoring/{path}")).await.problem(422);
     }
 }
@@ -38,35 +49,55 @@ async fn events_can_be_exported_and_forgotten() {
     let world = World::quiet().await;
     world.put("config", json!({ "configuration": { "preset": "production" } })).await;
     let events = world.json("monitoring/export?format=json&time_window_hours=1").await;
-    let kinds: Vec<&str> =
-        events.as_array().unwrap().iter().map(|event| event["metric_type"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["preset_usage", "config_load", "preset_usage", "config_load", "config_change"]);
+    let kinds: Vec<&str> = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["metric_type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["preset_usage", "config_load", "preset_usage", "config_load", "config_change"]
+    );
     let table = world.get("monitoring/export?format=csv").await;
     assert!(table.header("content-disposition").contains("seawall-monitoring.csv"));
     assert_eq!(table.text().lines().count(), 6, "{}", table.text());
     let numbers = world.get("monitoring/export?format=prometheus").await;
-    assert!(numbers.text().contains("seawall_config_events{type=\"config_load\",preset=\"production\"} 1\n"));
+    assert!(
+        numbers
+            .text()
+            .contains("seawall_config_events{type=\"config_load\",preset=\"production\"} 1\n")
+    );
     assert!(numbers.text().contains("seawall_config_load_ms_count 2\n"), "{}", numbers.text());
     world.get("monitoring/export?format=xml").await.problem(422);
     let cleaned = world.posted("monitoring/cleanup?hours=1", json!({})).await;
-    assert_eq!((&cleaned["metrics_removed"], &cleaned["metrics_remaining"]), (&0.into(), &5.into()));
+    assert_eq!(
+        (&cleaned["metrics_removed"], &cleaned["metrics_remaining"]),
+        (&0.into(), &5.into())
+    );
     world.post("monitoring/cleanup?hours=0", json!({})).await.problem(422);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_holds_what_one_client_did() {
     let world = World::quiet().await;
-    let first = world.post("config/validate", json!({ "configuration": { "retry_attempts": 3 } })).await;
+    let first =
+        world.post("config/validate", json!({ "configuration": { "retry_attempts": 3 } })).await;
     let session = first.header("x-session-id").to_owned();
     assert_eq!(session.len(), 32);
     let request = world.request(http::Method::PUT, "config").header("x-session-id", &session);
     let body = json!({ "configuration": { "preset": "production" } }).to_string();
-    let request = request.header("content-type", "application/json").body(http_body_util::Full::from(body));
+    let request =
+        request.header("content-type", "application/json").body(http_body_util::Full::from(body));
     let second = crate::support::send(request.unwrap()).await;
     assert_eq!(second.header("x-session-id"), session, "it goes on");
     let found = world.json(&format!("monitoring/session/{session}")).await;
-    let kinds: Vec<&str> =
-        found["metrics"].as_array().unwrap().iter().map(|event| event["metric_type"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = found["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["metric_type"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["validation_event", "preset_usage", "config_load", "config_change"]);
     assert_eq!(found["summary"]["total_operations"], 4);
     world.get("monitoring/session/0123").await.problem(404);
@@ -95,7 +126,8 @@ async fn an_alert_begins_is_acknowledged_and_ends() {
         let all = alerts["alerts"].as_array().unwrap().clone();
         all.into_iter().find(|alert| alert["operation"] == "a" && alert["category"] == "error_rate")
     };
-    eventually("an alert", || async { of_a(&world.json("monitoring/alerts").await).is_some() }).await;
+    eventually("an alert", || async { of_a(&world.json("monitoring/alerts").await).is_some() })
+        .await;
     let alerts = world.json("monitoring/alerts?level=critical&max_alerts=10").await;
     let alert = of_a(&alerts).unwrap();
     assert_eq!((&alert["threshold_value"], &alert["actual_value"]), (&0.1.into(), &1.0.into()));
@@ -106,7 +138,9 @@ async fn an_alert_begins_is_acknowledged_and_ends() {
     assert_eq!(taken["acknowledged_by"], "local");
     world.post("monitoring/alerts/999/acknowledge", json!({})).await.problem(404);
     world.get("monitoring/alerts?level=loud").await.problem(422);
-    assert!(world.get("monitoring/alerts?format=csv").await.text().contains(",critical,Error rate,a,"));
+    assert!(
+        world.get("monitoring/alerts?format=csv").await.text().contains(",critical,Error rate,a,")
+    );
     world.posted("metrics/reset", json!({})).await;
     let change = json!({ "configuration": { "monitoring": { "alerts": { "error_share_critical": 1.0, "error_share_warning": 1.0 } } } });
     assert_eq!(world.put("config", change).await.status, 200);
@@ -129,15 +163,26 @@ async fn benchmarks_run_the_real_paths_one_at_a_time() {
     let results = run["suite"]["results"].as_array().unwrap();
     assert_eq!(results.len(), 2);
     for result in results {
-        assert_eq!((&result["iterations"], &result["success_rate"]), (&50.into(), &1.0.into()), "{result}");
-        assert!(result["avg_ms"].as_f64().unwrap() > 0.0 && result["memory_peak"].is_number(), "{result}");
+        assert_eq!(
+            (&result["iterations"], &result["success_rate"]),
+            (&50.into(), &1.0.into()),
+            "{result}"
+        );
+        assert!(
+            result["avg_ms"].as_f64().unwrap() > 0.0 && result["memory_peak"].is_number(),
+            "{result}"
+        );
     }
     let all = world.json("performance/benchmark?iterations=20").await;
     assert_eq!(all["suite"]["results"].as_array().unwrap().len(), 5, "what is slow is left out");
     let history = world.json("performance/history?operation=breaker_call&limit=5").await;
     assert_eq!((history["runs"].as_array().unwrap().len(), &history["total_runs"]), (2, &2.into()));
     let report = world.json("performance/report").await;
-    let breaker = report["benchmarks"].as_array().unwrap().iter().find(|one| one["operation"] == "breaker_call");
+    let breaker = report["benchmarks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["operation"] == "breaker_call");
     assert!(breaker.unwrap()["change_percent"].is_number(), "{report}");
 
     let busy = world.clone();

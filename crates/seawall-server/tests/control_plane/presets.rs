@@ -12,7 +12,8 @@ async fn presets_and_which_fits() {
     );
     let world = World::with(&yaml, &[("NODE_ENV", "production"), ("DEBUG", "true")]).await;
     let all = world.json("config/presets").await;
-    let names: Vec<&str> = all.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        all.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["simple", "development", "production", "mine"]);
     assert_eq!(all[2]["recovery_timeout"], 120);
     let one = world.json("config/presets/production").await;
@@ -40,7 +41,10 @@ async fn presets_and_which_fits() {
         assert!(!found["reasoning"].as_str().unwrap().is_empty());
     }
     let found = world.json("config/recommend-preset-auto").await;
-    assert_eq!((&found["recommended_preset"], &found["auto_detected"]), (&"production".into(), &true.into()));
+    assert_eq!(
+        (&found["recommended_preset"], &found["auto_detected"]),
+        (&"production".into(), &true.into())
+    );
     assert!(found["confidence"].as_f64().unwrap() >= 0.7, "{found}");
     assert!(found["signs"].to_string().contains("NODE_ENV"), "{found}");
     assert!(found["conflicts"].to_string().contains("DEBUG"), "{found}");
@@ -64,8 +68,12 @@ async fn templates() {
     assert_eq!(verdict["is_valid"], false);
     let near = json!({ "retry_attempts": 6, "circuit_breaker_threshold": 12, "default_strategy": "conservative" });
     let found = world.posted("config/recommend-template", json!({ "configuration": near })).await;
-    assert_eq!((&found["suggested_template"], &found["confidence"]), (&"robust_production".into(), &1.0.into()));
-    let odd = json!({ "configuration": { "retry_attempts": "many", "circuit_breaker_threshold": [] } });
+    assert_eq!(
+        (&found["suggested_template"], &found["confidence"]),
+        (&"robust_production".into(), &1.0.into())
+    );
+    let odd =
+        json!({ "configuration": { "retry_attempts": "many", "circuit_breaker_threshold": [] } });
     let found = world.posted("config/recommend-template", odd).await;
     assert_eq!(found["available_templates"].as_array().unwrap().len(), 5);
 }
@@ -93,14 +101,23 @@ async fn validation_names_the_field_and_what_is_right() {
         assert_eq!(found["is_valid"], false, "{wrong}");
         assert!(found["errors"].to_string().contains(words), "{wrong}: {found}");
     }
-    let found = world.posted("config/validate-json", json!({ "json_config": good.to_string() })).await;
+    let found =
+        world.posted("config/validate-json", json!({ "json_config": good.to_string() })).await;
     assert_eq!(found["is_valid"], true);
     let doubled = json!({ "json_config": "{\"retry_attempts\": 3, \"retry_attempts\": 4}" });
     let found = world.posted("config/validate-json", doubled).await;
     assert!(found["errors"].to_string().contains("retry_attempts"), "{found}");
-    let fields = verdict(&world, "config/validate/field-whitelist", json!({ "retry_attempts": 99, "evil": 1 })).await;
+    let fields = verdict(
+        &world,
+        "config/validate/field-whitelist",
+        json!({ "retry_attempts": 99, "evil": 1 }),
+    )
+    .await;
     let analysis = &fields["field_analysis"];
-    assert_eq!((&analysis["retry_attempts"]["allowed"], &analysis["evil"]["allowed"]), (&true.into(), &false.into()));
+    assert_eq!(
+        (&analysis["retry_attempts"]["allowed"], &analysis["evil"]["allowed"]),
+        (&true.into(), &false.into())
+    );
     assert!(analysis["retry_attempts"]["problem"].as_str().unwrap().contains("10"), "{fields}");
     assert_eq!(fields["allowed_fields"].as_array().unwrap().len(), 11);
 }

@@ -46,7 +46,8 @@ impl World {
         std::fs::write(&file, format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
         let pairs = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let inputs = Inputs::file(file).with_variables(pairs);
-        let server = Server::start(inputs, Vec::new()).await.unwrap_or_else(|error| panic!("{error}"));
+        let server =
+            Server::start(inputs, Vec::new()).await.unwrap_or_else(|error| panic!("{error}"));
         let (address, stop) = (server.address(), server.stop());
         let key = variables.iter().find(|(name, _)| *name == "SEAWALL_API_KEYS");
         let key = key.map(|(_, list)| list.split(',').next().unwrap().to_owned());
@@ -74,7 +75,8 @@ impl World {
             Some(_) => path.to_owned(),
             None => format!("/internal/resilience/{path}"),
         };
-        let request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let request =
+            Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         match &self.key {
             Some(key) => request.header("x-api-key", key),
             None => request,

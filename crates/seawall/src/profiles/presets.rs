@@ -193,7 +193,8 @@ impl Preset {
             "aggressive" => (0.5, 1.0, 5.0),
             _ => (1.5, 2.0, 30.0),
         };
-        let jitter_ms = profile(&strategy).and_then(|row| row.retry?.jitter_max_ms);
+        let jitter_ms = profile(&strategy).and_then(|row| row.retry?.jitter_max_ms).unwrap_or(2000);
+        let total = retry_attempts.saturating_mul(20).min(120);
         let mut operation_overrides = self.operation_overrides.clone();
         operation_overrides.extend(change.operation_overrides.clone());
         Settings {
@@ -209,10 +210,8 @@ impl Preset {
             exponential_min: change.exponential_min.unwrap_or(min),
             exponential_max: change.exponential_max.unwrap_or(max),
             jitter_enabled: change.jitter_enabled.unwrap_or(true),
-            jitter_max: change.jitter_max.unwrap_or(jitter_ms.unwrap_or(2000) as f64 / 1000.0),
-            max_delay_seconds: change
-                .max_delay_seconds
-                .unwrap_or(retry_attempts.saturating_mul(20).min(120)),
+            jitter_max: change.jitter_max.unwrap_or(jitter_ms as f64 / 1000.0),
+            max_delay_seconds: change.max_delay_seconds.unwrap_or(total),
         }
     }
 

@@ -24,7 +24,8 @@ impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownPreset(name) => {
-                let known: Vec<_> = crate::presets().iter().map(|preset| preset.name.as_str()).collect();
+                let known: Vec<_> =
+                    crate::presets().iter().map(|preset| preset.name.as_str()).collect();
                 write!(f, "no preset is called {name:?}; there are {}", known.join(", "))
             }
             Self::InvalidName(name) => {

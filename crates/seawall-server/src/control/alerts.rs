@@ -1,0 +1,144 @@
+//! Alerts: which there are, and who takes care of them.
+
+use super::{
+    Control,
+    answer::{Answer, Asked, Named, ProblemDocument, Refusal, csv, problem, tagged, within, wrong},
+    breakers::TableFormat,
+};
+use crate::{
+    alerts::{Alert, Category, Level},
+    monitor::Actor,
+    wall,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(alerts))
+}
+
+pub(super) fn writing() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(acknowledge))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AlertParameters {
+    /// Alerts in one answer.
+    #[serde(default = "fifty")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    max_alerts: usize,
+    /// Only those of one level.
+    #[param(inline)]
+    level: Option<Level>,
+    /// `json` or `csv`.
+    #[serde(default)]
+    #[param(inline)]
+    format: TableFormat,
+}
+
+fn fifty() -> usize {
+    50
+}
+
+/// Alerts, the latest first.
+#[derive(Serialize, ToSchema)]
+struct AlertList {
+    alerts: Vec<Alert>,
+    summary: AlertSummary,
+}
+
+#[derive(Serialize, ToSchema)]
+struct AlertSummary {
+    total_alerts: usize,
+    /// Those that last.
+    active_alerts: usize,
+    alert_counts: BTreeMap<Level, usize>,
+    category_counts: BTreeMap<Category, usize>,
+    has_critical: bool,
+    has_errors: bool,
+}
+
+/// Alerts, the latest first, with those that are over.
+#[utoipa::path(get, path = "/internal/resilience/monitoring/alerts", tag = "monitoring",
+    params(AlertParameters), security(("key" = ["read"])),
+    responses((status = 200, content((AlertList = "application/json"), (String = "text/csv")))))]
+async fn alerts(
+    State(control): State<Control>,
+    Asked(parameters): Asked<AlertParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let most = within("max_alerts", parameters.max_alerts, 1, 1000)?;
+    let alerts = control.alerts.latest(most, parameters.level);
+    if parameters.format == TableFormat::Csv {
+        let header = [
+            "id",
+            "level",
+            "title",
+            "operation",
+            "description",
+            "started_at",
+            "ended_at",
+            "acknowledged_by",
+        ];
+        return Ok(csv(&header, alerts.into_iter().map(cells)));
+    }
+    let mut alert_counts: BTreeMap<Level, usize> =
+        [Level::Info, Level::Warning, Level::Error, Level::Critical].map(|level| (level, 0)).into();
+    let mut category_counts = BTreeMap::new();
+    for alert in &alerts {
+        *alert_counts.entry(alert.level).or_default() += 1;
+        *category_counts.entry(alert.category).or_default() += 1;
+    }
+    let summary = AlertSummary {
+        total_alerts: alerts.len(),
+        active_alerts: alerts.iter().filter(|alert| alert.ended_at.is_none()).count(),
+        has_critical: alert_counts[&Level::Critical] > 0,
+        has_errors: alert_counts[&Level::Error] > 0,
+        alert_counts,
+        category_counts,
+    };
+    Ok(tagged(&headers, &AlertList { alerts, summary }))
+}
+
+fn cells(alert: Alert) -> Vec<String> {
+    vec![
+        alert.id.to_string(),
+        format!("{:?}", alert.level).to_lowercase(),
+        alert.title,
+        alert.operation.unwrap_or_default(),
+        alert.description,
+        wall::text(alert.started_at),
+        alert.ended_at.unwrap_or_default(),
+        alert.acknowledged_by.unwrap_or_default(),
+    ]
+}
+
+/// Says that somebody takes care of an alert.
+#[utoipa::path(post, path = "/internal/resilience/monitoring/alerts/{id}/acknowledge", tag = "monitoring",
+    params(("id" = u64, Path, description = "The alert's number")), security(("key" = ["write"])),
+    responses((status = 200, body = Alert), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
+async fn acknowledge(
+    State(control): State<Control>,
+    Named(id): Named,
+    actor: Actor,
+) -> Answer<Alert> {
+    let id: u64 =
+        id.parse().map_err(|_| wrong("id", "the number of an alert is a whole number"))?;
+    match control.alerts.acknowledge(id, &actor.name) {
+        Some(alert) => Ok(Json(alert)),
+        None => {
+            let detail = format!("there is no alert {id}");
+            Err(Refusal::from(problem(StatusCode::NOT_FOUND, "Unknown alert", &detail)))
+        }
+    }
+}

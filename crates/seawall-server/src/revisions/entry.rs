@@ -1,0 +1,96 @@
+//! What a revision is, what makes one, and why one may not be made.
+
+use super::Difference;
+use crate::{GatewayConfig, inputs::Change, wall};
+use seawall_config::{Mistakes, Origins};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// What made a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cause {
+    Start,
+    /// The file changed.
+    File,
+    /// SIGHUP.
+    Signal,
+    Api,
+    Rollback,
+}
+
+/// One state of the configuration.
+pub(crate) struct Revision {
+    pub(crate) number: u64,
+    pub(crate) entry: Entry,
+    pub(crate) config: Arc<GatewayConfig>,
+    pub(crate) origins: Origins,
+    pub(crate) warnings: Mistakes,
+}
+
+/// What is remembered of a revision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) revision: u64,
+    #[serde(with = "wall")]
+    pub(crate) at: u64,
+    pub(crate) who: String,
+    pub(crate) cause: Cause,
+    /// What of it came through the API.
+    pub(crate) change: Option<Change>,
+    /// All of it, without secrets.
+    pub(crate) document: Value,
+    pub(crate) diff: Vec<Difference>,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Mistakes(Mistakes),
+    Unreadable(String),
+    /// Fields that the API may not change.
+    Protected(String),
+    UnknownRevision(u64),
+    /// It would leave the control plane open to other machines.
+    Unprotected,
+    /// It was right, and could not be put in force or written down.
+    Failed(String),
+    /// Another revision is in force than the one it was made for.
+    Outdated(u64),
+}
+
+/// A change that was made, or would be.
+pub(crate) struct Applied {
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) diff: Vec<Difference>,
+    /// Fields that count from the next start on.
+    pub(crate) needs_restart: Vec<&'static str>,
+}
+
+/// What makes a new revision.
+pub(crate) enum Ask {
+    /// Everything is read anew; the change through the API stays.
+    Reload(Cause),
+    /// Another change through the API takes the place of the present one.
+    Change(Change),
+    Rollback(u64),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Mistakes(mistakes) => mistakes.fmt(f),
+            Self::Unreadable(error) | Self::Failed(error) => f.write_str(error),
+            Self::Protected(field) => {
+                write!(f, "{field} is set in files and variables only, not through the API")
+            }
+            Self::UnknownRevision(number) => write!(f, "there is no revision {number}"),
+            Self::Unprotected => f.write_str(
+                "without keys the control plane would be open to other machines; listen on loopback, or keep a key",
+            ),
+            Self::Outdated(present) => write!(f, "revision {present} is in force by now"),
+        }
+    }
+}
