@@ -7,6 +7,7 @@ mod check;
 mod generated;
 mod instructions;
 mod licences;
+mod python;
 mod steps;
 mod suite;
 mod tidy;

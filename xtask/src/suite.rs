@@ -3,7 +3,7 @@
 
 use crate::{
     cargo::{cargo, show, target_directory},
-    instructions,
+    instructions, python,
     steps::{self, Shown, Step},
     tools,
 };
@@ -45,12 +45,18 @@ pub(crate) fn run(wanted: &Wanted<'_>) -> Result<(), String> {
 fn all(install: bool, seeds: u32, target: PathBuf) -> Vec<Step> {
     let binary = target.join("release").join(format!("seawall{}", env::consts::EXE_SUFFIX));
     vec![
-        Step::new("tools", move || tools::provide(install)),
+        Step::new("tools", {
+            let target = target.clone();
+            move || tools::provide(install).and_then(|()| python::provide(&target, install))
+        }),
         Step::new("build", || show(cargo("build --release --package seawall-cli"))),
-        Step::new("tests", move || {
-            let mut tests = cargo("test --workspace --all-features --no-fail-fast");
-            tests.env("SEAWALL_BIN", &binary).env("PATH", tools::search_path());
-            show(tests)
+        Step::new("tests", {
+            let path = python::search_path(&target);
+            move || {
+                let mut tests = cargo("test --workspace --all-features --no-fail-fast");
+                tests.env("SEAWALL_BIN", &binary).env("PATH", &path);
+                show(tests)
+            }
         })
         .needs(&["tools", "build"]),
         Step::new("fuzz", move || {

@@ -7,6 +7,7 @@ mod bad_input;
 mod changes;
 mod circuits;
 mod configuration;
+mod described;
 mod kept;
 mod monitoring;
 mod presets;
