@@ -3,7 +3,6 @@
 
 use crate::{
     GatewayConfig, Inputs, Registry,
-    alerts::{Category, Condition, Level},
     control::Access,
     feed::Feed,
     gateway::Gateway,
@@ -24,6 +23,7 @@ use std::{
 
 mod difference;
 mod entry;
+mod notes;
 
 pub(crate) use difference::{Difference, differences};
 pub(crate) use entry::{Applied, Ask, Cause, Entry, Refused, Revision};
@@ -45,6 +45,7 @@ pub(crate) struct Live {
     changing: Mutex<Watching>,
     history: Mutex<VecDeque<Arc<Entry>>>,
     store_failure: Mutex<Option<String>>,
+    left_out: Mutex<Option<String>>,
 }
 
 /// The files that were read, as they were then.
@@ -78,6 +79,8 @@ pub(crate) struct First {
     pub(crate) loaded: Loaded<GatewayConfig>,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) change: Option<Change>,
+    /// Why the former change through the API does not count any more.
+    pub(crate) left_out: Option<String>,
     pub(crate) took_ms: f64,
 }
 
@@ -86,9 +89,19 @@ impl First {
     pub(crate) fn read(inputs: &Inputs, store: Option<&Store>) -> Result<Self, LoadError> {
         let began = Instant::now();
         let latest = store.and_then(|store| store.last::<Entry>(JOURNAL, 1).ok());
-        let change = latest.and_then(|(entries, _)| entries.into_iter().next_back()?.change);
-        let (loaded, files) = inputs.load_with(change.as_ref())?;
-        Ok(Self { loaded, files, change, took_ms: began.elapsed().as_secs_f64() * 1000.0 })
+        let mut change = latest.and_then(|(entries, _)| entries.into_iter().next_back()?.change);
+        let mut left_out = None;
+        let (loaded, files) = match inputs.load_with(change.as_ref()) {
+            // The file may have changed while the server was down: a start must not fail of a change that was
+            // right once.
+            Err(error) if change.take().is_some() => {
+                left_out = Some(error.to_string());
+                inputs.load_with(None)?
+            }
+            other => other?,
+        };
+        let took_ms = began.elapsed().as_secs_f64() * 1000.0;
+        Ok(Self { loaded, files, change, left_out, took_ms })
     }
 }
 
@@ -122,7 +135,18 @@ impl Live {
             changing: Mutex::new(Watching { change: first.change, files: stamps(first.files) }),
             history: Mutex::new(history),
             store_failure: Mutex::default(),
+            left_out: Mutex::new(first.left_out),
         };
+        if let Some(told) = live.left_out() {
+            tracing::error!(
+                "the change through the API is left out, it does not fit the file any more:\n{told}"
+            );
+            live.feed.note(
+                "configuration",
+                "",
+                format!("the change through the API is left out: {told}"),
+            );
+        }
         let revision = live.now();
         if same.is_none() {
             live.remember(&revision);
@@ -189,6 +213,7 @@ impl Live {
             self.monitor.rebound(&config.monitoring);
             self.follow.store(config.clone());
             self.now.store(applied.revision.clone());
+            *self.left_out.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.remember(&applied.revision);
             let took_ms = began.elapsed().as_secs_f64() * 1000.0;
             self.measured(&applied.revision, took_ms, actor, applied.revision.entry.cause);
@@ -253,82 +278,6 @@ impl Live {
             fields.retain(|name, _| !PROTECTED.contains(&name.as_str()));
         }
         Ok(Change { document, alone: true })
-    }
-
-    /// Keeps a revision in the history, and in the store.
-    fn remember(&self, revision: &Revision) {
-        let entry = Arc::new(revision.entry.clone());
-        let keep = revision.config.monitoring.max_revisions;
-        {
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            history.push_back(entry.clone());
-            while history.len() > keep {
-                history.pop_front();
-            }
-        }
-        if let Some(store) = &self.store {
-            self.stored(store.append(JOURNAL, &[&*entry], keep).map_err(|error| error.to_string()));
-        }
-    }
-
-    /// Notes whether the store could be written: a failure shows in the health, and raises an alert.
-    pub(crate) fn stored(&self, written: Result<(), String>) {
-        let mut failure = self.store_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        match written {
-            Ok(()) => *failure = None,
-            Err(error) => {
-                if failure.as_ref() != Some(&error) {
-                    tracing::error!("the store cannot be written: {error}");
-                }
-                *failure = Some(error);
-            }
-        }
-    }
-
-    /// Why the store cannot be written, if it cannot.
-    pub(crate) fn store_failure(&self) -> Option<String> {
-        self.store_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn store_condition(&self) -> Option<Condition> {
-        self.store_failure().map(|error| Condition {
-            level: Level::Error,
-            category: Category::Store,
-            title: "Store not written",
-            description: error,
-            operation: None,
-            threshold: 0.0,
-            actual: 1.0,
-        })
-    }
-
-    fn measured(&self, revision: &Revision, took_ms: f64, actor: &Actor, cause: Cause) {
-        let config = &revision.config;
-        let kind = match () {
-            () if self.inputs.is_legacy() => "legacy",
-            () if !config.custom.is_empty() => "custom",
-            () => "preset",
-        };
-        let used = Record::new(MetricType::PresetUsage, &config.preset, "load_preset", 1.0);
-        self.monitor.record(used.with("config_type", kind), actor);
-        let load = Record::new(MetricType::ConfigLoad, &config.preset, "load_config", took_ms);
-        self.monitor.record(load, actor);
-        if cause != Cause::Start {
-            let changed = revision.entry.diff.len() as f64;
-            let change =
-                Record::new(MetricType::ConfigChange, &config.preset, "change_config", changed);
-            self.monitor.record(change.with("revision", revision.number.to_string()), actor);
-        }
-    }
-
-    fn tell(&self, applied: &Applied, actor: &Actor) {
-        let (number, count) = (applied.revision.number, applied.diff.len());
-        let text = format!("revision {number} by {}: {count} values changed", actor.name);
-        tracing::info!(revision = number, by = actor.name, changed = count, "configuration");
-        for field in &applied.needs_restart {
-            tracing::warn!("{field} counts from the next start on");
-        }
-        self.feed.note("configuration", "", text);
     }
 
     /// Reads everything anew where a file is not as it was. None where nothing changed.

@@ -148,11 +148,21 @@ fn circuits(registry: &Registry) -> Vec<Component> {
 fn configuration(control: &Control) -> Component {
     let revision = control.live.now();
     let warnings = revision.warnings.len();
+    let (status, reason) = match control.live.left_out() {
+        None => {
+            let reason = format!("revision {}, {warnings} things to look at", revision.number);
+            (ComponentStatus::Healthy, reason)
+        }
+        Some(told) => {
+            let reason = format!("the change through the API is left out: {told}");
+            (ComponentStatus::Degraded, reason)
+        }
+    };
     Component {
         name: "configuration".into(),
         kind: "configuration",
-        status: ComponentStatus::Healthy,
-        reason: format!("revision {}, {warnings} things to look at", revision.number),
+        status,
+        reason,
         since: Some(wall::text(revision.entry.at)),
     }
 }

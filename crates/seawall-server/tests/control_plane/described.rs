@@ -17,14 +17,21 @@ async fn requests_made_from_the_description_get_what_it_says() {
         .arg(format!("http://{}/internal/openapi.json", world.address))
         .args(["-H", &format!("X-API-Key: {KEY}"), "--checks", checks, "--max-examples", "40"])
         // A stream has no end, and a benchmark takes what time it is given.
-        .args(["--exclude-path-regex", "events$|performance/benchmark$", "--seed", "1", "--no-color"])
+        .args([
+            "--exclude-path-regex",
+            "events$|performance/benchmark$",
+            "--seed",
+            "1",
+            "--no-color",
+        ])
         .env("HYPOTHESIS_STORAGE_DIRECTORY", world.folder.path())
         .current_dir(world.folder.path());
     let run = tokio::task::spawn_blocking(move || fuzzer.output()).await.unwrap();
     let run = run.unwrap_or_else(|error| {
         panic!("schemathesis cannot be run ({error}); `cargo xtask test` installs it, or: pip install schemathesis")
     });
-    let (told, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    let (told, errors) =
+        (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{told}\n{errors}");
     assert!(told.contains("Tested:"), "it tested nothing:\n{told}");
     assert_eq!(world.json("health").await["healthy"], true, "it still stands");

@@ -36,6 +36,33 @@ async fn revisions_monitoring_benchmarks_and_the_audit_survive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_does_not_fit_the_file_any_more_is_left_out_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!("{QUIET}{}", STORED.replace("FOLDER", folder.path().to_str().unwrap()));
+    let world = World::of(&yaml).await;
+    let change = json!({ "configuration": { "routes": [{ "path": "/x", "upstream": "qa" }] } });
+    assert_eq!(world.put("config", change).await.status, 200);
+    let home = world.ended().await;
+    let without = yaml
+        .replace("  qa: { endpoints: ['http://127.0.0.1:9'] }\n", "")
+        .replace(", fallback: [qa]", "");
+    let world = World::again(home, &without, &[]).await;
+    let config = world.json("config").await;
+    assert_eq!(
+        (&config["api_change"], &config["document"]["routes"][0]["path"]),
+        (&json!(null), &"/chat/*".into())
+    );
+    let health = world.json("health/detailed").await;
+    let part = health["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|part| part["kind"] == "configuration");
+    assert_eq!(part.unwrap()["status"], "degraded", "{health}");
+    assert!(part.unwrap()["reason"].as_str().unwrap().contains("\"qa\""), "{health}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_servers_do_not_share_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!("{QUIET}{}", STORED.replace("FOLDER", folder.path().to_str().unwrap()));

@@ -1,0 +1,92 @@
+//! What is written down of revisions, and of the store that they are written to.
+
+use super::{Applied, Cause, JOURNAL, Live, Revision};
+use crate::{
+    alerts::{Category, Condition, Level},
+    monitor::{Actor, MetricType, Record},
+};
+use std::sync::{Arc, PoisonError};
+
+impl Live {
+    /// Keeps a revision in the history, and in the store.
+    pub(super) fn remember(&self, revision: &Revision) {
+        let entry = Arc::new(revision.entry.clone());
+        let keep = revision.config.monitoring.max_revisions;
+        {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.push_back(entry.clone());
+            while history.len() > keep {
+                history.pop_front();
+            }
+        }
+        if let Some(store) = &self.store {
+            self.stored(store.append(JOURNAL, &[&*entry], keep).map_err(|error| error.to_string()));
+        }
+    }
+
+    /// Notes whether the store could be written: a failure shows in the health, and raises an alert.
+    pub(crate) fn stored(&self, written: Result<(), String>) {
+        let mut failure = self.store_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(()) => *failure = None,
+            Err(error) => {
+                if failure.as_ref() != Some(&error) {
+                    tracing::error!("the store cannot be written: {error}");
+                }
+                *failure = Some(error);
+            }
+        }
+    }
+
+    /// Why the change through the API that was in force before the start does not count any more, until the next
+    /// change.
+    pub(crate) fn left_out(&self) -> Option<String> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the store cannot be written, if it cannot.
+    pub(crate) fn store_failure(&self) -> Option<String> {
+        self.store_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn store_condition(&self) -> Option<Condition> {
+        self.store_failure().map(|error| Condition {
+            level: Level::Error,
+            category: Category::Store,
+            title: "Store not written",
+            description: error,
+            operation: None,
+            threshold: 0.0,
+            actual: 1.0,
+        })
+    }
+
+    pub(super) fn measured(&self, revision: &Revision, took_ms: f64, actor: &Actor, cause: Cause) {
+        let config = &revision.config;
+        let kind = match () {
+            () if self.inputs.is_legacy() => "legacy",
+            () if !config.custom.is_empty() => "custom",
+            () => "preset",
+        };
+        let used = Record::new(MetricType::PresetUsage, &config.preset, "load_preset", 1.0);
+        self.monitor.record(used.with("config_type", kind), actor);
+        let load = Record::new(MetricType::ConfigLoad, &config.preset, "load_config", took_ms);
+        self.monitor.record(load, actor);
+        if cause != Cause::Start {
+            let changed = revision.entry.diff.len() as f64;
+            let change =
+                Record::new(MetricType::ConfigChange, &config.preset, "change_config", changed);
+            self.monitor.record(change.with("revision", revision.number.to_string()), actor);
+        }
+    }
+
+    pub(super) fn tell(&self, applied: &Applied, actor: &Actor) {
+        let (number, count) = (applied.revision.number, applied.diff.len());
+        let text = format!("revision {number} by {}: {count} values changed", actor.name);
+        tracing::info!(revision = number, by = actor.name, changed = count, "configuration");
+        for field in &applied.needs_restart {
+            tracing::warn!("{field} counts from the next start on");
+        }
+        self.feed.note("configuration", "", text);
+    }
+}
