@@ -102,6 +102,11 @@ async fn the_table_is_described_and_so_is_every_schema() {
         let path = format!("/internal/resilience/{path}");
         assert!(known.contains(&(method.to_owned(), path.clone())), "{method} {path}");
     }
+    let page = include_str!("../../../../docs/api.md");
+    for endpoint in &endpoints {
+        let short = endpoint.path.trim_start_matches("/internal/resilience");
+        assert!(page.contains(&format!("`{short}`")), "docs/api.md does not name {short}");
+    }
     let text = document.to_string();
     for part in text.split("\"#/components/schemas/").skip(1) {
         let name = part.split('"').next().unwrap();

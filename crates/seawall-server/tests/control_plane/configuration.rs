@@ -4,8 +4,10 @@ use crate::{
     support::Upstream,
     world::{QUIET, World},
 };
+use seawall_config::presets;
 use seawall_server::Inputs;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn later_layers_win_and_every_value_says_where_it_comes_from() {
@@ -50,11 +52,9 @@ async fn later_layers_win_and_every_value_says_where_it_comes_from() {
 async fn presets_and_overrides_reach_the_calls() {
     let sick = Upstream::statuses(&[500]).await;
     let yaml = format!(
-        "upstreams: {{ ai: {{ endpoints: ['{}'] }} }}\nroutes: [{{ path: /*, upstream: ai }}]\n\
-         retries: null\n",
+        "upstreams: {{ ai: {{ endpoints: ['{}'] }} }}\nroutes: [{{ path: /*, upstream: ai }}]\n",
         sick.endpoint()
-    )
-    .replace("retries: null\n", "");
+    );
     let custom = "{\"retry_attempts\": 2, \"circuit_breaker_threshold\": 2, \"exponential_min\": 0.5, \
                   \"exponential_multiplier\": 0.1, \"jitter_enabled\": false}";
     let world = World::with(&yaml, &[("RESILIENCE_CUSTOM_CONFIG", custom)]).await;
@@ -150,4 +150,51 @@ fn the_arithmetic_is_done_before_the_night() {
         assert!(told.lines().all(|line| line.contains("warning: ")), "{told}");
     }
     assert_eq!(with("{ type: retry }, { type: timeout, limit: 2s }", ""), "");
+}
+
+/// The policies that come of a file and variables, and the preset in full.
+fn effective(yaml: &str, variables: &BTreeMap<String, String>) -> serde_json::Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let loaded = Inputs::file(file).with_variables(variables.clone()).load();
+    let config = loaded.unwrap_or_else(|error| panic!("{error}")).document;
+    let policies = |name: &str| config.effective_policies(name);
+    json!([config.settings(), policies("chat"), policies("qa"), policies("sentiment")])
+}
+
+#[test]
+fn migrating_changes_nothing() {
+    let sets: [&[(&str, &str)]; 5] = [
+        &[
+            ("RETRY_MAX_ATTEMPTS", "2"),
+            ("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "3"),
+            ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "30"),
+            ("DEFAULT_RESILIENCE_STRATEGY", "aggressive"),
+        ],
+        &[
+            ("RETRY_MAX_ATTEMPTS", "7"),
+            ("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "8"),
+            ("RETRY_MAX_DELAY", "300"),
+        ],
+        &[("RETRY_MAX_ATTEMPTS", "4")],
+        &[
+            ("QA_RESILIENCE_STRATEGY", "critical"),
+            ("RETRY_JITTER_ENABLED", "no"),
+            ("RETRY_EXPONENTIAL_MAX", "50"),
+        ],
+        &[("RETRY_MAX_ATTEMPTS", "many"), ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "45")],
+    ];
+    for set in sets {
+        let old: BTreeMap<String, String> =
+            set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let before = effective(QUIET, &old);
+        let legacy = presets::analyze(&old);
+        let env = presets::write(&legacy, &old, presets::Target::Env);
+        let new = presets::read_env_file(&env).unwrap_or_else(|wrong| panic!("{wrong:?}\n{env}"));
+        assert_eq!(effective(QUIET, &new), before, "{set:?}\n{env}");
+        let yaml = presets::write(&legacy, &old, presets::Target::Yaml);
+        let file = format!("{QUIET}{yaml}");
+        assert_eq!(effective(&file, &BTreeMap::new()), before, "{set:?}\n{file}");
+    }
 }
