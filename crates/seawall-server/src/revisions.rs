@@ -13,7 +13,10 @@ use crate::{
 use arc_swap::ArcSwap;
 use seawall_config::{LoadError, Loaded};
 use seawall_store::Store;
-use serde_json::{Map, Value};
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 use std::{
     collections::VecDeque,
     path::PathBuf,
@@ -114,11 +117,11 @@ impl Live {
             earlier.unwrap_or_default().0.into_iter().map(Arc::new).collect();
         let before = history.back().cloned();
         let place =
-            before.as_ref().map_or((1, None), |last| (last.revision + 1, Some(&last.document)));
+            before.as_ref().map_or((1, None), |last| (last.revision + 1, parsed(&last.document)));
         let actor = Actor::named("start");
         let mut revision = next(first.loaded, first.change.clone(), &actor, Cause::Start, place);
         // A start that changes nothing is no revision of its own.
-        let same = before.filter(|last| last.document == revision.entry.document);
+        let same = before.filter(|last| last.document.get() == revision.entry.document.get());
         if let Some(last) = &same {
             (revision.number, revision.entry) = (last.revision, (**last).clone());
         }
@@ -262,7 +265,7 @@ impl Live {
         if !self.access.stays_closed(&loaded.document, self.inputs.variables()) {
             return Err(Refused::Unprotected);
         }
-        let place = (present.number + 1, Some(&present.entry.document));
+        let place = (present.number + 1, Some(present.document.clone()));
         let revision = Arc::new(next(loaded, change.clone(), actor, cause, place));
         let diff = revision.entry.diff.clone();
         let needs_restart = needs_restart(&present.config, &revision.config);
@@ -273,7 +276,8 @@ impl Live {
     fn back_to(&self, number: u64) -> Result<Change, Refused> {
         let history = self.history();
         let entry = history.iter().find(|entry| entry.revision == number);
-        let mut document = entry.ok_or(Refused::UnknownRevision(number))?.document.clone();
+        let entry = entry.ok_or(Refused::UnknownRevision(number))?;
+        let mut document = parsed(&entry.document).unwrap_or_default();
         if let Some(fields) = document.as_object_mut() {
             fields.retain(|name, _| !PROTECTED.contains(&name.as_str()));
         }
@@ -302,15 +306,21 @@ fn next(
     change: Option<Change>,
     actor: &Actor,
     cause: Cause,
-    (number, before): (u64, Option<&Value>),
+    (number, before): (u64, Option<Value>),
 ) -> Revision {
     let Loaded { document: config, warnings, origins } = loaded;
     let document = serde_json::to_value(&config).unwrap_or_default();
-    let diff = before.map(|before| differences(before, &document, &origins)).unwrap_or_default();
+    let diff = before.map(|before| differences(&before, &document, &origins)).unwrap_or_default();
+    let raw = to_raw_value(&document).unwrap_or_default();
     let at = wall::now_ms();
     let who = actor.name.clone();
-    let entry = Entry { revision: number, at, who, cause, change, document, diff };
-    Revision { number, entry, config: Arc::new(config), origins, warnings }
+    let entry = Entry { revision: number, at, who, cause, change, document: raw, diff };
+    Revision { number, entry, config: Arc::new(config), document, origins, warnings }
+}
+
+/// A document of the history, as values.
+fn parsed(document: &RawValue) -> Option<Value> {
+    serde_json::from_str(document.get()).ok()
 }
 
 /// The first field of a change that the API may not change.

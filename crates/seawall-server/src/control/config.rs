@@ -19,7 +19,7 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -76,7 +76,7 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         .map(|name| (name.to_owned(), json!(catalog.strategy(name).unwrap_or_default())))
         .collect();
     let operations = config.upstreams.keys().chain(config.operations.keys());
-    let leaves = revision.origins.leaves(&revision.entry.document);
+    let leaves = revision.origins.leaves(&revision.document);
     let api_change = control.live.change().map(|change| change.document);
     let body = ConfigAnswer {
         revision: revision.number,
@@ -88,7 +88,7 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
             .collect(),
         custom_overrides: (!config.custom.is_empty()).then(|| json!(config.custom)),
         strategies,
-        document: revision.entry.document.clone(),
+        document: revision.document.clone(),
         api_change,
         sources: leaves.into_iter().map(|leaf| (leaf.path, leaf.origin.to_string())).collect(),
         warnings: revision.warnings.iter().map(Into::into).collect(),
@@ -262,7 +262,7 @@ struct RevisionDetail {
     line: RevisionLine,
     /// The whole document, without secrets.
     #[schema(value_type = Object)]
-    document: Value,
+    document: Box<RawValue>,
 }
 
 /// One revision, with its whole document.

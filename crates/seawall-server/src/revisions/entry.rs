@@ -4,7 +4,7 @@ use super::Difference;
 use crate::{GatewayConfig, inputs::Change, wall};
 use seawall_config::{Mistakes, Origins};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -26,6 +26,8 @@ pub(crate) struct Revision {
     pub(crate) number: u64,
     pub(crate) entry: Entry,
     pub(crate) config: Arc<GatewayConfig>,
+    /// The same as people read it, without secrets.
+    pub(crate) document: Value,
     pub(crate) origins: Origins,
     pub(crate) warnings: Mistakes,
 }
@@ -41,7 +43,7 @@ pub(crate) struct Entry {
     /// What of it came through the API.
     pub(crate) change: Option<Change>,
     /// All of it, without secrets.
-    pub(crate) document: Value,
+    pub(crate) document: Box<RawValue>,
     pub(crate) diff: Vec<Difference>,
 }
 
