@@ -11,10 +11,16 @@ struct Generated {
     command: &'static str,
 }
 
-const FILES: &[Generated] = &[Generated {
-    path: "docs/schema.json",
-    command: "run --release --quiet --package seawall-cli -- schema",
-}];
+const FILES: &[Generated] = &[
+    Generated {
+        path: "docs/schema.json",
+        command: "run --release --quiet --package seawall-cli -- schema",
+    },
+    Generated {
+        path: "docs/reference.md",
+        command: "run --release --quiet --package seawall-cli -- schema --markdown",
+    },
+];
 
 /// Every file is what its command prints.
 pub(crate) fn check() -> Result<(), String> {

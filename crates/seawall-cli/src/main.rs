@@ -1,16 +1,39 @@
 //! The `seawall` command: arguments to calls, one file per subcommand.
 //!
-//! Exit codes: 0 done; 1 it ran and did not succeed; 2 the arguments or the file are not right.
+//! Exit codes: 0 done; 1 it ran and did not succeed; 2 the arguments, the file or the server cannot be used.
 
 use clap::{Parser, Subcommand};
+use failure::Ended;
 use std::process::ExitCode;
 
+mod alerts;
+mod bench;
+mod breakers;
 mod check;
+mod completions;
+mod config;
 mod demo;
+mod events;
+mod explain;
+mod failure;
+mod file;
+mod length;
+mod migrate;
+mod operations;
+mod output;
+mod preset;
+mod remote;
+mod retries;
+mod rules;
 mod schema;
 mod serve;
+mod table;
+mod template;
+mod top;
 
 /// Keeps services standing when the things they call fail.
+///
+/// Exit codes: 0 done; 1 it ran and did not succeed; 2 the arguments, the file or the server cannot be used.
 #[derive(Debug, Parser)]
 #[command(name = "seawall", version, arg_required_else_help = true)]
 struct Arguments {
@@ -20,21 +43,69 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows a real outage being survived, over real sockets, in half a minute.
+    /// Shows a real outage being survived, over real sockets, in half a minute
     Demo(demo::Demo),
-    /// Runs the gateway, its control API and its dashboard.
+    /// Runs the gateway, its control API and its dashboard
     Serve(serve::Serve),
-    /// Finds every mistake in a configuration file.
+    /// Finds every mistake in a configuration file
     Check(check::Check),
-    /// Prints the JSON Schema of the configuration file.
-    Schema,
+    /// Prints the JSON Schema of the configuration file
+    Schema(schema::Schema),
+    /// Says what a field of the configuration means, and what it is set to
+    Explain(explain::Explain),
+    /// Lists presets, shows one, or recommends one
+    Preset(preset::Presets),
+    /// Lists templates of custom configurations, or shows one
+    Template(template::Templates),
+    /// Turns the variables of former systems into a preset and what differs from it
+    Migrate(migrate::Migrate),
+    /// Shows a running server live: worst first
+    Top(top::Top),
+    /// Shows circuit breakers, resets them, forces them
+    Breakers(breakers::Breakers),
+    /// Shows operations with their policies, and sets the modes of these
+    Operations(operations::Operations),
+    /// Pauses and releases all retries and hedges, or those of one operation
+    Retries(retries::Retries),
+    /// Shows what happened, and what happens
+    Events(events::Events),
+    /// Shows alerts, and acknowledges them
+    Alerts(alerts::Alerts),
+    /// Shows and changes the configuration of a running server
+    Config(config::Config),
+    /// Measures a running server
+    Bench(bench::Bench),
+    /// Writes alert rules for Prometheus, or a dashboard for Grafana
+    Rules(rules::Rules),
+    /// Writes the completions of a shell
+    Completions(completions::Completions),
+}
+
+impl Command {
+    fn run(self) -> Ended {
+        match self {
+            Self::Demo(demo) => Ok(demo.run()),
+            Self::Serve(serve) => Ok(serve.run()),
+            Self::Check(check) => check.run(),
+            Self::Schema(schema) => schema.run(),
+            Self::Explain(explain) => explain.run(),
+            Self::Preset(presets) => presets.run(),
+            Self::Template(templates) => templates.run(),
+            Self::Migrate(migrate) => migrate.run(),
+            Self::Top(top) => top.run(),
+            Self::Breakers(breakers) => breakers.run(),
+            Self::Operations(operations) => operations.run(),
+            Self::Retries(retries) => retries.run(),
+            Self::Events(events) => events.run(),
+            Self::Alerts(alerts) => alerts.run(),
+            Self::Config(config) => config.run(),
+            Self::Bench(bench) => bench.run(),
+            Self::Rules(rules) => rules.run(),
+            Self::Completions(completions) => completions.run(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Demo(demo) => demo.run(),
-        Command::Serve(serve) => serve.run(),
-        Command::Check(check) => check.run(),
-        Command::Schema => schema::run(),
-    }
+    Arguments::parse().command.run().unwrap_or_else(|failure| failure.told())
 }

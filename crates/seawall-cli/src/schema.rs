@@ -1,10 +1,25 @@
-//! `seawall schema`: what an editor needs to help with the file.
+//! `seawall schema`: what an editor needs to help with the file; and the same for people.
 
+use crate::{failure::Ended, output};
+use clap::Args;
 use seawall_server::GatewayConfig;
 use std::process::ExitCode;
 
-pub(crate) fn run() -> ExitCode {
-    let schema = seawall_config::schema::<GatewayConfig>();
-    println!("{schema:#}");
-    ExitCode::SUCCESS
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// A page for people, in place of the JSON Schema for editors.
+    #[arg(long)]
+    markdown: bool,
+}
+
+impl Schema {
+    pub(crate) fn run(self) -> Ended {
+        let schema = seawall_config::file_schema::<GatewayConfig>();
+        output::write(&match self.markdown {
+            true => seawall_config::reference(&schema),
+            false => format!("{schema:#}\n"),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
 }

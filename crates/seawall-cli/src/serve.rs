@@ -29,13 +29,17 @@ impl Serve {
             Err(error) => {
                 eprintln!("{error}");
                 if let LoadError::Io { .. } = error {
-                    eprintln!("docs/gateway.md shows a file to start from; `seawall demo` needs none");
+                    eprintln!(
+                        "docs/gateway.md shows a file to start from; `seawall demo` needs none"
+                    );
                 }
                 return ExitCode::from(2);
             }
         };
         log(self.log_json);
-        if std::env::var("SHOW_CONFIG_LOADING").is_ok_and(|value| matches!(value.as_str(), "true" | "1")) {
+        if std::env::var("SHOW_CONFIG_LOADING")
+            .is_ok_and(|value| matches!(value.as_str(), "true" | "1"))
+        {
             let document = serde_json::to_value(&loaded.document).unwrap_or_default();
             for value in loaded.origins.leaves(&document) {
                 tracing::info!("{} = {} ({})", value.path, value.value, value.origin);

@@ -58,6 +58,8 @@ fn table(page: &mut String, fields: &Map<String, Value>) {
     for (name, field) in rows {
         let default = match field.get("default") {
             None | Some(Value::Null) => "–".to_owned(),
+            // Its own section says it field by field.
+            Some(Value::Object(fields)) if !fields.is_empty() => "as there".to_owned(),
             Some(value) => format!("`{}`", shown(value)),
         };
         let meaning = text(field).replace('|', "\\|");

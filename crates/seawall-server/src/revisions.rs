@@ -229,11 +229,14 @@ impl Live {
                 Ok(applied)
             }
             Err(refused) => {
-                if let Ask::Reload(_) = ask {
-                    changing.files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
-                }
                 let preset = &self.now().config.preset.clone();
-                let record = Record::new(MetricType::ConfigError, preset, "load_config", 1.0);
+                // Who asked through the API was told; of a file nobody might be.
+                let record = if let Ask::Reload(_) = ask {
+                    changing.files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
+                    Record::new(MetricType::ConfigError, preset, "load_config", 1.0)
+                } else {
+                    Record::new(MetricType::ValidationEvent, preset, "change_config", 0.0)
+                };
                 self.monitor.record(record.with("error", refused.to_string()), actor);
                 Err(refused)
             }

@@ -1,7 +1,10 @@
 //! Wall-clock time, as people and files read it: RFC 3339, UTC, milliseconds.
 
 use seawall::Instant;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// Milliseconds since 1970; what the clock says before that counts as 1970.
 pub(crate) fn now_ms() -> u64 {
@@ -21,14 +24,17 @@ pub(crate) fn now() -> String {
     text(now_ms())
 }
 
-/// An instant of the policies' clock, as wall-clock text.
+/// An instant of the policies' clock, as wall-clock text: the same each time it is asked for, unless the wall clock
+/// was set in between.
 pub(crate) fn of(at: Instant, now: Instant) -> String {
-    let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-    text(if at <= now {
-        now_ms().saturating_sub(ms(now.since(at)))
-    } else {
-        now_ms().saturating_add(ms(at.since(now)))
-    })
+    /// Milliseconds that the wall clock is ahead of the policies' clock.
+    static AHEAD: AtomicI64 = AtomicI64::new(i64::MIN);
+    let ms = |at: Instant| i64::try_from(at.as_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let present = i64::try_from(now_ms()).unwrap_or(i64::MAX).saturating_sub(ms(now));
+    let noted = AHEAD.load(Ordering::Relaxed);
+    let ahead = if present.abs_diff(noted) <= 1000 { noted } else { present };
+    AHEAD.store(ahead, Ordering::Relaxed);
+    text(u64::try_from(ms(at).saturating_add(ahead)).unwrap_or(0))
 }
 
 /// For `#[serde(with = "crate::wall")]`: text outside, milliseconds inside.
@@ -46,6 +52,22 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_shown_alike_each_time() {
+        let start = std::time::Instant::now();
+        let now = || Instant::from_millis(5_000) + start.elapsed();
+        let at = Instant::from_millis(4_000);
+        let first = of(at, now());
+        for _ in 0..1000 {
+            assert_eq!(of(at, now()), first);
+        }
+        let shown = humantime::parse_rfc3339(&first).unwrap();
+        let ago = SystemTime::now().duration_since(shown).unwrap();
+        assert!(ago >= Duration::from_millis(900) && ago < Duration::from_secs(60), "{ago:?}");
+    }
+
     #[test]
     fn text_and_back() {
         assert_eq!(super::text(0), "1970-01-01T00:00:00.000Z");

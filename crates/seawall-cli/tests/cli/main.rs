@@ -1,7 +1,13 @@
 //! The built binary, as its user runs it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod changes;
 mod commands;
+mod explain;
+mod live;
+mod presets;
 mod readme;
+mod remote;
+mod rules;
 mod serve;
 mod support;

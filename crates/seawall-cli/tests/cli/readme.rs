@@ -1,7 +1,7 @@
 //! What the documents show works: the first YAML of the README carries traffic, and every file shown is right.
 
 use crate::support::{Serving, get, upstream};
-use seawall_config::{Format, load_str};
+use seawall_config::{Format, Layers, Source};
 use seawall_server::GatewayConfig;
 use std::{
     fs,
@@ -41,9 +41,18 @@ fn every_gateway_file_shown_is_right() {
     for (name, text) in documents() {
         for block in blocks(&text, "yaml").iter().filter(|block| block.contains("upstreams:")) {
             seen += 1;
-            if let Err(mistakes) = load_str::<GatewayConfig>(&name, block, Format::Yaml) {
-                panic!("{mistakes}");
+            let mut layers = Layers::default();
+            layers.source(&Source::new(&name, block.as_str(), Format::Yaml), None);
+            let key = |name: &str| (name.to_owned(), "a-key-of-the-document".to_owned());
+            layers.secrets(["ON_CALL_KEY", "DASHBOARD_KEY"].map(key).into());
+            for environment in
+                layers.environments().into_iter().map(str::to_owned).collect::<Vec<_>>()
+            {
+                let mut there = layers.clone();
+                there.environment(&environment);
+                there.load::<GatewayConfig>().unwrap_or_else(|mistakes| panic!("{mistakes}"));
             }
+            layers.load::<GatewayConfig>().unwrap_or_else(|mistakes| panic!("{mistakes}"));
         }
     }
     assert!(seen >= 12, "{seen} files are too few: are the documents where they were?");

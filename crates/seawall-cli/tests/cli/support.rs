@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -18,8 +18,32 @@ use std::{
 pub(crate) fn seawall() -> Command {
     let built = env!("CARGO_BIN_EXE_seawall");
     let mut command = Command::new(env::var_os("SEAWALL_BIN").unwrap_or_else(|| built.into()));
-    command.env_remove("SEAWALL_API_KEYS").env_remove("SEAWALL_CONFIG").env_remove("LOG_LEVEL");
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["SEAWALL_", "RESILIENCE_"].iter().any(|ours| name.starts_with(ours)) {
+            command.env_remove(&*name);
+        }
+    }
+    command.env_remove("LOG_LEVEL");
     command
+}
+
+/// The code, the output and the errors of one run.
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    ended(seawall().args(arguments))
+}
+
+/// The same of a command that is ready.
+pub(crate) fn ended(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// A whole answer in JSON, for servers that only pretend.
+pub(crate) fn answer(status: &str, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
 /// A folder of its own, gone when dropped.
@@ -63,9 +87,20 @@ impl Serving {
     }
 
     pub(crate) fn start_on(listen: &str, yaml: &str, arguments: &[&str]) -> Self {
+        Self::start_with(listen, yaml, arguments, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_with(
+        listen: &str,
+        yaml: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let folder = Folder::new();
         let file = folder.file("seawall.yaml", yaml);
         let mut command = seawall();
+        command.envs(variables.iter().copied());
         command.args(["serve", "--listen", listen, "--config"]).arg(&file).args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -86,6 +121,25 @@ impl Serving {
         let address = address.recv_timeout(Duration::from_secs(20));
         let address = address.unwrap_or_else(|_| panic!("it does not serve: {:?}", log.lock()));
         Self { child, address, log, _folder: folder }
+    }
+
+    /// A command that talks to this server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = seawall();
+        command.args(arguments).env("SEAWALL_URL", format!("http://{}", self.address));
+        command
+    }
+
+    /// Runs one against this server.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        ended(&mut self.command(arguments))
+    }
+
+    /// Runs one that succeeds, and gives its JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let (code, text, told) = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(code, Some(0), "{arguments:?}: {told}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -11,7 +11,8 @@ use std::time::Duration;
 async fn loads_changes_and_validations_are_counted() {
     let world = World::quiet().await;
     world.put("config", json!({ "configuration": { "preset": "production" } })).await;
-    world.put("config", json!({ "configuration": { "preset": "nothing" } })).await;
+    world.write(&format!("{QUIET}drain_timeout: soon\n"));
+    world.post("config/reload", json!({})).await.problem(422);
     world.posted("config/validate", json!({ "configuration": { "retry_attempts": 99 } })).await;
     let usage = world.json("monitoring/usage-statistics?time_window_hours=2").await;
     let found = &usage["statistics"];

@@ -1,0 +1,107 @@
+//! What goes to standard output: text, JSON, and colours where a terminal shows them.
+
+use crate::failure::Failure;
+use serde::Serialize;
+use std::io::{ErrorKind, IsTerminal, Write, stdout};
+
+/// Writes text, and takes it well if nobody reads any more.
+pub(crate) fn write(text: &str) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
+        Err(error) => Err(Failure::Refused(format!("cannot write the output: {error}"))),
+    }
+}
+
+/// Writes a value as JSON, as people can still read it.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value);
+    write(&(text.map_err(|error| Failure::Refused(error.to_string()))? + "\n"))
+}
+
+/// Text from elsewhere, without signs that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// What a colour says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tone {
+    #[default]
+    Usual,
+    Good,
+    Warning,
+    Bad,
+    Quiet,
+    Strong,
+}
+
+impl Tone {
+    /// The tone of a circuit's state.
+    pub(crate) fn of_state(state: &str) -> Self {
+        match state {
+            "closed" => Self::Good,
+            "open" | "forced_open" => Self::Bad,
+            "half_open" | "forced_closed" | "disabled" => Self::Warning,
+            _ => Self::Quiet,
+        }
+    }
+
+    /// The tone of an alert's level.
+    pub(crate) fn of_level(level: &str) -> Self {
+        match level {
+            "critical" | "error" => Self::Bad,
+            "warning" => Self::Warning,
+            _ => Self::Usual,
+        }
+    }
+}
+
+/// Whether colours are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint(bool);
+
+impl Paint {
+    /// On a terminal that shows them, unless somebody does not want them.
+    pub(crate) fn of_stdout() -> Self {
+        Self(stdout().is_terminal() && wanted())
+    }
+
+    /// Text in a tone.
+    pub(crate) fn tone(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Usual => return text.to_owned(),
+            Tone::Good => "32",
+            Tone::Warning => "33",
+            Tone::Bad => "1;31",
+            Tone::Quiet => "2",
+            Tone::Strong => "1",
+        };
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// Whether the environment wants colours: `NO_COLOR` set to anything says no.
+pub(crate) fn wanted() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !set("NO_COLOR") && !dumb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_there_only_where_they_are_shown() {
+        assert_eq!(Paint(false).tone(Tone::Bad, "open"), "open");
+        assert_eq!(Paint(true).tone(Tone::Bad, "open"), "\u{1b}[1;31mopen\u{1b}[0m");
+        assert_eq!(Paint(true).tone(Tone::Usual, "open"), "open");
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_from_elsewhere() {
+        assert_eq!(plain("a\u{1b}[31mb\nc"), "a\u{fffd}[31mb\u{fffd}c");
+    }
+}

@@ -1,0 +1,154 @@
+//! A running server: where it is, the key, and questions to its control API.
+
+use crate::{
+    failure::{Failure, Failure::Unusable},
+    length,
+};
+use clap::Args;
+use http::{Method, Uri, uri::Scheme};
+use seawall_server::Secret;
+use serde_json::Value;
+use std::{future::Future, time::Duration};
+
+mod client;
+mod problem;
+mod stream;
+
+pub(crate) use client::Client;
+pub(crate) use stream::Next;
+
+/// Below this everything of the API lies.
+const ROOT: &str = "/internal/resilience";
+
+/// Which server, and how to be let in.
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    /// The server's address
+    #[arg(
+        long,
+        env = "SEAWALL_URL",
+        default_value = "http://127.0.0.1:8000",
+        global = true,
+        help_heading = "Server",
+        value_parser = base
+    )]
+    url: Uri,
+    /// The API key; better given in the environment, where other users do not see it
+    #[arg(
+        long,
+        env = "SEAWALL_API_KEY",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Server"
+    )]
+    key: Option<Secret>,
+    /// The longest wait for an answer
+    #[arg(
+        long,
+        default_value = "10s",
+        global = true,
+        help_heading = "Server",
+        value_parser = length::parse
+    )]
+    timeout: Duration,
+}
+
+impl Remote {
+    /// A client for this server. It needs a runtime around it.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.url, self.key.as_ref().map(Secret::expose), self.timeout)
+    }
+
+    /// The same with at least this long for an answer.
+    pub(crate) fn at_least(mut self, timeout: Duration) -> Self {
+        self.timeout = self.timeout.max(timeout);
+        self
+    }
+
+    /// Asks for what is at a path below the API's root.
+    pub(crate) fn read(&self, path: &str) -> Result<Value, Failure> {
+        self.send(&Method::GET, path, None)
+    }
+
+    /// Asks for a change.
+    pub(crate) fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        run(async { self.client()?.ask(method, path, body).await })
+    }
+
+    /// Where it is, for messages.
+    pub(crate) fn shown(&self) -> String {
+        self.url.to_string().trim_end_matches('/').to_owned()
+    }
+}
+
+/// Runs what talks to a server.
+pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Unusable(format!("cannot start: {error}")))?;
+    let ended = runtime.block_on(work);
+    // A name that is being looked up must not keep the command from ending.
+    runtime.shutdown_background();
+    ended
+}
+
+/// `http://host:port`, perhaps with a path before ours.
+fn base(text: &str) -> Result<Uri, String> {
+    const RIGHT: &str = "write it as http://127.0.0.1:8000 or https://host";
+    let url: Uri = text.parse().map_err(|error| format!("{error}; {RIGHT}"))?;
+    if ![Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&url.scheme()) {
+        return Err(RIGHT.into());
+    }
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    if authority.is_empty() {
+        return Err(RIGHT.into());
+    }
+    if authority.contains('@') {
+        return Err("it may hold no user and no password; --key is for the key".into());
+    }
+    if url.query().is_some() {
+        return Err(format!("it may hold no query; {RIGHT}"));
+    }
+    Ok(url)
+}
+
+/// A name as one part of a path.
+pub(crate) fn part(name: &str) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => text.push(byte.into()),
+            // Also the dot: `..` would mean the part above.
+            _ => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_strictly() {
+        for good in ["http://127.0.0.1:8000", "https://host", "http://[::1]:1/prefix/"] {
+            assert!(base(good).is_ok(), "{good}");
+        }
+        for bad in ["", "host", "host:80", "ftp://a", "http://", "http://u:p@a", "http://a/?b=c"] {
+            assert!(base(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_stays_one_part() {
+        assert_eq!(part("chat-1_a"), "chat-1_a");
+        assert_eq!(part("../a b/ü"), "%2E%2E%2Fa%20b%2F%C3%BC");
+    }
+}

@@ -1,0 +1,276 @@
+//! What `top` knows of the server, and which part of it is looked at.
+
+use crate::{failure::Failure, output::plain};
+use serde::Deserialize;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// Events that are remembered.
+const KEPT: usize = 200;
+
+/// The server at one moment, read leniently: it may be older or newer.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Snapshot {
+    pub(super) version: String,
+    pub(super) preset: String,
+    pub(super) revision: u64,
+    pub(super) uptime_ms: u64,
+    pub(super) repeats_paused: bool,
+    pub(super) alerts: Vec<Alert>,
+    pub(super) operations: Vec<Operation>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Alert {
+    pub(super) level: String,
+    pub(super) description: String,
+    pub(super) operation: Option<String>,
+    pub(super) started_at: String,
+    pub(super) acknowledged_by: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Operation {
+    pub(super) name: String,
+    pub(super) circuit: Option<Circuit>,
+    pub(super) rates: Rates,
+    pub(super) latency_ms: Quantiles,
+    pub(super) in_flight: u64,
+    pub(super) hour: String,
+    pub(super) repeats_paused: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Circuit {
+    pub(super) state: String,
+    pub(super) failure_count: u64,
+    pub(super) threshold: Option<u64>,
+    pub(super) in_state_ms: u64,
+    pub(super) next_probe_in_ms: Option<u64>,
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Rates {
+    pub(super) calls: f64,
+    pub(super) failures: f64,
+    pub(super) timed_out: f64,
+    pub(super) rejected: f64,
+    pub(super) retries: f64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Quantiles {
+    pub(super) p95: Option<f64>,
+}
+
+/// One line of the tail.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Happened {
+    pub(super) id: u64,
+    pub(super) at: String,
+    pub(super) operation: String,
+    pub(super) kind: String,
+    pub(super) text: String,
+}
+
+/// What the stream brings.
+#[derive(Debug)]
+pub(super) enum Change {
+    Snapshot(Box<Snapshot>),
+    Happened(Happened),
+    /// The stream is cut, and will be opened again.
+    Cut {
+        why: String,
+        again_in: Duration,
+    },
+    /// There is nothing to wait for.
+    Ended(Failure),
+    /// Something of a newer server.
+    Unknown,
+}
+
+impl Change {
+    pub(super) fn of(kind: &str, data: &str) -> Self {
+        let read = match kind {
+            "snapshot" => serde_json::from_str(data).map(|now| Self::Snapshot(Box::new(now))),
+            "event" => serde_json::from_str(data).map(Self::Happened),
+            _ => Ok(Self::Unknown),
+        };
+        read.unwrap_or(Self::Unknown)
+    }
+}
+
+/// A stream that is cut.
+#[derive(Clone, Debug)]
+pub(super) struct Broken {
+    pub(super) since: Instant,
+    pub(super) why: String,
+    pub(super) again_at: Instant,
+}
+
+/// A snapshot, and when it came.
+pub(super) type Received = (Snapshot, Instant);
+
+/// What is shown.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) where_it_is: String,
+    pub(super) colours: bool,
+    /// What came last, and when; none before the first.
+    pub(super) now: Option<Received>,
+    pub(super) events: VecDeque<Happened>,
+    pub(super) broken: Option<Broken>,
+    pub(super) failure: Option<Failure>,
+    pub(super) filter: String,
+    pub(super) typing: bool,
+    /// The name of the operation that is looked at: rows change their places.
+    pub(super) selected: Option<String>,
+    /// What stood there when the pause began.
+    paused: Option<(Option<Received>, VecDeque<Happened>)>,
+}
+
+impl View {
+    pub(super) fn new(where_it_is: String, colours: bool) -> Self {
+        Self {
+            where_it_is,
+            colours,
+            now: None,
+            events: VecDeque::new(),
+            broken: None,
+            failure: None,
+            filter: String::new(),
+            typing: false,
+            selected: None,
+            paused: None,
+        }
+    }
+
+    pub(super) fn take(&mut self, change: Change) {
+        match change {
+            Change::Snapshot(now) => {
+                self.broken = None;
+                self.now = Some((*now, Instant::now()));
+            }
+            Change::Happened(one) => self.note(one),
+            Change::Cut { why, again_in } => {
+                let now = Instant::now();
+                let since = self.broken.as_ref().map_or(now, |broken| broken.since);
+                self.broken = Some(Broken { since, why, again_at: now + again_in });
+            }
+            Change::Ended(failure) => self.failure = Some(failure),
+            Change::Unknown => {}
+        }
+    }
+
+    /// The tail comes again with each connection: what is known is left out.
+    fn note(&mut self, one: Happened) {
+        let after = |last: &Happened| (&one.at, one.id) > (&last.at, last.id);
+        if self.events.back().is_none_or(after) {
+            if self.events.len() == KEPT {
+                self.events.pop_front();
+            }
+            self.events.push_back(one);
+        }
+    }
+
+    pub(super) fn toggle_pause(&mut self) {
+        self.paused = match self.paused {
+            Some(_) => None,
+            None => Some((self.now.clone(), self.events.clone())),
+        };
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    pub(super) fn clear_filter(&mut self) {
+        self.filter.clear();
+        self.typing = false;
+    }
+
+    /// The snapshot to show, and its age.
+    pub(super) fn snapshot(&self) -> Option<(&Snapshot, Duration)> {
+        let (shown, at) = match &self.paused {
+            Some((shown, _)) => shown.as_ref()?,
+            None => self.now.as_ref()?,
+        };
+        // A snapshot that waits for the next one counts on; one that is held does not.
+        let age = if self.is_paused() { Duration::ZERO } else { at.elapsed() };
+        Some((shown, age))
+    }
+
+    /// The events to show, oldest first.
+    pub(super) fn tail(&self) -> Vec<&Happened> {
+        let events = self.paused.as_ref().map_or(&self.events, |(_, events)| events);
+        events.iter().filter(|one| self.passes(&one.operation)).collect()
+    }
+
+    fn passes(&self, name: &str) -> bool {
+        name.to_lowercase().contains(&self.filter.to_lowercase())
+    }
+
+    /// The operations to show, worst first.
+    pub(super) fn rows(&self) -> Vec<&Operation> {
+        let all = self.snapshot().map_or(&[][..], |(now, _)| &now.operations);
+        let mut rows: Vec<&Operation> = all.iter().filter(|one| self.passes(&one.name)).collect();
+        rows.sort_by(|a, b| {
+            let errors = b.error_share().unwrap_or(0.0).total_cmp(&a.error_share().unwrap_or(0.0));
+            a.rank().cmp(&b.rank()).then(errors).then_with(|| a.name.cmp(&b.name))
+        });
+        rows
+    }
+
+    /// The place of the selected operation among the rows.
+    pub(super) fn selected_row(&self) -> Option<usize> {
+        let wanted = self.selected.as_ref()?;
+        self.rows().iter().position(|row| row.name == *wanted)
+    }
+
+    pub(super) fn select(&mut self, by: isize) {
+        let rows = self.rows();
+        let Some(last) = rows.len().checked_sub(1) else { return };
+        let next = match self.selected_row() {
+            Some(row) => row.saturating_add_signed(by).min(last),
+            None => 0,
+        };
+        self.selected = rows.get(next).map(|row| row.name.clone());
+    }
+}
+
+impl Operation {
+    /// The smaller, the worse.
+    fn rank(&self) -> u8 {
+        match self.circuit.as_ref().map(|circuit| circuit.state.as_str()) {
+            Some("open" | "forced_open") => 0,
+            Some("half_open") => 1,
+            Some("forced_closed" | "disabled") => 2,
+            _ => 3,
+        }
+    }
+
+    /// Of the calls that were made, those that failed; none where none were.
+    pub(super) fn error_share(&self) -> Option<f64> {
+        let Rates { calls, failures, timed_out, rejected, .. } = self.rates;
+        let made = calls - rejected;
+        let failed = failures + timed_out;
+        (failed > 0.0 || made > 0.0).then(|| (failed / made.max(failed)).min(1.0))
+    }
+}
+
+impl Happened {
+    /// The time of the day.
+    pub(super) fn time(&self) -> String {
+        plain(self.at.get(11..19).unwrap_or(&self.at))
+    }
+}
