@@ -20,7 +20,7 @@ use serde_json::{
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::{Instant, SystemTime},
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Live {
     history: Mutex<VecDeque<Arc<Entry>>>,
     store_failure: Mutex<Option<String>>,
     left_out: Mutex<Option<String>>,
+    /// Whether a revision is not in the store, though it should be.
+    unsaved: AtomicBool,
 }
 
 /// The files that were read, as they were then.
@@ -139,6 +141,7 @@ impl Live {
             history: Mutex::new(history),
             store_failure: Mutex::default(),
             left_out: Mutex::new(first.left_out),
+            unsaved: AtomicBool::new(false),
         };
         if let Some(told) = live.left_out() {
             tracing::error!(

@@ -3,14 +3,12 @@
 use crate::{
     BoxError, GatewayConfig, Inputs, Registry,
     alerts::Alerts,
-    control::{self, Access, Audit, Benchmarks, Control},
+    control::{self, Access, Audit},
     feed::Feed,
     gateway::{Gateway, body::AnswerBody},
     monitor::{Actor, Monitor},
     revisions::{Ask, Cause, First, Live, Parts},
-    sampler::{self, Watch},
 };
-use arc_swap::ArcSwap;
 use axum::Router;
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
@@ -38,6 +36,11 @@ use tokio::{
     task::JoinHandle,
 };
 use tower::ServiceExt;
+
+mod assembly;
+
+pub(crate) use assembly::Followed;
+use assembly::{Plane, registry, save};
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -78,6 +81,7 @@ pub struct Server {
     registry: Registry,
     live: Arc<Live>,
     alerts: Arc<Alerts>,
+    audit: Arc<Audit>,
     feed: Arc<Feed>,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
@@ -272,97 +276,12 @@ impl Server {
             // It says that it was cancelled.
             let _ = task.await;
         }
-        let (live, alerts) = (self.live, self.alerts);
-        if let Err(error) = tokio::task::spawn_blocking(move || save(&live, &alerts)).await {
+        let (live, alerts, audit) = (self.live, self.alerts, self.audit);
+        let work = move || save(&live, &alerts, &audit);
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
             tracing::error!(%error, "the store was not written");
         }
         drained.is_ok()
-    }
-}
-
-/// What a server is put together from, once its configuration is known.
-struct Plane {
-    registry: Registry,
-    live: Arc<Live>,
-    access: Arc<Access>,
-    feed: Arc<Feed>,
-    store: Option<Arc<Store>>,
-    draining: Arc<AtomicBool>,
-}
-
-impl Plane {
-    fn server(self, listener: TcpListener, address: SocketAddr, gateway: Arc<Gateway>) -> Server {
-        let Self { registry, live, access, feed, store, draining } = self;
-        let alerts = Arc::new(Alerts::new(store.as_deref()));
-        let (publish, snapshots) = watch::channel(None);
-        let started = registry.now();
-        let control = Control {
-            registry: registry.clone(),
-            live: live.clone(),
-            alerts: alerts.clone(),
-            feed: feed.clone(),
-            audit: Arc::new(Audit::new(store.as_deref())),
-            benchmarks: Arc::new(Benchmarks::new(store.as_deref())),
-            turns: Arc::default(),
-            snapshots,
-            access,
-            draining: draining.clone(),
-            started,
-        };
-        let watch = Watch {
-            registry: registry.clone(),
-            started,
-            live: live.clone(),
-            alerts: alerts.clone(),
-            feed: feed.clone(),
-        };
-        let tasks = [
-            tokio::spawn(sampler::sample(watch, publish)),
-            tokio::spawn(keep(Arc::downgrade(&live), Arc::downgrade(&alerts))),
-        ];
-        let shared = Arc::new(Shared { gateway, control: control.router() });
-        let stop = watch::channel(false);
-        Server { listener, address, shared, registry, live, alerts, feed, draining, stop, tasks }
-    }
-}
-
-/// The configuration that new operations start from, as it changes.
-pub(crate) type Followed = Arc<ArcSwap<GatewayConfig>>;
-
-/// A registry whose operations that code asks for by name start from the configuration in force.
-fn registry(
-    config: &Arc<GatewayConfig>,
-    observers: Vec<Arc<dyn Observer>>,
-) -> (Registry, Followed) {
-    let follow: Followed = Arc::new(ArcSwap::new(config.clone()));
-    let followed = follow.clone();
-    let defaults = move |name: &str| followed.load().effective_policies(name);
-    (Registry::with_defaults(TokioTimer, defaults, observers), follow)
-}
-
-/// How often files are looked at, and the store is written.
-const KEEPING: Duration = Duration::from_secs(1);
-
-/// Follows changes of the files, and writes what is new to the store, until the server is gone.
-async fn keep(live: Weak<Live>, alerts: Weak<Alerts>) {
-    loop {
-        tokio::time::sleep(KEEPING).await;
-        let (Some(live), Some(alerts)) = (live.upgrade(), alerts.upgrade()) else { return };
-        let work = move || {
-            if let Some(Err(refused)) = live.reload_if_changed() {
-                tracing::error!("the configuration stays as it is:\n{refused}");
-            }
-            save(&live, &alerts);
-        };
-        if let Err(error) = tokio::task::spawn_blocking(work).await {
-            tracing::error!(%error, "files and store are not followed");
-        }
-    }
-}
-
-fn save(live: &Live, alerts: &Alerts) {
-    if let Some(store) = &live.store {
-        live.stored(live.monitor().save(store).and_then(|()| alerts.save(store)));
     }
 }
 

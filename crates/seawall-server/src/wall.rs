@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        assert_eq!(super::text(0), "1970-01-01T00:00:00.000Z");
-        assert!(super::text(u64::MAX).starts_with("9999-12-31"));
+        assert_eq!(text(0), "1970-01-01T00:00:00.000Z");
+        assert!(text(u64::MAX).starts_with("9999-12-31"));
         #[derive(serde::Serialize, serde::Deserialize)]
         struct At(#[serde(with = "super")] u64);
         let at: At = serde_json::from_str("\"2026-01-02T03:04:05.678Z\"").unwrap();

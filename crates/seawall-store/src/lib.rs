@@ -8,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
@@ -15,7 +16,8 @@ const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
 /// The embedded store.
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
+    /// None while it cannot be opened again after a failure.
+    database: Mutex<Option<Database>>,
     path: PathBuf,
 }
 
@@ -63,11 +65,8 @@ impl Store {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| failed(Cause::Folder(error)))?;
         }
-        let database = Database::create(path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => failed(Cause::InUse),
-            error => failed(Cause::Database(Box::new(error.into()))),
-        })?;
-        Ok(Self { database, path: path.to_owned() })
+        let database = open(path).map_err(failed)?;
+        Ok(Self { database: Mutex::new(Some(database)), path: path.to_owned() })
     }
 
     /// The file.
@@ -75,8 +74,24 @@ impl Store {
         &self.path
     }
 
-    fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
-        StoreError { path: self.path.clone(), cause: Cause::Database(Box::new(error.into())) }
+    /// Works on the database. After a failure of the disk it takes nothing more until it is opened again: that is
+    /// tried each time.
+    fn work<T>(
+        &self,
+        work: impl Fn(&Database) -> std::result::Result<T, redb::Error>,
+    ) -> Result<T> {
+        let failed = |cause| StoreError { path: self.path.clone(), cause };
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = slot.as_ref() {
+            match work(database) {
+                Err(redb::Error::PreviousIo) => {}
+                done => return done.map_err(|error| failed(Cause::Database(Box::new(error)))),
+            }
+        }
+        // Only once it is closed can it be opened.
+        *slot = None;
+        let database = slot.insert(open(&self.path).map_err(failed)?);
+        work(database).map_err(|error| failed(Cause::Database(Box::new(error))))
     }
 
     fn written(&self, record: &impl Serialize) -> Result<Vec<u8>> {
@@ -94,22 +109,21 @@ impl Store {
         }
         let records: Vec<Vec<u8>> =
             records.iter().map(|record| self.written(record)).collect::<Result<_>>()?;
-        let writing = self.database.begin_write().map_err(|error| self.failed(error))?;
-        {
-            let mut table =
-                writing.open_table(Journal::new(journal)).map_err(|error| self.failed(error))?;
-            let last = table.last().map_err(|error| self.failed(error))?;
-            let mut number = last.map_or(0, |(number, _)| number.value());
-            for record in &records {
-                number += 1;
-                table.insert(number, record.as_slice()).map_err(|error| self.failed(error))?;
+        self.work(|database| {
+            let writing = database.begin_write()?;
+            {
+                let mut table = writing.open_table(Journal::new(journal))?;
+                let mut number = table.last()?.map_or(0, |(number, _)| number.value());
+                for record in &records {
+                    number += 1;
+                    table.insert(number, record.as_slice())?;
+                }
+                for _ in keep as u64..table.len()? {
+                    table.pop_first()?;
+                }
             }
-            let count = table.len().map_err(|error| self.failed(error))?;
-            for _ in keep as u64..count {
-                table.pop_first().map_err(|error| self.failed(error))?;
-            }
-        }
-        writing.commit().map_err(|error| self.failed(error))
+            Ok(writing.commit()?)
+        })
     }
 
     /// The last `most` records of a journal, oldest first. Records that this version cannot read are passed over,
@@ -118,24 +132,24 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn last<R: DeserializeOwned>(&self, journal: &str, most: usize) -> Result<(Vec<R>, usize)> {
-        let reading = self.database.begin_read().map_err(|error| self.failed(error))?;
-        let table = match reading.open_table(Journal::new(journal)) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok((Vec::new(), 0)),
-            Err(error) => return Err(self.failed(error)),
-        };
-        let mut records = Vec::new();
-        let mut unread = 0;
-        let newest_first = table.iter().map_err(|error| self.failed(error))?.rev();
-        for row in newest_first.take(most) {
-            let (_, record) = row.map_err(|error| self.failed(error))?;
-            match serde_json::from_slice(record.value()) {
-                Ok(record) => records.push(record),
-                Err(_) => unread += 1,
+        self.work(|database| {
+            let reading = database.begin_read()?;
+            let table = match reading.open_table(Journal::new(journal)) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok((Vec::new(), 0)),
+                Err(error) => return Err(error.into()),
+            };
+            let mut records = Vec::new();
+            let mut unread = 0;
+            for row in table.iter()?.rev().take(most) {
+                match serde_json::from_slice(row?.1.value()) {
+                    Ok(record) => records.push(record),
+                    Err(_) => unread += 1,
+                }
             }
-        }
-        records.reverse();
-        Ok((records, unread))
+            records.reverse();
+            Ok((records, unread))
+        })
     }
 
     /// Puts these records in place of a journal's.
@@ -145,16 +159,17 @@ impl Store {
     pub fn replace<R: Serialize>(&self, journal: &str, records: &[R]) -> Result<()> {
         let records: Vec<Vec<u8>> =
             records.iter().map(|record| self.written(record)).collect::<Result<_>>()?;
-        let writing = self.database.begin_write().map_err(|error| self.failed(error))?;
-        writing.delete_table(Journal::new(journal)).map_err(|error| self.failed(error))?;
-        {
-            let mut table =
-                writing.open_table(Journal::new(journal)).map_err(|error| self.failed(error))?;
-            for (number, record) in (1_u64..).zip(&records) {
-                table.insert(number, record.as_slice()).map_err(|error| self.failed(error))?;
+        self.work(|database| {
+            let writing = database.begin_write()?;
+            writing.delete_table(Journal::new(journal))?;
+            {
+                let mut table = writing.open_table(Journal::new(journal))?;
+                for (number, record) in (1_u64..).zip(&records) {
+                    table.insert(number, record.as_slice())?;
+                }
             }
-        }
-        writing.commit().map_err(|error| self.failed(error))
+            Ok(writing.commit()?)
+        })
     }
 
     /// Writes a single value.
@@ -163,12 +178,11 @@ impl Store {
     /// When it cannot be written; then the former value stays.
     pub fn put(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let value = self.written(value)?;
-        let writing = self.database.begin_write().map_err(|error| self.failed(error))?;
-        {
-            let mut table = writing.open_table(VALUES).map_err(|error| self.failed(error))?;
-            table.insert(name, value.as_slice()).map_err(|error| self.failed(error))?;
-        }
-        writing.commit().map_err(|error| self.failed(error))
+        self.work(|database| {
+            let writing = database.begin_write()?;
+            writing.open_table(VALUES)?.insert(name, value.as_slice())?;
+            Ok(writing.commit()?)
+        })
     }
 
     /// Reads a single value; none where there is none that this version can read.
@@ -176,15 +190,24 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn value<V: DeserializeOwned>(&self, name: &str) -> Result<Option<V>> {
-        let reading = self.database.begin_read().map_err(|error| self.failed(error))?;
-        let table = match reading.open_table(VALUES) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(self.failed(error)),
-        };
-        let found = table.get(name).map_err(|error| self.failed(error))?;
-        Ok(found.and_then(|value| serde_json::from_slice(value.value()).ok()))
+        self.work(|database| {
+            let reading = database.begin_read()?;
+            let table = match reading.open_table(VALUES) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let found = table.get(name)?;
+            Ok(found.and_then(|value| serde_json::from_slice(value.value()).ok()))
+        })
     }
+}
+
+fn open(path: &Path) -> std::result::Result<Database, Cause> {
+    Database::create(path).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => Cause::InUse,
+        error => Cause::Database(Box::new(error.into())),
+    })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use utoipa::{IntoParams, ToSchema};
@@ -53,6 +53,8 @@ pub(crate) struct AuditEntry {
 pub(crate) struct Audit {
     kept: Mutex<VecDeque<AuditEntry>>,
     next: AtomicU64,
+    /// Whether an entry is not in the store, though it should be.
+    unsaved: AtomicBool,
 }
 
 impl Audit {
@@ -63,7 +65,8 @@ impl Audit {
             .unwrap_or_default()
             .0;
         let next = earlier.iter().map(|entry| entry.id).max().unwrap_or(0) + 1;
-        Self { kept: Mutex::new(earlier.into()), next: AtomicU64::new(next) }
+        let unsaved = AtomicBool::new(false);
+        Self { kept: Mutex::new(earlier.into()), next: AtomicU64::new(next), unsaved }
     }
 
     fn add(&self, entry: AuditEntry) {
@@ -72,6 +75,21 @@ impl Audit {
             kept.pop_front();
         }
         kept.push_back(entry);
+    }
+
+    /// Writes entries that could not be written when they were made.
+    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
+        if !self.unsaved.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let all: Vec<AuditEntry> = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.iter().cloned().collect()
+        };
+        store.replace(JOURNAL, &all).map_err(|error| {
+            self.unsaved.store(true, Ordering::Relaxed);
+            error.to_string()
+        })
     }
 }
 
@@ -103,11 +121,12 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
         entry.path
     );
     control.audit.add(entry.clone());
-    let live = control.live.clone();
+    let (live, audit) = (control.live.clone(), control.audit.clone());
     if live.store.is_some() {
         let write = tokio::task::spawn_blocking(move || {
             if let Some(store) = &live.store {
                 let written = store.append(JOURNAL, &[entry], KEPT);
+                audit.unsaved.fetch_or(written.is_err(), Ordering::Relaxed);
                 live.stored(written.map_err(|error| error.to_string()));
             }
         });

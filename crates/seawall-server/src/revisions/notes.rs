@@ -1,11 +1,12 @@
 //! What is written down of revisions, and of the store that they are written to.
 
-use super::{Applied, Cause, JOURNAL, Live, Revision};
+use super::{Applied, Cause, Entry, JOURNAL, Live, Revision};
 use crate::{
     alerts::{Category, Condition, Level},
     monitor::{Actor, MetricType, Record},
 };
-use std::sync::{Arc, PoisonError};
+use seawall_store::Store;
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 impl Live {
     /// Keeps a revision in the history, and in the store.
@@ -20,8 +21,24 @@ impl Live {
             }
         }
         if let Some(store) = &self.store {
-            self.stored(store.append(JOURNAL, &[&*entry], keep).map_err(|error| error.to_string()));
+            let written = store.append(JOURNAL, &[&*entry], keep);
+            self.unsaved.fetch_or(written.is_err(), Ordering::Relaxed);
+            self.stored(written.map_err(|error| error.to_string()));
         }
+    }
+
+    /// Writes revisions that could not be written when they were made.
+    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
+        if !self.unsaved.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut all = self.history();
+        all.reverse();
+        let all: Vec<&Entry> = all.iter().map(|entry| &**entry).collect();
+        store.replace(JOURNAL, &all).map_err(|error| {
+            self.unsaved.store(true, Ordering::Relaxed);
+            error.to_string()
+        })
     }
 
     /// Notes whether the store could be written: a failure shows in the health, and raises an alert.
