@@ -1,6 +1,6 @@
 //! `GET /metrics`: everything that is counted, in Prometheus's text format 0.0.4.
 
-use super::Control;
+use super::{Control, answer::Refusal, config::blocking};
 use crate::{Operation, Registry, alerts::Level};
 use axum::{
     extract::State as Extract,
@@ -21,11 +21,16 @@ pub(super) fn reading() -> OpenApiRouter<Control> {
 /// All numbers, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "monitoring", security(("key" = ["read"])),
     responses((status = 200, content((String = "text/plain")))))]
-async fn text(Extract(control): Extract<Control>) -> Response {
+async fn text(Extract(control): Extract<Control>) -> Result<Response, Refusal> {
+    // With many operations it takes milliseconds: not on the threads that pass requests on.
+    blocking(move || page(&control)).await
+}
+
+fn page(control: &Control) -> Response {
     let up = control.registry.now().since(control.started);
     let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
     let mut text = metrics_text(&control.registry, up);
-    of_control(&mut text, &control);
+    of_control(&mut text, control);
     (kind, text).into_response()
 }
 

@@ -45,9 +45,11 @@ pub(crate) struct OperationMetrics {
     circuit_breaker_opens: u64,
     bulkhead_rejections: u64,
     /// By reason.
-    rejections: BTreeMap<String, u64>,
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    rejections: BTreeMap<&'static str, u64>,
     /// What policies in shadow would have done, by policy.
-    shadowed: BTreeMap<String, u64>,
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    shadowed: BTreeMap<&'static str, u64>,
     /// Of the executions that ended, 0 to 1; none before the first.
     success_rate: Option<f64>,
     latency_ms: LatencyView,
@@ -59,9 +61,7 @@ impl OperationMetrics {
         let latencies = operation.metrics().latencies();
         let ms = |q| latencies.quantile(q).map(|time| time.as_secs_f64() * 1000.0);
         let ended = counts.total_calls.saturating_sub(counts.in_flight);
-        let named = |rows: &[(&'static str, u64)]| {
-            rows.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
-        };
+        let named = |rows: &[(&'static str, u64)]| rows.iter().copied().collect();
         Self {
             total_calls: counts.total_calls,
             successful_calls: counts.successful_calls,
