@@ -8,9 +8,10 @@ use crate::{
     revisions::{Live, Revision},
     wall,
 };
+use bytes::Bytes;
 use seawall::{Counts, Instant, Latencies};
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, MissedTickBehavior, interval};
 use utoipa::ToSchema;
 use windows::{Minute, Window, Windows};
@@ -30,6 +31,9 @@ pub(crate) struct Snapshot {
     /// Those that last, the worst first.
     pub(crate) alerts: Vec<Alert>,
     pub(crate) operations: Vec<OperationView>,
+    /// The message for who has the last hour already; made once for all.
+    #[serde(skip)]
+    brief: OnceLock<Bytes>,
 }
 
 /// Which circuits are open.
@@ -54,8 +58,11 @@ pub(crate) struct OperationView {
     queued: u32,
     /// The last hour, a character a minute, the present one last: what the circuit was at its worst.
     hour: String,
-    /// The last hour, a minute each, the present one last.
+    /// The last hour, a minute each, the present one last. In a stream the first snapshot has all of them, those
+    /// after it the present one only.
     minutes: Vec<Minute>,
+    /// Which minute the present one is, counted from the first that was seen.
+    minute: u64,
     repeats_paused: bool,
 }
 
@@ -163,6 +170,7 @@ impl Watch {
             health: health(&self.registry),
             alerts: self.alerts.lasting(),
             operations: views,
+            brief: OnceLock::new(),
         }
     }
 
@@ -201,7 +209,48 @@ impl Watch {
             queued: pipeline.bulkhead().map_or(0, |bulkhead| bulkhead.queued()),
             hour: window.strip(),
             minutes: window.minutes().cloned().collect(),
+            minute: window.minute_number(),
             repeats_paused: pipeline.repeats_are_paused(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// What `message` makes of this without the minutes before the present one: with many operations, an hour of
+    /// each every second would be most of what is sent.
+    pub(crate) fn brief(&self, message: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        let make = || {
+            let last = |view: &OperationView| {
+                let skip = view.minutes.len().saturating_sub(1);
+                let minutes = view.minutes[skip..].to_vec();
+                OperationView { minutes, ..view.without_minutes() }
+            };
+            let operations = self.operations.iter().map(last).collect();
+            message(&Self {
+                at: self.at.clone(),
+                preset: self.preset.clone(),
+                health: self.health.clone(),
+                alerts: self.alerts.clone(),
+                operations,
+                brief: OnceLock::new(),
+                ..*self
+            })
+        };
+        self.brief.get_or_init(make).clone()
+    }
+}
+
+impl OperationView {
+    fn without_minutes(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            circuit: self.circuit.clone(),
+            rates: self.rates.clone(),
+            totals: self.totals.clone(),
+            latency_ms: self.latency_ms.clone(),
+            hour: self.hour.clone(),
+            minutes: Vec::new(),
+            ..*self
         }
     }
 }

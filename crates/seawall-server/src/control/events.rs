@@ -53,7 +53,7 @@ async fn feed(control: Control, sender: mpsc::Sender<Bytes>) {
                     return;
                 }
                 match snapshots.borrow_and_update().as_ref() {
-                    Some(now) => snapshot(now),
+                    Some(now) => now.brief(|brief| message("snapshot", brief)),
                     None => continue,
                 }
             }

@@ -35,6 +35,7 @@ pub(super) struct Window {
     shown: Turns,
     heeded: Turns,
     minutes: VecDeque<Minute>,
+    minutes_begun: u64,
     minute_began: Option<(Instant, Few)>,
 }
 
@@ -135,6 +136,7 @@ impl Window {
                 self.minute_began = Some((now, few));
             }
             push(&mut self.minutes, Minute { circuit: '-', ..Minute::default() }, MINUTES);
+            self.minutes_begun += 1;
         }
         let base = self.minute_began.map_or(base, |(_, base)| base);
         let pipeline = operation.pipeline();
@@ -163,6 +165,11 @@ impl Window {
 
     pub(super) fn minutes(&self) -> impl Iterator<Item = &Minute> {
         self.minutes.iter()
+    }
+
+    /// Which minute the present one is, from 1.
+    pub(super) fn minute_number(&self) -> u64 {
+        self.minutes_begun
     }
 
     /// The last hour, a character a minute.
@@ -224,6 +231,32 @@ mod tests {
         assert_eq!(worse('c', Some(State::Open)), 'o');
         assert_eq!(worse('o', Some(State::HalfOpen)), 'o');
         assert_eq!(worse('h', None), 'h');
+    }
+
+    #[test]
+    fn an_hour_is_kept_minute_by_minute() {
+        let registry = crate::Registry::with_timer(
+            seawall_tower::TokioTimer,
+            &seawall::presets()[0],
+            Vec::new(),
+        );
+        let breaker = seawall::PolicyConfig::CircuitBreaker(Default::default());
+        let operation = registry.register("a", vec![breaker]).unwrap();
+        let start = registry.now();
+        let mut window = Window::default();
+        for minute in 0..70_u64 {
+            for second in [0, 20, 40] {
+                if second == 20 && minute == 65 {
+                    operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+                }
+                window.advance(&operation, start + Duration::from_secs(minute * 60 + second));
+            }
+        }
+        assert_eq!((window.minutes().count(), window.minute_number()), (60, 70));
+        let busy: Vec<u64> = window.minutes().map(|minute| minute.calls).collect();
+        assert_eq!(busy.iter().sum::<u64>(), 1, "{busy:?}");
+        assert_eq!(window.minutes().nth(55).unwrap().failed, 1, "in the minute it happened");
+        assert_eq!(window.strip(), "c".repeat(60));
     }
 
     #[test]
