@@ -1,15 +1,21 @@
 // The dashboard: takes the stream's messages, keeps what they say, and has the parts show it.
 
+import { Alerts } from './alerts.js';
 import { key } from './api.js';
+import { brakeControl } from './brake.js';
 import { Cards } from './cards.js';
+import { ConfigurationPage } from './configuration.js';
 import { showConnection } from './connection.js';
 import { byId, put } from './dom.js';
 import { Tail } from './events.js';
 import { duration, zone } from './format.js';
 import { judge, show, tally } from './health.js';
 import { askForKey } from './key.js';
+import { OperationPage } from './operation-page.js';
 import { Operation } from './operation.js';
+import { follow } from './route.js';
 import { Stream } from './stream.js';
+import { Timeline } from './timeline.js';
 
 /** Name → Operation. */
 let operations = new Map();
@@ -19,8 +25,14 @@ let verdict = null;
 let seen = 0;
 let stale = false;
 let drawing = false;
+let view = 'overview';
 
 const tail = new Tail();
+const alerts = new Alerts(byId('alerts'), byId('alerts-title'));
+const brake = brakeControl();
+const page = new OperationPage();
+const timeline = new Timeline();
+const configuration = new ConfigurationPage();
 const cards = new Cards(byId('cards'), (name) => {
   tail.show(name);
   byId('events').scrollIntoView({ block: 'nearest' });
@@ -54,11 +66,14 @@ function takeSnapshot(data) {
 }
 
 function takeEvent(event) {
+  page.heed(event);
+  timeline.heed(event);
   if (event.kind === 'circuit_changed') {
     // The stream's first events may come before its first snapshot.
     if (!operations.has(event.operation)) operations.set(event.operation, new Operation());
     operations.get(event.operation).changed(event.text, Date.parse(event.at));
   }
+  if (event.kind === 'forced' && operations.has(event.operation)) operations.get(event.operation).forcedWhy = event.text;
   tail.take(event);
 }
 
@@ -75,10 +90,18 @@ function schedule() {
 function draw() {
   // One that is only known from an event so far has nothing to show.
   const known = new Map([...operations].filter(([, operation]) => operation.data));
-  cards.draw(known);
-  put(byId('tally'), tally(known));
-  byId('empty').hidden = known.size > 0;
+  // Only what is looked at.
+  if (view === 'overview') {
+    alerts.draw(snapshot.alerts, Date.parse(snapshot.at));
+    brake.follow(snapshot.repeats_paused);
+    cards.draw(known);
+    put(byId('tally'), tally(known));
+  }
+  if (view === 'operation') page.draw(known, snapshot);
+  if (view === 'timeline') timeline.draw(known, snapshot);
+  configuration.follow(snapshot.revision);
   put(byId('preset'), snapshot.preset);
+  put(byId('revision'), String(snapshot.revision));
   put(byId('version'), snapshot.version);
   put(byId('uptime'), duration(snapshot.uptime_ms));
 }
@@ -124,6 +147,8 @@ function say(text) {
   put(byId('live'), text);
 }
 
+byId('brake').replaceWith(brake.button);
+byId('brake-panel').replaceWith(brake.panel);
 byId('banner-act').addEventListener('click', () => stream.retryNow());
 byId('forget').hidden = !key.get();
 byId('forget').addEventListener('click', () => {
@@ -132,5 +157,14 @@ byId('forget').addEventListener('click', () => {
   stream.reopen();
 });
 put(byId('zone'), `times in ${zone()}`);
+follow((route) => {
+  view = route.view;
+  byId('events').hidden = !['overview', 'operation'].includes(view);
+  tail.scope(view === 'operation' ? route.rest[0] : '');
+  page.show(view === 'operation' ? route.rest[0] : '');
+  timeline.show(view === 'timeline');
+  configuration.show(view === 'configuration' ? (route.rest[0] ?? 'change') : '');
+  if (snapshot) schedule();
+});
 setInterval(tick, 1000);
 stream.run();

@@ -1,7 +1,7 @@
 // The reading line across the charts: it stands at the same instant on every card, which shows what
 // failed first, and reads out the values of the card that it was moved on.
 
-import { byId, el, put, set } from './dom.js';
+import { el, put, set } from './dom.js';
 import { clock, latency, rate, words } from './format.js';
 import { SPAN } from './operation.js';
 
@@ -29,7 +29,7 @@ export function withCursor(name, plots, operation) {
 
   const move = (ago) => {
     const at = Math.min(0, Math.max(-SECONDS, ago));
-    const list = byId('cards');
+    const list = node.closest('.cards');
     list.classList.add('reading');
     list.style.setProperty('--cursor', `${((at + SECONDS) / SECONDS) * 100}%`);
     const text = describe(operation(), at);
@@ -40,7 +40,7 @@ export function withCursor(name, plots, operation) {
     node.classList.toggle('early', at < -SECONDS / 2);
   };
   const leave = () => {
-    byId('cards').classList.remove('reading');
+    node.closest('.cards')?.classList.remove('reading');
     node.classList.remove('read');
   };
 

@@ -13,8 +13,22 @@ const QUIET = 5000;
 const LONGEST = 60_000;
 
 // Kinds that are never counted together: each of them is news.
-const NEWS = new Set(['circuit_changed', 'reset', 'started', 'stopping', 'connection']);
-const ICONS = { circuit_changed: 'change', reset: 'change', rejected: 'off', timed_out: 'clock' };
+export const NEWS = new Set([
+  'circuit_changed', 'reset', 'forced', 'mode', 'brake', 'configuration', 'alert_started', 'alert_ended',
+  'started', 'stopping', 'connection',
+]);
+const ICONS = {
+  circuit_changed: 'change',
+  reset: 'change',
+  forced: 'held',
+  mode: 'sliders',
+  brake: 'brake',
+  configuration: 'sliders',
+  alert_started: 'alert',
+  alert_ended: 'alert',
+  rejected: 'off',
+  timed_out: 'clock',
+};
 
 export class Tail {
   #list = byId('event-list');
@@ -25,6 +39,8 @@ export class Tail {
   #waiting = [];
   #dropped = 0;
   #paused = false;
+  /** The operation whose lines alone are shown, or ''. */
+  #scope = '';
   #scheduled = false;
   /** Lines that may still count: key → { row, first, last, times }. */
   #counting = new Map();
@@ -54,6 +70,13 @@ export class Tail {
     this.#filter.value = text;
     this.#sift();
     this.#list.parentElement.scrollTop = 0;
+  }
+
+  /** Shows only lines of one operation, or with '' those of all. */
+  scope(name) {
+    this.#scope = name;
+    put(byId('events-title'), name ? `Events of ${name}` : 'Events');
+    this.#sift();
   }
 
   #queue(event) {
@@ -115,13 +138,15 @@ export class Tail {
   /** Every word of the filter must occur in a line. */
   #sift() {
     const wanted = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
+    let [shown, all] = [0, 0];
     for (const line of this.#list.children) {
       const text = wanted.length > 0 ? line.textContent.toLowerCase() : '';
-      line.hidden = !wanted.every((word) => text.includes(word));
+      // Lines of the page's own, about the connection, are everybody's.
+      const inScope = !this.#scope || [this.#scope, ''].includes(line.dataset.operation);
+      line.hidden = !inScope || !wanted.every((word) => text.includes(word));
+      all += inScope ? 1 : 0;
       shown += line.hidden ? 0 : 1;
     }
-    const all = this.#list.childElementCount;
     put(this.#shown, wanted.length > 0 ? `${shown} of ${all}` : `${all}`);
     byId('event-none').hidden = shown > 0;
   }
@@ -143,7 +168,7 @@ function row({ at, operation, policy, kind, text }) {
   const instant = new Date(at).toISOString();
   return el(
     'li',
-    { class: `event ${NEWS.has(kind) ? 'news' : ''}`, 'data-kind': kind },
+    { class: `event ${NEWS.has(kind) ? 'news' : ''}`, 'data-kind': kind, 'data-operation': operation },
     el(
       'p',
       { class: 'what' },
@@ -156,7 +181,7 @@ function row({ at, operation, policy, kind, text }) {
       ' ',
       el('span', { class: 'times' }),
     ),
-    el('p', { class: 'text' }, text),
+    el('p', { class: 'text' }, text.replaceAll('half_open', 'half-open')),
   );
 }
 

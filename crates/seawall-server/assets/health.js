@@ -59,7 +59,8 @@ function circuits(list, total, state, operations) {
   const text = `${list.length} of ${total} ${total === 1 ? 'circuit' : 'circuits'} ${state}: ${names(list)}`;
   if (known.length === 0) return text;
   const from = Math.min(...known.map((one) => one.brokenSince ?? one.since ?? one.at));
-  return `${text}, since ${clock(from)} (${duration(known[0].at - from)})`;
+  const about = known.some(({ brokenSince, brokenAbout }) => brokenAbout && brokenSince === from) ? 'about ' : '';
+  return `${text}, since ${about}${clock(from)} (${duration(known[0].at - from)})`;
 }
 
 function failing(degraded) {

@@ -37,8 +37,12 @@ export class Operation {
   stays = [];
   /** Since when the circuit has not been closed; null while it is, or when that is not known. */
   brokenSince = null;
+  /** Whether that is only known to the minute: the page was opened later. */
+  brokenAbout = false;
   /** Why it left the closed state. A later reason, "a probe failed", says less. */
   brokenWhy = '';
+  /** Why an operator forced it, as far as an event or its page told. */
+  forcedWhy = '';
   /** The level, icon and word to show. */
   look = HEALTHY;
 
@@ -47,12 +51,14 @@ export class Operation {
 
   /** Takes an entry of the snapshot of the instant `at`. */
   take(data, at) {
+    data.minutes = lastHour(this.data, data);
     this.data = data;
     this.at = at;
     const { rates, latency_ms: latency } = data;
     this.samples.push({ t: at, rates, p50: latency?.p50 ?? null, p99: latency?.p99 ?? null });
     this.#forget(at);
     if (data.circuit) this.#stay(data.circuit, at);
+    this.#remember(at);
     this.#judge(at);
   }
 
@@ -60,7 +66,7 @@ export class Operation {
    *  time in state begins anew; only the events tell since when it really is broken. */
   changed(text, at) {
     const [, why] = /^closed → (?:half_)?open\b(?:: )?(.*)/s.exec(text) ?? [];
-    if (why !== undefined) [this.brokenSince, this.brokenWhy] = [at, why];
+    if (why !== undefined) [this.brokenSince, this.brokenWhy, this.brokenAbout] = [at, why, false];
     if (/ → closed\b/.test(text)) this.#mended();
   }
 
@@ -104,8 +110,19 @@ export class Operation {
       this.stays.push({ state, from: Math.max(from, last?.to ?? from), to: at });
     }
     if (state !== 'open' && state !== 'half_open') return this.#mended();
-    if (this.brokenSince === null) this.brokenWhy = reason ?? '';
+    if (this.brokenSince === null) {
+      this.brokenWhy = reason ?? '';
+      // Where the page saw it closed before, it knows when that ended.
+      this.brokenAbout = this.stays.length < 2;
+    }
     this.brokenSince = Math.min(this.brokenSince ?? from, from);
+  }
+
+  /** A page that was just opened saw no beginning; the strip of the last hour may still have it. */
+  #remember(at) {
+    if (this.brokenSince === null || !this.brokenAbout) return;
+    const minutes = /[oh]*$/.exec(this.data.hour)[0].length;
+    this.brokenSince = Math.min(this.brokenSince, at - (minutes - 1) * 60_000);
   }
 
   #mended() {
@@ -143,4 +160,11 @@ export class Operation {
 /** Calls a second that did not get the operation's answer. */
 export function harmed({ failures, timed_out, rejected }) {
   return failures + timed_out + rejected;
+}
+
+/** The minutes of the last hour. Only a stream's first snapshot has them all; those after it the present one. */
+function lastHour(before, { minutes, minute }) {
+  const begun = minute - (before?.minute ?? -Infinity);
+  if (minutes.length !== 1 || begun < 0 || begun > 1) return minutes;
+  return [...(begun ? before.minutes : before.minutes.slice(0, -1)), ...minutes].slice(-60);
 }

@@ -54,6 +54,43 @@ fn imports_are_exported() {
 }
 
 #[test]
+fn what_scripts_look_for_is_on_the_page() {
+    let assets = assets();
+    let (_, page) = assets.iter().find(|(name, _)| name == "index.html").unwrap();
+    let ids: Vec<&str> = after(page, " id=\"", '"');
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id that is there twice");
+    for (name, text) in &assets {
+        let icons = after(text, "icon('", '\'').into_iter().map(|icon| format!("i-{icon}"));
+        let wanted = after(text, "byId('", '\'').into_iter().map(str::to_owned).chain(icons);
+        for id in wanted {
+            assert!(ids.contains(&id.as_str()), "{name} looks for {id}");
+        }
+    }
+    for used in ["aria-labelledby", "aria-describedby", "for"] {
+        for id in
+            after(page, &format!(" {used}=\""), '"').into_iter().flat_map(str::split_whitespace)
+        {
+            assert!(ids.contains(&id), "{used} names {id}");
+        }
+    }
+}
+
+#[test]
+fn files_are_small_and_say_what_they_are() {
+    for (name, text) in assets() {
+        let lines = text.lines().count();
+        assert!(lines <= 250, "{name} has {lines} lines");
+        let begins = if name.ends_with(".js") { "// " } else { "/* " };
+        assert!(
+            name.ends_with(".html") || text.starts_with(begins),
+            "{name} does not say what it is"
+        );
+        let kinds = ["html", "css", "js"].iter();
+        assert!(kinds.filter(|kind| name.ends_with(&format!(".{kind}"))).count() == 1, "{name}");
+    }
+}
+
+#[test]
 fn nothing_is_asked_of_another_site_and_nothing_is_inline() {
     for (name, text) in assets() {
         for address in ["http://", "https://", "//cdn", "url("] {

@@ -1,0 +1,121 @@
+//! A circuit is open: it is seen, explained, forced and reset, and the timeline tells it.
+
+use crate::{Browser, Stage};
+use serde_json::json;
+
+const CIRCUIT: &str = "/circuit-breakers/chat";
+const TAB: char = '\u{e004}';
+const ENTER: char = '\u{e007}';
+const ESCAPE: char = '\u{e00c}';
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_an_open_circuit_and_what_is_done_about_it() {
+    let (stage, browser) = (Stage::set(""), Browser::start().await);
+    browser.open(stage.address(), "/dashboard").await;
+    browser.until("document.querySelector('.card h3')?.innerText === 'chat'").await;
+    browser.sees(".card:first-child .chip", "Open").await;
+    browser
+        .sees(".card:first-child .why", "3 consecutive failures reached failure_threshold 3")
+        .await;
+    browser.sees(".card:first-child .since", "since ").await;
+    browser.sees("#sentence", "1 of 2 circuits open: chat").await;
+    browser.until("document.getElementById('live').textContent.includes('chat')").await;
+    browser.until("/^next probe in 4 min/.test(document.querySelector('.probe').innerText)").await;
+    let before = browser.value("document.querySelector('.probe').innerText").await;
+    browser.until(&format!("document.querySelector('.probe').innerText !== {before}")).await;
+    browser
+        .until("/open in 1.*1 times not closed/.test(document.querySelector('.hour .strip svg').ariaLabel)")
+        .await;
+    browser.sees(".events .event[data-kind=rejected]", "the circuit is open").await;
+
+    browser.sees(".alert", "Circuit open").await;
+    browser.click(".alert button").await;
+    browser.sees(".alert .taken", "taken by local").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_forces_and_resets_a_circuit() {
+    let (stage, browser) = (Stage::set(""), Browser::start().await);
+    stage.until(CIRCUIT, |circuit| circuit["state"] == "open").await;
+    browser.open(stage.address(), "/dashboard").await;
+    browser.click(".card:first-child h3 a").await;
+    browser.sees("#operation-title", "chat").await;
+    browser.sees("#policies .policy:nth-child(2)", "seawall.yaml:").await;
+    browser.sees("#policies .policy:nth-child(2)", "failure_threshold").await;
+
+    let force = "[aria-label='Force the circuit of chat']";
+    browser.click(&format!("button{force}")).await;
+    browser.click(&format!("form{force} input[value=closed] + span")).await;
+    browser.click(&format!("form{force} [type=submit]")).await;
+    browser.sees(".outcome.failed", "say why").await;
+    browser.fill(&format!("form{force} input[type=text]"), "the fix is being rolled out").await;
+    browser.press(ENTER).await;
+    let circuit = stage.until(CIRCUIT, |circuit| circuit["state"] == "forced_closed").await;
+    let reason = circuit["forced"]["reason"].as_str().unwrap();
+    assert!(reason.contains("the fix is being rolled out"), "{circuit}");
+    assert!(circuit["forced"]["until"].is_string(), "{circuit}");
+    browser.sees("#operation-card .chip", "Forced closed").await;
+    browser.sees("#operation-card .why", "the fix is being rolled out").await;
+    browser.sees(".events .event[data-kind=forced]", "the fix is being rolled out").await;
+    let foreign = "[...document.querySelectorAll('.event:not([hidden])')].filter((one) => !['chat', ''].includes(one.dataset.operation))";
+    assert_eq!(browser.value(&format!("{foreign}.length")).await, 0);
+
+    // By keyboard alone: opened, closed by Escape, opened again, confirmed.
+    browser
+        .value("document.querySelector('#operation-card [aria-label=\"Reset the circuit of chat\"]').focus()")
+        .await;
+    browser.press(ENTER).await;
+    browser.until("document.activeElement.innerText === 'Cancel'").await;
+    browser.press(ESCAPE).await;
+    browser.until("document.activeElement.innerText === 'Reset'").await;
+    assert_eq!(stage.api(CIRCUIT)["state"], "forced_closed");
+    browser.press(ENTER).await;
+    browser.until("document.activeElement.innerText === 'Cancel'").await;
+    browser.click("form[aria-label='Reset the circuit of chat'] [type=submit]").await;
+    browser.sees(".outcome.done", "Reset: forced closed → closed").await;
+    // Its upstream still fails, so it opens again.
+    stage.until(CIRCUIT, |circuit| circuit["state"] == "open").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_brakes_and_switches_modes() {
+    let (stage, browser) = (Stage::set(""), Browser::start().await);
+    browser.open(stage.address(), "/dashboard").await;
+    let operation = "/operations/chat";
+    browser.sees(".card", "chat").await;
+    let all = "[aria-label$='hedges of all operations']";
+    browser.click(all).await;
+    browser.sees(".ask", "Let no retry and no hedge of all operations begin?").await;
+    browser.click(".operations > .asked [type=submit]").await;
+    stage.until(operation, |chat| chat["repeats_paused"] == true).await;
+    browser.sees(all, "Release all retries").await;
+    browser.sees(".card .doing", "an operator has paused retries and hedges").await;
+    browser.click(all).await;
+    browser.click(".operations > .asked [type=submit]").await;
+    stage.until(operation, |chat| chat["repeats_paused"] == false).await;
+
+    browser.view("#/operation/chat").await;
+    let mode = "[aria-label='Change mode of circuit breaker']";
+    browser.click(&format!("button{mode}")).await;
+    browser.click(&format!("form{mode} input[value=shadow] + span")).await;
+    browser.click(&format!("form{mode} [type=submit]")).await;
+    stage.until(operation, |chat| chat["policies"][1]["mode"] == "shadow").await;
+    browser.sees(".policy .mode", "shadow").await;
+
+    browser.view("#/timeline").await;
+    browser.sees("#happened", "circuit closed → open: 3 consecutive failures").await;
+    browser.sees("#happened", "mode: local put circuit_breaker to shadow").await;
+    browser.sees("#happened", "revision 1 by start").await;
+    browser.until("/entries in this time/.test(document.querySelector('.lane.of-operation svg').ariaLabel)").await;
+    // The switch of the range is one stop of the Tab key; arrows move in it.
+    browser.value("document.querySelector('#timeline-range :checked').focus()").await;
+    browser.press('\u{e014}').await;
+    browser.until("document.querySelector('#timeline-range :checked').value === '24 h'").await;
+    browser.press(TAB).await;
+    assert_ne!(browser.value("document.activeElement.type").await, json!("radio"));
+    browser.fill("#happened-filter", "nothing like this").await;
+    browser.sees("#happened-none", "Nothing happened").await;
+    browser.end().await;
+}
