@@ -3,7 +3,8 @@
 //! `cargo run --release -p seawall-sim --example speed`
 
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, PolicyConfig, RateLimiterConfig, RetryConfig, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, PolicyConfig, RateLimiterConfig, RetryConfig,
+    TimeoutConfig,
 };
 use seawall_sim::{Load, Phase, Scenario, run};
 use std::time::{Duration, Instant};
@@ -19,7 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }),
             PolicyConfig::Retry(RetryConfig::default()),
             PolicyConfig::Bulkhead(BulkheadConfig { max_concurrent: 10_000, ..Default::default() }),
-            PolicyConfig::Timeout(TimeoutConfig { limit: Duration::from_secs(1), ..Default::default() }),
+            PolicyConfig::Timeout(TimeoutConfig {
+                limit: Duration::from_secs(1),
+                ..Default::default()
+            }),
         ],
         load: Load { rate: 20_000.0, ..Load::default() },
         dependency: vec![
