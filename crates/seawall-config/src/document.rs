@@ -1,12 +1,14 @@
 //! From a tree to a document: schema, secrets, types, and the checks across fields.
 
 use crate::{
-    Document, Loaded, Mistakes, Origins, Report, deserialize, findings::Findings, origin::Named,
-    placeholders, schema::schema, tree::Node, walk,
+    Document, Loaded, Mistakes, Origins, Report, deserialize,
+    findings::Findings,
+    origin::Named,
+    placeholders::{self, Lookup},
+    schema::schema,
+    tree::Node,
+    walk,
 };
-
-/// Gives the value of an environment variable.
-pub(crate) type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
 
 /// Checks and deserialises a tree whose values come from `sources`.
 pub(crate) fn load<T: Document>(

@@ -1,12 +1,14 @@
 //! `${NAME}` in secret fields: the value of an environment variable, so that files hold no secrets.
 
 use crate::{
-    document::Lookup,
     findings::{Fault, Findings},
     path::{Path, Segment},
     tree::{Node, Value},
     walk::Secrets,
 };
+
+/// Gives the value of an environment variable.
+pub(crate) type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
 
 /// Puts values in place of placeholders in secret fields; warns of those elsewhere, which stay as they are.
 pub(crate) fn replace(

@@ -1,6 +1,6 @@
 //! Benchmarks of the running server: the real paths, on its own configuration, bounded in time.
 
-use crate::{GatewayConfig, Inputs, Registry, control::metrics_text, gateway::Gateway};
+use crate::{GatewayConfig, Inputs, Registry, gateway::Gateway, prometheus};
 use seawall::{AnyError, Attributes, Override, PolicyConfig};
 use seawall_config::presets;
 use seawall_tower::TokioTimer;
@@ -218,9 +218,9 @@ fn prepared(subject: Subject, ground: &Ground) -> Option<Work> {
         Subject::Pipeline => {
             called(&["timeout", "retry", "circuit_breaker", "rate_limiter", "bulkhead"])?
         }
-        Subject::Metrics => {
-            Box::new(move || !black_box(metrics_text(&registry, Duration::ZERO)).is_empty())
-        }
+        Subject::Metrics => Box::new(move || {
+            !black_box(prometheus::page(&registry, Duration::ZERO)).text.is_empty()
+        }),
     })
 }
 

@@ -1,7 +1,9 @@
 //! The control plane: health, metrics, circuits, configuration, events and the dashboard, beside the data path on
 //! the same listener, under paths of its own.
 
-use crate::{Registry, alerts::Alerts, feed::Feed, revisions::Live, sampler::Snapshot};
+use crate::{
+    Registry, access::Access, alerts::Alerts, feed::Feed, revisions::Live, sampler::Snapshot,
+};
 use axum::{
     Router,
     http::{Method, StatusCode, Uri},
@@ -34,9 +36,7 @@ mod views;
 
 use answer::problem;
 pub(crate) use audit::Audit;
-pub(crate) use auth::Access;
 pub(crate) use performance::Benchmarks;
-pub(crate) use prometheus::metrics_text;
 pub(crate) use validation::Turns;
 
 /// What the control plane shows and changes.

@@ -4,6 +4,7 @@
 //! [`GatewayConfig`] is the file; [`Server::bind`] opens the listener; [`Server::run`] serves until it is
 //! told to stop, then drains.
 
+mod access;
 mod alerts;
 mod benchmark;
 mod config;
@@ -13,6 +14,7 @@ mod feed;
 mod gateway;
 mod inputs;
 mod monitor;
+mod prometheus;
 mod revisions;
 mod sampler;
 mod serve;

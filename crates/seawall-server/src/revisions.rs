@@ -3,7 +3,7 @@
 
 use crate::{
     GatewayConfig, Inputs, Registry,
-    control::Access,
+    access::Access,
     feed::Feed,
     gateway::Gateway,
     inputs::{Change, PROTECTED},
@@ -33,6 +33,9 @@ pub(crate) use entry::{Applied, Ask, Cause, Entry, Refused, Revision};
 
 const JOURNAL: &str = "revisions";
 
+/// The configuration that new operations start from, as it changes.
+pub(crate) type Followed = Arc<ArcSwap<GatewayConfig>>;
+
 /// The configuration in force, and everything that follows it.
 pub(crate) struct Live {
     inputs: Inputs,
@@ -42,7 +45,7 @@ pub(crate) struct Live {
     monitor: Arc<Monitor>,
     feed: Arc<Feed>,
     pub(crate) store: Option<Arc<Store>>,
-    follow: crate::serve::Followed,
+    follow: Followed,
     now: ArcSwap<Revision>,
     /// Held for a whole change, so that they come one after another.
     changing: Mutex<Watching>,
@@ -69,7 +72,7 @@ pub(crate) struct Parts {
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Option<Arc<Store>>,
     /// What new operations start from.
-    pub(crate) follow: crate::serve::Followed,
+    pub(crate) follow: Followed,
 }
 
 impl Parts {

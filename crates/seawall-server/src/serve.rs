@@ -2,8 +2,9 @@
 
 use crate::{
     BoxError, GatewayConfig, Inputs, Registry,
+    access::{Access, Peer},
     alerts::Alerts,
-    control::{self, Access, Audit},
+    control::{self, Audit},
     feed::Feed,
     gateway::{Gateway, body::AnswerBody},
     monitor::{Actor, Monitor},
@@ -39,7 +40,6 @@ use tower::ServiceExt;
 
 mod assembly;
 
-pub(crate) use assembly::Followed;
 use assembly::{Plane, registry, save};
 
 /// Why a server did not start.
@@ -68,10 +68,6 @@ impl fmt::Display for ServeError {
 }
 
 impl std::error::Error for ServeError {}
-
-/// The address that a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// A server that has its listener.
 pub struct Server {

@@ -6,7 +6,7 @@ use super::{
     answer::{Asked, Refusal, csv, tagged, within},
     breakers::TableFormat,
 };
-use crate::{monitor::Actor, serve::Peer, wall};
+use crate::{access::Peer, monitor::Actor, wall};
 use axum::{
     extract::{Request, State},
     http::HeaderMap,

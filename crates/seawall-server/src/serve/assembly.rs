@@ -3,11 +3,12 @@
 use super::{Server, Shared};
 use crate::{
     GatewayConfig, Registry,
+    access::Access,
     alerts::Alerts,
-    control::{Access, Audit, Benchmarks, Control},
+    control::{Audit, Benchmarks, Control},
     feed::Feed,
     gateway::Gateway,
-    revisions::Live,
+    revisions::{Followed, Live},
     sampler::{self, Watch},
 };
 use arc_swap::ArcSwap;
@@ -88,9 +89,6 @@ impl Plane {
         }
     }
 }
-
-/// The configuration that new operations start from, as it changes.
-pub(crate) type Followed = Arc<ArcSwap<GatewayConfig>>;
 
 /// A registry whose operations that code asks for by name start from the configuration in force.
 pub(super) fn registry(

@@ -5,9 +5,9 @@ use crate::{
     control::{
         Control,
         answer::{Asked, Refusal, csv, within},
-        prometheus::escaped,
     },
     monitor::{MetricType, PerformanceMetrics, Record},
+    prometheus::escaped,
     wall,
 };
 use axum::{
