@@ -6,6 +6,9 @@ export const SPAN = 120_000;
 /** Samples further apart than this have a hole between them, which charts leave open. */
 export const HOLE = 2500;
 
+const MINUTES = 60;
+const UNSEEN = { calls: 0, failed: 0, rejected: 0, retries: 0, circuit: '-' };
+
 /** Worst first; the index is the rank. */
 export const LEVELS = ['open', 'half_open', 'degraded', 'healthy'];
 
@@ -46,13 +49,15 @@ export class Operation {
   /** The level, icon and word to show. */
   look = HEALTHY;
 
+  #minute = 0;
+  #minutes = [];
   #degradedSince = null;
   #lastBad = 0;
 
   /** Takes an entry of the snapshot of the instant `at`. */
   take(data, at) {
     data.minutes = lastHour(this.data, data);
-    this.data = data;
+    this.data = { ...data, minutes: this.#hour(data) };
     this.at = at;
     const { rates, latency_ms: latency } = data;
     this.samples.push({ t: at, rates, p50: latency?.p50 ?? null, p99: latency?.p99 ?? null });
@@ -97,6 +102,18 @@ export class Operation {
 
   stateAt(t) {
     return this.stays.findLast((stay) => stay.from <= t && t <= stay.to)?.state;
+  }
+
+  /** A stream's first snapshot has the last hour, those after it the present minute only. */
+  #hour({ minute, minutes }) {
+    const begun = minute - this.#minute;
+    this.#minute = minute;
+    // Also where the server was started anew, and counts from one again.
+    if (minutes.length !== 1 || !(begun >= 0) || begun >= MINUTES) return (this.#minutes = minutes);
+    const missed = Array.from({ length: Math.max(0, begun - 1) }, () => UNSEEN);
+    const before = begun === 0 ? this.#minutes.slice(0, -1) : this.#minutes;
+    this.#minutes = [...before, ...missed, ...minutes].slice(-MINUTES);
+    return this.#minutes;
   }
 
   #stay({ state, in_state_ms, reason }, at) {

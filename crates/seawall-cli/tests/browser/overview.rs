@@ -28,6 +28,19 @@ async fn an_operator_sees_an_open_circuit_and_what_is_done_about_it() {
         .await;
     browser.sees(".events .event[data-kind=rejected]", "the circuit is open").await;
 
+    // The stream sends the hour once; what comes after it is put to it.
+    let merged = "import('/dashboard/operation.js').then(({ Operation }) => {
+        const rates = { calls: 0, successes: 0, failures: 0, timed_out: 0, rejected: 0 };
+        const one = new Operation();
+        const take = (minute, ...calls) =>
+            one.take({ rates, hour: '', minute, minutes: calls.map((calls) => ({ calls })) }, minute);
+        take(3, 1, 2, 3);
+        take(3, 4);
+        take(5, 6);
+        return one.data.minutes.map(({ calls }) => calls);
+    })";
+    assert_eq!(browser.value(merged).await, json!([1, 2, 4, 0, 6]));
+
     browser.sees(".alert", "Circuit open").await;
     browser.click(".alert button").await;
     browser.sees(".alert .taken", "taken by local").await;
