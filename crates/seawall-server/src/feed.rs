@@ -18,6 +18,8 @@ use tokio::sync::broadcast;
 
 /// Events kept for who connects later.
 const KEPT: usize = 1000;
+/// Changes kept for who connects later, however many refusals there were since.
+const CHANGES_KEPT: usize = 500;
 /// Events of one kind kept in one second.
 const PER_SECOND: u64 = 20;
 
@@ -35,10 +37,40 @@ pub(crate) struct Line {
 
 /// The tail, and who follows it.
 pub(crate) struct Feed {
-    lines: Mutex<VecDeque<Arc<Line>>>,
+    lines: Mutex<Kept>,
     next_id: AtomicU64,
     followers: broadcast::Sender<Arc<Line>>,
     quotas: [Quota; 7],
+}
+
+/// The lines that are kept, oldest first.
+#[derive(Default)]
+struct Kept {
+    all: VecDeque<Arc<Line>>,
+    /// Those that say that something changed.
+    changes: VecDeque<Arc<Line>>,
+}
+
+impl Kept {
+    fn push(&mut self, line: &Arc<Line>) {
+        if self.all.len() == KEPT {
+            self.all.pop_front();
+        }
+        self.all.push_back(line.clone());
+        if line.is_change() {
+            if self.changes.len() == CHANGES_KEPT {
+                self.changes.pop_front();
+            }
+            self.changes.push_back(line.clone());
+        }
+    }
+}
+
+impl Line {
+    /// Whether it is about a change, not about a call.
+    fn is_change(&self) -> bool {
+        self.policy == "server" || self.kind == "circuit_changed"
+    }
 }
 
 /// How many of a kind were kept in the present second: `second << 20 | count`.
@@ -73,13 +105,16 @@ impl Feed {
         })
     }
 
-    /// The last `count` lines, oldest first, and everything after them.
+    /// The last `count` lines, with all changes that are kept, oldest first; and everything after them.
     pub(crate) fn follow(&self, count: usize) -> (Vec<Arc<Line>>, broadcast::Receiver<Arc<Line>>) {
         // Under the lock, so that no line is missed or seen twice between the two.
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let receiver = self.followers.subscribe();
-        let skip = lines.len().saturating_sub(count);
-        (lines.iter().skip(skip).cloned().collect(), receiver)
+        let skip = lines.all.len().saturating_sub(count);
+        let tail = lines.all.iter().skip(skip);
+        let from = tail.clone().next().map_or(u64::MAX, |line| line.id);
+        let before = lines.changes.iter().filter(|line| line.id < from);
+        (before.chain(tail).cloned().collect(), receiver)
     }
 
     /// Adds a line that is about no execution.
@@ -92,10 +127,7 @@ impl Feed {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let line = Arc::new(Line { id, at, operation: operation.into(), policy, kind, text });
-        if lines.len() == KEPT {
-            lines.pop_front();
-        }
-        lines.push_back(line.clone());
+        lines.push(&line);
         // An error only says that nobody follows.
         let _ = self.followers.send(line);
     }
@@ -161,15 +193,16 @@ mod tests {
     #[test]
     fn the_tail_is_bounded_and_in_order() {
         let feed = Feed::new();
+        feed.note("started", "", "first".into());
         for n in 0..KEPT + 5 {
-            feed.note("started", "", n.to_string());
+            feed.push("rejected", "a", "circuit_breaker", n.to_string());
         }
-        let (lines, _) = feed.follow(usize::MAX);
-        assert_eq!((lines.len(), lines[0].text.as_str()), (KEPT, "5"));
-        let (lines, _) = feed.follow(2);
-        assert_eq!(
-            lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(),
-            ["1003", "1004"]
-        );
+        let texts = |count| {
+            let (lines, _) = feed.follow(count);
+            lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>()
+        };
+        let all = texts(usize::MAX);
+        assert_eq!((all.len(), all[0].as_str(), all[1].as_str()), (KEPT + 1, "first", "5"));
+        assert_eq!(texts(2), ["first", "1003", "1004"], "a change is not pushed out by calls");
     }
 }

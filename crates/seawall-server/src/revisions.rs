@@ -193,8 +193,9 @@ impl Live {
     }
 
     /// What a change would come to, without making it.
-    pub(crate) fn weigh(&self, ask: Ask) -> Result<Applied, Refused> {
+    pub(crate) fn weigh(&self, ask: Ask, expected: Option<u64>) -> Result<Applied, Refused> {
         let changing = self.changing();
+        self.expect(expected)?;
         let (applied, ..) = self.prepare(&ask, &changing, &Actor::default())?;
         Ok(applied)
     }
@@ -208,10 +209,8 @@ impl Live {
     ) -> Result<Applied, Refused> {
         let began = Instant::now();
         let mut changing = self.changing();
+        self.expect(expected)?;
         let present = self.now();
-        if expected.is_some_and(|expected| expected != present.number) {
-            return Err(Refused::Outdated(present.number));
-        }
         let made = self.prepare(&ask, &changing, actor).and_then(|(applied, change, files)| {
             if applied.diff.is_empty() && change == changing.change {
                 return Ok((Applied { revision: present, ..applied }, change, files));
@@ -246,6 +245,15 @@ impl Live {
                 self.monitor.record(record.with("error", refused.to_string()), actor);
                 Err(refused)
             }
+        }
+    }
+
+    /// Whether the revision that a change was made for is in force still.
+    fn expect(&self, expected: Option<u64>) -> Result<(), Refused> {
+        let present = self.now().number;
+        match expected {
+            Some(expected) if expected != present => Err(Refused::Outdated(present)),
+            _ => Ok(()),
         }
     }
 

@@ -56,6 +56,8 @@ struct ConfigAnswer {
     /// The change through the API that is in force; none where there is none.
     #[schema(value_type = Option<Object>)]
     api_change: Option<Value>,
+    /// Whether it lies over files and variables, or takes their place; none where there is none.
+    api_mode: Option<ChangeMode>,
     /// Where each value comes from, by its path: `default`, `FILE:LINE`, `variable NAME`, `API`.
     sources: BTreeMap<String, String>,
     /// What works, and should still be looked at.
@@ -77,7 +79,9 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         .collect();
     let operations = config.upstreams.keys().chain(config.operations.keys());
     let leaves = revision.origins.leaves(&revision.document);
-    let api_change = control.live.change().map(|change| change.document);
+    let change = control.live.change();
+    let mode = |change: &Change| if change.alone { ChangeMode::Replace } else { ChangeMode::Merge };
+    let api_mode = change.as_ref().map(mode);
     let body = ConfigAnswer {
         revision: revision.number,
         preset_name: config.preset.clone(),
@@ -89,7 +93,8 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         custom_overrides: (!config.custom.is_empty()).then(|| json!(config.custom)),
         strategies,
         document: revision.document.clone(),
-        api_change,
+        api_change: change.map(|change| change.document),
+        api_mode,
         sources: leaves.into_iter().map(|leaf| (leaf.path, leaf.origin.to_string())).collect(),
         warnings: revision.warnings.iter().map(Into::into).collect(),
     };
@@ -115,7 +120,7 @@ struct ConfigChange {
     expected_revision: Option<u64>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum ChangeMode {
     #[default]
@@ -163,7 +168,7 @@ async fn put(
     let ask = Ask::Change(change);
     if asked.dry_run {
         let live = control.live.clone();
-        let weighed = blocking(move || live.weigh(ask)).await?;
+        let weighed = blocking(move || live.weigh(ask, asked.expected_revision)).await?;
         let applied = weighed.map_err(|why| refused(&why))?;
         return Ok(Json(ConfigChanged::of(&applied, true)));
     }
@@ -293,12 +298,16 @@ struct RollbackRequest {
     /// Only say what would change.
     #[serde(default)]
     dry_run: bool,
+    /// The revision that is thought to be in force: if it is another by now, nothing changes.
+    #[serde(default)]
+    expected_revision: Option<u64>,
 }
 
 /// Puts a former revision in force again, as a new one. `auth`, `listen` and `store` stay as they are.
 #[utoipa::path(post, path = "/internal/resilience/config/rollback", tag = "configuration",
     request_body = RollbackRequest, security(("key" = ["write"])),
-    responses((status = 200, body = ConfigChanged), (status = 404, body = ProblemDocument)))]
+    responses((status = 200, body = ConfigChanged), (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument)))]
 async fn rollback(
     State(control): State<Control>,
     actor: Actor,
@@ -307,9 +316,9 @@ async fn rollback(
     let ask = Ask::Rollback(asked.revision);
     let applied = if asked.dry_run {
         let live = control.live.clone();
-        blocking(move || live.weigh(ask)).await?
+        blocking(move || live.weigh(ask, asked.expected_revision)).await?
     } else {
-        control.applied(ask, actor, None).await
+        control.applied(ask, actor, asked.expected_revision).await
     };
     let applied = applied.map_err(|why| refused(&why))?;
     Ok(Json(ConfigChanged::of(&applied, asked.dry_run)))

@@ -37,6 +37,8 @@ pub(super) struct Window {
     minutes: VecDeque<Minute>,
     minutes_begun: u64,
     minute_began: Option<(Instant, Few)>,
+    /// Since when its circuit lets not all calls pass, failed probes included.
+    broken_since: Option<Instant>,
 }
 
 /// The few numbers that alerts and charts need.
@@ -141,6 +143,10 @@ impl Window {
         let base = self.minute_began.map_or(base, |(_, base)| base);
         let pipeline = operation.pipeline();
         let state = pipeline.circuit_breaker().map(|breaker| breaker.view(now).state);
+        self.broken_since = match state {
+            Some(State::Open | State::HalfOpen) => self.broken_since.or(Some(now)),
+            _ => None,
+        };
         let Some(minute) = self.minutes.back_mut() else { return };
         let done = few.since(&base);
         (minute.calls, minute.failed) = (done.calls, done.failed);
@@ -182,18 +188,13 @@ impl Window {
         let done =
             self.few.front().map_or_else(Few::default, |(_, old)| Few::of(&self.now).since(old));
         let pipeline = operation.pipeline();
-        let open_for = pipeline.circuit_breaker().and_then(|breaker| {
-            let view = breaker.view(now);
-            let since = view.last_transition.filter(|_| view.state == State::Open)?;
-            Some(now.since(since.at))
-        });
         Watched {
             operation: operation.name().to_string(),
             ended: done.calls,
             failed: done.failed,
             timed_out: done.timed_out,
             p95: self.latest.since(&self.heeded.older).quantile(0.95),
-            open_for,
+            open_for: self.broken_since.map(|since| now.since(since)),
             bulkhead: pipeline
                 .bulkhead()
                 .map(|bulkhead| f64::from(bulkhead.in_use()) / f64::from(bulkhead.limit().max(1))),

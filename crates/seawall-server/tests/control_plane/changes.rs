@@ -87,9 +87,13 @@ async fn changes_are_weighed_made_remembered_and_undone() {
 
     let dry = world.posted("config/rollback", json!({ "revision": 1, "dry_run": true })).await;
     assert_eq!(dry["applied"], false);
-    let back = world.posted("config/rollback", json!({ "revision": 1 })).await;
+    let late = json!({ "revision": 1, "expected_revision": 2 });
+    world.post("config/rollback", late).await.problem(409);
+    let back =
+        world.posted("config/rollback", json!({ "revision": 1, "expected_revision": 3 })).await;
     assert_eq!(back["revision"], 4);
     let config = world.json("config").await;
+    assert_eq!(config["api_mode"], "replace");
     assert_eq!(
         (&config["preset_name"], &config["document"]["limits"]["max_body_bytes"]),
         (&"simple".into(), &33554432.into())
