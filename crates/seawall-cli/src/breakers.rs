@@ -122,9 +122,9 @@ fn list(answer: &Value, paint: Paint) -> String {
             Cell::text(name),
             state(breaker),
             Cell::number(failures),
-            Cell::value(&breaker["opened_at"]),
+            Cell::value(&breaker["broken_since"]),
             Cell::value(&breaker["next_probe_at"]),
-            Cell::value(&breaker["last_transition"]["reason"]),
+            Cell::value(&breaker["why"]),
         ]);
     }
     if table.is_empty() {

@@ -159,5 +159,11 @@ fn fields(file: &Path, environment: Option<&str>) -> Result<Value, Failure> {
         let names = plain(&left_out.join(", "));
         eprintln!("seawall: left out: {names} (set in the server's own files and variables only)");
     }
+    if fields.is_empty() && !left_out.is_empty() {
+        // Nothing at all means: take the former change away. That is not what was written.
+        let told =
+            "nothing is left of the file to send; write {} to take the change through the API away";
+        return Err(Failure::Unusable(told.into()));
+    }
     Ok(Value::Object(fields))
 }

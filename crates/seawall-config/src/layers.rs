@@ -123,6 +123,13 @@ impl Layers {
         self.fault(at, "", Fault::error(told).right(right));
     }
 
+    /// Adds something to look at in a source that is not part of the document.
+    pub fn advise(&mut self, name: &str, told: &str, right: &str) {
+        let source = self.add_source(Named { name: name.to_owned(), kind: SourceKind::Variable });
+        let at = Position { source, line: 0, column: 0 };
+        self.fault(at, "", Fault::warning(told).right(right));
+    }
+
     /// Whether some source gives this field at the top.
     pub fn gives(&self, field: &str) -> bool {
         self.tree.entry(field).is_some()

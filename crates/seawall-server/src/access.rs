@@ -13,9 +13,12 @@ use subtle::ConstantTimeEq;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Hashes of the keys that open the control plane.
+/// Characters of the shortest key that may open a server to other machines.
+pub(crate) const SHORTEST: usize = 16;
+
+/// Hashes of the keys that open the control plane; and whether one of them is too short to be no guess.
 #[derive(Clone, Default)]
-struct Keys(Vec<Key>);
+struct Keys(Vec<Key>, bool);
 
 #[derive(Clone)]
 struct Key {
@@ -54,6 +57,7 @@ impl Keys {
     fn add_list(&mut self, list: &str, scope: Scope) {
         let keys = list.split(',').map(str::trim).filter(|key| !key.is_empty());
         for (n, key) in (1..).zip(keys) {
+            self.1 |= key.len() < SHORTEST;
             let kind = if scope == Scope::Write { "key" } else { "read key" };
             self.0.push(Key { hash: hash(key), name: format!("{kind} {n}"), scope });
         }
@@ -100,7 +104,8 @@ impl Access {
         config: &GatewayConfig,
         variables: &BTreeMap<String, String>,
     ) -> bool {
-        config.listen.ip().is_loopback() || !Keys::of(config, variables).0.is_empty()
+        let keys = Keys::of(config, variables);
+        config.listen.ip().is_loopback() || (!keys.0.is_empty() && !keys.1)
     }
 
     /// Whether looking needs a key, too.

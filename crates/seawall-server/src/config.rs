@@ -34,7 +34,12 @@ pub struct GatewayConfig {
     pub presets: BTreeMap<String, Preset>,
     /// Strategies of your own, by name.
     pub strategies: BTreeMap<String, StrategyConfig>,
-    /// How long requests in progress may take to finish after a signal to stop.
+    /// How long the server goes on after a signal to stop, while `/readyz` says 503: as long as a load balancer needs
+    /// to notice.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub shutdown_delay: Duration,
+    /// How long requests in progress may take to finish after that.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub drain_timeout: Duration,
@@ -62,6 +67,7 @@ impl Default for GatewayConfig {
             custom: Override::default(),
             presets: BTreeMap::new(),
             strategies: BTreeMap::new(),
+            shutdown_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             limits: Limits::default(),
             upstreams: BTreeMap::new(),

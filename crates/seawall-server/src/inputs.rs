@@ -182,21 +182,32 @@ impl Inputs {
         let preset = self.variable("RESILIENCE_PRESET");
         if self.is_legacy() {
             let legacy = presets::analyze(&self.variables);
+            let names = legacy.found.iter().filter(|found| found.target.is_some());
+            let names: Vec<&str> = names.map(|found| found.variable.as_str()).collect();
+            let older = names.join(", ");
             // Without a preset of one's own, the nearest one is meant, with what differs from it.
             let chosen = preset.is_some() || layers.gives("preset");
             let custom = match chosen {
                 true => presets::overrides(&self.variables),
                 false => {
-                    layers.variable(
-                        "variables of the older kind",
-                        &["preset"],
-                        &legacy.recommended_preset,
+                    layers.variable(&older, &["preset"], &legacy.recommended_preset);
+                    let told = format!(
+                        "these older variables choose the preset {}",
+                        legacy.recommended_preset
+                    );
+                    layers.advise(
+                        &older,
+                        &told,
+                        "name one in RESILIENCE_PRESET, or see `seawall migrate`",
                     );
                     legacy.custom_overrides
                 }
             };
             if let Ok(custom) = serde_json::to_string(&custom) {
-                layers.variable("variables of the older kind", &["custom"], &custom);
+                layers.variable(&older, &["custom"], &custom);
+            }
+            for problem in &legacy.problems {
+                layers.advise(&older, problem, "");
             }
         }
         if let Some(preset) = preset {

@@ -52,6 +52,8 @@ pub(crate) struct Live {
     history: Mutex<VecDeque<Arc<Entry>>>,
     store_failure: Mutex<Option<String>>,
     left_out: Mutex<Option<String>>,
+    /// Why the file as it is now is not in force.
+    refused_file: Mutex<Option<String>>,
     /// Whether a revision is not in the store, though it should be.
     unsaved: AtomicBool,
 }
@@ -103,7 +105,7 @@ impl First {
             // The file may have changed while the server was down: a start must not fail of a change that was
             // right once.
             Err(error) if change.take().is_some() => {
-                left_out = Some(error.to_string());
+                left_out = Some(in_a_line(error));
                 inputs.load_with(None)?
             }
             other => other?,
@@ -144,6 +146,7 @@ impl Live {
             history: Mutex::new(history),
             store_failure: Mutex::default(),
             left_out: Mutex::new(first.left_out),
+            refused_file: Mutex::default(),
             unsaved: AtomicBool::new(false),
         };
         if let Some(told) = live.left_out() {
@@ -230,6 +233,7 @@ impl Live {
         });
         match made {
             Ok((applied, change, files)) => {
+                self.note_file(None);
                 *changing = Watching { change, files: stamps(files) };
                 Ok(applied)
             }
@@ -238,11 +242,12 @@ impl Live {
                 // Who asked through the API was told; of a file nobody might be.
                 let record = if let Ask::Reload(_) = ask {
                     changing.files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
+                    self.note_file(Some(refused.in_a_line()));
                     Record::new(MetricType::ConfigError, preset, "load_config", 1.0)
                 } else {
                     Record::new(MetricType::ValidationEvent, preset, "change_config", 0.0)
                 };
-                self.monitor.record(record.with("error", refused.to_string()), actor);
+                self.monitor.record(record.with("error", refused.in_a_line()), actor);
                 Err(refused)
             }
         }
@@ -333,6 +338,14 @@ fn next(
     let who = actor.name.clone();
     let entry = Entry { revision: number, at, who, cause, change, document: raw, diff };
     Revision { number, entry, config: Arc::new(config), document, origins, warnings }
+}
+
+/// The first mistake of many.
+fn in_a_line(error: LoadError) -> String {
+    match error {
+        LoadError::Mistakes(mistakes) => Refused::Mistakes(mistakes).in_a_line(),
+        error => error.to_string(),
+    }
 }
 
 /// A document of the history, as values.

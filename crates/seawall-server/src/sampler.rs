@@ -259,14 +259,14 @@ fn circuit_line(operation: &Operation, now: Instant, started: Instant) -> Option
     let pipeline = operation.pipeline();
     let breaker = pipeline.circuit_breaker()?;
     let view = breaker.view(now);
-    let since = view.last_transition.map_or(started, |change| change.at);
+    let since = view.broken.or(view.last_transition).map_or(started, |change| change.at);
     Some(CircuitLine {
         state: view.state.label(),
         failure_count: view.failure_count,
         threshold: breaker.config().consecutive_failures(),
         in_state_ms: millis(now.since(since)),
         next_probe_in_ms: view.next_probe_at.map(|at| millis(at.since(now))),
-        reason: view.last_transition.map(|change| change.why.to_string()),
+        reason: view.why(),
     })
 }
 

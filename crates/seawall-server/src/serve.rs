@@ -59,8 +59,8 @@ impl fmt::Display for ServeError {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Unprotected(address) => write!(
                 f,
-                "{address} can be reached from other machines, and no key protects the control \
-                 plane: set SEAWALL_API_KEYS, or listen on 127.0.0.1"
+                "{address} can be reached from other machines, and no key of 16 or more characters \
+                 protects the control plane: set SEAWALL_API_KEYS, or listen on 127.0.0.1"
             ),
             Self::Config(error) => f.write_str(error),
         }
@@ -186,15 +186,15 @@ impl Server {
         self.feed.note("started", "", format!("listening on {}", self.address));
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.live.now().config.limits.max_connections));
-        let mut stop = self.stop.1.clone();
+        let mut stopped = pin!(self.stopped());
         loop {
             let place = tokio::select! {
                 place = places.clone().acquire_owned() => place.ok(),
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = &mut stopped => break,
             };
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = &mut stopped => break,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -212,6 +212,18 @@ impl Server {
             }
         }
         self.drain(connections).await
+    }
+
+    /// Ends when no connection is to be accepted any more: `/readyz` has said so for long enough.
+    fn stopped(&self) -> impl Future<Output = ()> + 'static {
+        let mut stop = self.stop.1.clone();
+        let (draining, live) = (self.draining.clone(), self.live.clone());
+        async move {
+            // An error only says that nobody can stop it any more.
+            let _ = stop.wait_for(|stop| *stop).await;
+            draining.store(true, Ordering::Relaxed);
+            tokio::time::sleep(live.now().config.shutdown_delay).await;
+        }
     }
 
     fn connection(

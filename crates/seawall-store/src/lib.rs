@@ -66,6 +66,14 @@ impl Store {
             std::fs::create_dir_all(folder).map_err(|error| failed(Cause::Folder(error)))?;
         }
         let database = open(path).map_err(failed)?;
+        // It holds what operators did, and the whole configuration.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let owner_only = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(path, owner_only)
+                .map_err(|error| failed(Cause::Folder(error)))?;
+        }
         Ok(Self { database: Mutex::new(Some(database)), path: path.to_owned() })
     }
 

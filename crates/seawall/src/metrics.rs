@@ -173,7 +173,7 @@ impl Metrics {
     }
 
     /// The time the circuit has spent in each state up to `now`, in the order of [`State::ALL`], and the
-    /// instant it entered the present one. Counted from its first change.
+    /// instant it entered the present one. Counted from its registration; alone, from its first change.
     pub fn circuit_times(&self, now: Instant) -> ([Duration; State::ALL.len()], Option<Instant>) {
         let times = *lock(&self.circuit);
         let mut spent = times.spent;
@@ -181,6 +181,11 @@ impl Metrics {
             spent[times.state as usize] += now.since(since);
         }
         (spent, times.since)
+    }
+
+    /// Counts the time in the closed state from here on.
+    pub(crate) fn begin(&self, now: Instant) {
+        lock(&self.circuit).since = Some(now);
     }
 
     /// Sets everything that counts up to zero. What is in progress stays.

@@ -101,16 +101,29 @@ impl Pipeline {
     pub fn rebuild(&self, policies: &[PolicyConfig]) -> Result<Self, ConfigError> {
         let mut fresh = Self::build(&self.name, policies)?;
         let mut known: Vec<Option<&Policy>> = self.policies.iter().map(Some).collect();
+        let mut changed = Vec::new();
         let mut kept = |config: &PolicyConfig, fresh: &Policy| -> Policy {
             let same = |policy: &&mut Option<&Policy>| {
                 let found = policy.and_then(Policy::config);
                 found.is_some_and(|found| found.with_mode(config.mode()) == *config)
             };
             let found = known.iter_mut().find(same).and_then(Option::take);
-            found.cloned().unwrap_or_else(|| fresh.clone())
+            found.cloned().unwrap_or_else(|| {
+                changed.push(fresh.clone());
+                fresh.clone()
+            })
         };
         fresh.policies =
             policies.iter().zip(fresh.policies.iter()).map(|(c, p)| kept(c, p)).collect();
+        let breaker = |policy: &Policy| match policy {
+            Policy::CircuitBreaker(breaker) => Some(breaker.clone()),
+            _ => None,
+        };
+        // A circuit does not close, nor is an operator's word forgotten, because a number was changed.
+        let former = known.into_iter().flatten().filter_map(breaker);
+        for (breaker, former) in changed.iter().filter_map(breaker).zip(former) {
+            breaker.take_over(&former);
+        }
         fresh.observer.clone_from(&self.observer);
         fresh.pause_repeats(self.repeats_are_paused());
         Ok(fresh)

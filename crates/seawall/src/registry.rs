@@ -178,6 +178,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     fn registered(&self, pipeline: Pipeline) -> Arc<Registered> {
         pipeline.pause_repeats(self.repeats_are_paused());
         let metrics = Arc::new(Metrics::default());
+        metrics.begin(self.now());
         let observer = self.observer(&metrics);
         let pipeline = ArcSwap::from_pointee(pipeline.with_observer(observer.clone()));
         Arc::new(Registered { pipeline, changing: Mutex::default(), metrics, observer })

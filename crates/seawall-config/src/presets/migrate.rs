@@ -178,6 +178,8 @@ impl<'o> Old<'o> {
              # save what this script set.\n\
              if [ ! -e \"${SEAWALL_BACKUP:-./seawall-backup.sh}\" ]; then\n  (\n    umask 077\n    {\n",
         );
+        // Those of the new kind win over the old ones: they go first.
+        text += "      printf '%s\\n' 'unset RESILIENCE_PRESET RESILIENCE_CUSTOM_CONFIG'\n";
         for (name, value) in &self.0 {
             let line = format!("export {name}={}", quote::bash(value));
             text += &format!("      printf '%s\\n' {}\n", quote::bash(&line));

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub(crate) struct Watched {
     pub(crate) operation: String,
     pub(crate) ended: u64,
+    /// Failed, timed out, or refused by the open circuit: without an answer for that the dependency is sick.
     pub(crate) failed: u64,
     pub(crate) timed_out: u64,
     pub(crate) p95: Option<Duration>,
@@ -71,7 +72,11 @@ impl Watched {
     }
 
     fn error_rate(&self, failed: f64, bounds: &AlertConfig) -> Option<Condition> {
-        let told = format!("{} of {} calls in the last minute failed", percent(failed), self.ended);
+        let told = format!(
+            "{} of {} calls in the last minute failed, or met the open circuit",
+            percent(failed),
+            self.ended
+        );
         let (level, bound) = match failed {
             _ if failed > bounds.error_share_critical => {
                 (Level::Critical, bounds.error_share_critical)
@@ -111,7 +116,7 @@ impl Watched {
 /// What happened to the configuration in the last hour.
 fn of_configuration(monitor: &Monitor, bounds: &AlertConfig) -> Vec<Condition> {
     let (mut loads, mut errors, mut changes, mut checked, mut invalid) = (0, 0, 0, 0, 0);
-    let mut last_load = None;
+    let (mut last_load, mut last_error) = (None, String::new());
     monitor.fold(1.0, |records| {
         for record in records {
             match record.metric_type {
@@ -119,7 +124,10 @@ fn of_configuration(monitor: &Monitor, bounds: &AlertConfig) -> Vec<Condition> {
                     loads += 1;
                     last_load = Some(record.value);
                 }
-                MetricType::ConfigError => errors += 1,
+                MetricType::ConfigError => {
+                    errors += 1;
+                    last_error = record.metadata.get("error").cloned().unwrap_or_default();
+                }
                 MetricType::ConfigChange => changes += 1,
                 MetricType::ValidationEvent => {
                     checked += 1;
@@ -136,9 +144,9 @@ fn of_configuration(monitor: &Monitor, bounds: &AlertConfig) -> Vec<Condition> {
     let most = f64::from(bounds.config_changes_per_hour);
     let all = [
         (
-            failed > bounds.config_error_share,
+            errors > 0 && failed > bounds.config_error_share,
             (Level::Error, "Configuration errors", bounds.config_error_share, failed),
-            format!("{} of the loads in the last hour failed", percent(failed)),
+            format!("{} of the loads in the last hour failed; {last_error}", percent(failed)),
         ),
         (
             slowest > load_ms,

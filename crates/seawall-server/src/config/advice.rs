@@ -1,6 +1,6 @@
 //! What works and should still be looked at: the arithmetic that an operator does at night, done before.
 
-use super::{GatewayConfig, Repeatable};
+use super::{GatewayConfig, Repeatable, RouteConfig};
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, RateLimiterConfig, RetryConfig,
     Window,
@@ -11,6 +11,19 @@ use std::time::Duration;
 impl GatewayConfig {
     /// Adds warnings about what the policies of each operation come to, together and along their routes.
     pub(super) fn advise(&self, report: &mut Report<'_>) {
+        for (at, route) in self.routes.iter().enumerate() {
+            if let Some(limit) = route.rate_limit.as_ref().filter(|limit| limit.burst > limit.rate)
+            {
+                let told = format!("a burst of {} on top of a rate of {}", limit.burst, limit.rate);
+                report.warning(format!("routes[{at}].rate_limit.burst"), told, "use rate or less");
+            }
+            let covered = self.routes[..at].iter().find(|before| before.covers(route));
+            if let Some(before) = covered {
+                let told =
+                    format!("{} above takes every request that would come here", before.path);
+                report.warning(format!("routes[{at}].path"), told, "put it above, or take it out");
+            }
+        }
         let (settings, catalog) = (self.settings(), self.catalog());
         let names = self.upstreams.keys().map(|name| ("upstreams", name));
         for (section, name) in names.chain(self.operations.keys().map(|name| ("operations", name)))
@@ -58,6 +71,22 @@ impl GatewayConfig {
                 "while its circuit is open there is no answer: no route to it has a fallback";
             report.warning("strategy", told, "name another upstream under the route's `fallback`");
         }
+    }
+}
+
+impl RouteConfig {
+    /// Whether every request that the other one matches is matched by this one.
+    fn covers(&self, other: &Self) -> bool {
+        let path = match self.path.strip_suffix('*') {
+            Some(start) => {
+                other.path.starts_with(start) || other.path == start.trim_end_matches('/')
+            }
+            None => self.path == other.path,
+        };
+        let methods = self.methods.is_empty()
+            || (!other.methods.is_empty()
+                && other.methods.iter().all(|one| self.methods.contains(one)));
+        path && methods
     }
 }
 

@@ -94,7 +94,7 @@ impl GatewayConfig {
 
     fn check_operating(&self, report: &mut Report<'_>) {
         for (at, key) in self.auth.keys.iter().enumerate() {
-            if key.key.expose().len() < 16 {
+            if key.key.expose().len() < crate::access::SHORTEST {
                 let told = "the key has fewer than 16 characters";
                 report.error(format!("auth.keys[{at}].key"), told, "make a longer one, at random");
             }

@@ -279,13 +279,19 @@ pub(crate) fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
 
 /// A fast hash is enough: who forges a tag deceives only himself.
 fn tag(text: &str) -> String {
-    const ASKED: &str = "\"timestamp\":\"";
+    /// What grows by itself, with what ends it.
+    const GROWING: [(&str, char); 2] = [("\"timestamp\":\"", '"'), ("\"seconds_in_state\":{", '}')];
     let mut hash = DefaultHasher::new();
     let mut rest = text;
-    while let Some(at) = rest.find(ASKED) {
-        let (before, after) = rest.split_at(at + ASKED.len());
+    let next = |rest: &str| {
+        let found =
+            GROWING.iter().filter_map(|(begin, end)| Some((rest.find(begin)? + begin.len(), *end)));
+        found.min()
+    };
+    while let Some((at, end)) = next(rest) {
+        let (before, after) = rest.split_at(at);
         hash.write(before.as_bytes());
-        rest = after.find('"').map_or("", |end| &after[end..]);
+        rest = after.find(end).map_or("", |end| &after[end..]);
     }
     hash.write(rest.as_bytes());
     format!("\"{:016x}\"", hash.finish())
@@ -323,6 +329,11 @@ mod tests {
         let at = |time: &str, n: u32| tag(&format!("{{\"timestamp\":\"{time}\",\"n\":{n}}}"));
         assert_eq!(at("a", 1), at("bb", 1));
         assert_ne!(at("a", 1), at("a", 2));
+        let spent = |time: &str, n: u32| {
+            tag(&format!("[{{\"seconds_in_state\":{{\"open\":{time}}},\"n\":{n}}}]"))
+        };
+        assert_eq!(spent("1.5", 1), spent("22.5", 1));
+        assert_ne!(spent("1.5", 1), spent("1.5", 2));
     }
 
     #[test]

@@ -108,8 +108,8 @@ struct ConfigChange {
     /// Fields of the file. `auth`, `listen` and `store` may not be among them; `null` takes a field away.
     #[schema(value_type = Object)]
     configuration: Map<String, Value>,
-    /// `merge` lays them over what files and variables say, in place of the former change; `replace` puts them in
-    /// place of everything.
+    /// `merge` lays them over what files and variables say, in place of the former change, or over a rollback that is
+    /// in force; `replace` puts them in place of everything.
     #[serde(default)]
     mode: ChangeMode,
     /// Only say what would change.
@@ -131,7 +131,7 @@ enum ChangeMode {
 /// What changed, or would.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ConfigChanged {
-    /// The revision in force after it.
+    /// The revision in force after it; of a change that is only weighed, the present one.
     revision: u64,
     /// Whether anything was put in force.
     applied: bool,
@@ -143,9 +143,9 @@ pub(super) struct ConfigChanged {
 }
 
 impl ConfigChanged {
-    fn of(applied: &Applied, dry: bool) -> Self {
+    fn of(applied: &Applied, dry: bool, in_force: u64) -> Self {
         Self {
-            revision: applied.revision.number,
+            revision: if dry { in_force } else { applied.revision.number },
             applied: !dry && !applied.diff.is_empty(),
             diff: applied.diff.clone(),
             needs_restart: applied.needs_restart.clone(),
@@ -164,17 +164,16 @@ async fn put(
     Sent(asked): Sent<ConfigChange>,
 ) -> Answer<ConfigChanged> {
     let document = Value::Object(asked.configuration);
-    let change = Change { document, alone: asked.mode == ChangeMode::Replace };
-    let ask = Ask::Change(change);
+    let ask = Ask::Change(control.over_a_rollback(document, asked.mode));
     if asked.dry_run {
         let live = control.live.clone();
         let weighed = blocking(move || live.weigh(ask, asked.expected_revision)).await?;
         let applied = weighed.map_err(|why| refused(&why))?;
-        return Ok(Json(ConfigChanged::of(&applied, true)));
+        return Ok(Json(ConfigChanged::of(&applied, true, control.live.now().number)));
     }
     let applied = control.applied(ask, actor, asked.expected_revision).await;
     let applied = applied.map_err(|why| refused(&why))?;
-    Ok(Json(ConfigChanged::of(&applied, false)))
+    Ok(Json(ConfigChanged::of(&applied, false, control.live.now().number)))
 }
 
 /// Reads the file and what it includes anew.
@@ -184,7 +183,7 @@ async fn put(
 async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigChanged> {
     let applied = control.applied(Ask::Reload(Cause::File), actor, None).await;
     let applied = applied.map_err(|why| refused(&why))?;
-    Ok(Json(ConfigChanged::of(&applied, false)))
+    Ok(Json(ConfigChanged::of(&applied, false, control.live.now().number)))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -321,7 +320,7 @@ async fn rollback(
         control.applied(ask, actor, asked.expected_revision).await
     };
     let applied = applied.map_err(|why| refused(&why))?;
-    Ok(Json(ConfigChanged::of(&applied, asked.dry_run)))
+    Ok(Json(ConfigChanged::of(&applied, asked.dry_run, control.live.now().number)))
 }
 
 /// Why a change was not made, as an answer.
@@ -339,6 +338,22 @@ pub(super) fn refused(why: &Refused) -> Refusal {
     }
 }
 
+/// Joins mappings; null takes away, all else replaces (RFC 7396).
+fn lay_over(below: &mut Value, above: Value) {
+    let (Value::Object(fields), Value::Object(above)) = (&mut *below, &above) else {
+        *below = above;
+        return;
+    };
+    for (name, value) in above {
+        match value {
+            Value::Null => {
+                fields.remove(name);
+            }
+            value => lay_over(fields.entry(name).or_insert(Value::Null), value.clone()),
+        }
+    }
+}
+
 /// Work that reads files and writes to disk, off the threads that serve.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -347,6 +362,21 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 impl Control {
+    /// A change over what stands: where a document through the API takes the place of everything, as after a
+    /// rollback, the change is laid over that one, so that it does not undo it. An empty one takes it away.
+    fn over_a_rollback(&self, document: Value, mode: ChangeMode) -> Change {
+        let alone = mode == ChangeMode::Replace;
+        let standing = self.live.change().filter(|standing| standing.alone);
+        let is_empty = document.as_object().is_some_and(Map::is_empty);
+        match standing {
+            Some(mut standing) if !alone && !is_empty => {
+                lay_over(&mut standing.document, document);
+                standing
+            }
+            _ => Change { document, alone },
+        }
+    }
+
     /// Puts a change in force, off the threads that serve.
     pub(super) async fn applied(
         &self,

@@ -134,12 +134,8 @@ fn circuits(registry: &Registry) -> Vec<Component> {
             Circuit::Closed => ComponentStatus::Healthy,
             _ => ComponentStatus::Degraded,
         };
-        let reason = match (&view.forced, view.last_transition) {
-            (Some(forced), _) => format!("forced: {}", forced.reason),
-            (None, Some(change)) => change.why.to_string(),
-            (None, None) => "it never opened".into(),
-        };
-        let since = view.last_transition.map(|change| wall::of(change.at, now));
+        let reason = view.why().unwrap_or_else(|| "it never opened".into());
+        let since = view.broken.or(view.last_transition).map(|change| wall::of(change.at, now));
         let name = operation.name().to_string();
         Some(Component { name, kind: "circuit_breaker", status, reason, since })
     };
@@ -149,15 +145,15 @@ fn circuits(registry: &Registry) -> Vec<Component> {
 fn configuration(control: &Control) -> Component {
     let revision = control.live.now();
     let warnings = revision.warnings.len();
-    let (status, reason) = match control.live.left_out() {
+    let (status, reason) = match control.live.concern() {
         None => {
-            let reason = format!("revision {}, {warnings} things to look at", revision.number);
+            let alone = control.live.change().is_some_and(|change| change.alone);
+            let above =
+                if alone { "; a document through the API takes the place of the file" } else { "" };
+            let reason = format!("revision {}, {warnings} to look at{above}", revision.number);
             (ComponentStatus::Healthy, reason)
         }
-        Some(told) => {
-            let reason = format!("the change through the API is left out: {told}");
-            (ComponentStatus::Degraded, reason)
-        }
+        Some(told) => (ComponentStatus::Degraded, told),
     };
     Component {
         name: "configuration".into(),

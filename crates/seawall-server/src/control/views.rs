@@ -154,6 +154,10 @@ pub(crate) struct CircuitBreakerView {
     recovery_timeout: f64,
     last_failure: Option<String>,
     opened_at: Option<String>,
+    /// Since when it is broken, failed probes included.
+    broken_since: Option<String>,
+    /// Why it stands as it does: what an operator said, or what broke it, and what followed.
+    why: Option<String>,
     /// Times it opened since it was last closed.
     openings_in_a_row: u32,
     /// When the traffic after closing is whole again.
@@ -183,6 +187,8 @@ impl CircuitBreakerView {
             recovery_timeout: config.recovery_timeout.as_secs_f64(),
             last_failure: view.last_failure.map(|at| wall::of(at, now)),
             opened_at: opened.map(|change| wall::of(change.at, now)),
+            broken_since: view.broken.map(|change| wall::of(change.at, now)),
+            why: view.why(),
             openings_in_a_row: view.openings,
             ramps_until: view.ramps_until.map(|at| wall::of(at, now)),
             window: view.window.map(|tally| WindowView {
@@ -216,10 +222,10 @@ impl CircuitBreakerView {
             self.failure_count.to_string(),
             text(threshold),
             self.recovery_timeout.to_string(),
-            text(self.opened_at),
+            text(self.broken_since),
             text(self.next_probe_at),
             self.metrics.opens.to_string(),
-            text(self.last_transition.map(|change| change.reason)),
+            text(self.why),
         ]
     }
 
@@ -230,7 +236,7 @@ impl CircuitBreakerView {
         "failure_count",
         "threshold",
         "recovery_timeout",
-        "opened_at",
+        "broken_since",
         "next_probe_at",
         "opens",
         "reason",

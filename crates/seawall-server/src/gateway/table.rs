@@ -2,8 +2,18 @@
 
 use super::{Route, Upstream};
 use crate::{GatewayConfig, Operation, Registry, RouteConfig, UpstreamConfig, config::Limits};
-use seawall::{FallbackConfig, PolicyConfig};
+use seawall::{FallbackConfig, Mode, PolicyConfig};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The modes that were switched by hand: those that are not as configured.
+fn switched(operation: &Operation, configured: &[PolicyConfig]) -> Vec<(&'static str, Mode)> {
+    let pipeline = operation.pipeline();
+    let modes = configured.iter().enumerate().map(|(at, policy)| (policy, pipeline.mode(at)));
+    modes
+        .filter(|(policy, mode)| policy.mode() != *mode)
+        .map(|(policy, mode)| (policy.label(), mode))
+        .collect()
+}
 
 /// The data path of one revision of the configuration.
 #[derive(Default)]
@@ -58,8 +68,14 @@ impl Table {
         let operation = match registry.find(&name) {
             Some(operation) => {
                 // What an operator switched by hand stays while the file says the same.
-                if self.operations.get(&name) != Some(&policies) {
+                let before = self.operations.get(&name);
+                if before != Some(&policies) {
+                    let switched =
+                        before.map(|before| switched(&operation, before)).unwrap_or_default();
                     operation.reconfigure(&policies).map_err(|error| told(&error))?;
+                    for (label, mode) in switched {
+                        operation.set_mode(label, mode);
+                    }
                 }
                 operation
             }

@@ -47,7 +47,6 @@ fn is_hollow(old: Option<&Value>, new: Option<&Value>) -> bool {
     let empty = |value: &Value| match value {
         Value::Object(fields) => fields.is_empty(),
         Value::Array(items) => items.is_empty(),
-        Value::Null => true,
         _ => false,
     };
     match (old, new) {

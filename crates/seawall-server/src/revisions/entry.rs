@@ -2,7 +2,7 @@
 
 use super::Difference;
 use crate::{GatewayConfig, inputs::Change, wall};
-use seawall_config::{Mistakes, Origins};
+use seawall_config::{Mistakes, Origins, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
@@ -78,6 +78,19 @@ pub(crate) enum Ask {
     /// Another change through the API takes the place of the present one.
     Change(Change),
     Rollback(u64),
+}
+
+impl Refused {
+    /// The first thing that is wrong, and how many more there are.
+    pub(crate) fn in_a_line(&self) -> String {
+        let Self::Mistakes(mistakes) = self else { return self.to_string() };
+        let mut errors = mistakes.iter().filter(|mistake| mistake.severity == Severity::Error);
+        let first = errors.next().map(ToString::to_string).unwrap_or_default();
+        match errors.count() {
+            0 => first,
+            more => format!("{first} (and {more} more)"),
+        }
+    }
 }
 
 impl std::fmt::Display for Refused {

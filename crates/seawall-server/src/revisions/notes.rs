@@ -55,6 +55,23 @@ impl Live {
         }
     }
 
+    /// Notes whether the file as it is now is in force.
+    pub(super) fn note_file(&self, refused: Option<String>) {
+        if let Some(told) = &refused {
+            self.feed.note("configuration", "", format!("the file is refused: {told}"));
+        }
+        *self.refused_file.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// What an operator should know of the configuration in force, that it does not say itself.
+    pub(crate) fn concern(&self) -> Option<String> {
+        let refused = self.refused_file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(told) = refused {
+            return Some(format!("the file is refused, and what was in force stays: {told}"));
+        }
+        self.left_out().map(|told| format!("the change through the API is left out: {told}"))
+    }
+
     /// Why the change through the API that was in force before the start does not count any more, until the next
     /// change.
     pub(crate) fn left_out(&self) -> Option<String> {

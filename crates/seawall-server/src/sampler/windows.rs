@@ -37,8 +37,6 @@ pub(super) struct Window {
     minutes: VecDeque<Minute>,
     minutes_begun: u64,
     minute_began: Option<(Instant, Few)>,
-    /// Since when its circuit lets not all calls pass, failed probes included.
-    broken_since: Option<Instant>,
 }
 
 /// The few numbers that alerts and charts need.
@@ -48,6 +46,8 @@ struct Few {
     failed: u64,
     timed_out: u64,
     rejected: u64,
+    /// Of those, by an open circuit.
+    refused: u64,
     retries: u64,
 }
 
@@ -79,6 +79,12 @@ impl Few {
             failed: counts.failed_calls + counts.timed_out_calls,
             timed_out: counts.timed_out_calls,
             rejected: counts.rejected_calls,
+            refused: counts
+                .rejections
+                .iter()
+                .filter(|(reason, _)| ["circuit_open", "probes_taken"].contains(reason))
+                .map(|(_, count)| count)
+                .sum(),
             retries: counts.retries_executed,
         }
     }
@@ -91,6 +97,7 @@ impl Few {
             failed: grown(self.failed, old.failed),
             timed_out: grown(self.timed_out, old.timed_out),
             rejected: grown(self.rejected, old.rejected),
+            refused: grown(self.refused, old.refused),
             retries: grown(self.retries, old.retries),
         }
     }
@@ -143,10 +150,6 @@ impl Window {
         let base = self.minute_began.map_or(base, |(_, base)| base);
         let pipeline = operation.pipeline();
         let state = pipeline.circuit_breaker().map(|breaker| breaker.view(now).state);
-        self.broken_since = match state {
-            Some(State::Open | State::HalfOpen) => self.broken_since.or(Some(now)),
-            _ => None,
-        };
         let Some(minute) = self.minutes.back_mut() else { return };
         let done = few.since(&base);
         (minute.calls, minute.failed) = (done.calls, done.failed);
@@ -191,10 +194,13 @@ impl Window {
         Watched {
             operation: operation.name().to_string(),
             ended: done.calls,
-            failed: done.failed,
+            failed: done.failed + done.refused,
             timed_out: done.timed_out,
             p95: self.latest.since(&self.heeded.older).quantile(0.95),
-            open_for: self.broken_since.map(|since| now.since(since)),
+            open_for: pipeline
+                .circuit_breaker()
+                .and_then(|breaker| breaker.view(now).broken)
+                .map(|change| now.since(change.at)),
             bulkhead: pipeline
                 .bulkhead()
                 .map(|bulkhead| f64::from(bulkhead.in_use()) / f64::from(bulkhead.limit().max(1))),

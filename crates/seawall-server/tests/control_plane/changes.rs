@@ -99,8 +99,15 @@ async fn changes_are_weighed_made_remembered_and_undone() {
         (&"simple".into(), &33554432.into())
     );
     world.post("config/rollback", json!({ "revision": 99 })).await.problem(404);
+    let health = world.json("health/detailed").await.to_string();
+    assert!(health.contains("takes the place of the file"), "{health}");
+    let small = json!({ "configuration": { "drain_timeout": "3s" } });
+    let diff = world.put("config", small).await.json()["diff"].clone();
+    assert_eq!(diff.as_array().unwrap().len(), 1, "it does not undo the rollback: {diff}");
     let nothing = world.put("config", json!({ "configuration": {} })).await.json();
-    assert_eq!(nothing["diff"], json!([]), "without the change the file says the same");
+    let paths: Vec<&Value> =
+        nothing["diff"].as_array().unwrap().iter().map(|one| &one["path"]).collect();
+    assert_eq!(paths, ["drain_timeout"], "but for that the file says the same");
     let audit = world.json("audit").await;
     assert_eq!(audit["entries"][0]["path"], "/internal/resilience/config");
     assert!(world.get("audit?format=csv").await.text().contains("config/rollback"));
@@ -123,6 +130,9 @@ async fn a_changed_file_is_followed_and_a_wrong_one_is_not() {
     world.write(&format!("{QUIET}preset: nonsense\n"));
     let problem = world.post("config/reload", json!({})).await.problem(422);
     assert_eq!(problem["errors"][0]["path"], "preset");
+    let health = world.json("health/detailed").await;
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert!(health.to_string().contains("the file is refused"), "{health}");
     assert_eq!(world.json("config").await["preset_name"], "production");
     world.write(&format!("{QUIET}preset: development\n"));
     world.stop.reload().await;
@@ -150,6 +160,20 @@ async fn what_did_not_change_keeps_its_state() {
     world.posted("config/reload", json!({})).await;
     let breaker = world.json("circuit-breakers/a").await;
     assert_eq!((&breaker["state"], &breaker["metrics"]["opens"]), (&"open".into(), &opened));
+    world.put("operations/a/mode", json!({ "policy": "retry", "mode": "shadow" })).await;
+    let tougher = yaml(3).replace("failure_threshold: 2", "failure_threshold: 4");
+    world.write(&tougher);
+    world.posted("config/reload", json!({})).await;
+    let breaker = world.json("circuit-breakers/a").await;
+    assert_eq!(
+        (&breaker["state"], &breaker["threshold"]),
+        (&"open".into(), &4.into()),
+        "another number, the same circuit"
+    );
+    let detail = world.json("operations/a").await;
+    assert_eq!(detail["policies"][1]["mode"], "shadow", "what was switched by hand stays");
+    world.write(&yaml(3));
+    world.posted("config/reload", json!({})).await;
     let detail = world.json("operations/a").await;
     assert!(
         detail["policies"][1]["values"].to_string().contains("seawall.yaml:7\",\"value\":3"),

@@ -144,6 +144,8 @@ fn the_arithmetic_is_done_before_the_night() {
         ("{ type: circuit_breaker, recovery_timeout: 5s }".into(), "", "30s is the least"),
         ("{ type: rate_limiter, rate: 5, burst: 9 }".into(), "", "use rate or less"),
         ("{ type: hedge }".into(), "", "no request here may be sent twice"),
+        ("{ type: retry }".into(), ", rate_limit: { rate: 5, burst: 9 }", "routes[0].rate_limit.burst"),
+        ("{ type: retry }".into(), " }, { path: /x, upstream: a", "/* above takes every request"),
     ] {
         let told = with(&policies, route);
         assert!(told.contains(words), "{policies}{route}:\n{told}");
@@ -185,6 +187,9 @@ fn migrating_changes_nothing() {
         ],
         &[("RETRY_MAX_ATTEMPTS", "many"), ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "45")],
     ];
+    let told =
+        told(QUIET, &[("RETRY_MAX_ATTEMPTS", "many"), ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "45")]);
+    assert!(told.contains("many") && told.contains("older variables choose the preset"), "{told}");
     for set in sets {
         let old: BTreeMap<String, String> =
             set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();

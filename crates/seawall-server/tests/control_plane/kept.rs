@@ -63,6 +63,17 @@ async fn a_change_that_does_not_fit_the_file_any_more_is_left_out_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_load_balancer_is_told_before_the_server_goes() {
+    let mut world = World::of(&format!("{QUIET}shutdown_delay: 1s\n")).await;
+    assert_eq!(world.get("/readyz").await.status, 200);
+    world.stop.now();
+    crate::support::eventually("it says so", || async { world.get("/readyz").await.status == 503 })
+        .await;
+    assert_eq!(world.get("health").await.status, 200, "it still serves");
+    assert!(world.running.take().unwrap().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_servers_do_not_share_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!("{QUIET}{}", STORED.replace("FOLDER", folder.path().to_str().unwrap()));

@@ -198,7 +198,8 @@ async fn without_keys_only_loopback_is_served_and_no_foreign_page() {
     let config: GatewayConfig = load_str("open.yaml", open, Format::Yaml).unwrap();
     let refused = Server::bind(&config, "").await.err().expect("it must refuse").to_string();
     assert!(refused.contains("SEAWALL_API_KEYS"), "{refused}");
-    assert!(Server::bind(&config, "a-key").await.is_ok());
+    assert!(Server::bind(&config, "a-key").await.is_err(), "a key that can be guessed is none");
+    assert!(Server::bind(&config, "a-key-of-sixteen").await.is_ok());
 
     let upstream = Upstream::statuses(&[200]).await;
     let gateway = Gateway::before(&upstream, "{ type: circuit_breaker }").await;

@@ -3,6 +3,7 @@
 use super::circuit::{Circuit, Word};
 use crate::{
     CircuitBreakerConfig, Instant, Transition, Window,
+    event::State,
     sync::{AtomicU64, Mutex, Ordering, lock},
     window,
 };
@@ -25,6 +26,8 @@ pub(super) struct Cell {
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) last: Option<Transition>,
+    /// The change that ended the last closed time, while failed probes follow it.
+    pub(super) broken: Option<Transition>,
     /// What the operator said who forced the state.
     pub(super) reason: Option<Arc<str>>,
 }
@@ -49,6 +52,10 @@ impl Cell {
     pub(super) fn note(&self, change: Transition) -> Transition {
         let mut history = lock(&self.history);
         history.last = Some(change);
+        history.broken = match change.to {
+            State::Open | State::HalfOpen => history.broken.or(Some(change)),
+            _ => None,
+        };
         if !change.to.is_forced() {
             history.reason = None;
         }

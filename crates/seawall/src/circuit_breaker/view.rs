@@ -32,10 +32,28 @@ pub struct CircuitView {
     pub last_failure: Option<Instant>,
     /// The last change of state, with its reason.
     pub last_transition: Option<Transition>,
+    /// The change that ended its last closed time: since when it is broken, and why, failed probes included.
+    pub broken: Option<Transition>,
     /// Why an operator forced the state, and until when.
     pub forced: Option<Forced>,
     /// Circuits known, by key, and how many of them are not closed; none where one is for all.
     pub keys: Option<Keys>,
+}
+
+impl CircuitView {
+    /// Why it stands as it does, in words: what an operator said, or what broke it, and what followed.
+    pub fn why(&self) -> Option<String> {
+        if let Some(forced) = &self.forced {
+            return Some(format!("forced: {}", forced.reason));
+        }
+        let last = self.last_transition?;
+        match self.broken {
+            Some(broken) if broken.at != last.at => {
+                Some(format!("{}; then {}", broken.why, last.why))
+            }
+            _ => Some(last.why.to_string()),
+        }
+    }
 }
 
 /// A state forced by an operator.
@@ -93,6 +111,7 @@ impl Cell {
             },
             last_failure: (last_failure > 0).then(|| Instant::from_nanos(last_failure)),
             last_transition: history.last,
+            broken: history.broken,
             forced,
             keys: None,
         }
@@ -146,6 +165,27 @@ impl CircuitBreaker {
         let until = until.unwrap_or(Instant::FAR_FUTURE);
         let circuit = Circuit::Forced { force, until };
         self.change_all(now, Why::Forced, |word| word.next(circuit), Some(reason.into()))
+    }
+
+    /// Goes on where a former breaker of another configuration stands: open stays open for the time that is
+    /// left, and what an operator forced stays forced. Counts begin anew. Circuits by key are not taken over.
+    pub(crate) fn take_over(&self, former: &Self) {
+        let (Cells::One(cell), Cells::One(former)) = (&self.cells, &former.cells) else { return };
+        let circuit = match former.word().circuit {
+            Circuit::Closed { .. } => return,
+            // Its probes report to the former one: the next call is a probe.
+            Circuit::HalfOpen { openings, .. } => {
+                Circuit::Open { until: Instant::from_nanos(0), openings }
+            }
+            other => other,
+        };
+        update(&cell.word, |word| (Word::unpack(word).next(circuit).pack(), ()));
+        cell.last_failure.store(former.last_failure.load(Ordering::Relaxed), Ordering::Relaxed);
+        let known = lock(&former.history);
+        let mut history = lock(&cell.history);
+        history.last = known.last;
+        history.broken = known.broken;
+        history.reason.clone_from(&known.reason);
     }
 
     fn change_all(

@@ -226,10 +226,24 @@ fn a_policy_that_did_not_change_keeps_its_state() {
     assert_eq!(operation.policies(), [breaker().with_mode(crate::Mode::Shadow)]);
     operation.set_mode("circuit_breaker", crate::Mode::Enforce);
     assert!(failing().unwrap_err().is_rejected());
-    // Another threshold is another breaker.
-    let other = CircuitBreakerConfig { failure_threshold: Some(9), ..Default::default() };
-    operation.reconfigure(&[PolicyConfig::CircuitBreaker(other)]).unwrap();
-    assert!(!failing().unwrap_err().is_rejected());
+    // Another threshold is another breaker, that goes on where the former stood.
+    let other = |threshold| {
+        let failure_threshold = Some(threshold);
+        [PolicyConfig::CircuitBreaker(CircuitBreakerConfig {
+            failure_threshold,
+            ..Default::default()
+        })]
+    };
+    operation.reconfigure(&other(9)).unwrap();
+    assert!(failing().unwrap_err().is_rejected(), "still open");
+    let view = operation.pipeline().circuit_breaker().unwrap().view(operation.now());
+    assert!(view.broken.is_some_and(|change| change.from == State::Closed), "{view:?}");
+    operation.reset_circuit().unwrap();
+    let until = operation.now() + Duration::from_secs(600);
+    operation.force_circuit(crate::Force::Open, "by hand", Some(until)).unwrap();
+    operation.reconfigure(&other(8)).unwrap();
+    let view = operation.pipeline().circuit_breaker().unwrap().view(operation.now());
+    assert_eq!((view.state, &*view.forced.unwrap().reason), (State::ForcedOpen, "by hand"));
     // What is wrong changes nothing.
     let wrong =
         PolicyConfig::Timeout(TimeoutConfig { limit: Duration::ZERO, ..Default::default() });
