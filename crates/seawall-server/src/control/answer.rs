@@ -281,19 +281,21 @@ pub(crate) fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
 fn tag(text: &str) -> String {
     /// What grows by itself, with what ends it.
     const GROWING: [(&str, char); 2] = [("\"timestamp\":\"", '"'), ("\"seconds_in_state\":{", '}')];
-    let mut hash = DefaultHasher::new();
-    let mut rest = text;
-    let next = |rest: &str| {
-        let found =
-            GROWING.iter().filter_map(|(begin, end)| Some((rest.find(begin)? + begin.len(), *end)));
-        found.min()
-    };
-    while let Some((at, end)) = next(rest) {
-        let (before, after) = rest.split_at(at);
-        hash.write(before.as_bytes());
-        rest = after.find(end).map_or("", |end| &after[end..]);
+    let mut passed_over: Vec<(usize, usize)> = Vec::new();
+    for (begin, end) in GROWING {
+        passed_over.extend(text.match_indices(begin).map(|(at, _)| {
+            let from = at + begin.len();
+            (from, text[from..].find(end).map_or(text.len(), |length| from + length))
+        }));
     }
-    hash.write(rest.as_bytes());
+    passed_over.sort_unstable();
+    let mut hash = DefaultHasher::new();
+    let mut from = 0;
+    for (start, end) in passed_over {
+        hash.write(text.get(from..start).unwrap_or("").as_bytes());
+        from = end;
+    }
+    hash.write(text.get(from..).unwrap_or("").as_bytes());
     format!("\"{:016x}\"", hash.finish())
 }
 
