@@ -9,6 +9,7 @@ use crate::{
 };
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
+use seawall_server::PROTECTED;
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -16,9 +17,6 @@ use std::{
 };
 
 mod difference;
-
-/// Fields that a server takes from files and variables only.
-const NOT_THROUGH_THE_API: [&str; 3] = ["auth", "listen", "store"];
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
@@ -154,7 +152,7 @@ impl Config {
 fn fields(file: &Path, environment: Option<&str>) -> Result<Value, Failure> {
     let mut fields = file::given(file, environment)?;
     let left_out: Vec<&str> =
-        NOT_THROUGH_THE_API.into_iter().filter(|name| fields.remove(*name).is_some()).collect();
+        PROTECTED.into_iter().filter(|name| fields.remove(*name).is_some()).collect();
     if !left_out.is_empty() {
         let names = plain(&left_out.join(", "));
         eprintln!("seawall: left out: {names} (set in the server's own files and variables only)");

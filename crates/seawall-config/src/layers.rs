@@ -188,6 +188,13 @@ impl Layers {
     }
 }
 
+/// One document over another, as layers are: mappings are joined, null takes away, all else replaces.
+pub fn laid_over(below: &serde_json::Value, above: &serde_json::Value) -> serde_json::Value {
+    let mut tree = Node::of_json(below, Position::START);
+    tree.lay_over(Node::of_json(above, Position::START));
+    tree.to_json()
+}
+
 /// The JSON Schema of files of this root type: with `include`, and a section for each environment.
 pub fn file_schema<T: Document>() -> serde_json::Value {
     let mut schema = crate::schema::<T>();

@@ -25,7 +25,7 @@ mod tree;
 mod walk;
 mod yaml;
 
-pub use layers::{ENVIRONMENTS, Layers, file_schema};
+pub use layers::{ENVIRONMENTS, Layers, file_schema, laid_over};
 pub use mistake::{Mistake, Mistakes, Severity};
 pub use origin::{Leaf, Origin, Origins, leaves};
 pub use path::path_of;

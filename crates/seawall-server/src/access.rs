@@ -16,9 +16,13 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Characters of the shortest key that may open a server to other machines.
 pub(crate) const SHORTEST: usize = 16;
 
-/// Hashes of the keys that open the control plane; and whether one of them is too short to be no guess.
+/// The keys that open the control plane.
 #[derive(Clone, Default)]
-struct Keys(Vec<Key>, bool);
+struct Keys {
+    all: Vec<Key>,
+    /// Whether one of them is short enough to be guessed.
+    guessable: bool,
+}
 
 #[derive(Clone)]
 struct Key {
@@ -44,7 +48,7 @@ impl Keys {
             keys.add_list(variables.get(variable).map_or("", String::as_str), scope);
         }
         for key in &config.auth.keys {
-            keys.0.push(Key {
+            keys.all.push(Key {
                 hash: hash(key.key.expose()),
                 name: key.name.clone(),
                 scope: key.scope,
@@ -57,9 +61,9 @@ impl Keys {
     fn add_list(&mut self, list: &str, scope: Scope) {
         let keys = list.split(',').map(str::trim).filter(|key| !key.is_empty());
         for (n, key) in (1..).zip(keys) {
-            self.1 |= key.len() < SHORTEST;
+            self.guessable |= key.len() < SHORTEST;
             let kind = if scope == Scope::Write { "key" } else { "read key" };
-            self.0.push(Key { hash: hash(key), name: format!("{kind} {n}"), scope });
+            self.all.push(Key { hash: hash(key), name: format!("{kind} {n}"), scope });
         }
     }
 
@@ -67,7 +71,7 @@ impl Keys {
     fn find(&self, given: &str) -> Option<&Key> {
         let given = hash(given);
         let mut found = None;
-        for key in &self.0 {
+        for key in &self.all {
             if key.hash.ct_eq(&given).into() {
                 found = Some(key);
             }
@@ -99,13 +103,9 @@ impl Access {
     }
 
     /// Whether a server with this configuration is not open to other machines.
-    pub(crate) fn stays_closed(
-        &self,
-        config: &GatewayConfig,
-        variables: &BTreeMap<String, String>,
-    ) -> bool {
+    pub(crate) fn is_closed(config: &GatewayConfig, variables: &BTreeMap<String, String>) -> bool {
         let keys = Keys::of(config, variables);
-        config.listen.ip().is_loopback() || (!keys.0.is_empty() && !keys.1)
+        config.listen.ip().is_loopback() || (!keys.all.is_empty() && !keys.guessable)
     }
 
     /// Whether looking needs a key, too.
@@ -115,13 +115,13 @@ impl Access {
 
     /// Whether there is no key at all.
     pub(crate) fn is_open(&self) -> bool {
-        self.0.load().keys.0.is_empty()
+        self.0.load().keys.all.is_empty()
     }
 
     /// Whose key came along; a wrong one is refused even where none is needed.
     pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, &'static str> {
         let rules = self.0.load();
-        if rules.keys.0.is_empty() {
+        if rules.keys.all.is_empty() {
             return Ok(Some(Identity { name: "local".into(), scope: Scope::Write }));
         }
         let Some(given) = presented(headers) else { return Ok(None) };

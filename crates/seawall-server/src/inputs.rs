@@ -11,8 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the API may not change: a key must not open more than it was made for, and an address in use cannot move.
-pub(crate) const PROTECTED: [&str; 3] = ["auth", "listen", "store"];
+/// The sections that the API may not change: a key must not open more than it was made for, and an address in use cannot move.
+pub const PROTECTED: [&str; 3] = ["auth", "listen", "store"];
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ mod control;
 mod feed;
 mod gateway;
 mod inputs;
+mod journal;
 mod monitor;
 mod prometheus;
 mod revisions;
@@ -25,7 +26,7 @@ pub use config::{
     OperationConfig, Protocol, RateLimitConfig, Repeatable, RouteConfig, Scope, Secret,
     StoreConfig, StrategyConfig, UpstreamConfig,
 };
-pub use inputs::Inputs;
+pub use inputs::{Inputs, PROTECTED};
 pub use serve::{ServeError, Server, Stop};
 
 /// The registry of a server: Seawall's, on tokio's clock.

@@ -7,6 +7,7 @@ use crate::{
     feed::Feed,
     gateway::Gateway,
     inputs::{Change, PROTECTED},
+    journal::Journal,
     monitor::{Actor, MetricType, Monitor, Record},
     wall,
 };
@@ -18,9 +19,8 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 use std::{
-    collections::VecDeque,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime},
 };
 
@@ -31,6 +31,7 @@ mod notes;
 pub(crate) use difference::{Difference, differences};
 pub(crate) use entry::{Applied, Ask, Cause, Entry, Refused, Revision};
 
+/// The journal that revisions are kept in.
 const JOURNAL: &str = "revisions";
 
 /// The configuration that new operations start from, as it changes.
@@ -39,23 +40,21 @@ pub(crate) type Followed = Arc<ArcSwap<GatewayConfig>>;
 /// The configuration in force, and everything that follows it.
 pub(crate) struct Live {
     inputs: Inputs,
-    registry: Registry,
-    gateway: Arc<Gateway>,
-    access: Arc<Access>,
+    pub(crate) registry: Registry,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) access: Arc<Access>,
     monitor: Arc<Monitor>,
-    feed: Arc<Feed>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) store: Option<Arc<Store>>,
     follow: Followed,
     now: ArcSwap<Revision>,
     /// Held for a whole change, so that they come one after another.
     changing: Mutex<Watching>,
-    history: Mutex<VecDeque<Arc<Entry>>>,
+    history: Journal<Entry>,
     store_failure: Mutex<Option<String>>,
     left_out: Mutex<Option<String>>,
     /// Why the file as it is now is not in force.
     refused_file: Mutex<Option<String>>,
-    /// Whether a revision is not in the store, though it should be.
-    unsaved: AtomicBool,
 }
 
 /// The files that were read, as they were then.
@@ -77,13 +76,6 @@ pub(crate) struct Parts {
     pub(crate) follow: Followed,
 }
 
-impl Parts {
-    /// Handles on what others need, too.
-    pub(crate) fn handles(&self) -> (Registry, Arc<Gateway>, Arc<Access>, Arc<Feed>) {
-        (self.registry.clone(), self.gateway.clone(), self.access.clone(), self.feed.clone())
-    }
-}
-
 /// The configuration that a server starts with.
 pub(crate) struct First {
     pub(crate) loaded: Loaded<GatewayConfig>,
@@ -95,23 +87,29 @@ pub(crate) struct First {
 }
 
 impl First {
-    /// What the files, the variables and a former change through the API say.
-    pub(crate) fn read(inputs: &Inputs, store: Option<&Store>) -> Result<Self, LoadError> {
+    /// What the files and the variables say.
+    pub(crate) fn read(inputs: &Inputs) -> Result<Self, LoadError> {
         let began = Instant::now();
+        let (loaded, files) = inputs.load_with(None)?;
+        let took_ms = began.elapsed().as_secs_f64() * 1000.0;
+        Ok(Self { loaded, files, change: None, left_out: None, took_ms })
+    }
+
+    /// The same with the change through the API that the store has of a former run.
+    pub(crate) fn with_change_of(self, store: Option<&Store>, inputs: &Inputs) -> Self {
         let latest = store.and_then(|store| store.last::<Entry>(JOURNAL, 1).ok());
-        let mut change = latest.and_then(|(entries, _)| entries.into_iter().next_back()?.change);
-        let mut left_out = None;
-        let (loaded, files) = match inputs.load_with(change.as_ref()) {
+        let change = latest.and_then(|(entries, _)| entries.into_iter().next_back()?.change);
+        let Some(change) = change else { return self };
+        let began = Instant::now();
+        match inputs.load_with(Some(&change)) {
+            Ok((loaded, files)) => {
+                let took_ms = began.elapsed().as_secs_f64() * 1000.0;
+                Self { loaded, files, change: Some(change), took_ms, ..self }
+            }
             // The file may have changed while the server was down: a start must not fail of a change that was
             // right once.
-            Err(error) if change.take().is_some() => {
-                left_out = Some(in_a_line(error));
-                inputs.load_with(None)?
-            }
-            other => other?,
-        };
-        let took_ms = began.elapsed().as_secs_f64() * 1000.0;
-        Ok(Self { loaded, files, change, left_out, took_ms })
+            Err(error) => Self { left_out: Some(Refused::from(error).in_a_line()), ..self },
+        }
     }
 }
 
@@ -119,10 +117,8 @@ impl Live {
     pub(crate) fn new(inputs: Inputs, first: First, parts: Parts) -> Self {
         let Parts { registry, gateway, access, monitor, feed, store, follow } = parts;
         let keep = first.loaded.document.monitoring.max_revisions;
-        let earlier = store.as_ref().and_then(|store| store.last::<Entry>(JOURNAL, keep).ok());
-        let history: VecDeque<Arc<Entry>> =
-            earlier.unwrap_or_default().0.into_iter().map(Arc::new).collect();
-        let before = history.back().cloned();
+        let history: Journal<Entry> = Journal::open(JOURNAL, keep, store.as_deref());
+        let before = history.latest().first().cloned();
         let place =
             before.as_ref().map_or((1, None), |last| (last.revision + 1, parsed(&last.document)));
         let actor = Actor::named("start");
@@ -143,21 +139,14 @@ impl Live {
             follow,
             now: ArcSwap::from_pointee(revision),
             changing: Mutex::new(Watching { change: first.change, files: stamps(first.files) }),
-            history: Mutex::new(history),
+            history,
             store_failure: Mutex::default(),
             left_out: Mutex::new(first.left_out),
             refused_file: Mutex::default(),
-            unsaved: AtomicBool::new(false),
         };
-        if let Some(told) = live.left_out() {
-            tracing::error!(
-                "the change through the API is left out, it does not fit the file any more:\n{told}"
-            );
-            live.feed.note(
-                "configuration",
-                "",
-                format!("the change through the API is left out: {told}"),
-            );
+        if let Some(told) = live.concern() {
+            tracing::error!("{told}");
+            live.feed.note("configuration", "", told);
         }
         let revision = live.now();
         if same.is_none() {
@@ -182,8 +171,7 @@ impl Live {
 
     /// Former revisions, the latest first.
     pub(crate) fn history(&self) -> Vec<Arc<Entry>> {
-        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.iter().rev().cloned().collect()
+        self.history.latest()
     }
 
     /// The change through the API that is in force.
@@ -279,12 +267,8 @@ impl Live {
             }
             Ask::Rollback(number) => (Some(self.back_to(*number)?), Cause::Rollback),
         };
-        let (loaded, files) =
-            self.inputs.load_with(change.as_ref()).map_err(|error| match error {
-                LoadError::Mistakes(mistakes) => Refused::Mistakes(mistakes),
-                error => Refused::Unreadable(error.to_string()),
-            })?;
-        if !self.access.stays_closed(&loaded.document, self.inputs.variables()) {
+        let (loaded, files) = self.inputs.load_with(change.as_ref())?;
+        if !Access::is_closed(&loaded.document, self.inputs.variables()) {
             return Err(Refused::Unprotected);
         }
         let place = (present.number + 1, Some(present.document.clone()));
@@ -338,14 +322,6 @@ fn next(
     let who = actor.name.clone();
     let entry = Entry { revision: number, at, who, cause, change, document: raw, diff };
     Revision { number, entry, config: Arc::new(config), document, origins, warnings }
-}
-
-/// The first mistake of many.
-fn in_a_line(error: LoadError) -> String {
-    match error {
-        LoadError::Mistakes(mistakes) => Refused::Mistakes(mistakes).in_a_line(),
-        error => error.to_string(),
-    }
 }
 
 /// A document of the history, as values.

@@ -4,17 +4,16 @@
 use crate::{
     Operation, Registry,
     alerts::{Alert, Alerts, Watched, conditions as conditions_of},
-    feed::Feed,
     revisions::{Live, Revision},
     wall,
 };
 use bytes::Bytes;
-use seawall::{Counts, Instant, Latencies};
+use seawall::{CircuitView, Counts, Instant, Latencies};
 use serde::Serialize;
 use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, MissedTickBehavior, interval};
 use utoipa::ToSchema;
-use windows::{Minute, Window, Windows};
+use windows::{Minute, Window, Windows, grown};
 
 mod windows;
 
@@ -123,11 +122,9 @@ pub(crate) async fn sample(
 
 /// What is sampled, and who is told.
 pub(crate) struct Watch {
-    pub(crate) registry: Registry,
     pub(crate) started: Instant,
     pub(crate) live: Arc<Live>,
     pub(crate) alerts: Arc<Alerts>,
-    pub(crate) feed: Arc<Feed>,
 }
 
 /// Which circuits are open, in the words of the API.
@@ -145,8 +142,9 @@ pub(crate) fn health(registry: &Registry) -> HealthView {
 
 impl Watch {
     fn snapshot(&self, windows: &mut Windows) -> Snapshot {
-        let now = self.registry.now();
-        let operations = self.registry.operations();
+        let registry = &self.live.registry;
+        let now = registry.now();
+        let operations = registry.operations();
         windows.keep(&operations);
         let mut watched = Vec::with_capacity(operations.len());
         let views = operations
@@ -166,8 +164,8 @@ impl Watch {
             version: env!("CARGO_PKG_VERSION"),
             preset: revision.config.preset.clone(),
             revision: revision.number,
-            repeats_paused: self.registry.repeats_are_paused(),
-            health: health(&self.registry),
+            repeats_paused: registry.repeats_are_paused(),
+            health: health(registry),
             alerts: self.alerts.lasting(),
             operations: views,
             brief: OnceLock::new(),
@@ -193,7 +191,7 @@ impl Watch {
                 None => tracing::warn!(operation = name, level, "alert: {}", alert.description),
                 Some(_) => tracing::info!(operation = name, level, "alert ended: {}", alert.title),
             }
-            self.feed.note(kind, name, text);
+            self.live.feed.note(kind, name, text);
         }
     }
 
@@ -201,7 +199,11 @@ impl Watch {
         let pipeline = operation.pipeline();
         OperationView {
             name: operation.name().to_string(),
-            circuit: circuit_line(operation, now, self.started),
+            circuit: window.circuit().map(|view| {
+                let breaker = pipeline.circuit_breaker();
+                let threshold = breaker.and_then(|breaker| breaker.config().consecutive_failures());
+                circuit_line(view, threshold, now, self.started)
+            }),
             rates: window.rates(now),
             totals: Totals::of(window.counts()),
             latency_ms: Quantiles::of(&window.recent_latencies()),
@@ -220,54 +222,31 @@ impl Snapshot {
     /// each every second would be most of what is sent.
     pub(crate) fn brief(&self, message: impl FnOnce(&Self) -> Bytes) -> Bytes {
         let make = || {
-            let last = |view: &OperationView| {
-                let skip = view.minutes.len().saturating_sub(1);
-                let minutes = view.minutes[skip..].to_vec();
-                OperationView { minutes, ..view.without_minutes() }
-            };
-            let operations = self.operations.iter().map(last).collect();
-            message(&Self {
-                at: self.at.clone(),
-                preset: self.preset.clone(),
-                health: self.health.clone(),
-                alerts: self.alerts.clone(),
-                operations,
-                brief: OnceLock::new(),
-                ..*self
-            })
+            let mut brief = self.clone();
+            for view in &mut brief.operations {
+                view.minutes.drain(..view.minutes.len().saturating_sub(1));
+            }
+            message(&brief)
         };
         self.brief.get_or_init(make).clone()
     }
 }
 
-impl OperationView {
-    fn without_minutes(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            circuit: self.circuit.clone(),
-            rates: self.rates.clone(),
-            totals: self.totals.clone(),
-            latency_ms: self.latency_ms.clone(),
-            hour: self.hour.clone(),
-            minutes: Vec::new(),
-            ..*self
-        }
-    }
-}
-
-fn circuit_line(operation: &Operation, now: Instant, started: Instant) -> Option<CircuitLine> {
-    let pipeline = operation.pipeline();
-    let breaker = pipeline.circuit_breaker()?;
-    let view = breaker.view(now);
+fn circuit_line(
+    view: &CircuitView,
+    threshold: Option<u32>,
+    now: Instant,
+    started: Instant,
+) -> CircuitLine {
     let since = view.broken.or(view.last_transition).map_or(started, |change| change.at);
-    Some(CircuitLine {
+    CircuitLine {
         state: view.state.label(),
         failure_count: view.failure_count,
-        threshold: breaker.config().consecutive_failures(),
+        threshold,
         in_state_ms: millis(now.since(since)),
         next_probe_in_ms: view.next_probe_at.map(|at| millis(at.since(now))),
         reason: view.why(),
-    })
+    }
 }
 
 fn millis(length: Duration) -> u64 {
@@ -276,10 +255,8 @@ fn millis(length: Duration) -> u64 {
 
 impl Rates {
     fn between(old: &Counts, new: &Counts, seconds: f64) -> Self {
-        // After a reset the new count is the smaller one: it counts from zero.
         let rate = |old: u64, new: u64| {
-            let grown = if new >= old { new - old } else { new };
-            (grown as f64 / seconds.max(0.001) * 10.0).round() / 10.0
+            (grown(new, old) as f64 / seconds.max(0.001) * 10.0).round() / 10.0
         };
         Self {
             calls: rate(old.total_calls, new.total_calls),

@@ -1,10 +1,9 @@
 //! The listener: accepts, serves, and stops without losing a request.
 
 use crate::{
-    BoxError, GatewayConfig, Inputs, Registry,
+    BoxError, GatewayConfig, Inputs,
     access::{Access, Peer},
-    alerts::Alerts,
-    control::{self, Audit},
+    control,
     feed::Feed,
     gateway::{Gateway, body::AnswerBody},
     monitor::{Actor, Monitor},
@@ -34,13 +33,13 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
-    task::JoinHandle,
+    task::JoinSet,
 };
 use tower::ServiceExt;
 
 mod assembly;
 
-use assembly::{Plane, registry, save};
+use assembly::{Written, assembled, registry};
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -74,15 +73,12 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     shared: Arc<Shared>,
-    registry: Registry,
     live: Arc<Live>,
-    alerts: Arc<Alerts>,
-    audit: Arc<Audit>,
-    feed: Arc<Feed>,
+    written: Written,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
-    /// The sampler, and who follows files and writes the store.
-    tasks: [JoinHandle<()>; 2],
+    /// The sampler, and who follows files and writes the store: they end with the server.
+    tasks: JoinSet<()>,
 }
 
 /// What every connection needs.
@@ -136,18 +132,17 @@ impl Server {
         mut observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Self, ServeError> {
         let wrong = |error: &dyn fmt::Display| ServeError::Config(error.to_string());
-        let loaded = inputs.load().map_err(|error| wrong(&error))?;
-        let store = match &loaded.document.store.path {
+        let first = First::read(&inputs).map_err(|error| wrong(&error))?;
+        let store = match &first.loaded.document.store.path {
             Some(path) => Some(Arc::new(Store::open(path).map_err(|error| wrong(&error))?)),
             None => None,
         };
-        let first = First::read(&inputs, store.as_deref()).map_err(|error| wrong(&error))?;
+        let first = first.with_change_of(store.as_deref(), &inputs);
         for warning in first.loaded.warnings.iter() {
             tracing::warn!("{warning}");
         }
         let config = Arc::new(first.loaded.document.clone());
-        let access = Arc::new(Access::new(&config, inputs.variables()));
-        if !access.stays_closed(&config, inputs.variables()) {
+        if !Access::is_closed(&config, inputs.variables()) {
             return Err(ServeError::Unprotected(config.listen));
         }
         let listen = |error| ServeError::Listen(config.listen, error);
@@ -157,13 +152,10 @@ impl Server {
         observers.push(feed.clone());
         let (registry, follow) = registry(&config, observers);
         let gateway = Arc::new(Gateway::new(&config, &registry).map_err(ServeError::Config)?);
+        let access = Arc::new(Access::new(&config, inputs.variables()));
         let monitor = Arc::new(Monitor::new(&config.monitoring, store.as_deref()));
-        let parts =
-            Parts { registry, gateway, access, monitor, feed, store: store.clone(), follow };
-        let (registry, gateway, access, feed) = parts.handles();
-        let live = Arc::new(Live::new(inputs, first, parts));
-        let plane = Plane { registry, live, access, feed, store, draining: Arc::default() };
-        Ok(plane.server(listener, address, gateway))
+        let parts = Parts { registry, gateway, access, monitor, feed, store, follow };
+        Ok(assembled(Live::new(inputs, first, parts), listener, address))
     }
 
     /// The address it listens on; the port is the real one where 0 was asked for.
@@ -173,7 +165,7 @@ impl Server {
 
     /// The operations that it runs.
     pub fn registry(&self) -> &seawall::Registry<TokioTimer> {
-        &self.registry
+        &self.live.registry
     }
 
     /// A handle to stop it with.
@@ -183,7 +175,7 @@ impl Server {
 
     /// Serves until told to stop, then drains. Says whether every request in progress could finish.
     pub async fn run(self) -> bool {
-        self.feed.note("started", "", format!("listening on {}", self.address));
+        self.live.feed.note("started", "", format!("listening on {}", self.address));
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.live.now().config.limits.max_connections));
         let mut stopped = pin!(self.stopped());
@@ -270,23 +262,17 @@ impl Server {
 
     async fn drain(self, connections: GracefulShutdown) -> bool {
         self.draining.store(true, Ordering::Relaxed);
-        self.feed.note("stopping", "", "draining: requests in progress may finish".into());
+        self.live.feed.note("stopping", "", "draining: requests in progress may finish".into());
         drop(self.listener);
         let drain_timeout = self.live.now().config.drain_timeout;
         let drained = tokio::time::timeout(drain_timeout, connections.shutdown()).await;
         if drained.is_err() {
             tracing::warn!(after = ?drain_timeout, "stopped with requests in progress");
         }
-        for task in &self.tasks {
-            task.abort();
-        }
-        for task in self.tasks {
-            // It says that it was cancelled.
-            let _ = task.await;
-        }
-        let (live, alerts, audit) = (self.live, self.alerts, self.audit);
-        let work = move || save(&live, &alerts, &audit);
-        if let Err(error) = tokio::task::spawn_blocking(work).await {
+        let mut tasks = self.tasks;
+        tasks.shutdown().await;
+        let written = self.written;
+        if let Err(error) = tokio::task::spawn_blocking(move || written.save()).await {
             tracing::error!(%error, "the store was not written");
         }
         drained.is_ok()

@@ -85,23 +85,37 @@ impl GatewayConfig {
         settings: &Settings,
         catalog: &Catalog,
     ) -> Vec<PolicyConfig> {
-        let policies = match self.chosen(name) {
-            Chosen::Own(policies, _) => policies.to_vec(),
-            Chosen::Strategy(strategy) => catalog.strategy(strategy).unwrap_or_default(),
-            Chosen::Preset => settings.policies(name, catalog),
-        };
+        let policies = self.named_policies(name, settings, catalog);
         match self.upstreams.get(name) {
             Some(upstream) => upstream.bounded(policies),
             None => policies,
         }
     }
 
+    /// Those that the configuration names, before an upstream bounds its attempts.
+    fn named_policies(
+        &self,
+        name: &str,
+        settings: &Settings,
+        catalog: &Catalog,
+    ) -> Vec<PolicyConfig> {
+        match self.chosen(name) {
+            Chosen::Own(policies, _) => policies.to_vec(),
+            Chosen::Strategy(strategy) => catalog.strategy(strategy).unwrap_or_default(),
+            Chosen::Preset => settings.policies(name, catalog),
+        }
+    }
+
     /// The name of the strategy that an operation follows; none where it has policies of its own.
     pub fn strategy_of(&self, name: &str) -> Option<String> {
+        self.chosen_strategy(name, &self.settings())
+    }
+
+    pub(crate) fn chosen_strategy(&self, name: &str, settings: &Settings) -> Option<String> {
         match self.chosen(name) {
             Chosen::Own(..) => None,
             Chosen::Strategy(strategy) => Some(strategy.to_owned()),
-            Chosen::Preset => Some(self.settings().strategy_of(name).to_owned()),
+            Chosen::Preset => Some(settings.strategy_of(name).to_owned()),
         }
     }
 
@@ -121,10 +135,12 @@ impl GatewayConfig {
 
     /// The policies in force with the origin of every value.
     pub fn explained_policies(&self, name: &str, origins: &Origins) -> Vec<EffectivePolicy> {
-        let policies = self.effective_policies(name);
-        let added =
-            self.upstreams.get(name).is_some_and(|upstream| upstream.adds_timeout(self, name));
-        let last = policies.len().saturating_sub(1);
+        let (settings, catalog) = (self.settings(), self.catalog());
+        let named = self.named_policies(name, &settings, &catalog);
+        let upstream = self.upstreams.get(name);
+        let added = upstream.is_some_and(|upstream| upstream.adds_timeout(&named));
+        let policies = self.chosen_policies(name, &settings, &catalog);
+        let (chosen, last) = (self.chosen(name), policies.len().saturating_sub(1));
         policies
             .iter()
             .enumerate()
@@ -138,7 +154,8 @@ impl GatewayConfig {
                         let limit = (field == "limit").then(|| origins.of(&attempt).cloned());
                         limit.flatten().unwrap_or(Origin::Default)
                     } else {
-                        self.origin(name, position, &kind, &field, origins)
+                        let place = (position, kind.as_str(), field.as_str());
+                        self.origin(name, place, (&chosen, &settings), origins)
                     };
                     Leaf { path: field, value, origin }
                 });
@@ -150,24 +167,22 @@ impl GatewayConfig {
     fn origin(
         &self,
         name: &str,
-        position: usize,
-        kind: &str,
-        field: &str,
+        (position, kind, field): (usize, &str, &str),
+        (chosen, settings): (&Chosen<'_>, &Settings),
         origins: &Origins,
     ) -> Origin {
         let begins = |start: &str| field == start || field.starts_with(&format!("{start}."));
         let of_preset = FIELDS.iter().find(|(policy, start, _)| *policy == kind && begins(start));
         let profiled = PROFILED.iter().any(|(policy, start)| *policy == kind && begins(start));
-        match self.chosen(name) {
+        match chosen {
             Chosen::Own(_, at) => {
                 let path = format!("{at}.policies[{position}].{field}");
                 origins.of(&path).cloned().unwrap_or(Origin::Default)
             }
             Chosen::Strategy(strategy) if of_preset.is_some() || profiled => {
-                Origin::Preset { name: strategy.to_owned() }
+                Origin::Preset { name: (*strategy).to_owned() }
             }
             Chosen::Preset if of_preset.is_some() || profiled => {
-                let settings = self.settings();
                 if let Some(own) = settings.operation_overrides.get(name) {
                     return Origin::Preset { name: own.clone() };
                 }
@@ -201,15 +216,9 @@ impl UpstreamConfig {
         policies
     }
 
-    /// Whether its innermost timeout is not one that its policies name.
-    fn adds_timeout(&self, config: &GatewayConfig, name: &str) -> bool {
-        let catalog = config.catalog();
-        let policies = match config.chosen(name) {
-            Chosen::Own(policies, _) => policies.to_vec(),
-            Chosen::Strategy(strategy) => catalog.strategy(strategy).unwrap_or_default(),
-            Chosen::Preset => config.settings().policies(name, &catalog),
-        };
+    /// Whether its innermost timeout is not one of these, which are named for it.
+    fn adds_timeout(&self, named: &[PolicyConfig]) -> bool {
         self.attempt_timeout.is_some()
-            || !policies.iter().any(|policy| matches!(policy, PolicyConfig::Timeout(_)))
+            || !named.iter().any(|policy| matches!(policy, PolicyConfig::Timeout(_)))
     }
 }

@@ -176,11 +176,29 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
         if !value.is_object() {
             return Err(wrong("", "the body is not an object; write {\"field\": value}").into());
         }
-        serde_path_to_error::deserialize(value).map(Self).map_err(|error| {
-            let field = error.path().to_string();
-            let field = if field == "." { "" } else { &field };
-            wrong(field, &error.inner().to_string()).into()
-        })
+        serde_path_to_error::deserialize(value)
+            .map(Self)
+            .map_err(|error| unreadable(error.path(), error.inner(), None).into())
+    }
+}
+
+/// 422 for a field that cannot be read: its name, its value where it stands in a query, and what is wrong.
+fn unreadable(
+    path: &serde_path_to_error::Path,
+    error: &impl std::fmt::Display,
+    query: Option<&str>,
+) -> Refusal {
+    let told = error.to_string();
+    // Of a field that is missing or unknown only the message has the name.
+    let field = match path.to_string() {
+        path if path == "." => told.split('`').nth(1).unwrap_or("").to_owned(),
+        path => path,
+    };
+    let mut pairs = query.into_iter().flat_map(|query| form_urlencoded::parse(query.as_bytes()));
+    let given = pairs.find(|(name, _)| *name == field).map(|(_, value)| value);
+    match given {
+        Some(value) => wrong(&field, &format!("{field} is {value:?}: {told}")),
+        None => wrong(&field, &told),
     }
 }
 
@@ -219,14 +237,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let query = parts.uri.query().unwrap_or("");
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(pairs).map(Self).map_err(|error| {
-            let told = error.inner().to_string();
-            let field = match error.path().to_string() {
-                path if path == "." => told.split('`').nth(1).unwrap_or("").to_owned(),
-                path => path,
-            };
-            wrong(&field, &told).into()
-        })
+        serde_path_to_error::deserialize(pairs)
+            .map(Self)
+            .map_err(|error| unreadable(error.path(), error.inner(), Some(query)).into())
     }
 }
 

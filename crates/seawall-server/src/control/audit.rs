@@ -6,7 +6,7 @@ use super::{
     answer::{Asked, Refusal, csv, tagged, within},
     breakers::TableFormat,
 };
-use crate::{access::Peer, monitor::Actor, wall};
+use crate::{access::Peer, journal::Journal, monitor::Actor, wall};
 use axum::{
     extract::{Request, State},
     http::HeaderMap,
@@ -15,17 +15,13 @@ use axum::{
 };
 use seawall_store::Store;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::VecDeque,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-const JOURNAL: &str = "audit";
 /// Entries kept in memory, and in the store.
 const KEPT: usize = 2000;
 
@@ -49,47 +45,18 @@ pub(crate) struct AuditEntry {
     status: u16,
 }
 
-/// The entries, oldest first.
+/// All entries.
 pub(crate) struct Audit {
-    kept: Mutex<VecDeque<AuditEntry>>,
+    pub(crate) journal: Journal<AuditEntry>,
     next: AtomicU64,
-    /// Whether an entry is not in the store, though it should be.
-    unsaved: AtomicBool,
 }
 
 impl Audit {
     /// With what the store has of former runs.
     pub(crate) fn new(store: Option<&Store>) -> Self {
-        let earlier = store
-            .and_then(|store| store.last::<AuditEntry>(JOURNAL, KEPT).ok())
-            .unwrap_or_default()
-            .0;
-        let next = earlier.iter().map(|entry| entry.id).max().unwrap_or(0) + 1;
-        let unsaved = AtomicBool::new(false);
-        Self { kept: Mutex::new(earlier.into()), next: AtomicU64::new(next), unsaved }
-    }
-
-    fn add(&self, entry: AuditEntry) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(entry);
-    }
-
-    /// Writes entries that could not be written when they were made.
-    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
-        if !self.unsaved.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
-        let all: Vec<AuditEntry> = {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.iter().cloned().collect()
-        };
-        store.replace(JOURNAL, &all).map_err(|error| {
-            self.unsaved.store(true, Ordering::Relaxed);
-            error.to_string()
-        })
+        let journal: Journal<AuditEntry> = Journal::open("audit", KEPT, store);
+        let next = journal.latest().iter().map(|entry| entry.id).max().unwrap_or(0) + 1;
+        Self { journal, next: AtomicU64::new(next) }
     }
 }
 
@@ -120,20 +87,14 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
         entry.method,
         entry.path
     );
-    control.audit.add(entry.clone());
     let (live, audit) = (control.live.clone(), control.audit.clone());
-    if live.store.is_some() {
-        let write = tokio::task::spawn_blocking(move || {
-            if let Some(store) = &live.store {
-                let written = store.append(JOURNAL, &[entry], KEPT);
-                audit.unsaved.fetch_or(written.is_err(), Ordering::Relaxed);
-                live.stored(written.map_err(|error| error.to_string()));
-            }
-        });
-        // The answer says that it is done: then it is also written down.
-        if let Err(error) = write.await {
-            tracing::error!(%error, "the audit log was not written");
-        }
+    let write = move || {
+        let store = live.store.as_deref();
+        live.stored(audit.journal.add(entry, KEPT, store));
+    };
+    // The answer says that it is done: then it is also written down.
+    if let Err(error) = tokio::task::spawn_blocking(write).await {
+        tracing::error!(%error, "the audit log was not written");
     }
     response
 }
@@ -176,11 +137,11 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
-    let mut entries: Vec<AuditEntry> = {
-        let kept = control.audit.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = |entry: &&AuditEntry| parameters.before.is_none_or(|before| entry.id < before);
-        kept.iter().rev().filter(wanted).take(limit + 1).cloned().collect()
-    };
+    let all = control.audit.journal.latest();
+    let wanted =
+        |entry: &&Arc<AuditEntry>| parameters.before.is_none_or(|before| entry.id < before);
+    let mut entries: Vec<AuditEntry> =
+        all.iter().filter(wanted).take(limit + 1).map(|entry| AuditEntry::clone(entry)).collect();
     let more = entries.len() > limit;
     entries.truncate(limit);
     if parameters.format == TableFormat::Csv {

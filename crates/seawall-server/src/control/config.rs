@@ -70,7 +70,7 @@ struct ConfigAnswer {
 async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
     let revision = control.live.now();
     let config = &revision.config;
-    let catalog = config.catalog();
+    let (settings, catalog) = (config.settings(), config.catalog());
     let names = ["aggressive", "balanced", "conservative", "critical"].into_iter();
     let added = catalog.added_strategies().keys().map(String::as_str);
     let strategies = names
@@ -86,9 +86,9 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         revision: revision.number,
         preset_name: config.preset.clone(),
         is_legacy_config: control.live.inputs().is_legacy(),
-        configuration: json!(config.settings()),
+        configuration: json!(settings),
         operation_strategies: operations
-            .map(|name| (name.clone(), config.strategy_of(name)))
+            .map(|name| (name.clone(), config.chosen_strategy(name, &settings)))
             .collect(),
         custom_overrides: (!config.custom.is_empty()).then(|| json!(config.custom)),
         strategies,
@@ -338,22 +338,6 @@ pub(super) fn refused(why: &Refused) -> Refusal {
     }
 }
 
-/// Joins mappings; null takes away, all else replaces (RFC 7396).
-fn lay_over(below: &mut Value, above: Value) {
-    let (Value::Object(fields), Value::Object(above)) = (&mut *below, &above) else {
-        *below = above;
-        return;
-    };
-    for (name, value) in above {
-        match value {
-            Value::Null => {
-                fields.remove(name);
-            }
-            value => lay_over(fields.entry(name).or_insert(Value::Null), value.clone()),
-        }
-    }
-}
-
 /// Work that reads files and writes to disk, off the threads that serve.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -370,7 +354,7 @@ impl Control {
         let is_empty = document.as_object().is_some_and(Map::is_empty);
         match standing {
             Some(mut standing) if !alone && !is_empty => {
-                lay_over(&mut standing.document, document);
+                standing.document = seawall_config::laid_over(&standing.document, &document);
                 standing
             }
             _ => Change { document, alone },

@@ -19,7 +19,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use seawall::Mode;
+use seawall::{Mode, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -89,6 +89,7 @@ async fn list(
 ) -> Result<Response, Refusal> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
     let revision = control.live.now();
+    let settings = revision.config.settings();
     let all = control.registry.operations();
     let total_count = all.len();
     let mut lines: Vec<OperationLine> = all
@@ -97,7 +98,7 @@ async fn list(
             parameters.after.as_deref().is_none_or(|after| &*operation.name() > after)
         })
         .take(limit + 1)
-        .map(|operation| line(operation, &revision))
+        .map(|operation| line(operation, &revision, &settings))
         .collect();
     let more = lines.len() > limit;
     lines.truncate(limit);
@@ -122,13 +123,13 @@ impl OperationLine {
     }
 }
 
-fn line(operation: &crate::Operation, revision: &Revision) -> OperationLine {
+fn line(operation: &crate::Operation, revision: &Revision, settings: &Settings) -> OperationLine {
     let (name, pipeline) = (operation.name().to_string(), operation.pipeline());
     let counts = operation.counts();
     let ended = counts.total_calls.saturating_sub(counts.in_flight);
     let configured = is_configured(&name, revision);
     OperationLine {
-        strategy: configured.then(|| revision.config.strategy_of(&name)).flatten(),
+        strategy: configured.then(|| revision.config.chosen_strategy(&name, settings)).flatten(),
         policies: pipeline.policies().iter().map(|policy| policy.label().to_owned()).collect(),
         circuit: pipeline.circuit_breaker().map(|breaker| breaker.state().label().to_owned()),
         total_calls: counts.total_calls,

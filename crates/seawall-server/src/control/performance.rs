@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     benchmark::{self, Ground, Measured, Plan, Subject},
+    journal::Journal,
     monitor::{Actor, MetricType, Record},
     wall,
 };
@@ -14,11 +15,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use seawall_store::Store;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::VecDeque,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -26,7 +23,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod report;
 
-const JOURNAL: &str = "benchmarks";
 /// Suites kept.
 const KEPT: usize = 200;
 /// For all subjects together.
@@ -40,32 +36,16 @@ pub(super) fn writing() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(run_default, run))
 }
 
-/// Suites that were run, oldest first; and whether one is running.
-#[derive(Default)]
+/// Suites that were run, and whether one is running.
 pub(crate) struct Benchmarks {
-    kept: Mutex<VecDeque<Suite>>,
+    pub(crate) journal: Journal<Suite>,
     running: AtomicBool,
 }
 
 impl Benchmarks {
     /// With what the store has of former runs.
     pub(crate) fn new(store: Option<&Store>) -> Self {
-        let earlier =
-            store.and_then(|store| store.last::<Suite>(JOURNAL, KEPT).ok()).unwrap_or_default().0;
-        Self { kept: Mutex::new(earlier.into()), running: AtomicBool::new(false) }
-    }
-
-    fn latest(&self, most: usize) -> Vec<Suite> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().rev().take(most).cloned().collect()
-    }
-
-    fn keep(&self, suite: &Suite) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(suite.clone());
+        Self { journal: Journal::open("benchmarks", KEPT, store), running: AtomicBool::new(false) }
     }
 }
 
@@ -227,11 +207,8 @@ fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
         );
         control.live.monitor().record(record, actor);
     }
-    control.benchmarks.keep(&suite);
-    if let Some(store) = &control.live.store {
-        let written = store.append(JOURNAL, &[&suite], KEPT).map_err(|error| error.to_string());
-        control.live.stored(written);
-    }
+    let store = control.live.store.as_deref();
+    control.live.stored(control.benchmarks.journal.add(suite.clone(), KEPT, store));
     BenchmarkAnswer {
         benchmark_id: suite.benchmark_id.clone(),
         requests_per_second: iterations as f64 / (total_duration_ms / 1000.0).max(1e-9),

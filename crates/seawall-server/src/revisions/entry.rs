@@ -2,7 +2,7 @@
 
 use super::Difference;
 use crate::{GatewayConfig, inputs::Change, wall};
-use seawall_config::{Mistakes, Origins, Severity};
+use seawall_config::{LoadError, Mistakes, Origins, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
@@ -78,6 +78,15 @@ pub(crate) enum Ask {
     /// Another change through the API takes the place of the present one.
     Change(Change),
     Rollback(u64),
+}
+
+impl From<LoadError> for Refused {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Mistakes(mistakes) => Self::Mistakes(mistakes),
+            error => Self::Unreadable(error.to_string()),
+        }
+    }
 }
 
 impl Refused {

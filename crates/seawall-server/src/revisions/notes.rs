@@ -1,44 +1,23 @@
 //! What is written down of revisions, and of the store that they are written to.
 
-use super::{Applied, Cause, Entry, JOURNAL, Live, Revision};
+use super::{Applied, Cause, Live, Revision};
 use crate::{
     alerts::{Category, Condition, Level},
     monitor::{Actor, MetricType, Record},
 };
 use seawall_store::Store;
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::sync::PoisonError;
 
 impl Live {
     /// Keeps a revision in the history, and in the store.
     pub(super) fn remember(&self, revision: &Revision) {
-        let entry = Arc::new(revision.entry.clone());
         let keep = revision.config.monitoring.max_revisions;
-        {
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            history.push_back(entry.clone());
-            while history.len() > keep {
-                history.pop_front();
-            }
-        }
-        if let Some(store) = &self.store {
-            let written = store.append(JOURNAL, &[&*entry], keep);
-            self.unsaved.fetch_or(written.is_err(), Ordering::Relaxed);
-            self.stored(written.map_err(|error| error.to_string()));
-        }
+        self.stored(self.history.add(revision.entry.clone(), keep, self.store.as_deref()));
     }
 
     /// Writes revisions that could not be written when they were made.
     pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
-        if !self.unsaved.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
-        let mut all = self.history();
-        all.reverse();
-        let all: Vec<&Entry> = all.iter().map(|entry| &**entry).collect();
-        store.replace(JOURNAL, &all).map_err(|error| {
-            self.unsaved.store(true, Ordering::Relaxed);
-            error.to_string()
-        })
+        self.history.save(store)
     }
 
     /// Notes whether the store could be written: a failure shows in the health, and raises an alert.
@@ -69,13 +48,12 @@ impl Live {
         if let Some(told) = refused {
             return Some(format!("the file is refused, and what was in force stays: {told}"));
         }
-        self.left_out().map(|told| format!("the change through the API is left out: {told}"))
-    }
-
-    /// Why the change through the API that was in force before the start does not count any more, until the next
-    /// change.
-    pub(crate) fn left_out(&self) -> Option<String> {
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        left_out.map(|told| {
+            format!(
+                "the change through the API is left out, it does not fit the file any more: {told}"
+            )
+        })
     }
 
     /// Why the store cannot be written, if it cannot.

@@ -3,7 +3,7 @@
 
 use super::Rates;
 use crate::{Operation, alerts::Watched};
-use seawall::{Counts, Instant, Latencies, State};
+use seawall::{CircuitView, Counts, Instant, Latencies, State};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -37,6 +37,7 @@ pub(super) struct Window {
     minutes: VecDeque<Minute>,
     minutes_begun: u64,
     minute_began: Option<(Instant, Few)>,
+    circuit: Option<CircuitView>,
 }
 
 /// The few numbers that alerts and charts need.
@@ -72,6 +73,11 @@ pub(crate) struct Minute {
     pub(crate) circuit: char,
 }
 
+/// What was counted since; after a reset in between the new count is the smaller one, and counts from zero.
+pub(super) fn grown(new: u64, old: u64) -> u64 {
+    if new >= old { new - old } else { new }
+}
+
 impl Few {
     fn of(counts: &Counts) -> Self {
         Self {
@@ -91,7 +97,6 @@ impl Few {
 
     /// What was counted since; after a reset in between, all since the reset.
     fn since(&self, old: &Self) -> Self {
-        let grown = |new: u64, old: u64| if new >= old { new - old } else { new };
         Self {
             calls: grown(self.calls, old.calls),
             failed: grown(self.failed, old.failed),
@@ -149,12 +154,18 @@ impl Window {
         }
         let base = self.minute_began.map_or(base, |(_, base)| base);
         let pipeline = operation.pipeline();
-        let state = pipeline.circuit_breaker().map(|breaker| breaker.view(now).state);
+        self.circuit = pipeline.circuit_breaker().map(|breaker| breaker.view(now));
+        let state = self.circuit.as_ref().map(|view| view.state);
         let Some(minute) = self.minutes.back_mut() else { return };
         let done = few.since(&base);
         (minute.calls, minute.failed) = (done.calls, done.failed);
         (minute.rejected, minute.retries) = (done.rejected, done.retries);
         minute.circuit = worse(minute.circuit, state);
+    }
+
+    /// Its circuit, as it was met last.
+    pub(super) fn circuit(&self) -> Option<&CircuitView> {
+        self.circuit.as_ref()
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -197,9 +208,10 @@ impl Window {
             failed: done.failed + done.refused,
             timed_out: done.timed_out,
             p95: self.latest.since(&self.heeded.older).quantile(0.95),
-            open_for: pipeline
-                .circuit_breaker()
-                .and_then(|breaker| breaker.view(now).broken)
+            open_for: self
+                .circuit
+                .as_ref()
+                .and_then(|view| view.broken)
                 .map(|change| now.since(change.at)),
             bulkhead: pipeline
                 .bulkhead()

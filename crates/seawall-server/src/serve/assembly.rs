@@ -3,90 +3,61 @@
 use super::{Server, Shared};
 use crate::{
     GatewayConfig, Registry,
-    access::Access,
     alerts::Alerts,
     control::{Audit, Benchmarks, Control},
-    feed::Feed,
-    gateway::Gateway,
     revisions::{Followed, Live},
     sampler::{self, Watch},
 };
 use arc_swap::ArcSwap;
 use seawall::Observer;
-use seawall_store::Store;
 use seawall_tower::TokioTimer;
 use std::{
     net::SocketAddr,
-    sync::{Arc, Weak, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-/// What a server is put together from, once its configuration is known.
-pub(super) struct Plane {
-    pub(super) registry: Registry,
-    pub(super) live: Arc<Live>,
-    pub(super) access: Arc<Access>,
-    pub(super) feed: Arc<Feed>,
-    pub(super) store: Option<Arc<Store>>,
-    pub(super) draining: Arc<AtomicBool>,
-}
-
-impl Plane {
-    pub(super) fn server(
-        self,
-        listener: TcpListener,
-        address: SocketAddr,
-        gateway: Arc<Gateway>,
-    ) -> Server {
-        let Self { registry, live, access, feed, store, draining } = self;
-        let alerts = Arc::new(Alerts::new(store.as_deref()));
-        let audit = Arc::new(Audit::new(store.as_deref()));
-        let (publish, snapshots) = watch::channel(None);
-        let started = registry.now();
-        let control = Control {
-            registry: registry.clone(),
-            live: live.clone(),
-            alerts: alerts.clone(),
-            feed: feed.clone(),
-            audit: audit.clone(),
-            benchmarks: Arc::new(Benchmarks::new(store.as_deref())),
-            turns: Arc::default(),
-            snapshots,
-            access,
-            draining: draining.clone(),
-            started,
-        };
-        let watch = Watch {
-            registry: registry.clone(),
-            started,
-            live: live.clone(),
-            alerts: alerts.clone(),
-            feed: feed.clone(),
-        };
-        let tasks = [
-            tokio::spawn(sampler::sample(watch, publish)),
-            tokio::spawn(keep(
-                Arc::downgrade(&live),
-                Arc::downgrade(&alerts),
-                Arc::downgrade(&audit),
-            )),
-        ];
-        let shared = Arc::new(Shared { gateway, control: control.router() });
-        let stop = watch::channel(false);
-        Server {
-            listener,
-            address,
-            shared,
-            registry,
-            live,
-            alerts,
-            audit,
-            feed,
-            draining,
-            stop,
-            tasks,
-        }
+/// A server around a configuration in force.
+pub(super) fn assembled(live: Live, listener: TcpListener, address: SocketAddr) -> Server {
+    let live = Arc::new(live);
+    let store = live.store.as_deref();
+    let written = Written {
+        live: live.clone(),
+        alerts: Arc::new(Alerts::new(store)),
+        audit: Arc::new(Audit::new(store)),
+        benchmarks: Arc::new(Benchmarks::new(store)),
+    };
+    let draining = Arc::new(AtomicBool::new(false));
+    let (publish, snapshots) = watch::channel(None);
+    let started = live.registry.now();
+    let control = Control {
+        registry: live.registry.clone(),
+        live: live.clone(),
+        alerts: written.alerts.clone(),
+        feed: live.feed.clone(),
+        audit: written.audit.clone(),
+        benchmarks: written.benchmarks.clone(),
+        turns: Arc::default(),
+        snapshots,
+        access: live.access.clone(),
+        draining: draining.clone(),
+        started,
+    };
+    let watch = Watch { started, live: live.clone(), alerts: written.alerts.clone() };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sampler::sample(watch, publish));
+    tasks.spawn(keep(written.clone()));
+    let shared = Arc::new(Shared { gateway: live.gateway.clone(), control: control.router() });
+    Server {
+        listener,
+        address,
+        shared,
+        live,
+        written,
+        draining,
+        stop: watch::channel(false),
+        tasks,
     }
 }
 
@@ -104,31 +75,43 @@ pub(super) fn registry(
 /// How often files are looked at, and the store is written.
 const KEEPING: Duration = Duration::from_secs(1);
 
-/// Follows changes of the files, and writes what is new to the store, until the server is gone.
-async fn keep(live: Weak<Live>, alerts: Weak<Alerts>, audit: Weak<Audit>) {
+/// What is written to the store.
+#[derive(Clone)]
+pub(super) struct Written {
+    live: Arc<Live>,
+    alerts: Arc<Alerts>,
+    audit: Arc<Audit>,
+    benchmarks: Arc<Benchmarks>,
+}
+
+impl Written {
+    /// Writes what is new.
+    pub(super) fn save(&self) {
+        let Some(store) = &self.live.store else { return };
+        let all = [
+            self.live.save(store),
+            self.live.monitor().save(store),
+            self.alerts.save(store),
+            self.audit.journal.save(store),
+            self.benchmarks.journal.save(store),
+        ];
+        self.live.stored(all.into_iter().collect());
+    }
+}
+
+/// Follows changes of the files, and writes what is new to the store. It ends with the server.
+async fn keep(written: Written) {
     loop {
         tokio::time::sleep(KEEPING).await;
-        let (Some(live), Some(alerts), Some(audit)) =
-            (live.upgrade(), alerts.upgrade(), audit.upgrade())
-        else {
-            return;
-        };
+        let written = written.clone();
         let work = move || {
-            if let Some(Err(refused)) = live.reload_if_changed() {
+            if let Some(Err(refused)) = written.live.reload_if_changed() {
                 tracing::error!("the configuration stays as it is:\n{refused}");
             }
-            save(&live, &alerts, &audit);
+            written.save();
         };
         if let Err(error) = tokio::task::spawn_blocking(work).await {
             tracing::error!(%error, "files and store are not followed");
         }
-    }
-}
-
-pub(super) fn save(live: &Live, alerts: &Alerts, audit: &Audit) {
-    if let Some(store) = &live.store {
-        let written = live.save(store);
-        let written = written.and_then(|()| live.monitor().save(store));
-        live.stored(written.and_then(|()| alerts.save(store)).and_then(|()| audit.save(store)));
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 };
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -87,7 +88,7 @@ struct Report {
 #[utoipa::path(get, path = "/internal/resilience/performance/report", tag = "performance",
     security(("key" = ["read"])), responses((status = 200, body = Report)))]
 async fn report(State(control): State<Control>, headers: HeaderMap) -> Response {
-    let suites = control.benchmarks.latest(KEPT);
+    let suites = control.benchmarks.journal.latest();
     let benchmarks: Vec<Compared> =
         Subject::ALL.into_iter().map(|subject| compared(subject, &suites)).collect();
     let mut recommendations = Vec::new();
@@ -111,9 +112,10 @@ async fn report(State(control): State<Control>, headers: HeaderMap) -> Response 
 }
 
 /// `suites` are the latest first.
-fn compared(subject: Subject, suites: &[Suite]) -> Compared {
-    let of =
-        |suite: &Suite| suite.results.iter().find(|one| one.operation == subject.label()).cloned();
+fn compared(subject: Subject, suites: &[Arc<Suite>]) -> Compared {
+    let of = |suite: &Arc<Suite>| {
+        suite.results.iter().find(|one| one.operation == subject.label()).cloned()
+    };
     let measured: Vec<Measured> = suites.iter().filter_map(of).collect();
     let (latest, before) = match measured.split_first() {
         Some((latest, before)) => (Some(latest), before),
@@ -168,8 +170,9 @@ async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let limit = within("limit", parameters.limit, 1, KEPT)?;
-    let mut runs = control.benchmarks.latest(KEPT);
-    let total_runs = runs.len();
+    let all = control.benchmarks.journal.latest();
+    let total_runs = all.len();
+    let mut runs: Vec<Suite> = all.iter().map(|suite| Suite::clone(suite)).collect();
     if let Some(subject) = parameters.operation {
         runs.iter_mut().for_each(|run| run.results.retain(|one| one.operation == subject.label()));
         runs.retain(|run| !run.results.is_empty());
