@@ -20,17 +20,29 @@ const KEPT: usize = 1000;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
+pub enum Level {
     Info,
     Warning,
     Error,
     Critical,
 }
 
+impl Level {
+    /// Its name, as the API has it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// What it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Category {
+pub enum Category {
     Configuration,
     ErrorRate,
     Latency,
@@ -42,24 +54,31 @@ pub(crate) enum Category {
 
 /// One alert, from its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Alert {
-    pub(crate) id: u64,
-    pub(crate) level: Level,
-    pub(crate) category: Category,
-    pub(crate) title: String,
-    pub(crate) description: String,
+pub struct Alert {
+    pub id: u64,
+    pub level: Level,
+    pub category: Category,
+    pub title: String,
+    pub description: String,
     /// The operation it is about, if it is about one.
-    pub(crate) operation: Option<String>,
-    pub(crate) threshold_value: f64,
+    pub operation: Option<String>,
+    pub threshold_value: f64,
     /// The value that crossed the threshold, the latest.
-    pub(crate) actual_value: f64,
+    pub actual_value: f64,
     #[serde(with = "wall")]
     #[schema(value_type = String, format = DateTime)]
-    pub(crate) started_at: u64,
+    pub started_at: u64,
     /// When its cause was gone.
-    pub(crate) ended_at: Option<String>,
-    pub(crate) acknowledged_at: Option<String>,
-    pub(crate) acknowledged_by: Option<String>,
+    pub ended_at: Option<String>,
+    pub acknowledged_at: Option<String>,
+    pub acknowledged_by: Option<String>,
+}
+
+impl Alert {
+    /// When it began, in RFC 3339.
+    pub fn began(&self) -> String {
+        wall::text(self.started_at)
+    }
 }
 
 /// A cause for an alert, at one moment.

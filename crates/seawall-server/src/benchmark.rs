@@ -91,26 +91,26 @@ impl Subject {
 
 /// One subject, measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Measured {
-    pub(crate) operation: String,
+pub struct Measured {
+    pub operation: String,
     /// In all.
-    pub(crate) duration_ms: f64,
+    pub duration_ms: f64,
     /// Those that were made; fewer than asked for where time ran out.
-    pub(crate) iterations: u64,
-    pub(crate) avg_ms: f64,
-    pub(crate) min_ms: f64,
-    pub(crate) max_ms: f64,
-    pub(crate) std_dev_ms: f64,
-    pub(crate) p50_ms: f64,
-    pub(crate) p95_ms: f64,
-    pub(crate) p99_ms: f64,
+    pub iterations: u64,
+    pub avg_ms: f64,
+    pub min_ms: f64,
+    pub max_ms: f64,
+    pub std_dev_ms: f64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
     /// Iterations that succeeded, of all.
-    pub(crate) success_rate: f64,
+    pub success_rate: f64,
     /// Whether the average is within its threshold, and all succeeded.
-    pub(crate) passed: bool,
-    pub(crate) requests_per_second: f64,
+    pub passed: bool,
+    pub requests_per_second: f64,
     /// The most memory that the process ever had, in bytes; none where the system does not say.
-    pub(crate) memory_peak: Option<u64>,
+    pub memory_peak: Option<u64>,
 }
 
 /// What is run.

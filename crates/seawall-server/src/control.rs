@@ -34,10 +34,22 @@ mod prometheus;
 mod validation;
 mod views;
 
+pub use alerts::{AlertList, AlertSummary};
 use answer::problem;
+pub use answer::{MistakeView, ProblemDocument};
 pub(crate) use audit::Audit;
+pub use breakers::{CircuitBreakers, StateChange};
+pub use config::{ChangeMode, ConfigAnswer, ConfigChanged, RevisionHistory, RevisionLine};
+pub use operations::{
+    ModeChange, OperationDetail, OperationLine, Operations, PauseChange, PolicyValue, PolicyView,
+};
 pub(crate) use performance::Benchmarks;
+pub use performance::{BenchmarkAnswer, Suite};
 pub(crate) use validation::Turns;
+pub use views::{
+    CircuitBreakerView, CircuitMetrics, ForcedView, KeysView, LatencyView, OperationMetrics,
+    TransitionView, WindowView,
+};
 
 /// What the control plane shows and changes.
 #[derive(Clone)]

@@ -5,8 +5,9 @@
 
 use seawall::{Clock, Event, Kind, Observer, State};
 use seawall_tower::TokioTimer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
@@ -24,15 +25,15 @@ const CHANGES_KEPT: usize = 500;
 const PER_SECOND: u64 = 20;
 
 /// One line of the tail.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Line {
-    pub(crate) id: u64,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Line {
+    pub id: u64,
     /// RFC 3339, in UTC.
-    pub(crate) at: String,
-    pub(crate) operation: String,
-    pub(crate) policy: &'static str,
-    pub(crate) kind: &'static str,
-    pub(crate) text: String,
+    pub at: String,
+    pub operation: String,
+    pub policy: Cow<'static, str>,
+    pub kind: Cow<'static, str>,
+    pub text: String,
 }
 
 /// The tail, and who follows it.
@@ -126,6 +127,7 @@ impl Feed {
         let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (kind, policy) = (kind.into(), policy.into());
         let line = Arc::new(Line { id, at, operation: operation.into(), policy, kind, text });
         lines.push(&line);
         // An error only says that nobody follows.

@@ -32,6 +32,7 @@ use body::{AnswerBody, Passing};
 use request::{Exchange, Refused};
 use route::{Match, Route};
 use stream::Watch;
+pub(crate) use table::Plan;
 use table::Table;
 use upstream::{CallError, Upstream};
 
@@ -60,14 +61,21 @@ struct Trail {
 impl Gateway {
     /// Registers an operation for each upstream and each route.
     pub(crate) fn new(config: &GatewayConfig, registry: &Registry) -> Result<Self, String> {
-        let table = Table::default().next(config, registry)?;
+        let table = Table::default().plan(config, registry)?.commit()?;
         Ok(Self { table: ArcSwap::from_pointee(table), secret: RandomState::new() })
     }
 
-    /// Puts another configuration in force, at once. Requests in progress end under the one they began with.
-    pub(crate) fn apply(&self, config: &GatewayConfig, registry: &Registry) -> Result<(), String> {
-        let next = self.table.load().next(config, registry)?;
-        self.table.store(Arc::new(next));
+    /// Makes everything that another configuration needs, and touches nothing that is in force.
+    pub(crate) fn plan(&self, config: &GatewayConfig, registry: &Registry) -> Result<Plan, String> {
+        self.table.load().plan(config, registry)
+    }
+
+    /// Puts a plan in force, at once. Requests in progress end under the configuration they began with.
+    ///
+    /// # Errors
+    /// When the registry has no room for it any more; then nothing changes.
+    pub(crate) fn commit(&self, plan: Plan) -> Result<(), String> {
+        self.table.store(Arc::new(plan.commit()?));
         Ok(())
     }
 

@@ -5,18 +5,24 @@
 //! told to stop, then drains.
 
 mod access;
+#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod alerts;
+#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod benchmark;
 mod config;
 #[allow(unused_qualifications, reason = "the macro that describes the endpoints writes them")]
+#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod control;
+#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod feed;
 mod gateway;
 mod inputs;
 mod journal;
 mod monitor;
 mod prometheus;
+#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod revisions;
+#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod sampler;
 mod serve;
 mod wall;
@@ -28,6 +34,26 @@ pub use config::{
 };
 pub use inputs::{Inputs, PROTECTED};
 pub use serve::{ServeError, Server, Stop};
+
+/// The answers of the control API as types, for clients of a running server: what the server writes is what they read.
+pub mod wire {
+    pub use crate::{
+        alerts::{Alert, Category, Level},
+        benchmark::Measured,
+        control::{
+            AlertList, AlertSummary, BenchmarkAnswer, ChangeMode, CircuitBreakerView,
+            CircuitBreakers, CircuitMetrics, ConfigAnswer, ConfigChanged, ForcedView, KeysView,
+            LatencyView, MistakeView, ModeChange, OperationDetail, OperationLine, OperationMetrics,
+            Operations, PauseChange, PolicyValue, PolicyView, ProblemDocument, RevisionHistory,
+            RevisionLine, StateChange, Suite, TransitionView, WindowView,
+        },
+        feed::Line,
+        revisions::{Cause, Difference},
+        sampler::{
+            CircuitLine, HealthView, Minute, OperationView, Quantiles, Rates, Snapshot, Totals,
+        },
+    };
+}
 
 /// The registry of a server: Seawall's, on tokio's clock.
 pub(crate) type Registry = seawall::Registry<seawall_tower::TokioTimer>;

@@ -5,17 +5,17 @@ use crate::{
     GatewayConfig, Inputs, Registry,
     access::Access,
     feed::Feed,
-    gateway::Gateway,
-    inputs::{Change, PROTECTED},
+    gateway::{Gateway, Plan},
+    inputs::Change,
     journal::Journal,
-    monitor::{Actor, MetricType, Monitor, Record},
+    monitor::{Actor, Monitor},
     wall,
 };
 use arc_swap::ArcSwap;
 use seawall_config::{LoadError, Loaded};
 use seawall_store::Store;
 use serde_json::{
-    Map, Value,
+    Value,
     value::{RawValue, to_raw_value},
 };
 use std::{
@@ -25,11 +25,14 @@ use std::{
 };
 
 mod difference;
+mod edit;
 mod entry;
 mod notes;
 
-pub(crate) use difference::{Difference, differences};
-pub(crate) use entry::{Applied, Ask, Cause, Entry, Refused, Revision};
+pub use difference::Difference;
+pub(crate) use difference::differences;
+pub use entry::Cause;
+pub(crate) use entry::{Applied, Ask, Entry, Refused, Revision};
 
 /// The journal that revisions are kept in.
 const JOURNAL: &str = "revisions";
@@ -49,7 +52,7 @@ pub(crate) struct Live {
     follow: Followed,
     now: ArcSwap<Revision>,
     /// Held for a whole change, so that they come one after another.
-    changing: Mutex<Watching>,
+    changing: Mutex<Watched>,
     history: Journal<Entry>,
     store_failure: Mutex<Option<String>>,
     left_out: Mutex<Option<String>>,
@@ -58,10 +61,13 @@ pub(crate) struct Live {
 }
 
 /// The files that were read, as they were then.
-#[derive(Default)]
-struct Watching {
-    change: Option<Change>,
-    files: Vec<(PathBuf, Option<(SystemTime, u64)>)>,
+type Watched = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
+
+/// A change that is worked out, and that nothing uses yet.
+struct Prepared {
+    applied: Applied,
+    files: Vec<PathBuf>,
+    plan: Plan,
 }
 
 /// What a server needs beside its first revision.
@@ -126,7 +132,9 @@ impl Live {
         // A start that changes nothing is no revision of its own.
         let same = before.filter(|last| last.document.get() == revision.entry.document.get());
         if let Some(last) = &same {
-            (revision.number, revision.entry) = (last.revision, (**last).clone());
+            let change = first.change.clone();
+            (revision.number, revision.entry) =
+                (last.revision, Entry { change, ..Entry::clone(last) });
         }
         let live = Self {
             inputs,
@@ -138,7 +146,7 @@ impl Live {
             store,
             follow,
             now: ArcSwap::from_pointee(revision),
-            changing: Mutex::new(Watching { change: first.change, files: stamps(first.files) }),
+            changing: Mutex::new(stamps(first.files)),
             history,
             store_failure: Mutex::default(),
             left_out: Mutex::new(first.left_out),
@@ -176,69 +184,74 @@ impl Live {
 
     /// The change through the API that is in force.
     pub(crate) fn change(&self) -> Option<Change> {
-        self.changing().change.clone()
+        self.now().entry.change.clone()
     }
 
-    fn changing(&self) -> MutexGuard<'_, Watching> {
+    fn changing(&self) -> MutexGuard<'_, Watched> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a change would come to, without making it.
-    pub(crate) fn weigh(&self, ask: Ask, expected: Option<u64>) -> Result<Applied, Refused> {
-        let changing = self.changing();
+    pub(crate) fn weigh(&self, ask: &Ask, expected: Option<u64>) -> Result<Applied, Refused> {
+        let _one = self.changing();
         self.expect(expected)?;
-        let (applied, ..) = self.prepare(&ask, &changing, &Actor::default())?;
-        Ok(applied)
+        Ok(self.prepare(ask, &Actor::default())?.applied)
     }
 
-    /// Puts a change in force: all of it, or nothing. `expected` is the revision it was made for.
+    /// Puts a change in force: all of it, or nothing. `expected` is the revision it was made for. What it comes to is
+    /// worked out under the lock that it is made under, so that of two changes at once none is lost.
     pub(crate) fn apply(
         &self,
-        ask: Ask,
+        ask: &Ask,
         actor: &Actor,
         expected: Option<u64>,
     ) -> Result<Applied, Refused> {
         let began = Instant::now();
-        let mut changing = self.changing();
+        let mut files = self.changing();
         self.expect(expected)?;
-        let present = self.now();
-        let made = self.prepare(&ask, &changing, actor).and_then(|(applied, change, files)| {
-            if applied.diff.is_empty() && change == changing.change {
-                return Ok((Applied { revision: present, ..applied }, change, files));
-            }
-            let config = &applied.revision.config;
-            self.gateway.apply(config, &self.registry).map_err(Refused::Failed)?;
-            self.access.renew(config, self.inputs.variables());
-            self.monitor.rebound(&config.monitoring);
-            self.follow.store(config.clone());
-            self.now.store(applied.revision.clone());
-            *self.left_out.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            self.remember(&applied.revision);
-            let took_ms = began.elapsed().as_secs_f64() * 1000.0;
-            self.measured(&applied.revision, took_ms, actor, applied.revision.entry.cause);
-            self.tell(&applied, actor);
-            Ok((applied, change, files))
-        });
+        let prepared = self.prepare(ask, actor);
+        let made = prepared.and_then(|prepared| self.commit(prepared, actor, began));
         match made {
-            Ok((applied, change, files)) => {
+            Ok((applied, read)) => {
                 self.note_file(None);
-                *changing = Watching { change, files: stamps(files) };
+                *files = stamps(read);
                 Ok(applied)
             }
             Err(refused) => {
-                let preset = &self.now().config.preset.clone();
-                // Who asked through the API was told; of a file nobody might be.
-                let record = if let Ask::Reload(_) = ask {
-                    changing.files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
-                    self.note_file(Some(refused.in_a_line()));
-                    Record::new(MetricType::ConfigError, preset, "load_config", 1.0)
-                } else {
-                    Record::new(MetricType::ValidationEvent, preset, "change_config", 0.0)
-                };
-                self.monitor.record(record.with("error", refused.in_a_line()), actor);
+                if let Ask::Reload(_) = ask {
+                    files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
+                }
+                self.note_refused(ask, &refused, actor);
                 Err(refused)
             }
         }
+    }
+
+    /// Puts what is prepared in force. It is the registry that may have become full meanwhile; then nothing changes.
+    fn commit(
+        &self,
+        prepared: Prepared,
+        actor: &Actor,
+        began: Instant,
+    ) -> Result<(Applied, Vec<PathBuf>), Refused> {
+        let Prepared { applied, files, plan } = prepared;
+        let present = self.now();
+        let (revision, before) = (applied.revision.clone(), present.entry.change.as_ref());
+        if applied.diff.is_empty() && revision.entry.change.as_ref() == before {
+            return Ok((Applied { revision: present, ..applied }, files));
+        }
+        self.gateway.commit(plan).map_err(Refused::NoRoom)?;
+        // From here on nothing can fail.
+        self.access.renew(&revision.config, self.inputs.variables());
+        self.monitor.rebound(&revision.config.monitoring);
+        self.follow.store(revision.config.clone());
+        self.now.store(revision.clone());
+        *self.left_out.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.remember(&revision);
+        let took_ms = began.elapsed().as_secs_f64() * 1000.0;
+        self.measured(&revision, took_ms, actor, revision.entry.cause);
+        self.tell(&applied, actor);
+        Ok((applied, files))
     }
 
     /// Whether the revision that a change was made for is in force still.
@@ -250,59 +263,35 @@ impl Live {
         }
     }
 
-    fn prepare(
-        &self,
-        ask: &Ask,
-        changing: &Watching,
-        actor: &Actor,
-    ) -> Result<(Applied, Option<Change>, Vec<PathBuf>), Refused> {
+    /// Works out what a change comes to, with everything it needs; touches nothing. Called under the lock.
+    fn prepare(&self, ask: &Ask, actor: &Actor) -> Result<Prepared, Refused> {
         let present = self.now();
-        let (change, cause) = match ask {
-            Ask::Reload(cause) => (changing.change.clone(), *cause),
-            Ask::Change(change) => {
-                protected(&change.document)?;
-                let nothing =
-                    change.document.as_object().is_some_and(Map::is_empty) && !change.alone;
-                ((!nothing).then(|| change.clone()), Cause::Api)
-            }
-            Ask::Rollback(number) => (Some(self.back_to(*number)?), Cause::Rollback),
-        };
+        let (change, cause) = self.resolve(ask, present.entry.change.clone())?;
         let (loaded, files) = self.inputs.load_with(change.as_ref())?;
         if !Access::is_closed(&loaded.document, self.inputs.variables()) {
             return Err(Refused::Unprotected);
         }
         let place = (present.number + 1, Some(present.document.clone()));
-        let revision = Arc::new(next(loaded, change.clone(), actor, cause, place));
+        let revision = Arc::new(next(loaded, change, actor, cause, place));
+        let plan = self.gateway.plan(&revision.config, &self.registry).map_err(Refused::NoRoom)?;
         let diff = revision.entry.diff.clone();
         let needs_restart = needs_restart(&present.config, &revision.config);
-        Ok((Applied { revision, diff, needs_restart }, change, files))
-    }
-
-    /// A former revision as a change: all of it, but for what the API may not change.
-    fn back_to(&self, number: u64) -> Result<Change, Refused> {
-        let history = self.history();
-        let entry = history.iter().find(|entry| entry.revision == number);
-        let entry = entry.ok_or(Refused::UnknownRevision(number))?;
-        let mut document = parsed(&entry.document).unwrap_or_default();
-        if let Some(fields) = document.as_object_mut() {
-            fields.retain(|name, _| !PROTECTED.contains(&name.as_str()));
-        }
-        Ok(Change { document, alone: true })
+        let applied = Applied { before: present.number, revision, diff, needs_restart };
+        Ok(Prepared { applied, files, plan })
     }
 
     /// Reads everything anew where a file is not as it was. None where nothing changed.
     pub(crate) fn reload_if_changed(&self) -> Option<Result<Applied, Refused>> {
         let changed = {
-            let mut changing = self.changing();
-            let moved = |(path, stamp): &(PathBuf, Option<_>)| stamp_of(path) != *stamp;
-            let changed = changing.files.iter().any(moved);
+            let mut files = self.changing();
+            let changed = files.iter().any(|(path, stamp)| stamp_of(path) != *stamp);
             if changed {
                 // Told once, whatever comes of it.
-                changing.files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
+                files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
             }
             changed
         };
-        changed.then(|| self.apply(Ask::Reload(Cause::File), &Actor::named("file"), None))
+        changed.then(|| self.apply(&Ask::Reload(Cause::File), &Actor::named("file"), None))
     }
 }
 
@@ -329,15 +318,6 @@ fn parsed(document: &RawValue) -> Option<Value> {
     serde_json::from_str(document.get()).ok()
 }
 
-/// The first field of a change that the API may not change.
-fn protected(document: &Value) -> Result<(), Refused> {
-    let Some(fields) = document.as_object() else { return Ok(()) };
-    match fields.keys().find(|name| PROTECTED.contains(&name.as_str())) {
-        Some(name) => Err(Refused::Protected(name.clone())),
-        None => Ok(()),
-    }
-}
-
 /// Fields that a running server does not heed.
 fn needs_restart(old: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> {
     let fields = [
@@ -348,7 +328,7 @@ fn needs_restart(old: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> 
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }
 
-fn stamps(files: Vec<PathBuf>) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
+fn stamps(files: Vec<PathBuf>) -> Watched {
     files.into_iter().map(|path| (path.clone(), stamp_of(&path))).collect()
 }
 

@@ -9,100 +9,102 @@ use crate::{
 };
 use bytes::Bytes;
 use seawall::{CircuitView, Counts, Instant, Latencies};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, MissedTickBehavior, interval};
 use utoipa::ToSchema;
-use windows::{Minute, Window, Windows, grown};
+use windows::{Window, Windows, grown};
 
 mod windows;
 
+pub use windows::Minute;
+
 /// The whole server at one moment.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Snapshot {
-    pub(crate) at: String,
-    pub(crate) uptime_ms: u64,
-    pub(crate) version: &'static str,
-    pub(crate) preset: String,
-    pub(crate) revision: u64,
-    pub(crate) repeats_paused: bool,
-    pub(crate) health: HealthView,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Snapshot {
+    pub at: String,
+    pub uptime_ms: u64,
+    pub version: String,
+    pub preset: String,
+    pub revision: u64,
+    pub repeats_paused: bool,
+    pub health: HealthView,
     /// Those that last, the worst first.
-    pub(crate) alerts: Vec<Alert>,
-    pub(crate) operations: Vec<OperationView>,
+    pub alerts: Vec<Alert>,
+    pub operations: Vec<OperationView>,
     /// The message for who has the last hour already; made once for all.
     #[serde(skip)]
     brief: OnceLock<Bytes>,
 }
 
 /// Which circuits are open.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct HealthView {
-    pub(crate) healthy: bool,
-    pub(crate) open_circuit_breakers: Vec<String>,
-    pub(crate) half_open_circuit_breakers: Vec<String>,
-    pub(crate) total_circuit_breakers: usize,
-    pub(crate) total_operations: usize,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HealthView {
+    pub healthy: bool,
+    pub open_circuit_breakers: Vec<String>,
+    pub half_open_circuit_breakers: Vec<String>,
+    pub total_circuit_breakers: usize,
+    pub total_operations: usize,
 }
 
 /// One operation at one moment.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct OperationView {
-    name: String,
-    circuit: Option<CircuitLine>,
-    rates: Rates,
-    totals: Totals,
-    latency_ms: Quantiles,
-    in_flight: u64,
-    queued: u32,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OperationView {
+    pub name: String,
+    pub circuit: Option<CircuitLine>,
+    pub rates: Rates,
+    pub totals: Totals,
+    pub latency_ms: Quantiles,
+    pub in_flight: u64,
+    pub queued: u32,
     /// The last hour, a character a minute, the present one last: what the circuit was at its worst.
-    hour: String,
+    pub hour: String,
     /// The last hour, a minute each, the present one last. In a stream the first snapshot has all of them, those
     /// after it the present one only.
-    minutes: Vec<Minute>,
+    pub minutes: Vec<Minute>,
     /// Which minute the present one is, counted from the first that was seen.
-    minute: u64,
-    repeats_paused: bool,
+    pub minute: u64,
+    pub repeats_paused: bool,
 }
 
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct CircuitLine {
-    state: &'static str,
-    failure_count: u32,
-    threshold: Option<u32>,
-    in_state_ms: u64,
-    next_probe_in_ms: Option<u64>,
-    reason: Option<String>,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CircuitLine {
+    pub state: String,
+    pub failure_count: u32,
+    pub threshold: Option<u32>,
+    pub in_state_ms: u64,
+    pub next_probe_in_ms: Option<u64>,
+    pub reason: Option<String>,
 }
 
 /// Per second.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct Rates {
-    calls: f64,
-    successes: f64,
-    failures: f64,
-    timed_out: f64,
-    rejected: f64,
-    retries: f64,
-    fallbacks: f64,
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Rates {
+    pub calls: f64,
+    pub successes: f64,
+    pub failures: f64,
+    pub timed_out: f64,
+    pub rejected: f64,
+    pub retries: f64,
+    pub fallbacks: f64,
 }
 
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct Totals {
-    calls: u64,
-    successes: u64,
-    failures: u64,
-    timed_out: u64,
-    rejected: u64,
-    attempts: u64,
-    fallbacks: u64,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Totals {
+    pub calls: u64,
+    pub successes: u64,
+    pub failures: u64,
+    pub timed_out: u64,
+    pub rejected: u64,
+    pub attempts: u64,
+    pub fallbacks: u64,
 }
 
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct Quantiles {
-    p50: Option<f64>,
-    p95: Option<f64>,
-    p99: Option<f64>,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Quantiles {
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
 }
 
 /// Takes a snapshot a second, and lets alerts begin and end, until the receivers are gone.
@@ -161,7 +163,7 @@ impl Watch {
         Snapshot {
             at: wall::now(),
             uptime_ms: millis(now.since(self.started)),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             preset: revision.config.preset.clone(),
             revision: revision.number,
             repeats_paused: registry.repeats_are_paused(),
@@ -185,7 +187,7 @@ impl Watch {
                 Some(_) => ("alert_ended", "ended"),
             };
             let name = alert.operation.as_deref().unwrap_or("");
-            let level = format!("{:?}", alert.level).to_lowercase();
+            let level = alert.level.label();
             let text = format!("{level} {verb}: {}", alert.description);
             match alert.ended_at {
                 None => tracing::warn!(operation = name, level, "alert: {}", alert.description),
@@ -240,7 +242,7 @@ fn circuit_line(
 ) -> CircuitLine {
     let since = view.broken.or(view.last_transition).map_or(started, |change| change.at);
     CircuitLine {
-        state: view.state.label(),
+        state: view.state.label().into(),
         failure_count: view.failure_count,
         threshold,
         in_state_ms: millis(now.since(since)),

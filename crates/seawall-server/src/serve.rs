@@ -105,7 +105,7 @@ impl Stop {
     pub async fn reload(&self) {
         let Some(live) = self.live.upgrade() else { return };
         let ask = Ask::Reload(Cause::Signal);
-        let work = move || live.apply(ask, &Actor::named("signal"), None).map(|_| ());
+        let work = move || live.apply(&ask, &Actor::named("signal"), None).map(|_| ());
         if let Ok(Err(refused)) = tokio::task::spawn_blocking(work).await {
             tracing::error!("the configuration stays as it is:\n{refused}");
         }

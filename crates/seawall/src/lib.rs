@@ -82,7 +82,7 @@ pub use rate_limiter::{
 };
 pub use recent::Percentile;
 #[cfg(not(loom))]
-pub use registry::{Fallible, Health, Operation, Registry, RegistryError, global};
+pub use registry::{Fallible, Health, Operation, Registry, RegistryChange, RegistryError, global};
 pub use retry::{AwsBudget, GrpcBudget, Retry, RetryBudget, RetryConfig, ShareBudget};
 pub use run::{Attempt, Failed, Held, Work, drive};
 #[cfg(feature = "macros")]

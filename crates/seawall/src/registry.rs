@@ -13,11 +13,13 @@ use std::{
 
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
+mod change;
 mod error;
 mod fallible;
 mod global;
 mod operation;
 
+pub use change::RegistryChange;
 pub use error::RegistryError;
 pub use fallible::Fallible;
 pub use global::global;
@@ -148,10 +150,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         name: &str,
         policies: Vec<PolicyConfig>,
     ) -> Result<Operation<Tm>, RegistryError> {
-        let length = name.chars().count();
-        if length == 0 || length > MAX_NAME || name.chars().any(char::is_control) {
-            return Err(RegistryError::InvalidName(name.chars().take(MAX_NAME).collect()));
-        }
+        check_name(name)?;
         let pipeline = Pipeline::build(name, &policies).map_err(RegistryError::Config)?;
         self.insert(pipeline)
     }
@@ -191,9 +190,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         if operations.contains_key(&name) {
             return Err(RegistryError::Duplicate(name));
         }
-        if operations.len() >= MAX_OPERATIONS {
-            return Err(RegistryError::Full);
-        }
+        has_room(operations.len().saturating_add(1))?;
         operations.insert(name, registered.clone());
         drop(operations);
         // The brake may have been pulled while it was made.
@@ -274,6 +271,20 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     fn handle(&self, registered: Arc<Registered>) -> Operation<Tm> {
         Operation { registered, timer: self.shared.timer.clone() }
     }
+}
+
+/// Whether a registry takes this name.
+fn check_name(name: &str) -> Result<(), RegistryError> {
+    let length = name.chars().count();
+    if length == 0 || length > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(RegistryError::InvalidName(name.chars().take(MAX_NAME).collect()));
+    }
+    Ok(())
+}
+
+/// Whether there may be so many operations.
+fn has_room(operations: usize) -> Result<(), RegistryError> {
+    if operations > MAX_OPERATIONS { Err(RegistryError::Full) } else { Ok(()) }
 }
 
 impl<Tm> fmt::Debug for Registry<Tm> {

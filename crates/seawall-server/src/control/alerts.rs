@@ -8,7 +8,6 @@ use super::{
 use crate::{
     alerts::{Alert, Category, Level},
     monitor::Actor,
-    wall,
 };
 use axum::{
     Json,
@@ -51,21 +50,21 @@ fn fifty() -> usize {
 }
 
 /// Alerts, the latest first.
-#[derive(Serialize, ToSchema)]
-struct AlertList {
-    alerts: Vec<Alert>,
-    summary: AlertSummary,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AlertList {
+    pub alerts: Vec<Alert>,
+    pub summary: AlertSummary,
 }
 
-#[derive(Serialize, ToSchema)]
-struct AlertSummary {
-    total_alerts: usize,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AlertSummary {
+    pub total_alerts: usize,
     /// Those that last.
-    active_alerts: usize,
-    alert_counts: BTreeMap<Level, usize>,
-    category_counts: BTreeMap<Category, usize>,
-    has_critical: bool,
-    has_errors: bool,
+    pub active_alerts: usize,
+    pub alert_counts: BTreeMap<Level, usize>,
+    pub category_counts: BTreeMap<Category, usize>,
+    pub has_critical: bool,
+    pub has_errors: bool,
 }
 
 /// Alerts, the latest first, with those that are over.
@@ -111,13 +110,14 @@ async fn alerts(
 }
 
 fn cells(alert: Alert) -> Vec<String> {
+    let began = alert.began();
     vec![
         alert.id.to_string(),
-        format!("{:?}", alert.level).to_lowercase(),
+        alert.level.label().into(),
         alert.title,
         alert.operation.unwrap_or_default(),
         alert.description,
-        wall::text(alert.started_at),
+        began,
         alert.ended_at.unwrap_or_default(),
         alert.acknowledged_by.unwrap_or_default(),
     ]

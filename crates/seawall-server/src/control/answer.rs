@@ -10,7 +10,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use seawall_config::{Mistake, Severity, presets};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     hash::{DefaultHasher, Hasher},
     time::Duration,
@@ -23,34 +23,34 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 const SLOWEST_BODY: Duration = Duration::from_secs(10);
 
 /// An error, as RFC 9457 has it.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct ProblemDocument {
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ProblemDocument {
     #[serde(rename = "type")]
-    kind: &'static str,
-    title: String,
-    status: u16,
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
     /// What is wrong, and what would be right.
-    detail: String,
+    pub detail: String,
     /// The field that is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// All that is wrong, where it is more than one thing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<MistakeView>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<MistakeView>,
 }
 
 /// One thing that is wrong in a configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct MistakeView {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MistakeView {
     /// The file, the variable, or `API`.
-    source: String,
+    pub source: String,
     /// From 1; 0 in a source without lines.
-    line: usize,
-    column: usize,
-    path: String,
-    message: String,
+    pub line: usize,
+    pub column: usize,
+    pub path: String,
+    pub message: String,
     /// What would be right.
-    right: Option<String>,
+    pub right: Option<String>,
 }
 
 impl From<&Mistake> for MistakeView {
@@ -103,7 +103,7 @@ fn problem_with(
     errors: Vec<MistakeView>,
 ) -> Response {
     let document = ProblemDocument {
-        kind: "about:blank",
+        kind: "about:blank".into(),
         title: title.to_owned(),
         status: status.as_u16(),
         detail: detail.to_owned(),

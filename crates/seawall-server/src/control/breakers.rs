@@ -41,13 +41,13 @@ pub(crate) struct TableParameters {
 }
 
 /// All breakers, and how many are well.
-#[derive(Serialize, ToSchema)]
-struct CircuitBreakers {
-    circuit_breakers: BTreeMap<String, CircuitBreakerView>,
-    total_count: usize,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CircuitBreakers {
+    pub circuit_breakers: BTreeMap<String, CircuitBreakerView>,
+    pub total_count: usize,
     /// Closed.
-    healthy_count: usize,
-    open_count: usize,
+    pub healthy_count: usize,
+    pub open_count: usize,
 }
 
 /// All circuit breakers.
@@ -94,12 +94,12 @@ async fn one(
 }
 
 /// What a change did.
-#[derive(Serialize, ToSchema)]
-struct StateChange {
-    name: String,
-    old_state: String,
-    new_state: String,
-    message: String,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StateChange {
+    pub name: String,
+    pub old_state: String,
+    pub new_state: String,
+    pub message: String,
 }
 
 impl StateChange {

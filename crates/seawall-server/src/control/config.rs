@@ -33,35 +33,35 @@ pub(super) fn writing() -> OpenApiRouter<Control> {
 }
 
 /// The configuration in force.
-#[derive(Serialize, ToSchema)]
-struct ConfigAnswer {
-    revision: u64,
-    preset_name: String,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConfigAnswer {
+    pub revision: u64,
+    pub preset_name: String,
     /// Whether variables of the older kind have a say.
-    is_legacy_config: bool,
+    pub is_legacy_config: bool,
     /// The preset in full, with what was changed of it. Lengths are in seconds.
     #[schema(value_type = Object)]
-    configuration: Value,
+    pub configuration: Value,
     /// The strategy of each operation; none where it has policies of its own.
-    operation_strategies: BTreeMap<String, Option<String>>,
+    pub operation_strategies: BTreeMap<String, Option<String>>,
     /// What changes of the preset; none where nothing does.
     #[schema(value_type = Option<Object>)]
-    custom_overrides: Option<Value>,
+    pub custom_overrides: Option<Value>,
     /// The policies of each strategy.
     #[schema(value_type = std::collections::BTreeMap<String, Vec<Object>>)]
-    strategies: BTreeMap<String, Value>,
+    pub strategies: BTreeMap<String, Value>,
     /// The whole document, defaults included, without secrets.
     #[schema(value_type = Object)]
-    document: Value,
+    pub document: Value,
     /// The change through the API that is in force; none where there is none.
     #[schema(value_type = Option<Object>)]
-    api_change: Option<Value>,
+    pub api_change: Option<Value>,
     /// Whether it lies over files and variables, or takes their place; none where there is none.
-    api_mode: Option<ChangeMode>,
+    pub api_mode: Option<ChangeMode>,
     /// Where each value comes from, by its path: `default`, `FILE:LINE`, `variable NAME`, `API`.
-    sources: BTreeMap<String, String>,
+    pub sources: BTreeMap<String, String>,
     /// What works, and should still be looked at.
-    warnings: Vec<super::answer::MistakeView>,
+    pub warnings: Vec<super::answer::MistakeView>,
 }
 
 /// The configuration in force, with the source of every value.
@@ -79,7 +79,7 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         .collect();
     let operations = config.upstreams.keys().chain(config.operations.keys());
     let leaves = revision.origins.leaves(&revision.document);
-    let change = control.live.change();
+    let change = revision.entry.change.clone();
     let mode = |change: &Change| if change.alone { ChangeMode::Replace } else { ChangeMode::Merge };
     let api_mode = change.as_ref().map(mode);
     let body = ConfigAnswer {
@@ -120,35 +120,35 @@ struct ConfigChange {
     expected_revision: Option<u64>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum ChangeMode {
+pub enum ChangeMode {
     #[default]
     Merge,
     Replace,
 }
 
 /// What changed, or would.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ConfigChanged {
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConfigChanged {
     /// The revision in force after it; of a change that is only weighed, the present one.
-    revision: u64,
+    pub revision: u64,
     /// Whether anything was put in force.
-    applied: bool,
-    diff: Vec<Difference>,
+    pub applied: bool,
+    pub diff: Vec<Difference>,
     /// Fields that count from the next start on.
-    needs_restart: Vec<&'static str>,
+    pub needs_restart: Vec<String>,
     /// What works, and should still be looked at.
-    warnings: Vec<super::answer::MistakeView>,
+    pub warnings: Vec<super::answer::MistakeView>,
 }
 
 impl ConfigChanged {
-    fn of(applied: &Applied, dry: bool, in_force: u64) -> Self {
+    fn of(applied: &Applied, dry: bool) -> Self {
         Self {
-            revision: if dry { in_force } else { applied.revision.number },
+            revision: if dry { applied.before } else { applied.revision.number },
             applied: !dry && !applied.diff.is_empty(),
             diff: applied.diff.clone(),
-            needs_restart: applied.needs_restart.clone(),
+            needs_restart: applied.needs_restart.iter().map(|&field| field.to_owned()).collect(),
             warnings: applied.revision.warnings.iter().map(Into::into).collect(),
         }
     }
@@ -164,16 +164,19 @@ async fn put(
     Sent(asked): Sent<ConfigChange>,
 ) -> Answer<ConfigChanged> {
     let document = Value::Object(asked.configuration);
-    let ask = Ask::Change(control.over_a_rollback(document, asked.mode));
+    let ask = match asked.mode {
+        ChangeMode::Merge => Ask::Merge(document),
+        ChangeMode::Replace => Ask::Replace(document),
+    };
     if asked.dry_run {
         let live = control.live.clone();
-        let weighed = blocking(move || live.weigh(ask, asked.expected_revision)).await?;
+        let weighed = blocking(move || live.weigh(&ask, asked.expected_revision)).await?;
         let applied = weighed.map_err(|why| refused(&why))?;
-        return Ok(Json(ConfigChanged::of(&applied, true, control.live.now().number)));
+        return Ok(Json(ConfigChanged::of(&applied, true)));
     }
     let applied = control.applied(ask, actor, asked.expected_revision).await;
     let applied = applied.map_err(|why| refused(&why))?;
-    Ok(Json(ConfigChanged::of(&applied, false, control.live.now().number)))
+    Ok(Json(ConfigChanged::of(&applied, false)))
 }
 
 /// Reads the file and what it includes anew.
@@ -183,7 +186,7 @@ async fn put(
 async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigChanged> {
     let applied = control.applied(Ask::Reload(Cause::File), actor, None).await;
     let applied = applied.map_err(|why| refused(&why))?;
-    Ok(Json(ConfigChanged::of(&applied, false, control.live.now().number)))
+    Ok(Json(ConfigChanged::of(&applied, false)))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -203,13 +206,13 @@ fn fifty() -> usize {
 }
 
 /// One revision in a few words.
-#[derive(Serialize, ToSchema)]
-struct RevisionLine {
-    revision: u64,
-    at: String,
-    who: String,
-    cause: Cause,
-    diff: Vec<Difference>,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RevisionLine {
+    pub revision: u64,
+    pub at: String,
+    pub who: String,
+    pub cause: Cause,
+    pub diff: Vec<Difference>,
 }
 
 impl RevisionLine {
@@ -225,13 +228,13 @@ impl RevisionLine {
 }
 
 /// A page of revisions, the latest first.
-#[derive(Serialize, ToSchema)]
-struct RevisionHistory {
-    revisions: Vec<RevisionLine>,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RevisionHistory {
+    pub revisions: Vec<RevisionLine>,
     /// The one in force.
-    current: u64,
+    pub current: u64,
     /// What to send as `before` for the next page; none on the last.
-    next: Option<u64>,
+    pub next: Option<u64>,
 }
 
 /// Revisions, the latest first, each with what it changed.
@@ -315,12 +318,12 @@ async fn rollback(
     let ask = Ask::Rollback(asked.revision);
     let applied = if asked.dry_run {
         let live = control.live.clone();
-        blocking(move || live.weigh(ask, asked.expected_revision)).await?
+        blocking(move || live.weigh(&ask, asked.expected_revision)).await?
     } else {
         control.applied(ask, actor, asked.expected_revision).await
     };
     let applied = applied.map_err(|why| refused(&why))?;
-    Ok(Json(ConfigChanged::of(&applied, asked.dry_run, control.live.now().number)))
+    Ok(Json(ConfigChanged::of(&applied, asked.dry_run)))
 }
 
 /// Why a change was not made, as an answer.
@@ -334,6 +337,8 @@ pub(super) fn refused(why: &Refused) -> Refusal {
         Refused::Unreadable(_) => of(StatusCode::UNPROCESSABLE_ENTITY, "Unreadable configuration"),
         Refused::UnknownRevision(_) => of(StatusCode::NOT_FOUND, "Unknown revision"),
         Refused::Outdated(_) => of(StatusCode::CONFLICT, "Another revision is in force"),
+        Refused::NoRoom(_) => of(StatusCode::CONFLICT, "No room"),
+        Refused::Exists(_) => of(StatusCode::CONFLICT, "Operation exists"),
         Refused::Failed(_) => failed(&text),
     }
 }
@@ -346,21 +351,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 impl Control {
-    /// A change over what stands: where a document through the API takes the place of everything, as after a
-    /// rollback, the change is laid over that one, so that it does not undo it. An empty one takes it away.
-    fn over_a_rollback(&self, document: Value, mode: ChangeMode) -> Change {
-        let alone = mode == ChangeMode::Replace;
-        let standing = self.live.change().filter(|standing| standing.alone);
-        let is_empty = document.as_object().is_some_and(Map::is_empty);
-        match standing {
-            Some(mut standing) if !alone && !is_empty => {
-                standing.document = seawall_config::laid_over(&standing.document, &document);
-                standing
-            }
-            _ => Change { document, alone },
-        }
-    }
-
     /// Puts a change in force, off the threads that serve.
     pub(super) async fn applied(
         &self,
@@ -369,7 +359,7 @@ impl Control {
         expected: Option<u64>,
     ) -> Result<Applied, Refused> {
         let live = self.live.clone();
-        let work = tokio::task::spawn_blocking(move || live.apply(ask, &actor, expected));
+        let work = tokio::task::spawn_blocking(move || live.apply(&ask, &actor, expected));
         work.await.unwrap_or_else(|error| Err(Refused::Failed(error.to_string())))
     }
 }

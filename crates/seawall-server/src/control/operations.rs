@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     OperationConfig,
-    inputs::Change,
     monitor::Actor,
     revisions::{Ask, Revision},
 };
@@ -54,28 +53,28 @@ fn hundred() -> usize {
 }
 
 /// One operation in a few words.
-#[derive(Serialize, ToSchema)]
-struct OperationLine {
-    name: String,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OperationLine {
+    pub name: String,
     /// The profile it follows; none where it has policies of its own.
-    strategy: Option<String>,
+    pub strategy: Option<String>,
     /// Outermost first.
-    policies: Vec<String>,
+    pub policies: Vec<String>,
     /// The circuit's state; none without a breaker.
-    circuit: Option<String>,
-    total_calls: u64,
+    pub circuit: Option<String>,
+    pub total_calls: u64,
     /// Of the executions that ended, 0 to 1; none before the first.
-    success_rate: Option<f64>,
-    repeats_paused: bool,
+    pub success_rate: Option<f64>,
+    pub repeats_paused: bool,
 }
 
 /// A page of operations, by name.
-#[derive(Serialize, ToSchema)]
-struct Operations {
-    operations: Vec<OperationLine>,
-    total_count: usize,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Operations {
+    pub operations: Vec<OperationLine>,
+    pub total_count: usize,
     /// What to send as `after` for the next page; none on the last.
-    next: Option<String>,
+    pub next: Option<String>,
 }
 
 /// All operations, by name, in pages.
@@ -146,36 +145,36 @@ fn is_configured(name: &str, revision: &Revision) -> bool {
 }
 
 /// One value of a policy, with its origin.
-#[derive(Serialize, ToSchema)]
-struct PolicyValue {
-    field: String,
-    value: Value,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PolicyValue {
+    pub field: String,
+    pub value: Value,
     /// `default`, `preset NAME`, `FILE:LINE`, `variable NAME`, `API`.
-    origin: String,
+    pub origin: String,
 }
 
 /// One policy in force.
-#[derive(Serialize, ToSchema)]
-struct PolicyView {
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PolicyView {
     /// 0 is the outermost.
-    position: usize,
+    pub position: usize,
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     /// `enforce`, `shadow` or `off`, as it is now.
-    mode: String,
-    values: Vec<PolicyValue>,
+    pub mode: String,
+    pub values: Vec<PolicyValue>,
 }
 
 /// One operation in full.
-#[derive(Serialize, ToSchema)]
-struct OperationDetail {
-    name: String,
-    strategy: Option<String>,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OperationDetail {
+    pub name: String,
+    pub strategy: Option<String>,
     /// Outermost first.
-    policies: Vec<PolicyView>,
-    repeats_paused: bool,
-    metrics: OperationMetrics,
-    circuit_breaker: Option<super::views::CircuitBreakerView>,
+    pub policies: Vec<PolicyView>,
+    pub repeats_paused: bool,
+    pub metrics: OperationMetrics,
+    pub circuit_breaker: Option<super::views::CircuitBreakerView>,
 }
 
 /// One operation, with its policies in order and the origin of every value.
@@ -263,27 +262,12 @@ async fn register(
     Sent(asked): Sent<NewOperation>,
 ) -> Result<Response, Refusal> {
     let name = asked.name.clone();
-    if control.registry.find(&name).is_some() {
-        let detail = format!("there is an operation {name:?} already");
-        return Err(Refusal::from(super::problem(
-            StatusCode::CONFLICT,
-            "Operation exists",
-            &detail,
-        )));
-    }
     let mut config = json!(OperationConfig { strategy: asked.strategy, policies: None });
     if let Some(policies) = asked.policies {
         config["policies"] = policies.into();
     }
-    let present = control.live.change();
-    let alone = present.as_ref().is_some_and(|change| change.alone);
-    let mut document = present.map_or_else(|| json!({}), |change| change.document);
-    if !document["operations"].is_object() {
-        document["operations"] = json!({});
-    }
-    document["operations"][&name] = config;
-    let change = Change { document, alone };
-    control.applied(Ask::Change(change), actor, None).await.map_err(|why| refused(&why))?;
+    let ask = Ask::Register { name: name.clone(), config };
+    control.applied(ask, actor, None).await.map_err(|why| refused(&why))?;
     let operation = control.operation(&name)?;
     Ok((StatusCode::CREATED, Json(detail(&control, &operation))).into_response())
 }
@@ -310,13 +294,13 @@ enum ModeName {
 }
 
 /// What was switched.
-#[derive(Serialize, ToSchema)]
-struct ModeChange {
-    name: String,
-    policy: String,
-    mode: String,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ModeChange {
+    pub name: String,
+    pub policy: String,
+    pub mode: String,
     /// How many policies of this type it has.
-    changed: usize,
+    pub changed: usize,
 }
 
 /// Lets policies of one type act, only speak, or rest, until the configuration of the operation changes.
@@ -356,10 +340,10 @@ struct PauseRequest {
 }
 
 /// What stands now.
-#[derive(Serialize, ToSchema)]
-struct PauseChange {
-    paused: bool,
-    operations: Vec<String>,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PauseChange {
+    pub paused: bool,
+    pub operations: Vec<String>,
 }
 
 /// The brake: lets no retry and no hedge begin, of one operation or of all, or lets them begin again.

@@ -60,22 +60,22 @@ impl Drop for Running<'_> {
 
 /// What was measured in one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Suite {
-    benchmark_id: String,
-    timestamp: String,
-    total_duration_ms: f64,
+pub struct Suite {
+    pub benchmark_id: String,
+    pub timestamp: String,
+    pub total_duration_ms: f64,
     /// Subjects that passed, of all.
-    pass_rate: f64,
-    failed_benchmarks: Vec<String>,
-    results: Vec<Measured>,
+    pub pass_rate: f64,
+    pub failed_benchmarks: Vec<String>,
+    pub results: Vec<Measured>,
 }
 
 /// One run, with how fast it went in all.
-#[derive(Serialize, ToSchema)]
-struct BenchmarkAnswer {
-    benchmark_id: String,
-    suite: Suite,
-    requests_per_second: f64,
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BenchmarkAnswer {
+    pub benchmark_id: String,
+    pub suite: Suite,
+    pub requests_per_second: f64,
 }
 
 #[derive(Deserialize, IntoParams)]

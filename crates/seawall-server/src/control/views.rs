@@ -2,57 +2,55 @@
 
 use crate::{Operation, Registry, wall};
 use seawall::{Instant, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Quantiles in milliseconds; none before the first call.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct LatencyView {
-    count: u64,
-    p50: Option<f64>,
-    p95: Option<f64>,
-    p99: Option<f64>,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LatencyView {
+    pub count: u64,
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
 }
 
 /// The counters of one operation since its start or its last reset.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct OperationMetrics {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OperationMetrics {
     /// Executions begun.
-    total_calls: u64,
-    successful_calls: u64,
-    failed_calls: u64,
-    timed_out_calls: u64,
+    pub total_calls: u64,
+    pub successful_calls: u64,
+    pub failed_calls: u64,
+    pub timed_out_calls: u64,
     /// Executions that were refused.
-    rejected_calls: u64,
+    pub rejected_calls: u64,
     /// Executions whose caller went away.
-    abandoned_calls: u64,
+    pub abandoned_calls: u64,
     /// Executions in progress.
-    in_flight: u64,
+    pub in_flight: u64,
     /// Calls of the operation, those of retries included.
-    attempts: u64,
-    failed_attempts: u64,
-    retries_executed: u64,
+    pub attempts: u64,
+    pub failed_attempts: u64,
+    pub retries_executed: u64,
     /// Retries that the budget did not pay.
-    retries_unaffordable: u64,
+    pub retries_unaffordable: u64,
     /// Retries and hedges that an operator had paused.
-    repeats_paused: u64,
-    hedges: u64,
-    timeouts: u64,
-    fallbacks: u64,
-    queued: u64,
-    faults_injected: u64,
-    circuit_breaker_opens: u64,
-    bulkhead_rejections: u64,
+    pub repeats_paused: u64,
+    pub hedges: u64,
+    pub timeouts: u64,
+    pub fallbacks: u64,
+    pub queued: u64,
+    pub faults_injected: u64,
+    pub circuit_breaker_opens: u64,
+    pub bulkhead_rejections: u64,
     /// By reason.
-    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
-    rejections: BTreeMap<&'static str, u64>,
+    pub rejections: BTreeMap<String, u64>,
     /// What policies in shadow would have done, by policy.
-    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
-    shadowed: BTreeMap<&'static str, u64>,
+    pub shadowed: BTreeMap<String, u64>,
     /// Of the executions that ended, 0 to 1; none before the first.
-    success_rate: Option<f64>,
-    latency_ms: LatencyView,
+    pub success_rate: Option<f64>,
+    pub latency_ms: LatencyView,
 }
 
 impl OperationMetrics {
@@ -61,7 +59,9 @@ impl OperationMetrics {
         let latencies = operation.metrics().latencies();
         let ms = |q| latencies.quantile(q).map(|time| time.as_secs_f64() * 1000.0);
         let ended = counts.total_calls.saturating_sub(counts.in_flight);
-        let named = |rows: &[(&'static str, u64)]| rows.iter().copied().collect();
+        let named = |rows: &[(&'static str, u64)]| {
+            rows.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
         Self {
             total_calls: counts.total_calls,
             successful_calls: counts.successful_calls,
@@ -96,79 +96,79 @@ impl OperationMetrics {
 }
 
 /// A state that an operator forced.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct ForcedView {
-    reason: String,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ForcedView {
+    pub reason: String,
     /// When it ends by itself.
-    until: Option<String>,
+    pub until: Option<String>,
 }
 
 /// The circuits of a breaker with one for each key.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct KeysView {
-    known: usize,
-    not_closed: usize,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct KeysView {
+    pub known: usize,
+    pub not_closed: usize,
 }
 
 /// What a window holds.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct WindowView {
-    calls: u64,
-    failures: u64,
-    slow: u64,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WindowView {
+    pub calls: u64,
+    pub failures: u64,
+    pub slow: u64,
 }
 
 /// A change of state, with its reason.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct TransitionView {
-    at: String,
-    from: String,
-    to: String,
-    reason: String,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TransitionView {
+    pub at: String,
+    pub from: String,
+    pub to: String,
+    pub reason: String,
 }
 
 /// What a breaker counted.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct CircuitMetrics {
-    total_calls: u64,
-    successful_calls: u64,
-    failed_calls: u64,
-    timed_out_calls: u64,
-    rejected_calls: u64,
-    opens: u64,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CircuitMetrics {
+    pub total_calls: u64,
+    pub successful_calls: u64,
+    pub failed_calls: u64,
+    pub timed_out_calls: u64,
+    pub rejected_calls: u64,
+    pub opens: u64,
     /// By state; none where there is a circuit for each key.
-    seconds_in_state: Option<BTreeMap<String, f64>>,
+    pub seconds_in_state: Option<BTreeMap<String, f64>>,
 }
 
 /// One breaker, as the next call would meet it.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct CircuitBreakerView {
-    pub(crate) name: String,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CircuitBreakerView {
+    pub name: String,
     /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`.
-    pub(crate) state: String,
+    pub state: String,
     /// Failures in a row, while closed.
-    failure_count: u32,
+    pub failure_count: u32,
     /// Failures in a row that open it; none where a window decides alone.
-    threshold: Option<u32>,
+    pub threshold: Option<u32>,
     /// In seconds.
-    recovery_timeout: f64,
-    last_failure: Option<String>,
-    opened_at: Option<String>,
+    pub recovery_timeout: f64,
+    pub last_failure: Option<String>,
+    pub opened_at: Option<String>,
     /// Since when it is broken, failed probes included.
-    broken_since: Option<String>,
+    pub broken_since: Option<String>,
     /// Why it stands as it does: what an operator said, or what broke it, and what followed.
-    why: Option<String>,
+    pub why: Option<String>,
     /// Times it opened since it was last closed.
-    openings_in_a_row: u32,
+    pub openings_in_a_row: u32,
     /// When the traffic after closing is whole again.
-    ramps_until: Option<String>,
-    window: Option<WindowView>,
-    forced: Option<ForcedView>,
-    keys: Option<KeysView>,
+    pub ramps_until: Option<String>,
+    pub window: Option<WindowView>,
+    pub forced: Option<ForcedView>,
+    pub keys: Option<KeysView>,
     /// When an open circuit lets its first probe through.
-    next_probe_at: Option<String>,
-    last_transition: Option<TransitionView>,
-    metrics: CircuitMetrics,
+    pub next_probe_at: Option<String>,
+    pub last_transition: Option<TransitionView>,
+    pub metrics: CircuitMetrics,
 }
 
 impl CircuitBreakerView {

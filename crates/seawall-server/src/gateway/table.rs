@@ -2,18 +2,9 @@
 
 use super::{Route, Upstream};
 use crate::{GatewayConfig, Operation, Registry, RouteConfig, UpstreamConfig, config::Limits};
-use seawall::{FallbackConfig, Mode, PolicyConfig};
+use seawall::{FallbackConfig, PolicyConfig, RegistryChange};
+use seawall_tower::TokioTimer;
 use std::{collections::BTreeMap, sync::Arc};
-
-/// The modes that were switched by hand: those that are not as configured.
-fn switched(operation: &Operation, configured: &[PolicyConfig]) -> Vec<(&'static str, Mode)> {
-    let pipeline = operation.pipeline();
-    let modes = configured.iter().enumerate().map(|(at, policy)| (policy, pipeline.mode(at)));
-    modes
-        .filter(|(policy, mode)| policy.mode() != *mode)
-        .map(|(policy, mode)| (policy.label(), mode))
-        .collect()
-}
 
 /// The data path of one revision of the configuration.
 #[derive(Default)]
@@ -30,58 +21,62 @@ struct Named {
     upstream: Arc<Upstream>,
 }
 
+/// A table that is ready, with the change of the registry that it needs.
+pub(crate) struct Plan {
+    table: Table,
+    change: RegistryChange<TokioTimer>,
+}
+
+impl Plan {
+    /// Puts the operations in the registry, and gives the table that goes with them.
+    ///
+    /// # Errors
+    /// When the registry has no room, or a name was taken meanwhile; then nothing changes.
+    pub(super) fn commit(self) -> Result<Table, String> {
+        self.change.commit().map_err(|error| error.to_string())?;
+        Ok(self.table)
+    }
+}
+
 impl Table {
-    /// The table of another configuration. What did not change stays, with its state and its connections; what
-    /// is gone leaves the registry.
-    pub(super) fn next(&self, config: &GatewayConfig, registry: &Registry) -> Result<Self, String> {
-        let mut next = Self { limits: config.limits.clone(), ..Self::default() };
+    /// The table of another configuration, which nothing uses yet. What does not change keeps its state and its
+    /// connections; what is gone leaves the registry with the commit.
+    pub(super) fn plan(&self, config: &GatewayConfig, registry: &Registry) -> Result<Plan, String> {
+        let table = Self { limits: config.limits.clone(), ..Self::default() };
+        let mut plan = Plan { table, change: registry.change() };
         let (settings, catalog) = (config.settings(), config.catalog());
         for (name, upstream) in &config.upstreams {
             let policies = config.chosen_policies(name, &settings, &catalog);
-            let operation = self.operation(&mut next, registry, name.clone(), policies)?;
+            let operation = self.operation(&mut plan, name, policies)?;
             let upstream = self.upstream(name, upstream, operation)?;
-            next.upstreams.insert(name.clone(), upstream);
+            plan.table.upstreams.insert(name.clone(), upstream);
         }
         for name in config.operations.keys() {
             let policies = config.chosen_policies(name, &settings, &catalog);
-            self.operation(&mut next, registry, name.clone(), policies)?;
+            self.operation(&mut plan, name, policies)?;
         }
         for (at, route) in config.routes.iter().enumerate() {
-            let route = self.route(&mut next, registry, route, at)?;
-            next.routes.push(Arc::new(route));
+            let route = self.route(&mut plan, route, at)?;
+            plan.table.routes.push(Arc::new(route));
         }
-        for name in self.operations.keys().filter(|name| !next.operations.contains_key(*name)) {
-            registry.remove(name);
-        }
-        Ok(next)
+        let gone = self.operations.keys().filter(|name| !plan.table.operations.contains_key(*name));
+        gone.for_each(|name| plan.change.remove(name));
+        plan.change.check().map_err(|error| error.to_string())?;
+        Ok(plan)
     }
 
     /// The operation of this name, with these policies.
     fn operation(
         &self,
-        next: &mut Self,
-        registry: &Registry,
-        name: String,
+        plan: &mut Plan,
+        name: &str,
         policies: Vec<PolicyConfig>,
     ) -> Result<Operation, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{name}: {error}");
-        let operation = match registry.find(&name) {
-            Some(operation) => {
-                // What an operator switched by hand stays while the file says the same.
-                let before = self.operations.get(&name);
-                if before != Some(&policies) {
-                    let switched =
-                        before.map(|before| switched(&operation, before)).unwrap_or_default();
-                    operation.reconfigure(&policies).map_err(|error| told(&error))?;
-                    for (label, mode) in switched {
-                        operation.set_mode(label, mode);
-                    }
-                }
-                operation
-            }
-            None => registry.register(&name, policies.clone()).map_err(|error| told(&error))?,
-        };
-        next.operations.insert(name, policies);
+        // What an operator switched by hand stays while the file says the same.
+        let before = self.operations.get(name).map(Vec::as_slice);
+        let operation = plan.change.set(name, policies.clone(), before);
+        let operation = operation.map_err(|error| format!("{name}: {error}"))?;
+        plan.table.operations.insert(name.to_owned(), policies);
         Ok(operation)
     }
 
@@ -101,13 +96,7 @@ impl Table {
         Ok(Named { config, upstream: Arc::new(upstream) })
     }
 
-    fn route(
-        &self,
-        next: &mut Self,
-        registry: &Registry,
-        config: &RouteConfig,
-        at: usize,
-    ) -> Result<Route, String> {
+    fn route(&self, plan: &mut Plan, config: &RouteConfig, at: usize) -> Result<Route, String> {
         let limit =
             config.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
         let fallback = PolicyConfig::Fallback(FallbackConfig {
@@ -118,13 +107,13 @@ impl Table {
         let policies: Vec<_> = limit.into_iter().chain([fallback]).collect();
         let mut name = format!("route {}", config.path);
         // The same path with other methods is another route.
-        if next.operations.contains_key(&name) {
+        if plan.table.operations.contains_key(&name) {
             name = format!("{name} [{at}]");
         }
-        let operation = self.operation(next, registry, name, policies)?;
+        let operation = self.operation(plan, &name, policies)?;
         let names = std::iter::once(&config.upstream).chain(&config.fallback);
         let chain: Option<Vec<_>> = names
-            .map(|name| next.upstreams.get(name).map(|named| named.upstream.clone()))
+            .map(|name| plan.table.upstreams.get(name).map(|named| named.upstream.clone()))
             .collect();
         chain
             .and_then(|chain| Route::new(config, operation, chain))

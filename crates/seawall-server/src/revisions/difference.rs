@@ -1,24 +1,29 @@
 //! What one configuration changes of another, value by value.
 
 use seawall_config::{Origin, Origins, leaves};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// One value that is not what it was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Difference {
+pub struct Difference {
     /// Where it stands: `upstreams.chat.endpoints[1]`.
-    pub(crate) path: String,
+    pub path: String,
     /// What was there; left out where nothing was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) old: Option<Value>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub old: Option<Value>,
     /// What is there; left out where nothing is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) new: Option<Value>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub new: Option<Value>,
     /// Where the new value comes from.
-    pub(crate) origin: String,
+    pub origin: String,
+}
+
+/// A value that is there, also where it is `null`: that is another thing than none.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// All differences of two documents, by path.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 /// What made a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Cause {
+pub enum Cause {
     Start,
     /// The file changed.
     File,
@@ -57,26 +57,39 @@ pub(crate) enum Refused {
     UnknownRevision(u64),
     /// It would leave the control plane open to other machines.
     Unprotected,
-    /// It was right, and could not be put in force or written down.
+    /// It was right, and failed for no fault of its own.
     Failed(String),
+    /// There is no room in the registry for its operations.
+    NoRoom(String),
+    /// There is an operation of this name already.
+    Exists(String),
     /// Another revision is in force than the one it was made for.
     Outdated(u64),
 }
 
 /// A change that was made, or would be.
 pub(crate) struct Applied {
+    /// The revision in force before it.
+    pub(crate) before: u64,
     pub(crate) revision: Arc<Revision>,
     pub(crate) diff: Vec<Difference>,
     /// Fields that count from the next start on.
     pub(crate) needs_restart: Vec<&'static str>,
 }
 
-/// What makes a new revision.
+/// What makes a new revision: an edit, which means something only with what is in force when it is made.
 pub(crate) enum Ask {
     /// Everything is read anew; the change through the API stays.
     Reload(Cause),
-    /// Another change through the API takes the place of the present one.
-    Change(Change),
+    /// A document over what files and variables say, or over a rollback that is in force.
+    Merge(Value),
+    /// A document in place of everything but what the API may not change.
+    Replace(Value),
+    /// A further operation, beside whatever the change through the API holds.
+    Register {
+        name: String,
+        config: Value,
+    },
     Rollback(u64),
 }
 
@@ -106,7 +119,10 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Mistakes(mistakes) => mistakes.fmt(f),
-            Self::Unreadable(error) | Self::Failed(error) => f.write_str(error),
+            Self::Unreadable(error) | Self::Failed(error) | Self::NoRoom(error) => {
+                f.write_str(error)
+            }
+            Self::Exists(name) => write!(f, "there is an operation {name:?} already"),
             Self::Protected(field) => {
                 write!(f, "{field} is set in files and variables only, not through the API")
             }

@@ -1,6 +1,6 @@
 //! What is written down of revisions, and of the store that they are written to.
 
-use super::{Applied, Cause, Live, Revision};
+use super::{Applied, Ask, Cause, Live, Refused, Revision};
 use crate::{
     alerts::{Category, Condition, Level},
     monitor::{Actor, MetricType, Record},
@@ -40,6 +40,19 @@ impl Live {
             self.feed.note("configuration", "", format!("the file is refused: {told}"));
         }
         *self.refused_file.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// Notes a change that was refused.
+    pub(super) fn note_refused(&self, ask: &Ask, refused: &Refused, actor: &Actor) {
+        let preset = &self.now().config.preset.clone();
+        // Who asked through the API was told; of a file nobody might be.
+        let record = if let Ask::Reload(_) = ask {
+            self.note_file(Some(refused.in_a_line()));
+            Record::new(MetricType::ConfigError, preset, "load_config", 1.0)
+        } else {
+            Record::new(MetricType::ValidationEvent, preset, "change_config", 0.0)
+        };
+        self.monitor.record(record.with("error", refused.in_a_line()), actor);
     }
 
     /// What an operator should know of the configuration in force, that it does not say itself.

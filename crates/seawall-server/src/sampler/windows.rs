@@ -4,7 +4,7 @@
 use super::Rates;
 use crate::{Operation, alerts::Watched};
 use seawall::{CircuitView, Counts, Instant, Latencies, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -61,16 +61,16 @@ struct Turns {
 }
 
 /// What happened in one minute.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
-pub(crate) struct Minute {
-    pub(crate) calls: u64,
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Minute {
+    pub calls: u64,
     /// Failures and timeouts.
-    pub(crate) failed: u64,
-    pub(crate) rejected: u64,
-    pub(crate) retries: u64,
+    pub failed: u64,
+    pub rejected: u64,
+    pub retries: u64,
     /// `c` closed, `h` half-open, `o` open, `f` forced, `-` without a circuit: the worst of the minute.
     #[schema(value_type = String)]
-    pub(crate) circuit: char,
+    pub circuit: char,
 }
 
 /// What was counted since; after a reset in between the new count is the smaller one, and counts from zero.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access;
+mod at_once;
 mod bad_input;
 mod changes;
 mod circuits;
