@@ -4,12 +4,12 @@ use crate::{
     failure::Ended,
     output,
     output::{Paint, Tone},
-    remote::Remote,
-    table::{Cell, Table, shown},
+    remote::{Remote, Reply},
+    table::{Cell, Table},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
-use serde_json::Value;
+use seawall_server::wire::{Alert, AlertList};
 use std::process::ExitCode;
 
 /// Arguments of `alerts`.
@@ -50,48 +50,50 @@ enum Level {
 impl Alerts {
     pub(crate) fn run(self) -> Ended {
         let root = "/monitoring/alerts";
-        let (answer, text) = match self.command {
+        let (json, text) = match self.command {
             Some(Command::Acknowledge { id }) => {
                 let path = format!("{root}/{id}/acknowledge");
-                let answer = self.remote.send(&Method::POST, &path, None)?;
-                let text = acknowledged(&answer);
-                (answer, text)
+                let reply: Reply<Alert> = self.remote.send(&Method::POST, &path, None)?;
+                (reply.json, acknowledged(&reply.read))
             }
             None => {
                 let level = self.level.and_then(|level| level.to_possible_value());
                 let level = level.map(|level| format!("&level={}", level.get_name()));
                 let limit = self.limit;
                 let path = format!("{root}?max_alerts={limit}{}", level.unwrap_or_default());
-                let answer = self.remote.read(&path)?;
-                let text = list(&answer, Paint::of_stdout());
-                (answer, text)
+                let reply: Reply<AlertList> = self.remote.read(&path)?;
+                (reply.json, list(&reply.read, Paint::of_stdout()))
             }
         };
-        if self.json { output::json(&answer) } else { output::write(&text) }?;
+        if self.json { output::json(&json) } else { output::write(&text) }?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn list(answer: &Value, paint: Paint) -> String {
+fn list(all: &AlertList, paint: Paint) -> String {
     let mut table = Table::new(&["id", "level", "since", "until", "operation", "what", "taken by"]);
-    for alert in answer["alerts"].as_array().into_iter().flatten() {
-        let lasts = alert["ended_at"].is_null();
-        let level = alert["level"].as_str().unwrap_or("-");
-        let tone = if lasts { Tone::of_level(level) } else { Tone::Quiet };
+    for alert in &all.alerts {
+        let tone = match alert.ended_at {
+            None => Tone::of_level(alert.level),
+            Some(_) => Tone::Quiet,
+        };
         table.row(vec![
-            Cell::value(&alert["id"]),
-            Cell::toned(tone, level),
-            Cell::value(&alert["started_at"]),
-            if lasts { Cell::toned(tone, "it lasts") } else { Cell::value(&alert["ended_at"]) },
-            Cell::value(&alert["operation"]),
-            Cell::value(&alert["description"]),
-            Cell::value(&alert["acknowledged_by"]),
+            Cell::number(alert.id.to_string()),
+            Cell::toned(tone, alert.level.label()),
+            Cell::text(alert.began()),
+            match &alert.ended_at {
+                None => Cell::toned(tone, "it lasts"),
+                Some(at) => Cell::text(at),
+            },
+            Cell::maybe(alert.operation.as_deref()),
+            Cell::text(&alert.description),
+            Cell::maybe(alert.acknowledged_by.as_deref()),
         ]);
     }
     if table.is_empty() { "no alerts\n".into() } else { table.text(paint) }
 }
 
-fn acknowledged(alert: &Value) -> String {
-    let text = |field: &str| output::plain(&shown(&alert[field]));
-    format!("alert {} ({}) is taken by {}\n", text("id"), text("title"), text("acknowledged_by"))
+fn acknowledged(alert: &Alert) -> String {
+    let who = output::plain(alert.acknowledged_by.as_deref().unwrap_or("nobody"));
+    format!("alert {} ({}) is taken by {who}\n", alert.id, output::plain(&alert.title))
 }

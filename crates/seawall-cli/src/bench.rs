@@ -4,12 +4,13 @@ use crate::{
     failure::{Ended, Failure},
     output,
     output::{Paint, Tone},
-    remote::Remote,
+    remote::{Remote, Reply},
     table::{Cell, Table},
 };
 use clap::Args;
 use http::Method;
-use serde_json::{Value, json};
+use seawall_server::wire::BenchmarkAnswer;
+use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
 /// A run may take half a minute, and somewhat more where the machine is busy.
@@ -51,40 +52,41 @@ impl Bench {
             asked["operations"] = json!(self.operations);
         }
         let remote = self.remote.at_least(LONGEST_RUN);
-        let answer = remote.send(&Method::POST, "/performance/benchmark", Some(&asked))?;
-        if self.json { output::json(&answer) } else { table(&answer) }?;
-        let results = answer["suite"]["results"].as_array();
-        let failed = results.into_iter().flatten().any(|result| result["passed"] == false);
+        let reply: Reply<BenchmarkAnswer> =
+            remote.send(&Method::POST, "/performance/benchmark", Some(&asked))?;
+        let results = &reply.read.suite.results;
+        if results.is_empty() {
+            return Err(remote.strange("suite.results: [], which measures nothing"));
+        }
+        if self.json { output::json(&reply.json) } else { table(&reply.read) }?;
+        let failed = results.iter().any(|result| !result.passed);
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
-fn table(answer: &Value) -> Result<(), Failure> {
-    const TIMES: [&str; 6] = ["avg_ms", "min_ms", "max_ms", "p50_ms", "p95_ms", "p99_ms"];
+fn table(answer: &BenchmarkAnswer) -> Result<(), Failure> {
     let mut table =
         Table::new(&["operation", "iterations", "avg", "min", "max", "p50", "p95", "p99", ""]);
-    for result in answer["suite"]["results"].as_array().into_iter().flatten() {
-        let mut row = vec![Cell::value(&result["operation"]), Cell::value(&result["iterations"])];
-        row.extend(TIMES.map(|time| Cell::number(time_text(&result[time]))));
-        row.push(match result["passed"].as_bool() {
-            Some(true) => Cell::toned(Tone::Good, "passed"),
-            Some(false) => Cell::toned(Tone::Bad, "too slow"),
-            None => Cell::text("-"),
+    for one in &answer.suite.results {
+        let times = [one.avg_ms, one.min_ms, one.max_ms, one.p50_ms, one.p95_ms, one.p99_ms];
+        let mut row = vec![Cell::text(&one.operation), Cell::number(one.iterations.to_string())];
+        row.extend(times.map(|time| Cell::number(time_text(time))));
+        row.push(match one.passed {
+            true => Cell::toned(Tone::Good, "passed"),
+            false => Cell::toned(Tone::Bad, "too slow"),
         });
         table.row(row);
     }
     let text = table.text(Paint::of_stdout());
-    let id = answer["benchmark_id"].as_str().unwrap_or("-");
-    output::write(&format!("{text}benchmark {}\n", output::plain(id)))
+    output::write(&format!("{text}benchmark {}\n", output::plain(&answer.benchmark_id)))
 }
 
 /// Milliseconds in a unit that leaves few zeros.
-fn time_text(ms: &Value) -> String {
-    match ms.as_f64() {
-        None => "-".into(),
-        Some(ms) if ms < 0.001 => format!("{:.0} ns", ms * 1e6),
-        Some(ms) if ms < 1.0 => format!("{:.1} µs", ms * 1e3),
-        Some(ms) => format!("{ms:.2} ms"),
+fn time_text(ms: f64) -> String {
+    match ms {
+        ms if ms < 0.001 => format!("{:.0} ns", ms * 1e6),
+        ms if ms < 1.0 => format!("{:.1} µs", ms * 1e3),
+        ms => format!("{ms:.2} ms"),
     }
 }
 
@@ -94,13 +96,8 @@ mod tests {
 
     #[test]
     fn times_have_few_zeros() {
-        for (ms, expected) in [
-            (json!(0.000_042), "42 ns"),
-            (json!(0.0123), "12.3 µs"),
-            (json!(3.5), "3.50 ms"),
-            (json!(null), "-"),
-        ] {
-            assert_eq!(time_text(&ms), expected);
+        for (ms, expected) in [(0.000_042, "42 ns"), (0.0123, "12.3 µs"), (3.5, "3.50 ms")] {
+            assert_eq!(time_text(ms), expected);
         }
     }
 }

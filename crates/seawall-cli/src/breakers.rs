@@ -4,11 +4,12 @@ use crate::{
     failure::{Ended, Failure},
     length, output,
     output::{Paint, Tone},
-    remote::{Remote, part},
+    remote::{Remote, Reply, part},
     table::{Cell, Table},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
+use seawall_server::wire::{CircuitBreakerView, CircuitBreakers, StateChange};
 use serde_json::{Value, json};
 use std::{process::ExitCode, time::Duration};
 
@@ -68,28 +69,36 @@ impl Breakers {
     pub(crate) fn run(self) -> Ended {
         let (remote, root) = (&self.remote, "/circuit-breakers");
         match &self.command {
-            Command::List => self.shown(&remote.read(root)?, list),
+            Command::List => {
+                self.shown(&remote.read(root)?, |reply, paint| list(&reply.read, paint))
+            }
             Command::Show { name } => {
                 self.shown(&remote.read(&format!("{root}/{}", part(name)))?, one)
             }
             Command::Reset { name } => {
                 let path = format!("{root}/{}/reset", part(name));
-                self.shown(&remote.send(&Method::POST, &path, None)?, change)
+                let reply = remote.send(&Method::POST, &path, None)?;
+                self.shown(&reply, |reply, paint| change(&reply.read, paint))
             }
             Command::Force { name, state, reason, length } => {
                 let path = format!("{root}/{}/force", part(name));
                 let asked = force(*state, reason.as_deref(), *length);
-                self.shown(&remote.send(&Method::POST, &path, Some(&asked))?, change)
+                let reply = remote.send(&Method::POST, &path, Some(&asked))?;
+                self.shown(&reply, |reply, paint| change(&reply.read, paint))
             }
         }?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn shown(&self, answer: &Value, text: fn(&Value, Paint) -> String) -> Result<(), Failure> {
+    fn shown<T>(
+        &self,
+        reply: &Reply<T>,
+        text: fn(&Reply<T>, Paint) -> String,
+    ) -> Result<(), Failure> {
         if self.json {
-            return output::json(answer);
+            return output::json(&reply.json);
         }
-        output::write(&text(answer, Paint::of_stdout()))
+        output::write(&text(reply, Paint::of_stdout()))
     }
 }
 
@@ -103,48 +112,45 @@ fn force(state: Forced, reason: Option<&str>, length: Option<Duration>) -> Value
     asked
 }
 
-fn state(breaker: &Value) -> Cell {
-    let state = breaker["state"].as_str().unwrap_or("-");
-    Cell::toned(Tone::of_state(state), state)
+fn state(breaker: &CircuitBreakerView) -> Cell {
+    Cell::toned(Tone::of_state(&breaker.state), &breaker.state)
 }
 
-fn list(answer: &Value, paint: Paint) -> String {
+fn list(all: &CircuitBreakers, paint: Paint) -> String {
+    if all.circuit_breakers.is_empty() {
+        return "no operation has a circuit breaker\n".into();
+    }
     let mut table = Table::new(&["name", "state", "failures", "opened at", "next probe at", "why"]);
-    let mut breakers: Vec<(&String, &Value)> =
-        answer["circuit_breakers"].as_object().into_iter().flatten().collect();
-    breakers.sort_by_key(|(name, breaker)| (breaker["state"] == "closed", *name));
+    let mut breakers: Vec<(&String, &CircuitBreakerView)> = all.circuit_breakers.iter().collect();
+    breakers.sort_by_key(|(name, breaker)| (breaker.state == "closed", *name));
     for (name, breaker) in breakers {
-        let failures = match breaker["threshold"].as_u64() {
-            Some(threshold) => format!("{}/{threshold}", breaker["failure_count"]),
-            None => breaker["failure_count"].to_string(),
+        let failures = match breaker.threshold {
+            Some(threshold) => format!("{}/{threshold}", breaker.failure_count),
+            None => breaker.failure_count.to_string(),
         };
         table.row(vec![
             Cell::text(name),
             state(breaker),
             Cell::number(failures),
-            Cell::value(&breaker["broken_since"]),
-            Cell::value(&breaker["next_probe_at"]),
-            Cell::value(&breaker["why"]),
+            Cell::maybe(breaker.broken_since.as_deref()),
+            Cell::maybe(breaker.next_probe_at.as_deref()),
+            Cell::maybe(breaker.why.as_deref()),
         ]);
     }
-    if table.is_empty() {
-        return "no operation has a circuit breaker\n".into();
-    }
-    let count = |field: &str| answer[field].as_u64().unwrap_or(0);
     format!(
         "{}{} circuit breakers: {} closed, {} open\n",
         table.text(paint),
-        count("total_count"),
-        count("healthy_count"),
-        count("open_count")
+        all.total_count,
+        all.healthy_count,
+        all.open_count
     )
 }
 
-fn one(breaker: &Value, paint: Paint) -> String {
+fn one(reply: &Reply<CircuitBreakerView>, paint: Paint) -> String {
     let mut table = Table::new(&["", ""]);
-    table.row(vec![Cell::text("name"), Cell::value(&breaker["name"])]);
-    table.row(vec![Cell::text("state"), state(breaker)]);
-    for (path, value) in seawall_config::leaves(breaker) {
+    table.row(vec![Cell::text("name"), Cell::text(&reply.read.name)]);
+    table.row(vec![Cell::text("state"), state(&reply.read)]);
+    for (path, value) in seawall_config::leaves(&reply.json) {
         if !matches!(&*path, "name" | "state") && !value.is_null() {
             table.row(vec![Cell::text(path), Cell::text(crate::table::shown(&value))]);
         }
@@ -152,18 +158,14 @@ fn one(breaker: &Value, paint: Paint) -> String {
     table.text(paint)
 }
 
-fn change(answer: &Value, paint: Paint) -> String {
-    let word = |field: &str| {
-        let state = answer[field].as_str().unwrap_or("-");
-        paint.tone(Tone::of_state(state), &output::plain(state))
-    };
-    let text = |field: &str| output::plain(answer[field].as_str().unwrap_or(""));
+fn change(change: &StateChange, paint: Paint) -> String {
+    let word = |state: &str| paint.tone(Tone::of_state(state), &output::plain(state));
     format!(
         "{}: {} → {}: {}\n",
-        text("name"),
-        word("old_state"),
-        word("new_state"),
-        text("message")
+        output::plain(&change.name),
+        word(&change.old_state),
+        word(&change.new_state),
+        output::plain(&change.message)
     )
 }
 

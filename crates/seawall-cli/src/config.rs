@@ -4,12 +4,15 @@ use crate::{
     failure::{Ended, Failure},
     file, output,
     output::{Paint, Tone, plain},
-    remote::Remote,
-    table::{Cell, Table, shown},
+    remote::{Remote, Reply},
+    table::{Cell, Table},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
-use seawall_server::PROTECTED;
+use seawall_server::{
+    PROTECTED,
+    wire::{ConfigAnswer, ConfigChanged, RevisionHistory},
+};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -96,29 +99,30 @@ impl Config {
             Command::History { limit } => self.history(*limit),
             Command::Rollback { revision, dry_run } => {
                 let asked = json!({ "revision": revision, "dry_run": dry_run });
-                let answer = self.remote.send(&Method::POST, "/config/rollback", Some(&asked))?;
-                self.changed(&answer, *dry_run)
+                let reply = self.remote.send(&Method::POST, "/config/rollback", Some(&asked))?;
+                self.changed(&reply, *dry_run)
             }
         }?;
         Ok(ExitCode::SUCCESS)
     }
 
     fn show(&self, origins: bool) -> Result<(), Failure> {
-        let answer = self.remote.read("/config")?;
+        let reply: Reply<ConfigAnswer> = self.remote.read("/config")?;
         if self.json {
-            return output::json(&answer);
+            return output::json(&reply.json);
         }
+        let answer = &reply.read;
         let mut table = Table::new(if origins { &["", "", ""] } else { &["", ""] });
-        for (path, value) in seawall_config::leaves(&answer["document"]) {
-            let origin =
-                Cell::toned(Tone::Quiet, format!("({})", shown(&answer["sources"][&path])));
+        for (path, value) in seawall_config::leaves(&answer.document) {
+            let origin = answer.sources.get(&path).map_or("-", String::as_str);
+            let origin = Cell::toned(Tone::Quiet, format!("({origin})"));
             let mut row = vec![Cell::text(&path), Cell::text(value.to_string())];
             row.extend(origins.then_some(origin));
             table.row(row);
         }
-        let mut text = format!("revision {}\n", answer["revision"]);
+        let mut text = format!("revision {}\n", answer.revision);
         text += &table.text(Paint::of_stdout());
-        output::write(&(text + &difference::warnings(&answer)))
+        output::write(&(text + &difference::warnings(&answer.warnings)))
     }
 
     fn put(&self, change: &Change, dry_run: bool, expect: Option<u64>) -> Result<(), Failure> {
@@ -128,23 +132,27 @@ impl Config {
         if let Some(expect) = expect {
             asked["expected_revision"] = json!(expect);
         }
-        let answer = self.remote.send(&Method::PUT, "/config", Some(&asked))?;
-        self.changed(&answer, dry_run)
+        let reply = self.remote.send(&Method::PUT, "/config", Some(&asked))?;
+        self.changed(&reply, dry_run)
     }
 
-    fn changed(&self, answer: &Value, dry_run: bool) -> Result<(), Failure> {
-        if self.json {
-            return output::json(answer);
+    fn changed(&self, reply: &Reply<ConfigChanged>, dry_run: bool) -> Result<(), Failure> {
+        if dry_run && reply.read.applied {
+            return Err(self.remote.strange("applied: true to dry_run: true"));
         }
-        output::write(&difference::changed(answer, dry_run, Paint::of_stdout()))
+        if self.json {
+            return output::json(&reply.json);
+        }
+        output::write(&difference::changed(&reply.read, dry_run, Paint::of_stdout()))
     }
 
     fn history(&self, limit: u64) -> Result<(), Failure> {
-        let answer = self.remote.read(&format!("/config/history?limit={limit}"))?;
+        let reply: Reply<RevisionHistory> =
+            self.remote.read(&format!("/config/history?limit={limit}"))?;
         if self.json {
-            return output::json(&answer);
+            return output::json(&reply.json);
         }
-        output::write(&difference::history(&answer, Paint::of_stdout()))
+        output::write(&difference::history(&reply.read, Paint::of_stdout()))
     }
 }
 

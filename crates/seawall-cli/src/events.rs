@@ -4,11 +4,10 @@ use crate::{
     failure::{Ended, Failure},
     output,
     output::{Paint, Tone, plain},
-    remote::{Client, Next, Remote, run},
-    table::shown,
+    remote::{Client, Next, Remote, Reply, reading, run},
 };
 use clap::Args;
-use serde_json::Value;
+use seawall_server::wire::Line;
 use std::{process::ExitCode, time::Duration};
 
 /// Without `--follow`: the tail comes at once, so that this much silence is its end.
@@ -47,16 +46,19 @@ impl Events {
     async fn tail(&self, client: &Client) -> Result<(), Failure> {
         let mut messages = client.events().await?;
         // A snapshot comes before the tail, where there is one by then; the next one comes after it.
-        let mut first = true;
-        while let Next::Message(message) = messages.next(SILENCE).await {
+        let mut patience = CUT;
+        while let Next::Message(message) = messages.next(patience).await {
             match &*message.kind {
-                "event" => self.tell(&message.data)?,
-                "snapshot" if !first => break,
+                "event" => self.tell(&line(client, &message.data)?)?,
+                "snapshot" if patience == SILENCE => break,
                 _ => {}
             }
-            first = false;
+            patience = SILENCE;
         }
-        Ok(())
+        match patience {
+            SILENCE => Ok(()),
+            _ => Err(client.strange("no snapshot and no event")),
+        }
     }
 
     async fn follow(&self, client: &Client) -> Result<(), Failure> {
@@ -68,11 +70,12 @@ impl Events {
             let cut = loop {
                 match messages.next(CUT).await {
                     Next::Message(message) if message.kind == "event" => {
-                        let seen = when(&message.data);
+                        let event = line(client, &message.data)?;
+                        let seen = (event.read.at.clone(), event.read.id);
                         // The tail comes again with each connection.
                         if seen > latest {
                             latest = seen;
-                            self.tell(&message.data)?;
+                            self.tell(&event)?;
                         }
                     }
                     Next::Message(_) => pause = Pause::default(),
@@ -93,33 +96,31 @@ impl Events {
         }
     }
 
-    fn tell(&self, data: &str) -> Result<(), Failure> {
-        let Ok(event) = serde_json::from_str::<Value>(data) else { return Ok(()) };
+    fn tell(&self, event: &Reply<Line>) -> Result<(), Failure> {
         let is = |field: &str, wanted: &Option<String>| {
-            wanted.as_deref().is_none_or(|wanted| event[field] == wanted)
+            wanted.as_deref().is_none_or(|wanted| field == wanted)
         };
-        if !is("operation", &self.operation) || !is("kind", &self.kind) {
+        let Line { operation, kind, .. } = &event.read;
+        if !is(operation, &self.operation) || !is(kind, &self.kind) {
             return Ok(());
         }
         if self.json {
-            return output::write(&format!("{event}\n"));
+            return output::write(&format!("{}\n", event.json));
         }
-        output::write(&line(&event, Paint::of_stdout()))
+        output::write(&shown(&event.read, Paint::of_stdout()))
     }
 }
 
-/// When it happened, and its number in that run of the server.
-fn when(data: &str) -> (String, u64) {
-    let event: Value = serde_json::from_str(data).unwrap_or_default();
-    (shown(&event["at"]), event["id"].as_u64().unwrap_or(0))
+/// One event, as the server wrote it.
+fn line(client: &Client, data: &str) -> Result<Reply<Line>, Failure> {
+    reading(data).map_err(|told| client.strange(&format!("event: {told}")))
 }
 
-fn line(event: &Value, paint: Paint) -> String {
-    let text = |field: &str| plain(event[field].as_str().unwrap_or(""));
-    let kind = text("kind");
+fn shown(event: &Line, paint: Paint) -> String {
+    let (at, text, kind) = (plain(&event.at), plain(&event.text), plain(&event.kind));
     let kind = paint.tone(tone(&kind), &format!("{kind:15}"));
-    let operation = paint.tone(Tone::Strong, &format!("{:16}", text("operation")));
-    format!("{}  {operation}  {kind}  {}\n", paint.tone(Tone::Quiet, &text("at")), text("text"))
+    let operation = paint.tone(Tone::Strong, &format!("{:16}", plain(&event.operation)));
+    format!("{}  {operation}  {kind}  {text}\n", paint.tone(Tone::Quiet, &at))
 }
 
 /// The tone of an event's kind.

@@ -4,11 +4,14 @@ use crate::{
     failure::{Ended, Failure},
     output,
     output::{Paint, Tone},
-    remote::{Remote, part},
+    remote::{Remote, Reply, part},
     table::{Cell, Table, shown},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
+use seawall_server::wire::{
+    ModeChange, OperationDetail, OperationLine, Operations as Page, PolicyView,
+};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -51,128 +54,126 @@ enum Mode {
 impl Operations {
     pub(crate) fn run(self) -> Ended {
         let paint = Paint::of_stdout();
-        let (answer, text) = match (&self.command, &self.name) {
+        let (json, text) = match (&self.command, &self.name) {
             (Some(Command::Mode { name, policy, mode }), _) => {
                 let mode = mode.to_possible_value().map(|value| value.get_name().to_owned());
                 let asked = json!({ "policy": policy, "mode": mode });
                 let path = format!("/operations/{}/mode", part(name));
-                let answer = self.remote.send(&Method::PUT, &path, Some(&asked))?;
-                let text = changed(&answer);
-                (answer, text)
+                let reply: Reply<ModeChange> =
+                    self.remote.send(&Method::PUT, &path, Some(&asked))?;
+                (reply.json, changed(&reply.read))
             }
             (None, Some(name)) => {
-                let answer = self.remote.read(&format!("/operations/{}", part(name)))?;
-                let text = one(&answer, paint);
-                (answer, text)
+                let reply: Reply<OperationDetail> =
+                    self.remote.read(&format!("/operations/{}", part(name)))?;
+                (reply.json, one(&reply.read, paint))
             }
             (None, None) => {
-                let all = self.all()?;
-                let text = list(&all, paint);
-                (json!(all), text)
+                let (json, lines) = self.all()?;
+                (json, list(&lines, paint))
             }
         };
-        if self.json { output::json(&answer) } else { output::write(&text) }?;
+        if self.json { output::json(&json) } else { output::write(&text) }?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// All pages.
-    fn all(&self) -> Result<Vec<Value>, Failure> {
-        let mut all = Vec::new();
+    fn all(&self) -> Result<(Value, Vec<OperationLine>), Failure> {
+        let (mut json, mut lines) = (Vec::new(), Vec::new());
         let mut after = String::new();
         loop {
-            let page = self.remote.read(&format!("/operations?limit=1000{after}"))?;
-            all.extend(page["operations"].as_array().cloned().unwrap_or_default());
-            match page["next"].as_str() {
-                Some(next) => after = format!("&after={}", part(next)),
-                None => return Ok(all),
+            let path = format!("/operations?limit=1000{after}");
+            let mut page: Reply<Page> = self.remote.read(&path)?;
+            if let Some(Value::Array(all)) = page.json.get_mut("operations").map(Value::take) {
+                json.extend(all);
+            }
+            let last = page.read.operations.last().map(|line| line.name.clone());
+            lines.extend(page.read.operations);
+            match page.read.next {
+                None => return Ok((json.into(), lines)),
+                // Anything else would be asked for again and again.
+                Some(next) if Some(&next) == last.as_ref() => {
+                    after = format!("&after={}", part(&next));
+                }
+                Some(next) => {
+                    return Err(self.remote.strange(&format!("next: {next:?}, not the last name")));
+                }
             }
         }
     }
 }
 
-fn percent(share: &Value) -> String {
-    share.as_f64().map_or_else(|| "-".into(), |share| format!("{:.2} %", share * 100.0))
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".into(), |share| format!("{:.2} %", share * 100.0))
 }
 
-fn circuit(state: &Value) -> Cell {
-    let state = state.as_str().unwrap_or("-");
+fn circuit(state: Option<&str>) -> Cell {
+    let state = state.unwrap_or("-");
     Cell::toned(Tone::of_state(state), state)
 }
 
-fn list(all: &[Value], paint: Paint) -> String {
+fn list(all: &[OperationLine], paint: Paint) -> String {
     if all.is_empty() {
         return "there are no operations\n".into();
     }
     let mut table = Table::new(&["name", "circuit", "calls", "successes", "strategy", "policies"]);
     for operation in all {
-        let policies = operation["policies"].as_array().into_iter().flatten();
-        let policies: Vec<String> = policies.map(shown).collect();
-        let mut policies = policies.join(" → ");
-        if operation["repeats_paused"] == true {
+        let mut policies = operation.policies.join(" → ");
+        if operation.repeats_paused {
             policies += "  (retries paused)";
         }
         table.row(vec![
-            Cell::value(&operation["name"]),
-            circuit(&operation["circuit"]),
-            Cell::value(&operation["total_calls"]),
-            Cell::number(percent(&operation["success_rate"])),
-            Cell::value(&operation["strategy"]),
+            Cell::text(&operation.name),
+            circuit(operation.circuit.as_deref()),
+            Cell::number(operation.total_calls.to_string()),
+            Cell::number(percent(operation.success_rate)),
+            Cell::maybe(operation.strategy.as_deref()),
             Cell::text(policies),
         ]);
     }
     table.text(paint)
 }
 
-fn one(operation: &Value, paint: Paint) -> String {
-    let metrics = &operation["metrics"];
-    let mut text = String::new();
-    let name = operation["name"].as_str().unwrap_or("");
-    text += &format!("{}\n", paint.tone(Tone::Strong, &output::plain(name)));
+fn one(operation: &OperationDetail, paint: Paint) -> String {
+    let metrics = &operation.metrics;
+    let state = operation.circuit_breaker.as_ref().map(|breaker| breaker.state.as_str());
+    let mut text = format!("{}\n", paint.tone(Tone::Strong, &output::plain(&operation.name)));
     let mut head = Table::new(&["", ""]);
-    head.row(vec![Cell::text("strategy"), Cell::text(shown(&operation["strategy"]))]);
-    head.row(vec![Cell::text("circuit"), circuit(&operation["circuit_breaker"]["state"])]);
-    head.row(vec![Cell::text("calls"), Cell::text(shown(&metrics["total_calls"]))]);
-    head.row(vec![Cell::text("successes"), Cell::text(percent(&metrics["success_rate"]))]);
-    head.row(vec![Cell::text("attempts"), Cell::text(shown(&metrics["attempts"]))]);
-    head.row(vec![Cell::text("p95"), Cell::text(milliseconds(&metrics["latency_ms"]["p95"]))]);
-    let paused = if operation["repeats_paused"] == true { "paused" } else { "allowed" };
+    head.row(vec![Cell::text("strategy"), Cell::maybe(operation.strategy.as_deref())]);
+    head.row(vec![Cell::text("circuit"), circuit(state)]);
+    head.row(vec![Cell::text("calls"), Cell::text(metrics.total_calls.to_string())]);
+    head.row(vec![Cell::text("successes"), Cell::text(percent(metrics.success_rate))]);
+    head.row(vec![Cell::text("attempts"), Cell::text(metrics.attempts.to_string())]);
+    head.row(vec![Cell::text("p95"), Cell::text(milliseconds(metrics.latency_ms.p95))]);
+    let paused = if operation.repeats_paused { "paused" } else { "allowed" };
     head.row(vec![Cell::text("retries"), Cell::text(paused)]);
     text += &head.text(paint);
     text += "\npolicies, outermost first\n";
-    for policy in operation["policies"].as_array().into_iter().flatten() {
-        let mode = policy["mode"].as_str().unwrap_or("-");
-        let tone = if mode == "enforce" { Tone::Usual } else { Tone::Warning };
-        let kind = output::plain(&shown(&policy["type"]));
-        let mode = paint.tone(tone, &output::plain(mode));
-        text += &format!(
-            "{} {} ({mode})\n",
-            shown(&policy["position"]),
-            paint.tone(Tone::Strong, &kind)
-        );
-        let mut values = Table::new(&["", "", ""]);
-        for value in policy["values"].as_array().into_iter().flatten() {
-            values.row(vec![
-                Cell::text(format!("    {}", shown(&value["field"]))),
-                Cell::text(shown(&value["value"])),
-                Cell::toned(Tone::Quiet, format!("({})", shown(&value["origin"]))),
-            ]);
-        }
-        text += &values.text(paint);
-    }
+    operation.policies.iter().for_each(|policy| text += &policy_text(policy, paint));
     text
 }
 
-fn milliseconds(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms"))
+fn policy_text(policy: &PolicyView, paint: Paint) -> String {
+    let tone = if policy.mode == "enforce" { Tone::Usual } else { Tone::Warning };
+    let kind = paint.tone(Tone::Strong, &output::plain(&policy.kind));
+    let mode = paint.tone(tone, &output::plain(&policy.mode));
+    let mut values = Table::new(&["", "", ""]);
+    for value in &policy.values {
+        values.row(vec![
+            Cell::text(format!("    {}", value.field)),
+            Cell::text(shown(&value.value)),
+            Cell::toned(Tone::Quiet, format!("({})", value.origin)),
+        ]);
+    }
+    format!("{} {kind} ({mode})\n{}", policy.position, values.text(paint))
 }
 
-fn changed(answer: &Value) -> String {
-    let text = |field: &str| output::plain(&shown(&answer[field]));
-    format!(
-        "{}: {} is on {} now ({} changed)\n",
-        text("name"),
-        text("policy"),
-        text("mode"),
-        text("changed")
-    )
+fn milliseconds(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms"))
+}
+
+fn changed(change: &ModeChange) -> String {
+    let [name, policy, mode] =
+        [&change.name, &change.policy, &change.mode].map(|text| output::plain(text));
+    format!("{name}: {policy} is on {mode} now ({} changed)\n", change.changed)
 }

@@ -1,6 +1,7 @@
 //! What goes to standard output: text, JSON, and colours where a terminal shows them.
 
 use crate::failure::Failure;
+use seawall_server::wire::Level;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
@@ -49,11 +50,11 @@ impl Tone {
     }
 
     /// The tone of an alert's level.
-    pub(crate) fn of_level(level: &str) -> Self {
+    pub(crate) fn of_level(level: Level) -> Self {
         match level {
-            "critical" | "error" => Self::Bad,
-            "warning" => Self::Warning,
-            _ => Self::Usual,
+            Level::Critical | Level::Error => Self::Bad,
+            Level::Warning => Self::Warning,
+            Level::Info => Self::Usual,
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::{
     failure::{Failure, Failure::Unusable},
-    length,
+    length, output,
 };
 use clap::Args;
 use http::{Method, Uri, uri::Scheme};
 use seawall_server::Secret;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{future::Future, time::Duration};
 
@@ -66,24 +67,66 @@ impl Remote {
     }
 
     /// Asks for what is at a path below the API's root.
-    pub(crate) fn read(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Reply<T>, Failure> {
         self.send(&Method::GET, path, None)
     }
 
     /// Asks for a change.
-    pub(crate) fn send(
+    pub(crate) fn send<T: DeserializeOwned>(
         &self,
         method: &Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Reply<T>, Failure> {
         run(async { self.client()?.ask(method, path, body).await })
+    }
+
+    /// A failure: the server answers, and not as a Seawall server would.
+    pub(crate) fn strange(&self, told: &str) -> Failure {
+        strange(&self.shown(), told)
     }
 
     /// Where it is, for messages.
     pub(crate) fn shown(&self) -> String {
         self.url.to_string().trim_end_matches('/').to_owned()
     }
+}
+
+/// What a server answered: the JSON as it came, and what this command reads of it.
+#[derive(Debug)]
+pub(crate) struct Reply<T> {
+    /// All of it, also what only a newer server says.
+    pub(crate) json: Value,
+    pub(crate) read: T,
+}
+
+impl<T: DeserializeOwned> Reply<T> {
+    /// Reads an answer as the type that the server writes it from.
+    ///
+    /// # Errors
+    /// The field that is missing or is not what it should be.
+    fn of(json: Value) -> Result<Self, String> {
+        let read = serde_path_to_error::deserialize(&json).map_err(|error| {
+            match error.path().to_string() {
+                path if path == "." => error.inner().to_string(),
+                path => format!("{path}: {}", error.inner()),
+            }
+        })?;
+        Ok(Self { json, read })
+    }
+}
+
+/// Text as the type that the server writes it from.
+///
+/// # Errors
+/// The field that is missing or is not what it should be.
+pub(crate) fn reading<T: DeserializeOwned>(text: &str) -> Result<Reply<T>, String> {
+    Reply::of(serde_json::from_str(text).map_err(|error| format!("no JSON ({error})"))?)
+}
+
+fn strange(server: &str, told: &str) -> Failure {
+    let told = output::plain(told);
+    Unusable(format!("{server} answered {told}; is this a Seawall server, and of this version?"))
 }
 
 /// Runs what talks to a server.
@@ -144,6 +187,26 @@ mod tests {
         for bad in ["", "host", "host:80", "ftp://a", "http://", "http://u:p@a", "http://a/?b=c"] {
             assert!(base(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_read_as_what_it_should_be_or_its_field_is_named() {
+        use seawall_server::wire::{CircuitBreakers, PauseChange};
+        let told = |text: &str| reading::<PauseChange>(text).unwrap_err();
+        assert_eq!(told("{}"), "missing field `paused`");
+        assert!(told("[]").contains("paused") || told("[]").contains("invalid length"));
+        assert!(told(r#"{"paused":"yes","operations":[]}"#).starts_with("paused: invalid type"));
+        assert!(told(r#"{"paused":true,"operations":[1]}"#).starts_with("operations[0]: "));
+        assert!(told("<html>").starts_with("no JSON"));
+        let text = r#"{"paused":true,"operations":["a"],"later":1}"#;
+        let reply = reading::<PauseChange>(text).unwrap();
+        assert_eq!((reply.read.paused, &reply.json["later"]), (true, &Value::from(1)));
+        let text = r#"{"circuit_breakers":{"a":{"name":"a"}},"total_count":1,"healthy_count":1,"open_count":0}"#;
+        assert!(
+            reading::<CircuitBreakers>(text)
+                .unwrap_err()
+                .starts_with("circuit_breakers.a: missing field")
+        );
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! `seawall retries pause|release`: the brake for all retries and hedges, or those of one operation.
 
-use crate::{failure::Ended, output, remote::Remote, table::shown};
+use crate::{
+    failure::Ended,
+    output,
+    remote::{Remote, Reply},
+};
 use clap::{Args, Subcommand};
 use http::Method;
+use seawall_server::wire::PauseChange;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -39,13 +44,17 @@ impl Retries {
             Command::Release { name } => (false, name),
         };
         let asked = json!({ "paused": paused, "operation": name });
-        let answer = self.remote.send(&Method::POST, "/retries/pause", Some(&asked))?;
+        let answer: Reply<PauseChange> =
+            self.remote.send(&Method::POST, "/retries/pause", Some(&asked))?;
+        let PauseChange { paused: done, operations } = &answer.read;
+        if *done != paused {
+            return Err(self.remote.strange(&format!("paused: {done} to paused: {paused}")));
+        }
         if self.json {
-            output::json(&answer)?;
+            output::json(&answer.json)?;
         } else {
-            let word = if answer["paused"] == true { "paused" } else { "released" };
-            let names = answer["operations"].as_array().into_iter().flatten();
-            let names: Vec<String> = names.map(|name| output::plain(&shown(name))).collect();
+            let word = if paused { "paused" } else { "released" };
+            let names: Vec<String> = operations.iter().map(|name| output::plain(name)).collect();
             output::write(&format!("retries and hedges {word}: {}\n", names.join(", ")))?;
         }
         Ok(ExitCode::SUCCESS)

@@ -31,12 +31,9 @@ impl Cell {
         Self { to_the_right: true, ..Self::text(text) }
     }
 
-    /// A value of an answer: a text without quotes, nothing as a dash.
-    pub(crate) fn value(value: &Value) -> Self {
-        match value {
-            Value::Number(_) => Self::number(shown(value)),
-            _ => Self::text(shown(value)),
-        }
+    /// A text that there may be; a dash where there is none.
+    pub(crate) fn maybe(text: Option<&str>) -> Self {
+        Self::text(text.unwrap_or("-"))
     }
 }
 

@@ -66,7 +66,9 @@ async fn follow(client: &Client, news: &Sender<Change>) -> Result<(), Failure> {
                 match messages.next(CUT).await {
                     Next::Message(message) => {
                         (reached, pause) = (true, Pause::default());
-                        if news.send(Change::of(&message.kind, &message.data)).is_err() {
+                        let change = Change::of(&message.kind, &message.data);
+                        let change = change.map_err(|told| client.strange(&told))?;
+                        if news.send(change).is_err() {
                             return Ok(());
                         }
                     }

@@ -1,6 +1,6 @@
 //! One client: a question with its answer, or a stream that goes on.
 
-use super::{ROOT, problem, stream::Messages};
+use super::{ROOT, Reply, problem, stream::Messages};
 use crate::failure::{Failure, Failure::Refused, Failure::Unusable};
 use bytes::Bytes;
 use http::{
@@ -14,6 +14,7 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{error::Error, time::Duration};
 use tokio::time::timeout;
@@ -48,18 +49,20 @@ impl Client {
     }
 
     /// Asks, and reads the answer.
-    pub(crate) async fn ask(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: &Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Reply<T>, Failure> {
         let text = body.map(Value::to_string);
         let text = self.text(method, &format!("{ROOT}{path}"), text).await?;
-        serde_json::from_str(&text).map_err(|error| {
-            let told = format!("{} answered no JSON ({error}); is it a Seawall server?", self.base);
-            Unusable(told)
-        })
+        super::reading(&text).map_err(|told| self.strange(&told))
+    }
+
+    /// A failure: the server answers, and not as a Seawall server would.
+    pub(crate) fn strange(&self, told: &str) -> Failure {
+        super::strange(&self.base, told)
     }
 
     /// Opens the stream of events.
@@ -67,9 +70,7 @@ impl Client {
         let answer = self.answer(&Method::GET, &format!("{ROOT}/events"), None).await?;
         let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-            let told =
-                format!("{} answered no stream of events; is it a Seawall server?", self.base);
-            return Err(Unusable(told));
+            return Err(self.strange("no stream of events"));
         }
         Ok(Messages::new(answer.into_body()))
     }

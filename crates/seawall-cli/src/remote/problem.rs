@@ -2,33 +2,13 @@
 
 use crate::output::plain;
 use http::StatusCode;
-use serde::Deserialize;
-
-/// RFC 9457, with our further fields; read leniently, since anything may answer.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Problem {
-    title: String,
-    detail: String,
-    field: Option<String>,
-    errors: Vec<Mistake>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Mistake {
-    source: String,
-    line: usize,
-    column: usize,
-    path: String,
-    message: String,
-    right: Option<String>,
-}
+use seawall_server::wire::{MistakeView, ProblemDocument};
+use serde_json::Value;
 
 /// The answer's problem in a few lines.
 pub(super) fn text(status: StatusCode, body: &[u8]) -> String {
     let code = status.as_u16();
-    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    let problem = serde_json::from_slice(body).unwrap_or_else(|_| of_others(body));
     if problem.title.is_empty() && problem.detail.is_empty() {
         let reason = status.canonical_reason().unwrap_or("an unknown status");
         return format!("the server answered {code}, {reason}; is it a Seawall server?");
@@ -44,27 +24,33 @@ pub(super) fn text(status: StatusCode, body: &[u8]) -> String {
         text += &format!(" [{}]", plain(field));
     }
     for mistake in &problem.errors {
-        text += &format!("\n  {}", mistake.text());
+        text += &format!("\n  {}", line(mistake));
     }
     text
 }
 
-impl Mistake {
-    fn text(&self) -> String {
-        let mut text = match self.line {
-            0 => self.source.clone(),
-            line => format!("{}:{line}:{}", self.source, self.column),
-        };
-        for part in [&self.path, &self.message] {
-            if !part.is_empty() {
-                text += &format!(": {part}");
-            }
+/// The problem of a server that is none of ours, such as a proxy before it: as much as any has.
+fn of_others(body: &[u8]) -> ProblemDocument {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |field: &str| json[field].as_str().unwrap_or("").to_owned();
+    let (title, detail) = (text("title"), text("detail"));
+    ProblemDocument { title, detail, ..ProblemDocument::default() }
+}
+
+fn line(mistake: &MistakeView) -> String {
+    let mut text = match mistake.line {
+        0 => mistake.source.clone(),
+        line => format!("{}:{line}:{}", mistake.source, mistake.column),
+    };
+    for part in [&mistake.path, &mistake.message] {
+        if !part.is_empty() {
+            text += &format!(": {part}");
         }
-        if let Some(right) = &self.right {
-            text += &format!("; {right}");
-        }
-        plain(&text)
     }
+    if let Some(right) = &mistake.right {
+        text += &format!("; {right}");
+    }
+    plain(&text)
 }
 
 #[cfg(test)]
@@ -73,7 +59,7 @@ mod tests {
 
     #[test]
     fn problems_are_told_with_every_error() {
-        let body = br#"{"title":"Invalid configuration","status":422,"detail":"2 things are wrong",
+        let body = br#"{"type":"about:blank","title":"Invalid configuration","status":422,"detail":"2 things are wrong",
             "field":"preset","errors":[
             {"source":"API","line":0,"column":0,"path":"preset","message":"no such preset","right":"use simple"},
             {"source":"a.yaml","line":3,"column":7,"path":"","message":"bad","right":null}]}"#;
@@ -92,7 +78,9 @@ mod tests {
 
     #[test]
     fn a_field_is_named_once() {
-        let body = br#"{"title":"Invalid request","detail":"say why","field":"reason"}"#;
+        let body =
+            br#"{"type":"about:blank","title":"Invalid request","status":422,"detail":"say why",
+            "field":"reason"}"#;
         let told = text(StatusCode::UNPROCESSABLE_ENTITY, body);
         assert_eq!(told, "Invalid request (422): say why [reason]");
     }

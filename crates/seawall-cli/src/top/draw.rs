@@ -1,6 +1,6 @@
 //! `top` on the terminal: what is wrong at the top, what happens at the bottom.
 
-use super::view::{Alert, Circuit, Operation, View};
+use super::view::{View, error_share, time};
 use crate::{events, length, output::Tone, output::plain};
 use ratatui::{
     Frame,
@@ -9,6 +9,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, Borders, Cell, Paragraph, Row, Table, TableState},
 };
+use seawall_server::wire::{Alert, CircuitLine, OperationView};
 use std::time::{Duration, Instant};
 
 /// Alerts shown at once; how many there are is said.
@@ -101,12 +102,13 @@ fn alert_text(view: &View, alerts: &[Alert]) -> Vec<Line<'static>> {
         .map(|alert| {
             let taken = alert.acknowledged_by.as_ref().map(|who| format!("  (taken by {who})"));
             let operation = alert.operation.as_deref().unwrap_or("");
-            let since = alert.started_at.get(11..19).unwrap_or(&alert.started_at);
+            let began = alert.began();
+            let since = began.get(11..19).unwrap_or(&began);
             Line::from(vec![
                 span(
                     view,
-                    Tone::of_level(&alert.level),
-                    format!("{:8} ", alert.level.to_uppercase()),
+                    Tone::of_level(alert.level),
+                    format!("{:8} ", alert.level.label().to_uppercase()),
                 ),
                 span(view, Tone::Strong, format!("{operation} ")),
                 span(view, Tone::Usual, &alert.description),
@@ -159,9 +161,9 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, view: &View) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn row(view: &View, one: &Operation, age: Duration) -> Row<'static> {
+fn row(view: &View, one: &OperationView, age: Duration) -> Row<'static> {
     let state = one.circuit.as_ref().map_or("-", |circuit| circuit.state.as_str());
-    let errors = one.error_share();
+    let errors = error_share(one);
     let error_tone = match errors {
         Some(share) if share > 0.1 => Tone::Bad,
         Some(share) if share > 0.05 => Tone::Warning,
@@ -190,7 +192,7 @@ fn row(view: &View, one: &Operation, age: Duration) -> Row<'static> {
 }
 
 /// The countdown goes on while the next snapshot is on its way.
-fn probe(circuit: &Circuit, age: Duration) -> String {
+fn probe(circuit: &CircuitLine, age: Duration) -> String {
     match circuit.next_probe_in_ms.map(|ms| ms.saturating_sub(millis(age))) {
         Some(0) => "now".into(),
         Some(ms) => length::short(ms),
@@ -243,7 +245,7 @@ fn draw_tail(frame: &mut Frame<'_>, area: Rect, view: &View) {
         .iter()
         .map(|one| {
             Line::from(vec![
-                span(view, Tone::Quiet, format!("{} ", one.time())),
+                span(view, Tone::Quiet, format!("{} ", time(one))),
                 span(view, Tone::Strong, format!("{} ", one.operation)),
                 span(view, events::tone(&one.kind), format!("{} ", one.kind)),
                 span(view, Tone::Usual, &one.text),

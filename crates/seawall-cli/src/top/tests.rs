@@ -9,34 +9,59 @@ fn operation(name: &str, state: &str, calls: f64, failures: f64) -> Value {
         "name": name,
         "circuit": { "state": state, "failure_count": 2, "threshold": 5, "in_state_ms": 65_000,
             "next_probe_in_ms": (state == "open").then_some(12_500), "reason": "5 failures in a row" },
-        "rates": { "calls": calls, "failures": failures, "timed_out": 0.0, "rejected": 0.0, "retries": 1.5 },
-        "latency_ms": { "p95": 120.25 }, "in_flight": 3, "hour": "cchof-", "repeats_paused": false,
+        "rates": { "calls": calls, "successes": calls - failures, "failures": failures, "timed_out": 0.0,
+            "rejected": 0.0, "retries": 1.5, "fallbacks": 0.0 },
+        "totals": { "calls": 0, "successes": 0, "failures": 0, "timed_out": 0, "rejected": 0, "attempts": 0,
+            "fallbacks": 0 },
+        "latency_ms": { "p50": null, "p95": 120.25, "p99": null }, "in_flight": 3, "queued": 0, "hour": "cchof-",
+        "minutes": [], "minute": 0, "repeats_paused": false,
     })
 }
 
+fn bare() -> Value {
+    let mut bare = operation("bare", "closed", 0.0, 0.0);
+    bare["circuit"] = Value::Null;
+    bare
+}
+
 fn snapshot() -> Value {
+    with(&[
+        operation("well", "closed", 10.0, 0.0),
+        operation("failing", "closed", 10.0, 4.0),
+        operation("chat", "open", 0.0, 0.0),
+        operation("probing", "half_open", 1.0, 0.0),
+        bare(),
+    ])
+}
+
+/// A snapshot as a server sends it, but for a field of a newer one.
+fn with(operations: &[Value]) -> Value {
     json!({
-        "version": "0.1.0", "preset": "production", "revision": 7, "uptime_ms": 90_000,
-        "alerts": [{ "level": "critical", "description": "the circuit is open", "operation": "chat",
-            "started_at": "2026-01-02T03:04:05.678Z", "acknowledged_by": "ann" }],
-        "operations": [
-            operation("well", "closed", 10.0, 0.0),
-            operation("failing", "closed", 10.0, 4.0),
-            operation("chat", "open", 0.0, 0.0),
-            operation("probing", "half_open", 1.0, 0.0),
-            { "name": "bare" },
-        ],
+        "at": "2026-01-02T03:04:05.678Z", "version": "0.1.0", "preset": "production", "revision": 7,
+        "uptime_ms": 90_000, "repeats_paused": false, "later": 1,
+        "health": { "healthy": true, "open_circuit_breakers": [], "half_open_circuit_breakers": [],
+            "total_circuit_breakers": 4, "total_operations": 5 },
+        "alerts": [{ "id": 1, "level": "critical", "category": "circuit_breaker", "title": "Circuit open",
+            "description": "the circuit is open", "operation": "chat", "threshold_value": 1.0,
+            "actual_value": 2.0, "started_at": "2026-01-02T03:04:05.678Z", "ended_at": null,
+            "acknowledged_at": "2026-01-02T03:04:06.678Z", "acknowledged_by": "ann" }],
+        "operations": operations,
     })
 }
 
 fn happened(id: u64, operation: &str, text: &str) -> Value {
     let at = format!("2026-01-02T03:04:{id:02}.000Z");
-    json!({ "id": id, "at": at, "operation": operation, "kind": "circuit_changed", "text": text })
+    json!({ "id": id, "at": at, "operation": operation, "policy": "circuit_breaker",
+        "kind": "circuit_changed", "text": text })
+}
+
+fn of(kind: &str, data: &Value) -> Change {
+    Change::of(kind, &data.to_string()).unwrap()
 }
 
 fn view() -> View {
     let mut view = View::new("http://here".into(), true);
-    view.take(Change::of("snapshot", &snapshot().to_string()));
+    view.take(of("snapshot", &snapshot()));
     view
 }
 
@@ -64,7 +89,7 @@ fn the_worst_is_first() {
 #[test]
 fn everything_is_there_in_words() {
     let mut view = view();
-    view.take(Change::of("event", &happened(1, "chat", "closed → open: why").to_string()));
+    view.take(of("event", &happened(1, "chat", "closed → open: why")));
     let text = drawn(&view);
     for words in [
         "Seawall http://here",
@@ -106,7 +131,7 @@ fn keys_select_filter_pause_and_quit() {
     assert_eq!(view.rows().len(), 5);
 
     press(&mut view, KeyCode::Char('p'));
-    view.take(Change::of("snapshot", &json!({ "operations": [] }).to_string()));
+    view.take(of("snapshot", &with(&[])));
     assert_eq!(view.rows().len(), 5);
     assert!(drawn(&view).contains("PAUSED"));
     press(&mut view, KeyCode::Char('p'));
@@ -125,7 +150,7 @@ fn a_cut_is_said_until_it_is_over() {
         assert!(text.contains("CONNECTION CUT") && text.contains(why), "{text}");
         assert!(text.contains("chat"), "what is known stays:\n{text}");
     }
-    view.take(Change::of("snapshot", &snapshot().to_string()));
+    view.take(of("snapshot", &snapshot()));
     assert!(!drawn(&view).contains("CONNECTION CUT"));
 }
 
@@ -133,7 +158,7 @@ fn a_cut_is_said_until_it_is_over() {
 fn the_tail_is_not_shown_twice() {
     let mut view = view();
     for id in [1, 2, 1, 2, 3] {
-        view.take(Change::of("event", &happened(id, "chat", "x").to_string()));
+        view.take(of("event", &happened(id, "chat", "x")));
     }
     assert_eq!(view.tail().iter().map(|one| one.id).collect::<Vec<_>>(), [1, 2, 3]);
 }
@@ -141,17 +166,21 @@ fn the_tail_is_not_shown_twice() {
 #[test]
 fn nothing_from_elsewhere_reaches_the_terminal_as_a_command() {
     let mut view = view();
-    view.take(Change::of("event", &happened(1, "a\u{1b}[2J", "b\u{7}").to_string()));
+    view.take(of("event", &happened(1, "a\u{1b}[2J", "b\u{7}")));
     assert!(!drawn(&view).contains(['\u{1b}', '\u{7}']));
 }
 
 #[test]
-fn strange_messages_are_passed_over() {
-    let mut view = view();
-    for (kind, data) in [("snapshot", "{"), ("event", "3"), ("later", "{}"), ("", "")] {
-        view.take(Change::of(kind, data));
-    }
-    assert_eq!((view.rows().len(), view.tail().len()), (5, 0));
+fn a_message_that_is_not_ours_is_told_by_its_field() {
+    let told = |kind: &str, data: &str| Change::of(kind, data).unwrap_err();
+    assert!(told("snapshot", "{").starts_with("snapshot: no JSON"));
+    assert_eq!(told("snapshot", "{}"), "snapshot: missing field `at`");
+    assert!(told("event", "3").starts_with("event: invalid type"));
+    let mut wrong = snapshot();
+    wrong["operations"][2]["circuit"]["state"] = 1.into();
+    let told = told("snapshot", &wrong.to_string());
+    assert!(told.starts_with("snapshot: operations[2].circuit.state: invalid type"), "{told}");
+    assert!(matches!(Change::of("later", "{}"), Ok(Change::Unknown)), "of a newer server");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `top` knows of the server, and which part of it is looked at.
 
-use crate::{failure::Failure, output::plain};
-use serde::Deserialize;
+use crate::{failure::Failure, output::plain, remote::reading};
+use seawall_server::wire::{Line, OperationView, Rates, Snapshot};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -10,84 +10,11 @@ use std::{
 /// Events that are remembered.
 const KEPT: usize = 200;
 
-/// The server at one moment, read leniently: it may be older or newer.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Snapshot {
-    pub(super) version: String,
-    pub(super) preset: String,
-    pub(super) revision: u64,
-    pub(super) uptime_ms: u64,
-    pub(super) repeats_paused: bool,
-    pub(super) alerts: Vec<Alert>,
-    pub(super) operations: Vec<Operation>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Alert {
-    pub(super) level: String,
-    pub(super) description: String,
-    pub(super) operation: Option<String>,
-    pub(super) started_at: String,
-    pub(super) acknowledged_by: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Operation {
-    pub(super) name: String,
-    pub(super) circuit: Option<Circuit>,
-    pub(super) rates: Rates,
-    pub(super) latency_ms: Quantiles,
-    pub(super) in_flight: u64,
-    pub(super) hour: String,
-    pub(super) repeats_paused: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Circuit {
-    pub(super) state: String,
-    pub(super) failure_count: u64,
-    pub(super) threshold: Option<u64>,
-    pub(super) in_state_ms: u64,
-    pub(super) next_probe_in_ms: Option<u64>,
-    pub(super) reason: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Rates {
-    pub(super) calls: f64,
-    pub(super) failures: f64,
-    pub(super) timed_out: f64,
-    pub(super) rejected: f64,
-    pub(super) retries: f64,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Quantiles {
-    pub(super) p95: Option<f64>,
-}
-
-/// One line of the tail.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Happened {
-    pub(super) id: u64,
-    pub(super) at: String,
-    pub(super) operation: String,
-    pub(super) kind: String,
-    pub(super) text: String,
-}
-
 /// What the stream brings.
 #[derive(Debug)]
 pub(super) enum Change {
     Snapshot(Box<Snapshot>),
-    Happened(Happened),
+    Happened(Line),
     /// The stream is cut, and will be opened again.
     Cut {
         why: String,
@@ -100,13 +27,17 @@ pub(super) enum Change {
 }
 
 impl Change {
-    pub(super) fn of(kind: &str, data: &str) -> Self {
-        let read = match kind {
-            "snapshot" => serde_json::from_str(data).map(|now| Self::Snapshot(Box::new(now))),
-            "event" => serde_json::from_str(data).map(Self::Happened),
-            _ => Ok(Self::Unknown),
-        };
-        read.unwrap_or(Self::Unknown)
+    /// A message of the stream.
+    ///
+    /// # Errors
+    /// The field that is missing or is not what it should be.
+    pub(super) fn of(kind: &str, data: &str) -> Result<Self, String> {
+        let named = |told| format!("{kind}: {told}");
+        Ok(match kind {
+            "snapshot" => Self::Snapshot(Box::new(reading(data).map_err(named)?.read)),
+            "event" => Self::Happened(reading(data).map_err(named)?.read),
+            _ => Self::Unknown,
+        })
     }
 }
 
@@ -128,7 +59,7 @@ pub(super) struct View {
     pub(super) colours: bool,
     /// What came last, and when; none before the first.
     pub(super) now: Option<Received>,
-    pub(super) events: VecDeque<Happened>,
+    pub(super) events: VecDeque<Line>,
     pub(super) broken: Option<Broken>,
     pub(super) failure: Option<Failure>,
     pub(super) filter: String,
@@ -136,7 +67,7 @@ pub(super) struct View {
     /// The name of the operation that is looked at: rows change their places.
     pub(super) selected: Option<String>,
     /// What stood there when the pause began.
-    paused: Option<(Option<Received>, VecDeque<Happened>)>,
+    paused: Option<(Option<Received>, VecDeque<Line>)>,
 }
 
 impl View {
@@ -173,8 +104,8 @@ impl View {
     }
 
     /// The tail comes again with each connection: what is known is left out.
-    fn note(&mut self, one: Happened) {
-        let after = |last: &Happened| (&one.at, one.id) > (&last.at, last.id);
+    fn note(&mut self, one: Line) {
+        let after = |last: &Line| (&one.at, one.id) > (&last.at, last.id);
         if self.events.back().is_none_or(after) {
             if self.events.len() == KEPT {
                 self.events.pop_front();
@@ -211,7 +142,7 @@ impl View {
     }
 
     /// The events to show, oldest first.
-    pub(super) fn tail(&self) -> Vec<&Happened> {
+    pub(super) fn tail(&self) -> Vec<&Line> {
         let events = self.paused.as_ref().map_or(&self.events, |(_, events)| events);
         events.iter().filter(|one| self.passes(&one.operation)).collect()
     }
@@ -221,12 +152,13 @@ impl View {
     }
 
     /// The operations to show, worst first.
-    pub(super) fn rows(&self) -> Vec<&Operation> {
+    pub(super) fn rows(&self) -> Vec<&OperationView> {
         let all = self.snapshot().map_or(&[][..], |(now, _)| &now.operations);
-        let mut rows: Vec<&Operation> = all.iter().filter(|one| self.passes(&one.name)).collect();
+        let mut rows: Vec<&OperationView> =
+            all.iter().filter(|one| self.passes(&one.name)).collect();
         rows.sort_by(|a, b| {
-            let errors = b.error_share().unwrap_or(0.0).total_cmp(&a.error_share().unwrap_or(0.0));
-            a.rank().cmp(&b.rank()).then(errors).then_with(|| a.name.cmp(&b.name))
+            let errors = error_share(b).unwrap_or(0.0).total_cmp(&error_share(a).unwrap_or(0.0));
+            rank(a).cmp(&rank(b)).then(errors).then_with(|| a.name.cmp(&b.name))
         });
         rows
     }
@@ -248,29 +180,25 @@ impl View {
     }
 }
 
-impl Operation {
-    /// The smaller, the worse.
-    fn rank(&self) -> u8 {
-        match self.circuit.as_ref().map(|circuit| circuit.state.as_str()) {
-            Some("open" | "forced_open") => 0,
-            Some("half_open") => 1,
-            Some("forced_closed" | "disabled") => 2,
-            _ => 3,
-        }
-    }
-
-    /// Of the calls that were made, those that failed; none where none were.
-    pub(super) fn error_share(&self) -> Option<f64> {
-        let Rates { calls, failures, timed_out, rejected, .. } = self.rates;
-        let made = calls - rejected;
-        let failed = failures + timed_out;
-        (failed > 0.0 || made > 0.0).then(|| (failed / made.max(failed)).min(1.0))
+/// The smaller, the worse.
+fn rank(one: &OperationView) -> u8 {
+    match one.circuit.as_ref().map(|circuit| circuit.state.as_str()) {
+        Some("open" | "forced_open") => 0,
+        Some("half_open") => 1,
+        Some("forced_closed" | "disabled") => 2,
+        _ => 3,
     }
 }
 
-impl Happened {
-    /// The time of the day.
-    pub(super) fn time(&self) -> String {
-        plain(self.at.get(11..19).unwrap_or(&self.at))
-    }
+/// Of the calls that were made, those that failed; none where none were.
+pub(super) fn error_share(one: &OperationView) -> Option<f64> {
+    let Rates { calls, failures, timed_out, rejected, .. } = one.rates;
+    let made = calls - rejected;
+    let failed = failures + timed_out;
+    (failed > 0.0 || made > 0.0).then(|| (failed / made.max(failed)).min(1.0))
+}
+
+/// The time of the day.
+pub(super) fn time(one: &Line) -> String {
+    plain(one.at.get(11..19).unwrap_or(&one.at))
 }

@@ -203,13 +203,64 @@ fn pretending(status: &'static str, kind: &'static str, body: &'static str) -> S
 
 #[test]
 fn a_benchmark_that_is_too_slow_is_no_success() {
-    let body = r#"{"benchmark_id":"x","suite":{"results":[
-        {"operation":"pipeline","iterations":3,"avg_ms":12.5,"passed":false},{"operation":"later"}]}}"#;
+    let body = r#"{"benchmark_id":"x","requests_per_second":1,"suite":{"benchmark_id":"x","timestamp":"now",
+        "total_duration_ms":37.5,"pass_rate":0,"failed_benchmarks":["pipeline"],"results":[
+        {"operation":"pipeline","duration_ms":37.5,"iterations":3,"avg_ms":12.5,"min_ms":1,"max_ms":20,"std_dev_ms":1,
+         "p50_ms":12,"p95_ms":20,"p99_ms":20,"success_rate":1,"passed":false,"requests_per_second":1,
+         "memory_peak":null}]}}"#;
     let url = pretending("200 OK", "application/json", body);
     let (code, text, _) = run(&["bench", "--url", &url]);
     assert_eq!(code, Some(1));
     let pipeline = text.lines().find(|line| line.starts_with("pipeline")).unwrap();
     assert!(pipeline.contains("12.50 ms") && pipeline.ends_with("too slow"), "{text}");
+}
+
+#[test]
+fn no_command_takes_another_server_for_ours() {
+    let commands: [(&[&str], &str); 15] = [
+        (&["retries", "pause"], "paused"),
+        (&["retries", "release", "a"], "paused"),
+        (&["breakers", "list"], "circuit_breakers"),
+        (&["breakers", "show", "a"], "name"),
+        (&["breakers", "reset", "a"], "name"),
+        (&["breakers", "force", "a", "auto"], "name"),
+        (&["operations"], "operations"),
+        (&["operations", "a"], "name"),
+        (&["operations", "mode", "a", "retry", "off"], "name"),
+        (&["alerts"], "alerts"),
+        (&["alerts", "acknowledge", "1"], "id"),
+        (&["bench"], "benchmark_id"),
+        (&["config", "show"], "revision"),
+        (&["config", "history"], "revisions"),
+        (&["config", "rollback", "1"], "revision"),
+    ];
+    let empty = pretending("200 OK", "application/json", "{}");
+    let list = pretending("200 OK", "application/json", "[]");
+    for (command, field) in commands {
+        for json in [&[][..], &["--json"]] {
+            let (code, out, told) = run(&[command, json, &["--url", &empty]].concat());
+            assert_eq!((code, out.as_str()), (Some(2), ""), "{command:?}: {told}");
+            let named = told.contains(&format!("missing field `{field}`"));
+            assert!(named && told.contains("is this a Seawall server"), "{command:?}: {told}");
+        }
+        let (code, out, _) = run(&[command, &["--url", &list]].concat());
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{command:?} of a list");
+    }
+    let wrong = r#"{"paused":false,"operations":["a"]}"#;
+    let wrong = pretending("200 OK", "application/json", wrong);
+    let (code, out, told) = run(&["retries", "pause", "--url", &wrong]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "it says the opposite: {told}");
+    let endless = r#"{"operations":[],"total_count":1,"next":"a"}"#;
+    let endless = pretending("200 OK", "application/json", endless);
+    assert_eq!(run(&["operations", "--url", &endless]).0, Some(2), "it would never end");
+    let stream = "event: event\ndata: {\"id\":1}\n\n";
+    let stream = pretending("200 OK", "text/event-stream", stream);
+    let (code, out, told) = run(&["events", "--url", &stream]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{told}");
+    assert!(told.contains("event: missing field `at`"), "{told}");
+    let silent = pretending("200 OK", "text/event-stream", "");
+    let (code, _, told) = run(&["events", "--url", &silent]);
+    assert_eq!(code, Some(2), "{told}");
 }
 
 #[test]
