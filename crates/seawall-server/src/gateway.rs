@@ -3,12 +3,12 @@
 //! match a route → read the body as far as it is kept → the route's own policies (rate limit, fallback) → for
 //! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
 
-use crate::{GatewayConfig, Held, Operation, Protocol, Registry, config::Limits};
+use crate::{GatewayConfig, Held, Operation, Registry, config::Limits};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use seawall::{Attempt, Attributes, Classify, Error, Failed, Outcome, Work};
-use seawall_tower::{HttpClassify, Problem, classify_status, rejection_problem, timeout_problem};
+use seawall_tower::{Problem, rejection_problem, timeout_problem};
 use std::{
     future::Future,
     hash::RandomState,
@@ -18,9 +18,14 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 pub(crate) mod body;
+mod event;
+mod members;
+mod opening;
+pub(crate) mod protocol;
 mod reply;
 mod request;
 pub(crate) mod route;
@@ -29,9 +34,10 @@ mod table;
 pub(crate) mod upstream;
 
 use body::{AnswerBody, Passing};
+use opening::Opened;
+use protocol::Api;
 use request::{Exchange, Refused};
 use route::{Match, Route};
-use stream::Watch;
 pub(crate) use table::Plan;
 use table::Table;
 use upstream::{CallError, Upstream};
@@ -47,7 +53,7 @@ pub(crate) struct Gateway {
 
 /// An answer, with what must live as long as its body.
 struct Answer {
-    response: Response<Incoming>,
+    opened: Opened,
     permits: Held,
     upstream: Arc<Upstream>,
 }
@@ -111,10 +117,11 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let first = &route.upstreams[0];
         let (parts, body) = request.into_parts();
+        let api = first.protocol.api(parts.uri.path());
         let key = route.key(&parts.headers, peer.ip(), &self.secret);
         let mut exchange = match Exchange::read(parts, body, limits).await {
             Ok(exchange) => exchange,
-            Err(refused) => return reply::problem(&refused.problem(), first.protocol),
+            Err(refused) => return reply::problem(&refused.problem(), api),
         };
         // Whoever marks its attempts retries by itself: two layers of retries would multiply.
         let retried_outside = exchange.headers.remove(ATTEMPT).is_some();
@@ -138,8 +145,8 @@ impl Gateway {
         match route.operation.drive(attributes, &ByAnswer, asked).await {
             Ok((answer, permits)) => respond(answer, permits),
             Err(error) => match exchange.fault() {
-                Some(refused) => reply::problem(&refused.problem(), first.protocol),
-                None => refuse(&route.operation, first, error.flatten()),
+                Some(refused) => reply::problem(&refused.problem(), api),
+                None => refuse(&route.operation, first, api, error.flatten()),
             },
         }
     }
@@ -186,19 +193,19 @@ impl Asked {
                 let (upstream, exchange) = (upstream.clone(), exchange.clone());
                 async move { upstream.call(&exchange, first_endpoint, attempt).await }
             };
-            let (response, permits) = operation.call_held(attributes, &ByStatus, call).await?;
-            Ok(Answer { response, permits, upstream })
+            let (opened, permits) = operation.call_held(attributes, &ByOpening, call).await?;
+            Ok(Answer { opened, permits, upstream })
         })
     }
 }
 
-/// Classifies an upstream's answer by status and headers; a transport error by whether it was sent.
-struct ByStatus;
+/// Classifies an upstream's answer by its opening; a transport error by whether it was sent.
+struct ByOpening;
 
-impl Classify<Response<Incoming>, CallError> for ByStatus {
-    fn classify(&self, result: &Result<Response<Incoming>, CallError>) -> Outcome {
+impl Classify<Opened, CallError> for ByOpening {
+    fn classify(&self, result: &Result<Opened, CallError>) -> Outcome {
         match result {
-            Ok(_) => HttpClassify.classify(result),
+            Ok(opened) => opened.outcome(),
             Err(error) => error.outcome(),
         }
     }
@@ -210,32 +217,24 @@ struct ByAnswer;
 impl Classify<Answer, Error<CallError>> for ByAnswer {
     fn classify(&self, result: &Result<Answer, Error<CallError>>) -> Outcome {
         match result {
-            Ok(answer) => classify_status(answer.response.status(), answer.response.headers()),
+            Ok(answer) => answer.opened.outcome(),
             Err(error) => error.outcome(CallError::outcome),
         }
     }
 }
 
 fn respond(answer: Answer, route_permits: Held) -> Response<AnswerBody> {
-    let Answer { response, permits, upstream } = answer;
-    let (mut parts, body) = response.into_parts();
+    let Answer { opened: Opened { mut parts, rest, .. }, permits, upstream } = answer;
     // The version is of one connection, as those headers are.
     parts.version = http::Version::HTTP_11;
     request::remove_connection_headers(&mut parts.headers);
+    if rest.watch.is_some() {
+        // An error event may come in place of the stream's end.
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
     describe(&mut parts.headers, &upstream);
-    let watch = is_readable_stream(&parts.headers).then(|| Watch::new(upstream.protocol));
-    let passing = Passing::new(body, [permits, route_permits], watch, upstream.stream_idle_timeout);
+    let passing = Passing::new(rest, [permits, route_permits]);
     Response::from_parts(parts, AnswerBody::Passing(Box::new(passing)))
-}
-
-/// Whether its events can be read along. In a compressed one neither the last word can be seen nor an error
-/// event be added; it counts by the end of its body, as any other answer.
-fn is_readable_stream(headers: &HeaderMap) -> bool {
-    let is = |name, test: fn(&[u8]) -> bool| {
-        headers.get(name).is_some_and(|value| test(&value.as_bytes().to_ascii_lowercase()))
-    };
-    is(header::CONTENT_TYPE, |kind| kind.starts_with(b"text/event-stream"))
-        && !is(header::CONTENT_ENCODING, |coding| coding != b"identity")
 }
 
 /// Who answered, and how its circuit stands.
@@ -249,13 +248,26 @@ fn describe(headers: &mut HeaderMap, upstream: &Upstream) {
 }
 
 /// What a request that got no answer is told.
-fn refuse(route: &Operation, first: &Upstream, error: Error<CallError>) -> Response<AnswerBody> {
+fn refuse(
+    route: &Operation,
+    first: &Upstream,
+    api: Option<Api>,
+    error: Error<CallError>,
+) -> Response<AnswerBody> {
     let problem = match &error {
         Error::Rejected(rejection) if rejection.reason == seawall::Reason::RateLimited => {
             rejection_problem(&route.name(), rejection)
         }
         Error::Rejected(rejection) => rejection_problem(&first.name, rejection),
         Error::TimedOut(elapsed) => timeout_problem(elapsed),
+        Error::Inner(error) if error.limit.is_some() => Problem {
+            status: StatusCode::GATEWAY_TIMEOUT,
+            title: "Timed out",
+            detail: format!("{}: {error}", first.name),
+            policy: "timeout",
+            reason: "timed_out",
+            retry_after: Some(Duration::from_secs(1)),
+        },
         Error::Inner(error) => Problem {
             status: StatusCode::BAD_GATEWAY,
             title: "No answer from the upstream",
@@ -265,7 +277,7 @@ fn refuse(route: &Operation, first: &Upstream, error: Error<CallError>) -> Respo
             retry_after: None,
         },
     };
-    let mut response = reply::problem(&problem, first.protocol);
+    let mut response = reply::problem(&problem, api);
     describe(response.headers_mut(), first);
     response
 }
@@ -304,9 +316,8 @@ fn method_not_allowed(
 ) -> Response<AnswerBody> {
     let list = allowed.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
     let detail = format!("{} takes {list}, not {}", request.uri().path(), request.method());
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut response =
-        reply::problem(&reply::plain(status, "Method not allowed", detail), Protocol::Http);
+    let (status, api) = (StatusCode::METHOD_NOT_ALLOWED, Api::of(request.headers()));
+    let mut response = reply::problem(&reply::plain(status, "Method not allowed", detail), api);
     if let Ok(list) = HeaderValue::from_str(&list) {
         response.headers_mut().insert(header::ALLOW, list);
     }
@@ -315,7 +326,8 @@ fn method_not_allowed(
 
 fn not_found(request: &Request<Incoming>) -> Response<AnswerBody> {
     let detail = format!("no route for {} {}", request.method(), request.uri().path());
-    reply::problem(&reply::plain(StatusCode::NOT_FOUND, "No route", detail), Protocol::Http)
+    let problem = reply::plain(StatusCode::NOT_FOUND, "No route", detail);
+    reply::problem(&problem, Api::of(request.headers()))
 }
 
 /// The client's own id where it sent a sound one, else a new one.

@@ -23,6 +23,7 @@ impl GatewayConfig {
                     format!("{} above takes every request that would come here", before.path);
                 report.warning(format!("routes[{at}].path"), told, "put it above, or take it out");
             }
+            self.advise_total(at, route, report);
         }
         let (settings, catalog) = (self.settings(), self.catalog());
         let names = self.upstreams.keys().map(|name| ("upstreams", name));
@@ -35,6 +36,29 @@ impl GatewayConfig {
                 advice.all();
                 self.advise_upstream(name, &policies, report);
             });
+        }
+    }
+
+    /// A total that one attempt can use up leaves nothing for another, nor for a fallback.
+    fn advise_total(&self, at: usize, route: &RouteConfig, report: &mut Report<'_>) {
+        let Some((total, upstream)) = route.total_timeout.zip(self.upstreams.get(&route.upstream))
+        else {
+            return;
+        };
+        let policies = self.effective_policies(&route.upstream);
+        let innermost = policies.iter().rev().find_map(|policy| match policy {
+            PolicyConfig::Timeout(timeout) => Some(timeout.limit),
+            _ => None,
+        });
+        let attempt = innermost.into_iter().chain(upstream.first_byte_timeout).min();
+        if let Some(attempt) = attempt.filter(|attempt| *attempt >= total) {
+            let told = format!(
+                "one attempt at {} may take {attempt:?}: a hang there uses up the total of {total:?}, and \
+                 nothing is repeated, no fallback asked, no circuit opened",
+                route.upstream
+            );
+            let right = "lower the upstream's attempt_timeout or first_byte_timeout";
+            report.warning(format!("routes[{at}].total_timeout"), told, right);
         }
     }
 

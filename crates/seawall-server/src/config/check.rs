@@ -7,6 +7,7 @@ use crate::gateway::{
 };
 use seawall::{Catalog, PolicyConfig, config::Problems};
 use seawall_config::{Document, Report};
+use std::time::Duration;
 
 impl Document for GatewayConfig {
     fn check(&self, report: &mut Report<'_>) {
@@ -179,18 +180,33 @@ impl UpstreamConfig {
         }
         check_chosen(&self.strategy, &self.policies, catalog, report);
         for (field, length) in [
-            ("attempt_timeout", self.attempt_timeout.unwrap_or(self.connect_timeout)),
-            ("connect_timeout", self.connect_timeout),
-            ("stream_idle_timeout", self.stream_idle_timeout),
+            ("attempt_timeout", self.attempt_timeout),
+            ("connect_timeout", Some(self.connect_timeout)),
+            ("first_byte_timeout", self.first_byte_timeout),
+            ("stream_idle_timeout", Some(self.stream_idle_timeout)),
         ] {
-            if length.is_zero() {
-                report.error(
-                    field,
-                    "a timeout of 0 would end everything at once",
-                    "give it a length",
-                );
-            }
+            check_timeout(field, length, report);
         }
+        // No headers held at all is a choice that one may make.
+        check_timeout(
+            "hold_headers",
+            Some(self.hold_headers).filter(|hold| !hold.is_zero()),
+            report,
+        );
+    }
+}
+
+/// Longer than anybody waits, and short enough to be added to any clock.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+
+fn check_timeout(field: &str, length: Option<Duration>, report: &mut Report<'_>) {
+    let Some(length) = length else { return };
+    if length.is_zero() {
+        let told = "a timeout of 0 would end everything at once";
+        report.error(field, told, "give it a length");
+    } else if length > LONGEST_TIMEOUT {
+        let told = format!("{} is longer than a year", humantime::format_duration(length));
+        report.error(field, told, "use 365 days at most");
     }
 }
 
@@ -221,6 +237,7 @@ impl RouteConfig {
                 );
             }
         }
+        check_timeout("total_timeout", self.total_timeout, report);
         let Some(limit) = &self.rate_limit else { return };
         if KeySource::parse(limit.key.as_deref()).is_none() {
             let key = limit.key.as_deref().unwrap_or_default();

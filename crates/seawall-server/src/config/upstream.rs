@@ -1,5 +1,6 @@
 //! Where requests go: named destinations, and the routes that lead to them.
 
+pub use crate::gateway::protocol::Protocol;
 use schemars::JsonSchema;
 use seawall::PolicyConfig;
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,9 @@ pub struct UpstreamConfig {
     pub strategy: Option<String>,
     /// The policies in order, outermost first.
     pub policies: Option<Vec<PolicyConfig>>,
-    /// How long one attempt may take until the answer's headers. Left out: what its policies say, or
-    /// 2 minutes where they have no timeout, so that nothing waits for ever.
+    /// How long one attempt may take until the answer has begun: its headers and the first byte behind them, or
+    /// the first content of an event stream, for as long as its headers are held. Left out: what its policies
+    /// say, or 2 minutes where they have no timeout, so that nothing waits for ever.
     #[serde(with = "seawall::config::duration::option")]
     #[schemars(schema_with = "seawall::config::duration::option::schema")]
     pub attempt_timeout: Option<Duration>,
@@ -28,6 +30,21 @@ pub struct UpstreamConfig {
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub connect_timeout: Duration,
+    /// How long an answer may take until its first byte, or the first content of an event stream: pings, comments
+    /// and events such as `response.created` do not count. Counts from the call on; where a body is passed
+    /// on as it comes, from the answer's headers on. Beyond it the attempt has failed, and may be repeated.
+    /// Left out: `attempt_timeout` alone bounds it.
+    #[serde(with = "seawall::config::duration::option")]
+    #[schemars(schema_with = "seawall::config::duration::option::schema")]
+    pub first_byte_timeout: Option<Duration>,
+    /// How long the headers of an answer are held back for its first content, where `first_byte_timeout` does not say
+    /// so. While they are held, a failed attempt can be repeated, or a fallback asked. An event stream of an
+    /// `openai` or `anthropic` upstream is held this long from its first event or comment on, at most 64
+    /// events or 512 KiB; any other answer from its headers on, an event stream of an `http` upstream for at
+    /// most 100 ms. With 0 s they pass on with whatever comes first.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub hold_headers: Duration,
     /// The longest pause between two pieces of an answer.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
@@ -45,23 +62,12 @@ impl Default for UpstreamConfig {
             policies: None,
             attempt_timeout: None,
             connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: None,
+            hold_headers: Duration::from_secs(5),
             stream_idle_timeout: Duration::from_secs(120),
             repeatable: Repeatable::Auto,
         }
     }
-}
-
-/// How streams and errors are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// Any HTTP: a stream is complete when its body is.
-    #[default]
-    Http,
-    /// OpenAI-compatible: a stream is complete at `[DONE]` or a `finish_reason`; errors come as data.
-    Openai,
-    /// Anthropic: a stream is complete at `message_stop`; errors come as `error` events.
-    Anthropic,
 }
 
 /// Which requests may be sent again after they may have reached the upstream.
@@ -96,6 +102,12 @@ pub struct RouteConfig {
     /// Upstreams asked in turn when the first gives no answer.
     #[serde(default)]
     pub fallback: Vec<String>,
+    /// How long a client waits at most until an answer begins, over all attempts, pauses and fallbacks; beyond it
+    /// the answer is 504. It ends whatever call is under way, and a call that it ends is not held against
+    /// its upstream: bound that with `attempt_timeout` or `first_byte_timeout`. Left out: no bound but theirs.
+    #[serde(default, with = "seawall::config::duration::option")]
+    #[schemars(schema_with = "seawall::config::duration::option::schema")]
+    pub total_timeout: Option<Duration>,
     /// How many requests may come this way.
     #[serde(default)]
     pub rate_limit: Option<RateLimitConfig>,

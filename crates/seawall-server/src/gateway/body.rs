@@ -2,17 +2,19 @@
 //!
 //! When the client leaves, hyper drops this body; with it go the upstream's connection and the permits.
 
-use super::stream::Watch;
+use super::{
+    opening::Rest,
+    protocol::Trouble,
+    stream::{Ending, Last, Watch},
+};
 use crate::{BoxError, Held};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Empty, Full};
-use hyper::body::Incoming;
+use http_body_util::Full;
 use seawall::{Class, Outcome};
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -64,10 +66,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(body) => body.size_hint(),
-            Self::Passing(body) if body.permits.is_none() && body.farewell.is_none() => {
-                Empty::<Bytes>::new().size_hint()
-            }
-            Self::Passing(body) => body.upstream.size_hint(),
+            Self::Passing(body) => body.size_hint(),
             Self::Control(body) => body.size_hint(),
         }
     }
@@ -75,36 +74,41 @@ impl Body for AnswerBody {
 
 /// An upstream's body on its way to the client.
 pub(crate) struct Passing {
-    upstream: Incoming,
+    rest: Rest,
     /// Of the route and of the upstream; `None` when the end has been told.
     permits: Option<[Held; 2]>,
-    watch: Option<Watch>,
-    /// What is still to be said after the upstream broke off.
-    farewell: Option<Bytes>,
-    idle: Duration,
-    last_piece: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
+type Piece = Option<Result<Frame<Bytes>, BoxError>>;
+
 impl Passing {
-    pub(crate) fn new(
-        upstream: Incoming,
-        permits: [Held; 2],
-        watch: Option<Watch>,
-        idle: Duration,
-    ) -> Self {
-        let permits = Some(permits);
-        let last_piece = Instant::now();
-        let mut this =
-            Self { upstream, permits, watch, farewell: None, idle, last_piece, alarm: None };
-        if this.upstream.is_end_stream() {
-            this.end(Outcome::Success);
-        }
+    pub(super) fn new(rest: Rest, permits: [Held; 2]) -> Self {
+        let mut this = Self { rest, permits: Some(permits), alarm: None };
+        this.end_if_over();
         this
     }
 
     fn is_over(&self) -> bool {
-        self.permits.is_none() && self.farewell.is_none()
+        self.permits.is_none() && self.rest.held.is_empty()
+    }
+
+    /// What is left of it. Of an event stream nobody can say: an error event may come in place of its end.
+    fn size_hint(&self) -> SizeHint {
+        let held = self.rest.held.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64);
+        let held: u64 = held.sum();
+        if self.permits.is_none() || self.rest.ended.is_some() {
+            return SizeHint::with_exact(held);
+        }
+        let mut hint = SizeHint::new();
+        if self.rest.watch.is_none() {
+            let rest = self.rest.body.size_hint();
+            hint.set_lower(rest.lower().saturating_add(held));
+            if let Some(upper) = rest.upper() {
+                hint.set_upper(upper.saturating_add(held));
+            }
+        }
+        hint
     }
 
     /// The calls that the upstream's operation made for this answer are over, and ended like this.
@@ -114,66 +118,85 @@ impl Passing {
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(farewell) = self.farewell.take() {
-            return Poll::Ready(Some(Ok(Frame::data(farewell))));
+    /// With a known length nobody asks again after the last byte.
+    fn end_if_over(&mut self) {
+        if !self.rest.held.is_empty() {
+            return;
         }
-        if self.permits.is_none() {
-            return Poll::Ready(None);
+        let plain_end = self.rest.watch.is_none() && self.rest.body.is_end_stream();
+        if let Some(outcome) = self.rest.ended.or_else(|| plain_end.then_some(Outcome::Success)) {
+            self.end(outcome);
         }
-        match Pin::new(&mut self.upstream).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.passed(&frame);
-                Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
+        loop {
+            if let Some(frame) = self.rest.held.pop_front() {
+                self.end_if_over();
+                return Poll::Ready(Some(Ok(frame)));
             }
-            Poll::Ready(None) => {
-                self.end_of_body();
-                Poll::Ready(None)
+            if self.permits.is_none() {
+                return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(error))) => self.broke_off(BoxError::from(error)),
-            Poll::Pending => match self.poll_idle(cx) {
-                Poll::Ready(()) => {
-                    self.broke_off(format!("nothing came for {:?}", self.idle).into())
+            match Pin::new(&mut self.rest.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let frame = self.rest.take(frame);
+                    self.end_if_over();
+                    // Of a piece inside an event nothing passes on yet.
+                    if frame.data_ref().is_none_or(|data| !data.is_empty()) {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
                 }
-                Poll::Pending => Poll::Pending,
-            },
+                Poll::Ready(None) => match &mut self.rest.watch {
+                    Some(watch) => {
+                        let ending = watch.end();
+                        return self.last(ending, "the upstream's stream broke off".into());
+                    }
+                    None => self.end(Outcome::Success),
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    return self.break_off(Trouble::Broken, BoxError::from(error));
+                }
+                Poll::Pending if self.poll_late(cx).is_ready() => {
+                    let (_, told) = self.rest.lateness(Instant::now());
+                    return self.break_off(Trouble::Late, told.into());
+                }
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 
-    fn passed(&mut self, frame: &Frame<Bytes>) {
-        self.last_piece = Instant::now();
-        if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
-            watch.see(data);
-        }
-        // With a known length nobody asks again after the last byte.
-        if self.upstream.is_end_stream() {
-            self.end_of_body();
+    fn break_off(&mut self, trouble: Trouble, error: BoxError) -> Poll<Piece> {
+        match &mut self.rest.watch {
+            Some(watch) => {
+                let ending = watch.break_off(trouble, &format!("the upstream broke off: {error}"));
+                self.last(ending, error)
+            }
+            None => {
+                self.end(Outcome::failure(Class::Transient));
+                Poll::Ready(Some(Err(error)))
+            }
         }
     }
 
-    fn end_of_body(&mut self) {
-        let outcome = self.watch.as_ref().map_or(Outcome::Success, Watch::outcome);
-        self.end(outcome);
-    }
-
-    fn broke_off(&mut self, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.end(Outcome::failure(Class::Transient));
-        let told = self
-            .watch
-            .as_ref()
-            .and_then(|watch| watch.error_event(&format!("the upstream broke off: {error}")));
-        match told {
-            Some(event) => Poll::Ready(Some(Ok(Frame::data(event)))),
-            None => Poll::Ready(Some(Err(error))),
+    fn last(&mut self, ending: Ending, error: BoxError) -> Poll<Piece> {
+        self.end(ending.outcome);
+        match ending.last {
+            Last::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Last::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Last::Cut => Poll::Ready(Some(Err(error))),
         }
     }
 
     /// The alarm is set once and looked at when it rings: setting it at each piece would cost more than
     /// passing the piece on.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let due = self.last_piece + self.idle;
+            let due = self.rest.due();
             let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if alarm.deadline() > due {
+                alarm.as_mut().reset(due);
+            }
             if alarm.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -181,6 +204,15 @@ impl Passing {
                 return Poll::Ready(());
             }
             alarm.as_mut().reset(due);
+        }
+    }
+}
+
+impl Drop for Passing {
+    /// A client that leaves when it has the whole answer leaves a success behind.
+    fn drop(&mut self) {
+        if let Some(outcome) = self.rest.watch.as_ref().and_then(Watch::left) {
+            self.end(outcome);
         }
     }
 }

@@ -1,45 +1,47 @@
 //! What the gateway itself answers: problem documents, in the words of the protocol where it has some.
 
-use super::body::AnswerBody;
-use crate::Protocol;
+use super::{body::AnswerBody, protocol::Api};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use seawall_tower::Problem;
 
 /// A problem that no policy made: `about:blank` with a title and a detail.
-pub(crate) fn plain(status: StatusCode, title: &'static str, detail: String) -> Problem {
+pub(super) fn plain(status: StatusCode, title: &'static str, detail: String) -> Problem {
     Problem { status, title, detail, policy: "gateway", reason: "request", retry_after: None }
 }
 
-/// The response that a problem is. For `openai` and `anthropic` the document also has the `error` member that
-/// their clients read, and tells them not to retry what was retried here.
-pub(crate) fn problem(problem: &Problem, protocol: Protocol) -> Response<AnswerBody> {
-    let mut response = Response::new(document(problem, protocol).into());
+/// The response that a problem is. A client that speaks one of the APIs that are known gets the `error` member
+/// that it reads, and is told whether to come back: a refusal did not run and says when, with `Retry-After`;
+/// what was tried here and failed was also repeated here, and `x-should-retry: false` says not to do so again.
+pub(super) fn problem(problem: &Problem, api: Option<Api>) -> Response<AnswerBody> {
+    let mut response = Response::new(document(problem, api).into());
     *response.status_mut() = problem.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some(seconds) = problem.retry_after_seconds() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    // A client told to come back later may; one that would only repeat our retries should not.
-    if problem.status.is_server_error() {
+    if api.is_some() && was_tried(problem) {
         let name = HeaderName::from_static("x-should-retry");
         headers.insert(name, HeaderValue::from_static("false"));
+    } else if let Some(seconds) = problem.retry_after_seconds() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-fn document(problem: &Problem, protocol: Protocol) -> String {
-    let body = problem.body();
-    let error = match protocol {
-        Protocol::Http => return body,
-        Protocol::Openai => serde_json::json!({
-            "message": problem.detail, "type": problem.reason, "code": problem.reason,
-        }),
-        Protocol::Anthropic => serde_json::json!({
-            "message": problem.detail, "type": "overloaded_error",
-        }),
-    };
-    format!("{},\"error\":{error}}}", body.trim_end_matches('}'))
+/// Whether calls were made and failed, as far as the status says: 502 and 504.
+fn was_tried(problem: &Problem) -> bool {
+    matches!(problem.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+}
+
+fn document(problem: &Problem, api: Option<Api>) -> String {
+    let Some(api) = api else { return problem.body() };
+    let retry_after = problem.retry_after.filter(|_| !was_tried(problem));
+    let mut document: serde_json::Value =
+        serde_json::from_str(&Problem { retry_after, ..problem.clone() }.body())
+            .unwrap_or_default();
+    document["error"] = api.error(problem.status, problem.reason, &problem.detail);
+    if let Some(kind) = api.document_type() {
+        document["type"] = kind.into();
+    }
+    document.to_string()
 }
 
 #[cfg(test)]
@@ -47,20 +49,67 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    #[test]
-    fn documents_are_json_in_every_protocol() {
-        let problem = Problem {
+    fn sample(status: StatusCode) -> Problem {
+        Problem {
             detail: "a \"quoted\" }} name".into(),
             retry_after: Some(Duration::from_millis(1200)),
-            ..plain(StatusCode::SERVICE_UNAVAILABLE, "At capacity", String::new())
-        };
-        for protocol in [Protocol::Http, Protocol::Openai, Protocol::Anthropic] {
+            ..plain(status, "At capacity", String::new())
+        }
+    }
+
+    #[test]
+    fn documents_are_json_in_every_api() {
+        let apis = [Api::Chat, Api::Responses, Api::Assistants, Api::Messages].map(Some);
+        for api in apis.into_iter().chain([None]) {
             let document: serde_json::Value =
-                serde_json::from_str(&document(&problem, protocol)).unwrap();
+                serde_json::from_str(&document(&sample(StatusCode::SERVICE_UNAVAILABLE), api))
+                    .unwrap();
             assert_eq!(document["status"], 503);
             assert_eq!(document["retry_after"], 2);
             assert_eq!(document["detail"], "a \"quoted\" }} name");
-            assert_eq!(document.get("error").is_some(), protocol != Protocol::Http);
+            assert_eq!(document.get("error").is_some(), api.is_some());
+        }
+    }
+
+    #[test]
+    fn every_status_has_the_type_that_clients_of_its_api_know() {
+        for (status, anthropic, openai) in [
+            (400, "invalid_request_error", "invalid_request_error"),
+            (401, "authentication_error", "invalid_request_error"),
+            (403, "permission_error", "invalid_request_error"),
+            (404, "not_found_error", "invalid_request_error"),
+            (405, "invalid_request_error", "invalid_request_error"),
+            (408, "invalid_request_error", "invalid_request_error"),
+            (413, "request_too_large", "invalid_request_error"),
+            (414, "invalid_request_error", "invalid_request_error"),
+            (429, "rate_limit_error", "rate_limit_error"),
+            (500, "api_error", "server_error"),
+            (502, "api_error", "server_error"),
+            (503, "overloaded_error", "server_error"),
+            (504, "timeout_error", "server_error"),
+            (529, "overloaded_error", "server_error"),
+        ] {
+            let problem = sample(StatusCode::from_u16(status).unwrap());
+            let read = |api| -> serde_json::Value {
+                serde_json::from_str(&document(&problem, Some(api))).unwrap()
+            };
+            let (messages, chat) = (read(Api::Messages), read(Api::Chat));
+            assert_eq!(messages["type"], "error");
+            assert_eq!(messages["error"]["type"], anthropic, "{status}");
+            assert_eq!(chat["error"]["type"], openai, "{status}");
+            assert_eq!(chat["error"]["code"], "request");
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_and_not_to() {
+        for status in [429, 502, 503, 504, 508] {
+            for api in [None, Some(Api::Chat), Some(Api::Messages)] {
+                let answer = problem(&sample(StatusCode::from_u16(status).unwrap()), api);
+                let come_back = answer.headers().contains_key("retry-after");
+                let stay_away = answer.headers().contains_key("x-should-retry");
+                assert!(come_back != stay_away, "{status} {api:?}");
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Route, Upstream};
 use crate::{GatewayConfig, Operation, Registry, RouteConfig, UpstreamConfig, config::Limits};
-use seawall::{FallbackConfig, PolicyConfig, RegistryChange};
+use seawall::{FallbackConfig, PolicyConfig, RegistryChange, TimeoutConfig};
 use seawall_tower::TokioTimer;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -104,7 +104,10 @@ impl Table {
             on_permanent: false,
             ..Default::default()
         });
-        let policies: Vec<_> = limit.into_iter().chain([fallback]).collect();
+        let total = config
+            .total_timeout
+            .map(|limit| PolicyConfig::Timeout(TimeoutConfig { limit, ..Default::default() }));
+        let policies: Vec<_> = limit.into_iter().chain(total).chain([fallback]).collect();
         let mut name = format!("route {}", config.path);
         // The same path with other methods is another route.
         if plan.table.operations.contains_key(&name) {

@@ -1,6 +1,9 @@
 //! A named destination: its endpoints, its connections, and one call to it.
 
-use super::request::{Exchange, Outgoing, Refused};
+use super::{
+    opening::{Opened, Patience},
+    request::{Exchange, Outgoing, Refused},
+};
 use crate::{Operation, Protocol, UpstreamConfig, config::Repeatable};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri};
 use hyper::body::Incoming;
@@ -15,6 +18,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
+use tokio::time::{Instant, timeout_at};
 
 /// Idle connections are closed after this; upstreams commonly close theirs after 60 to 75 seconds.
 const POOL_IDLE: Duration = Duration::from_secs(55);
@@ -24,7 +28,7 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) operation: Operation,
-    pub(crate) stream_idle_timeout: Duration,
+    patience: Patience,
     repeatable: Repeatable,
     endpoints: Vec<Endpoint>,
     next: AtomicUsize,
@@ -48,6 +52,8 @@ pub(crate) struct CallError {
     pub(crate) unsent: bool,
     /// The client's own request broke off.
     by_client: bool,
+    /// It took longer than this.
+    pub(crate) limit: Option<Duration>,
     text: String,
 }
 
@@ -65,11 +71,20 @@ impl CallError {
             // It says nothing about the upstream, and no other upstream would fare better.
             return Outcome::Rejected(Rejection::new(Reason::Custom("client"), None));
         }
+        if let Some(limit) = self.limit {
+            return Outcome::TimedOut { limit };
+        }
         Outcome::Failure(Failure { unsent: self.unsent, ..Failure::new(Class::Transient) })
     }
 
-    fn spent() -> Self {
-        Self { unsent: false, by_client: false, text: "the request's body is spent".into() }
+    /// It was answered, but not to the end of the answer's opening.
+    pub(super) fn broken(text: String) -> Self {
+        Self { unsent: false, by_client: false, limit: None, text }
+    }
+
+    /// Nothing of an answer came within `limit`.
+    pub(super) fn late(limit: Duration, text: String) -> Self {
+        Self { limit: Some(limit), ..Self::broken(text) }
     }
 }
 
@@ -138,7 +153,11 @@ impl Upstream {
             name: name.to_owned(),
             protocol: config.protocol,
             operation,
-            stream_idle_timeout: config.stream_idle_timeout,
+            patience: Patience {
+                first_byte: config.first_byte_timeout,
+                idle: config.stream_idle_timeout,
+                hold: config.hold_headers,
+            },
             repeatable: config.repeatable,
             endpoints: endpoints.filter(|endpoints| !endpoints.is_empty())?,
             next: AtomicUsize::new(0),
@@ -152,9 +171,7 @@ impl Upstream {
             Repeatable::Always => true,
             Repeatable::Never => false,
             Repeatable::Auto => {
-                method.is_idempotent()
-                    || self.protocol != Protocol::Http
-                    || headers.contains_key("idempotency-key")
+                self.protocol.repeats(method) || headers.contains_key("idempotency-key")
             }
         }
     }
@@ -164,9 +181,31 @@ impl Upstream {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// One attempt. Further attempts begin at the next endpoint; an endpoint that refuses the connection
-    /// hands over to the next at once, since the request has not left.
+    /// One attempt, until the answer has begun.
     pub(crate) async fn call(
+        &self,
+        exchange: &Exchange,
+        first_endpoint: usize,
+        attempt: Attempt,
+    ) -> Result<Opened, CallError> {
+        let began = Instant::now();
+        let asking = self.ask(exchange, first_endpoint, attempt);
+        // A body that is passed on takes as long as its client does: then the upstream's time begins later.
+        let limit = self.patience.first_byte.filter(|_| exchange.is_kept());
+        let response = match limit {
+            Some(limit) => timeout_at(began + limit, asking).await.unwrap_or_else(|_| {
+                Err(CallError::late(limit, format!("no content came within {limit:?}")))
+            })?,
+            None => asking.await?,
+        };
+        let api = self.protocol.api(exchange.uri.path());
+        let began = if limit.is_some() { began } else { Instant::now() };
+        Opened::read(response, api, self.patience, began).await
+    }
+
+    /// Asks until an endpoint answers. Further attempts begin at the next endpoint; an endpoint that refuses the connection
+    /// hands over to the next at once, since the request has not left.
+    async fn ask(
         &self,
         exchange: &Exchange,
         first_endpoint: usize,
@@ -174,7 +213,7 @@ impl Upstream {
     ) -> Result<Response<Incoming>, CallError> {
         let turns = self.endpoints.len();
         let offset = first_endpoint.wrapping_add(attempt.number as usize - 1);
-        let mut last = CallError::spent();
+        let mut last = CallError::broken("the request's body is spent".into());
         for turn in 0..turns {
             let endpoint = &self.endpoints[offset.wrapping_add(turn) % turns];
             let Some(body) = exchange.body() else { return Err(last) };
@@ -183,13 +222,14 @@ impl Upstream {
                 // Nobody asked for another protocol, and there is no way to pass one on.
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     let text = format!("{}: it switched protocols unasked", endpoint.authority);
-                    return Err(CallError { unsent: false, by_client: false, text });
+                    return Err(CallError::broken(text));
                 }
                 Ok(response) => return Ok(response),
                 Err(error) => {
                     let unsent = error.is_connect();
                     let text = format!("{}: {}", endpoint.authority, innermost(&error));
-                    last = CallError { unsent, by_client: exchange.fault().is_some(), text };
+                    let by_client = exchange.fault().is_some();
+                    last = CallError { unsent, by_client, ..CallError::broken(text) };
                     if !unsent {
                         return Err(last);
                     }
@@ -209,7 +249,7 @@ fn prepare(
     let uri = endpoint.uri(&exchange.uri).ok_or_else(|| {
         exchange.blame(Refused::TooLong);
         let text = "the path does not make an address".into();
-        CallError { unsent: true, by_client: true, text }
+        CallError { unsent: true, by_client: true, ..CallError::broken(text) }
     })?;
     let mut request = Request::new(body);
     *request.method_mut() = exchange.method.clone();

@@ -5,6 +5,7 @@ mod chaos;
 mod control;
 mod hostile;
 mod nginx;
+mod openings;
 mod policies;
 mod proxy;
 mod streams;

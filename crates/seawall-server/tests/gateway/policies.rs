@@ -1,6 +1,6 @@
 //! What the policies do to requests.
 
-use crate::support::{Answer, Gateway, Upstream, eventually, respond, send};
+use crate::support::{Answer, Gateway, Upstream, eventually, nobody, respond, send};
 use http::Method;
 use http_body_util::Full;
 use std::time::{Duration, Instant};
@@ -248,7 +248,7 @@ async fn a_full_bulkhead_is_a_503_and_a_queue_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openai_clients_get_errors_in_their_own_words_and_are_told_not_to_retry() {
+async fn openai_clients_get_errors_in_their_own_words_and_are_told_whether_to_come_back() {
     let upstream = Upstream::statuses(&[500]).await;
     let gateway = Gateway::start(&format!(
         "upstreams:\n  chat: {{ endpoints: ['{}'], protocol: openai, policies: [{{ type: circuit_breaker, failure_threshold: 1 }}] }}\n\
@@ -258,6 +258,22 @@ async fn openai_clients_get_errors_in_their_own_words_and_are_told_not_to_retry(
     .await;
     gateway.get("/v1/models").await;
     let refused = gateway.get("/v1/models").await;
-    assert_eq!((refused.status.as_u16(), refused.header("x-should-retry")), (503, "false"));
-    assert!(refused.json()["error"]["message"].is_string() || refused.json()["detail"].is_string());
+    // It did not run: the client may come back, and is told when.
+    let told = (refused.header("x-should-retry"), refused.header("retry-after").is_empty());
+    assert_eq!((refused.status.as_u16(), told), (503, ("", false)));
+    let error = &refused.json()["error"];
+    assert_eq!((&error["type"], &error["code"]), (&"server_error".into(), &"circuit_open".into()));
+    assert!(error["message"].is_string());
+
+    // It ran and failed, as often as it may: coming back would multiply the attempts.
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  chat: {{ endpoints: ['http://{}'], protocol: openai, policies: [] }}\n\
+         routes: [{{ path: '/*', upstream: chat }}]\n",
+        nobody().await
+    ))
+    .await;
+    let failed = gateway.get("/v1/models").await;
+    let told = (failed.header("x-should-retry"), failed.header("retry-after"));
+    assert_eq!((failed.status.as_u16(), told), (502, ("false", "")));
+    assert_eq!(failed.json().get("retry_after"), None);
 }

@@ -18,7 +18,10 @@ use std::{
 use tokio::sync::mpsc;
 
 /// A body fed by a channel; says when it is dropped.
-struct Fed(mpsc::UnboundedReceiver<Result<&'static str, ()>>, Arc<AtomicBool>);
+pub(crate) struct Fed(
+    pub(crate) mpsc::UnboundedReceiver<Result<&'static str, ()>>,
+    pub(crate) Arc<AtomicBool>,
+);
 
 impl http_body::Body for Fed {
     type Data = Bytes;
@@ -74,9 +77,21 @@ async fn gateway(upstream: &Upstream, protocol: &str) -> Gateway {
     .await
 }
 
-async fn open(gateway: &Gateway) -> http::Response<hyper::body::Incoming> {
+/// Asks, and feeds the first piece: headers are held until there is one.
+async fn open(
+    gateway: &Gateway,
+    feeds: &mut mpsc::UnboundedReceiver<Feed>,
+    first: &'static str,
+) -> (Feed, http::Response<hyper::body::Incoming>) {
     let request = gateway.request(Method::GET, "/stream").body(Full::default()).unwrap();
-    client().request(request).await.unwrap()
+    let asking = client().request(request);
+    let feeding = async {
+        let feed = feeds.recv().await.unwrap();
+        feed.send(Ok(first)).unwrap();
+        feed
+    };
+    let (response, feed) = tokio::join!(asking, feeding);
+    (feed, response.unwrap())
 }
 
 async fn next(body: &mut hyper::body::Incoming) -> Option<Result<Bytes, hyper::Error>> {
@@ -88,10 +103,11 @@ async fn next(body: &mut hyper::body::Incoming) -> Option<Result<Bytes, hyper::E
 async fn events_pass_one_by_one_and_the_place_is_held_to_the_last() {
     let (upstream, mut feeds, _) = streaming().await;
     let gateway = gateway(&upstream, "openai").await;
-    let response = open(&gateway).await;
+    let first = "data: {\"n\":0}\n\n";
+    let (feed, response) = open(&gateway, &mut feeds, first).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
-    let feed = feeds.recv().await.unwrap();
     let mut body = response.into_body();
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), first);
     for event in ["data: {\"n\":1}\n\n", "data: {\"n\":2}\n\n"] {
         feed.send(Ok(event)).unwrap();
         // The next one is sent only after this one has come through.
@@ -111,68 +127,134 @@ async fn events_pass_one_by_one_and_the_place_is_held_to_the_last() {
     assert_eq!(gateway.circuit("only").await["state"], "closed");
 }
 
+const CHAT: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n";
+const STOP: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\": \"stop\"}]}\n\n";
+const DELTA: &str = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":3,\"delta\":\"a\"}\n\n";
+const BLOCK: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n";
+
+/// How a stream of these pieces ends for its client and for the circuit.
+async fn ended(protocol: &str, pieces: &[&'static str], clean: bool) -> (String, String) {
+    let (upstream, mut feeds, _) = streaming().await;
+    let gateway = gateway(&upstream, protocol).await;
+    let (feed, response) = open(&gateway, &mut feeds, pieces[0]).await;
+    for piece in &pieces[1..] {
+        feed.send(Ok(piece)).unwrap();
+    }
+    let mut got = Vec::new();
+    let mut body = response.into_body();
+    if !clean {
+        // What the upstream has not written yet when it breaks off does not count as sent.
+        let whole = pieces.iter().filter(|piece| piece.ends_with("\n\n"));
+        let whole = whole.map(|piece| piece.len()).sum();
+        while got.len() < whole {
+            got.extend_from_slice(&next(&mut body).await.unwrap().unwrap());
+        }
+        feed.send(Err(())).unwrap();
+    }
+    drop(feed);
+    while let Some(piece) = next(&mut body).await {
+        got.extend_from_slice(&piece.expect("a body that ends"));
+    }
+    eventually("the end is counted", async || gateway.counts("only").await["in_flight"] == 0).await;
+    let state = gateway.circuit("only").await["state"].as_str().unwrap().to_owned();
+    (state, String::from_utf8(got).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_ends_without_its_last_word_is_a_failure() {
-    for (protocol, good, bad) in [
+async fn what_a_stream_says_of_its_end_is_what_the_circuit_counts() {
+    for (protocol, pieces, state) in [
+        ("openai", &[CHAT, STOP][..], "closed"),
+        ("openai", &[CHAT, "data: [DONE]\r\n\r\n"], "closed"),
+        ("openai", &[DELTA, "data: {\"type\":\"response.completed\"}\n\n"], "closed"),
+        ("openai", &[DELTA, "event: response.incomplete\rdata: {}\r\r"], "closed"),
+        ("openai", &["data: {\"type\":\"speech.audio.done\"}\n\n"], "closed"),
+        ("openai", &[CHAT, "data: {\"choices\":[{\"finish_reason\":\"error\"}]}\n\n"], "open"),
         (
             "openai",
-            "data: {\"choices\":[{\"finish_reason\": \"stop\"}]}\n\n",
-            "data: {\"n\":1}\n\n",
+            &[CHAT, "data: {\"id\":1,\"error\":{}, \"error\":{\"a\":1}}\n\n", "data: [DONE]\n\n"],
+            "open",
         ),
-        (
-            "anthropic",
-            "event: message_stop\ndata: {}\n\n",
-            "event: content_block_delta\ndata: {}\n\n",
-        ),
-        ("anthropic", "event: message_stop\ndata: {}\n\n", "event: error\ndata: {}\n\n"),
+        ("openai", &[DELTA, "data: {\"type\":\"response.failed\"}\n\n"], "open"),
+        ("openai", &[DELTA, "event: error\ndata: {\"message\":\"x\"}\n\n"], "open"),
+        ("anthropic", &[BLOCK, "event: message_stop\ndata: {}\n\n"], "closed"),
+        ("anthropic", &[BLOCK, "event: error\ndata: {}\n\n"], "open"),
     ] {
-        for (event, state) in [(good, "closed"), (bad, "open")] {
-            let (upstream, mut feeds, _) = streaming().await;
-            let gateway = gateway(&upstream, protocol).await;
-            let mut body = open(&gateway).await.into_body();
-            let feed = feeds.recv().await.unwrap();
-            feed.send(Ok(event)).unwrap();
-            drop(feed);
-            while next(&mut body).await.is_some() {}
-            eventually(&format!("{protocol}: {state} after {event}"), async || {
-                gateway.counts("only").await["in_flight"] == 0
-                    && gateway.circuit("only").await["state"] == state
-            })
-            .await;
-        }
+        let (counted, got) = ended(protocol, pieces, true).await;
+        assert_eq!((&*counted, &got), (state, &pieces.concat()), "{protocol} {pieces:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_breaks_off_says_so_in_the_clients_protocol() {
-    for (protocol, expected) in
-        [("openai", "\"type\":\"upstream_error\""), ("anthropic", "event: error\ndata:")]
-    {
-        let (upstream, mut feeds, _) = streaming().await;
-        let gateway = gateway(&upstream, protocol).await;
-        let mut body = open(&gateway).await.into_body();
-        let feed = feeds.recv().await.unwrap();
-        feed.send(Ok("data: {\"half")).unwrap();
-        assert_eq!(next(&mut body).await.unwrap().unwrap(), "data: {\"half");
-        feed.send(Err(())).unwrap();
-        let farewell = next(&mut body).await.unwrap().unwrap();
-        let farewell = std::str::from_utf8(&farewell).unwrap();
-        assert!(farewell.starts_with("\n\n") && farewell.contains(expected), "{farewell}");
-        assert!(next(&mut body).await.is_none());
-        eventually("it counts as a failure", async || {
-            gateway.circuit("only").await["state"] == "open"
-        })
-        .await;
+async fn a_stream_that_ends_too_early_is_a_failure_and_says_so_in_the_clients_form() {
+    for (protocol, first, half, error) in [
+        (
+            "openai",
+            CHAT,
+            "data: {\"choices\":[{\"del",
+            "data: {\"error\":{\"code\":\"upstream_error\",",
+        ),
+        (
+            "openai",
+            DELTA,
+            "event: response.comple",
+            "event: error\ndata: {\"code\":\"upstream_error\",",
+        ),
+        ("anthropic", BLOCK, "event: message_st", "event: error\ndata: {\"error\":{\"message\":"),
+    ] {
+        for pieces in [&[first][..], &[first, half]] {
+            for clean in [true, false] {
+                let (counted, got) = ended(protocol, pieces, clean).await;
+                assert_eq!(counted, "open", "{protocol} {pieces:?}");
+                let added = got.strip_prefix(first).unwrap_or_else(|| panic!("{got:?}"));
+                let data = added.trim_end().rsplit("data: ").next().unwrap();
+                serde_json::from_str::<serde_json::Value>(data).unwrap();
+                assert!(added.starts_with(error) && added.ends_with("}\n\n"), "{added:?}");
+            }
+        }
     }
+    let (_, got) = ended("openai", &[DELTA], true).await;
+    assert!(got.contains("\"sequence_number\":4,\"type\":\"error\""), "{got}");
+    let (_, got) = ended("anthropic", &[BLOCK], true).await;
+    assert!(
+        got.contains("\"type\":\"api_error\"}") && got.contains("\"type\":\"error\"}"),
+        "{got}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_behind_the_end_is_a_success() {
+    for (protocol, pieces) in [
+        ("openai", [CHAT, "data: [DONE]\n\n"]),
+        ("openai", [DELTA, "event: response.completed\ndata: {}\n\n"]),
+        ("anthropic", [BLOCK, "data: {\"type\":\"message_stop\"}\n\n"]),
+    ] {
+        let (counted, got) = ended(protocol, &pieces, false).await;
+        assert_eq!((&*counted, got), ("closed", pieces.concat()), "{protocol}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_with_the_whole_answer_leaves_a_success() {
+    let (upstream, mut feeds, _) = streaming().await;
+    let gateway = gateway(&upstream, "openai").await;
+    let (_feed, response) = open(&gateway, &mut feeds, "data: [DONE]\n\n").await;
+    let mut body = response.into_body();
+    next(&mut body).await.unwrap().unwrap();
+    drop(body);
+    eventually("it counts as a success", async || {
+        gateway.counts("only").await["successful_calls"] == 1
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_body_that_breaks_off_breaks_off_for_the_client_too() {
     let (upstream, mut feeds, _) = streaming().await;
     let gateway = gateway(&upstream, "http").await;
-    let mut body = open(&gateway).await.into_body();
-    let feed = feeds.recv().await.unwrap();
-    feed.send(Ok("data: x\n\n")).unwrap();
+    let (feed, response) = open(&gateway, &mut feeds, "data: x\n\n").await;
+    let mut body = response.into_body();
     next(&mut body).await.unwrap().unwrap();
     feed.send(Err(())).unwrap();
     assert!(next(&mut body).await.unwrap().is_err(), "a clean end would be a lie");
@@ -182,9 +264,8 @@ async fn a_plain_body_that_breaks_off_breaks_off_for_the_client_too() {
 async fn a_stream_that_falls_silent_is_ended() {
     let (upstream, mut feeds, dropped) = streaming().await;
     let gateway = gateway(&upstream, "openai").await;
-    let mut body = open(&gateway).await.into_body();
-    let feed = feeds.recv().await.unwrap();
-    feed.send(Ok("data: 1\n\n")).unwrap();
+    let (_feed, response) = open(&gateway, &mut feeds, "data: 1\n\n").await;
+    let mut body = response.into_body();
     next(&mut body).await.unwrap().unwrap();
     let farewell = next(&mut body).await.unwrap().unwrap();
     assert!(std::str::from_utf8(&farewell).unwrap().contains("nothing came for 400ms"));
@@ -195,9 +276,8 @@ async fn a_stream_that_falls_silent_is_ended() {
 async fn when_the_client_leaves_the_upstream_is_cancelled_and_nobody_is_blamed() {
     let (upstream, mut feeds, dropped) = streaming().await;
     let gateway = gateway(&upstream, "openai").await;
-    let mut body = open(&gateway).await.into_body();
-    let feed = feeds.recv().await.unwrap();
-    feed.send(Ok("data: 1\n\n")).unwrap();
+    let (_feed, response) = open(&gateway, &mut feeds, "data: 1\n\n").await;
+    let mut body = response.into_body();
     next(&mut body).await.unwrap().unwrap();
     drop(body);
     eventually("the upstream's call is cancelled", async || dropped.load(Ordering::SeqCst)).await;

@@ -86,6 +86,20 @@ fn policies_keep_their_bounds() {
     let both = "strategy: balanced, policies: []";
     check("strategy: balanced", both, &[("upstreams.chat.strategy:", "both")]);
     check("strategy: balanced", "attempt_timeout: 0s", &[("upstreams.chat.attempt_timeout:", "0")]);
+    for (field, words) in [
+        ("first_byte_timeout: 0s", "0"),
+        ("stream_idle_timeout: 0s", "0"),
+        ("first_byte_timeout: 18446744073709551615", "365 days"),
+        ("stream_idle_timeout: 400days", "365 days"),
+        ("hold_headers: 400days", "365 days"),
+    ] {
+        let path = format!("upstreams.chat.{}:", field.split(':').next().unwrap());
+        check("strategy: balanced", field, &[(&path, words)]);
+    }
+    for (field, words) in [("total_timeout: 0s", "0"), ("total_timeout: 400days", "365 days")] {
+        let to = format!("{field}, methods: [GET, POST]");
+        check("methods: [GET, POST]", &to, &[("routes[0].total_timeout:", words)]);
+    }
     let limit = "rate_limit: { rate: 5, key: cookie }";
     let to = format!("{limit}, methods: [GET, POST]");
     check("methods: [GET, POST]", &to, &[("routes[0].rate_limit.key:", "header:")]);

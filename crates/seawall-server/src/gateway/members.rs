@@ -1,0 +1,151 @@
+//! The few members of an event's JSON through which protocols speak; the rest is skipped, not built.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+/// Members of the outermost object. Data that is cut off or is no JSON gives those that came before.
+#[derive(Default)]
+pub(super) struct Members<'a> {
+    /// `type`.
+    pub(super) kind: Cow<'a, str>,
+    /// `error`, where it says that there is one.
+    pub(super) error: Option<&'a RawValue>,
+    pub(super) choices: Option<&'a RawValue>,
+    pub(super) code: Option<&'a RawValue>,
+    pub(super) last_error: Option<&'a RawValue>,
+    pub(super) response: Option<&'a RawValue>,
+    pub(super) content_block: Option<&'a RawValue>,
+    pub(super) sequence_number: Option<u64>,
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn read(data: &'a [u8]) -> Self {
+        let mut members = Self::default();
+        // What was read before a mistake still counts.
+        let _ = Fill(&mut members).deserialize(&mut serde_json::Deserializer::from_slice(data));
+        members
+    }
+
+    fn take<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let place = match name {
+            "type" => {
+                self.kind = text(map.next_value()?);
+                return Ok(());
+            }
+            "sequence_number" => {
+                self.sequence_number = map.next_value::<&RawValue>()?.get().parse().ok();
+                return Ok(());
+            }
+            "choices" => {
+                self.choices = Some(map.next_value()?);
+                return Ok(());
+            }
+            "error" => &mut self.error,
+            "code" => &mut self.code,
+            "last_error" => &mut self.last_error,
+            "response" => &mut self.response,
+            "content_block" => &mut self.content_block,
+            _ => return map.next_value::<IgnoredAny>().map(drop),
+        };
+        let value: &'a RawValue = map.next_value()?;
+        *place = Some(value).filter(|value| says_something(value));
+        Ok(())
+    }
+}
+
+struct Fill<'m, 'a>(&'m mut Members<'a>);
+
+impl<'a> DeserializeSeed<'a> for Fill<'_, 'a> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'a>>(self, data: D) -> Result<(), D::Error> {
+        data.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Fill<'_, 'a> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = map.next_key()? {
+            self.0.take(&name, &mut map)?;
+        }
+        Ok(())
+    }
+}
+
+/// A member's name, borrowed where nothing in it is escaped.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// One of a chunk's `choices`.
+#[derive(Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(borrow, default)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+impl<'a> Choice<'a> {
+    /// All of them; `None` where these are no choices.
+    pub(super) fn all(choices: &'a RawValue) -> Option<Vec<Self>> {
+        serde_json::from_str(choices.get()).ok()
+    }
+
+    pub(super) fn index(&self) -> u32 {
+        self.index.and_then(|index| index.get().parse().ok()).unwrap_or(0)
+    }
+
+    /// Why it is finished; empty while it is not.
+    pub(super) fn finish_reason(&self) -> Cow<'a, str> {
+        self.finish_reason.map(text).unwrap_or_default()
+    }
+
+    pub(super) fn error(&self) -> Option<&'a RawValue> {
+        self.error.filter(|error| says_something(error))
+    }
+
+    /// Whether it brings something that a person or a tool would see; a role is not such a thing.
+    pub(super) fn has_content(&self) -> bool {
+        let said = |value: Option<&RawValue>| value.is_some_and(says_something);
+        let delta = self.delta.or(self.message).map(members).unwrap_or_default();
+        let brings =
+            |(name, value): (&Cow<'_, str>, &&RawValue)| name != "role" && says_something(value);
+        said(self.text) || delta.iter().any(brings)
+    }
+}
+
+/// The members of a value; none where it is no object.
+pub(super) fn members(value: &RawValue) -> BTreeMap<Cow<'_, str>, &RawValue> {
+    let members: Result<BTreeMap<Name<'_>, &RawValue>, _> = serde_json::from_str(value.get());
+    members.unwrap_or_default().into_iter().map(|(Name(name), value)| (name, value)).collect()
+}
+
+/// The text that a value is; empty where it is none.
+pub(super) fn text(value: &RawValue) -> Cow<'_, str> {
+    serde_json::from_str(value.get()).map(|Name(text)| text).unwrap_or_default()
+}
+
+/// Whether data is the whole of a JSON text.
+pub(super) fn is_whole(data: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(data).is_ok()
+}
+
+/// Whether a value says more than that there is nothing.
+fn says_something(value: &RawValue) -> bool {
+    !matches!(value.get(), "null" | "false" | "\"\"" | "[]" | "{}")
+}

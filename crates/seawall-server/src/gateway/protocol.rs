@@ -1,0 +1,416 @@
+//! Everything that the gateway knows of a protocol: what may be repeated, which events are content, which end a
+//! stream, which fail it, and what an error looks like. A further protocol is added here and nowhere else.
+
+use super::{
+    event::Event,
+    members::{Choice, Members, is_whole, members, text},
+};
+use http::{HeaderMap, Method, StatusCode};
+use schemars::JsonSchema;
+use seawall::{Class, Outcome};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+
+/// How streams and errors are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Any HTTP: a stream is complete when its body is.
+    #[default]
+    Http,
+    /// OpenAI-compatible: a stream of the API for chat or completions is complete at `[DONE]`, or when each choice
+    /// has a `finish_reason`; one of the Responses API at `response.completed` or `response.incomplete`; one of
+    /// the Assistants API when its run is over.
+    Openai,
+    /// Anthropic: a stream is complete at `message_stop`; errors come as `error` events.
+    Anthropic,
+}
+
+/// One of the APIs whose streams are understood. An upstream may speak several of them, by path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Api {
+    /// OpenAI's for chat, and the older one for completions.
+    Chat,
+    /// OpenAI's Responses.
+    Responses,
+    /// OpenAI's Assistants.
+    Assistants,
+    /// Anthropic's Messages.
+    Messages,
+}
+
+/// What one event says of its stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Sign {
+    /// The stream lives, but nothing of the answer has come: a ping, `response.created`, a role.
+    Quiet,
+    /// A part of the answer, or an event that nobody here knows.
+    Content,
+    /// The stream is complete. What comes behind it does not count.
+    Done,
+    /// The stream failed, and says so.
+    Failed(Outcome),
+}
+
+/// What went wrong with a stream, as its client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Broken,
+    Late,
+}
+
+impl Protocol {
+    /// Whether its requests may be sent again although the method alone does not say so.
+    pub(super) fn repeats(self, method: &Method) -> bool {
+        method.is_idempotent() || self != Self::Http
+    }
+
+    /// The API that a client of this path speaks; `None` for any HTTP.
+    pub(super) fn api(self, path: &str) -> Option<Api> {
+        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or("");
+        match (self, last) {
+            (Self::Http, _) => None,
+            (Self::Anthropic, _) => Some(Api::Messages),
+            (Self::Openai, "responses") => Some(Api::Responses),
+            (Self::Openai, _) if path.contains("/threads") => Some(Api::Assistants),
+            (Self::Openai, "messages") => Some(Api::Messages),
+            (Self::Openai, _) => Some(Api::Chat),
+        }
+    }
+}
+
+/// Events that begin like this are of an API whose end is known.
+const KNOWN: [(Api, &[&str]); 3] = [
+    (Api::Messages, &["message_start", "message_delta", "message_stop", "content_block_"]),
+    (
+        Api::Responses,
+        &[
+            "response.created",
+            "response.queued",
+            "response.in_progress",
+            "response.completed",
+            "response.incomplete",
+            "response.failed",
+            "response.output_",
+            "response.content_part.",
+            "response.reasoning",
+            "response.refusal.",
+            "response.function_call",
+        ],
+    ),
+    (Api::Assistants, &["thread."]),
+];
+
+/// Events that complete a stream; more may follow only where [`RUN_OVER`] says so.
+const DONE: [&str; 5] = [
+    "message_stop",
+    "response.completed",
+    "response.incomplete",
+    "response.cancelled",
+    "response.done",
+];
+
+/// What completes a stream in place of JSON.
+const DONE_DATA: &[u8] = b"[DONE]";
+
+/// Events behind which a stream may end. Its proper last event is `done`.
+const RUN_OVER: [&str; 5] = [
+    "thread.run.completed",
+    "thread.run.incomplete",
+    "thread.run.requires_action",
+    "thread.run.cancelled",
+    "thread.run.expired",
+];
+
+/// Events that say that a stream failed, in any API.
+const FAILED: [&str; 3] = ["error", "response.failed", "thread.run.failed"];
+
+/// Events that bring nothing of the answer, by their whole name or by its end.
+const QUIET: [&str; 5] = ["ping", "heartbeat", "keepalive", "keep-alive", "message_start"];
+const QUIET_ENDS: [&str; 4] = [".created", ".queued", ".in_progress", ".added"];
+
+/// Data longer than this is read only where something in it may matter.
+const SMALL: usize = 4 << 10;
+
+/// What a stream has said so far.
+#[derive(Default)]
+pub(super) struct Reader {
+    /// The API that its events are of; `None` while they are of none that is known.
+    spoken: Option<Api>,
+    events: u64,
+    /// Choices that have come, and those that are finished, a bit each.
+    choices: (u128, u128),
+    run_is_over: bool,
+    /// An event was too long to be read in full: it may have been the last.
+    in_doubt: bool,
+    sequence_number: u64,
+}
+
+impl Reader {
+    /// Reads an event that the body's end finished. Half of one says nothing.
+    pub(super) fn read_last(&mut self, event: &Event<'_>) -> Option<Sign> {
+        let data = event.data.trim_ascii();
+        if data == DONE_DATA || is_whole(data) {
+            return Some(self.read(event));
+        }
+        // Text that is no JSON may well be whole.
+        self.events += u64::from(!data.is_empty() && !data.starts_with(b"{"));
+        None
+    }
+
+    /// Reads the next event.
+    pub(super) fn read(&mut self, event: &Event<'_>) -> Sign {
+        self.events += 1;
+        let (name, data) = (event.name.trim_ascii(), event.data.trim_ascii());
+        if data == DONE_DATA {
+            return Sign::Done;
+        }
+        let name = std::str::from_utf8(name).unwrap_or("");
+        if data.len() > SMALL && self.is_plain(name, data) {
+            self.sequence_number += 1;
+            return Sign::Content;
+        }
+        let members = Members::read(data);
+        self.sequence_number = members.sequence_number.unwrap_or(self.sequence_number);
+        let names = [name, &*members.kind];
+        if members.error.is_some() || names.iter().any(|name| FAILED.contains(name)) {
+            return Sign::Failed(failure(&members));
+        }
+        let known = names.map(|name| self.learn(name)).contains(&true);
+        if let Some(choices) = members.choices.and_then(Choice::all) {
+            self.spoken.get_or_insert(Api::Chat);
+            return self.read_choices(&choices);
+        }
+        self.in_doubt |= !event.whole && !known;
+        self.read_names(names, &members, data)
+    }
+
+    /// Whether long data is of an event that neither ends nor fails a stream: seen without reading it.
+    fn is_plain(&mut self, name: &str, data: &[u8]) -> bool {
+        let ends = DONE.contains(&name) || RUN_OVER.contains(&name) || FAILED.contains(&name);
+        !ends && self.learn(name) && memchr::memmem::find(data, b"\"error\"").is_none()
+    }
+
+    /// Learns from an event's name which API is spoken; whether it is one that is known.
+    fn learn(&mut self, name: &str) -> bool {
+        let mut apis = KNOWN.iter();
+        let known = apis.find(|(_, starts)| starts.iter().any(|start| name.starts_with(start)));
+        if let Some((api, _)) = known {
+            self.spoken = Some(*api);
+        }
+        known.is_some()
+    }
+
+    fn read_names(&mut self, names: [&str; 2], members: &Members<'_>, data: &[u8]) -> Sign {
+        let is = |list: &[&str]| names.iter().any(|name| list.contains(name));
+        if is(&DONE) || (is(&["done"]) && self.spoken == Some(Api::Assistants)) {
+            let failed = members.response.filter(|response| has_failed(response));
+            return failed.map_or(Sign::Done, |_| Sign::Failed(failure(members)));
+        }
+        self.run_is_over |= is(&RUN_OVER);
+        let ends = |name: &&str| QUIET_ENDS.iter().any(|end| name.ends_with(end));
+        let empty_block =
+            is(&["content_block_start"]) && !members.content_block.is_some_and(block_has_content);
+        let bare = names == ["", ""] && members.choices.is_none() && is_empty(data);
+        if is(&QUIET) || names.iter().any(ends) || empty_block || bare {
+            Sign::Quiet
+        } else {
+            Sign::Content
+        }
+    }
+
+    fn read_choices(&mut self, choices: &[Choice<'_>]) -> Sign {
+        let mut sign = Sign::Quiet;
+        for choice in choices {
+            let place = 1_u128.checked_shl(choice.index()).unwrap_or(0);
+            self.choices.0 |= place;
+            let reason = choice.finish_reason();
+            if let Some(error) = choice.error() {
+                return Sign::Failed(Outcome::failure(class_of(std::iter::once(error))));
+            }
+            if reason == "error" {
+                return Sign::Failed(Outcome::failure(Class::Transient));
+            }
+            if !reason.is_empty() {
+                self.choices.1 |= place;
+            }
+            if !reason.is_empty() || choice.has_content() {
+                sign = Sign::Content;
+            }
+        }
+        sign
+    }
+
+    /// Whether the answer is all there, though the stream's own last event has not come.
+    pub(super) fn is_complete(&self) -> bool {
+        let (seen, finished) = self.choices;
+        match self.spoken {
+            Some(Api::Chat) => seen != 0 && seen == finished,
+            Some(Api::Assistants) => self.run_is_over,
+            _ => false,
+        }
+    }
+
+    /// Whether a clean end of the body, now, would be too early. Of events that are not known nobody can say.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let known = self.spoken.is_some() || self.events == 0;
+        known && !self.is_complete() && !self.in_doubt
+    }
+
+    /// The event that tells the client of a stream that failed, in the API that it spoke, else in `api`.
+    pub(super) fn error_event(&self, api: Api, trouble: Trouble, message: &str) -> String {
+        let (api, next) = (self.spoken.unwrap_or(api), self.sequence_number + 1);
+        let kind = match trouble {
+            Trouble::Broken => "upstream_error",
+            Trouble::Late => "upstream_timeout",
+        };
+        let status = match trouble {
+            Trouble::Broken => StatusCode::BAD_GATEWAY,
+            Trouble::Late => StatusCode::GATEWAY_TIMEOUT,
+        };
+        match api {
+            Api::Responses => {
+                let event = json!({
+                    "type": "error", "sequence_number": next,
+                    "code": kind, "message": message, "param": null,
+                });
+                format!("event: error\ndata: {event}\n\n")
+            }
+            Api::Chat => {
+                let error =
+                    json!({ "type": kind, "code": kind, "message": message, "param": null });
+                format!("data: {}\n\n", json!({ "error": error }))
+            }
+            Api::Assistants => {
+                let error =
+                    json!({ "type": kind, "code": kind, "message": message, "param": null });
+                format!("event: error\ndata: {}\n\n", json!({ "error": error }))
+            }
+            Api::Messages => {
+                let error = json!({ "type": "error", "error": api.error(status, kind, message) });
+                format!("event: error\ndata: {error}\n\n")
+            }
+        }
+    }
+}
+
+impl Api {
+    /// The API that a request speaks which no route takes, as far as its headers say.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        headers.contains_key("anthropic-version").then_some(Self::Messages)
+    }
+
+    /// What an answer with this status has under `error`, in the words that clients of this API know.
+    pub(super) fn error(self, status: StatusCode, code: &str, message: &str) -> Value {
+        if self == Self::Messages {
+            return json!({ "type": anthropic_type(status), "message": message });
+        }
+        let kind = match status.as_u16() {
+            429 => "rate_limit_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
+        };
+        json!({ "type": kind, "code": code, "message": message, "param": null })
+    }
+
+    /// The member `type` of a whole document about an error, where clients read it.
+    pub(super) fn document_type(self) -> Option<&'static str> {
+        (self == Self::Messages).then_some("error")
+    }
+}
+
+fn anthropic_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        504 => "timeout_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
+fn is_empty(data: &[u8]) -> bool {
+    matches!(data, b"" | b"{}" | b"null")
+}
+
+/// Whether a block begins with content of its own; text and thinking come behind it.
+fn block_has_content(block: &RawValue) -> bool {
+    let block = members(block);
+    let said = |name| block.get(name).is_some_and(|value| !text(value).is_empty());
+    let plain = block.get("type").is_some_and(|kind| matches!(&*text(kind), "text" | "thinking"));
+    !plain || said("text") || said("thinking")
+}
+
+/// Whether the `response` that an event carries has failed.
+fn has_failed(response: &RawValue) -> bool {
+    members(response).get("status").is_some_and(|status| text(status) == "failed")
+}
+
+/// What an event that reports a failure says of whose fault it is.
+fn failure(members: &Members<'_>) -> Outcome {
+    let response = members.response.map(self::members).unwrap_or_default();
+    let nested = response.get("error").copied();
+    let all = [members.error, members.last_error, nested, members.code];
+    Outcome::failure(class_of(all.into_iter().flatten()))
+}
+
+/// The class of a failure, by the words of its errors; the name of a limit says more than that of a fault.
+fn class_of<'a>(errors: impl Iterator<Item = &'a RawValue>) -> Class {
+    let words: Vec<_> = errors.flat_map(words_of).collect();
+    let any = |test: fn(&str) -> bool| words.iter().any(|word| test(word));
+    if any(is_limit) {
+        Class::RateLimited
+    } else if any(is_callers_fault)
+        && !any(|word| code_in(word, 500..600) || word == "server_error")
+    {
+        Class::Permanent
+    } else {
+        Class::Transient
+    }
+}
+
+fn words_of(error: &RawValue) -> Vec<String> {
+    let word = |value: &RawValue| match text(value) {
+        text if text.is_empty() => value.get().to_owned(),
+        text => text.into_owned(),
+    };
+    let members = members(error);
+    if members.is_empty() {
+        return vec![word(error)];
+    }
+    ["type", "code", "status"]
+        .iter()
+        .filter_map(|name| members.get(*name))
+        .map(|v| word(v))
+        .collect()
+}
+
+fn code_in(word: &str, codes: std::ops::Range<u16>) -> bool {
+    word.parse().is_ok_and(|code| codes.contains(&code))
+}
+
+fn is_limit(word: &str) -> bool {
+    word.starts_with("rate_limit")
+        || matches!(word, "429" | "too_many_requests" | "insufficient_quota")
+}
+
+fn is_callers_fault(word: &str) -> bool {
+    const WORDS: [&str; 10] = [
+        "invalid_request_error",
+        "invalid_request",
+        "invalid_prompt",
+        "authentication_error",
+        "permission_error",
+        "not_found_error",
+        "request_too_large",
+        "billing_error",
+        "context_length_exceeded",
+        "content_policy_violation",
+    ];
+    WORDS.contains(&word) || (code_in(word, 400..500) && !matches!(word, "408" | "425"))
+}
