@@ -43,19 +43,28 @@ fn should_retry(headers: &HeaderMap) -> Option<bool> {
 }
 
 /// How long the answer asks to wait: `retry-after-ms`, else `Retry-After` in seconds or as an HTTP date
-/// (RFC 9110, 10.2.3), against the wall clock `now`. What cannot be read is as good as absent.
+/// (RFC 9110, 10.2.3), against the wall clock `now`. A date in the past is no wait at all; a number too large for
+/// a duration is the longest one. What cannot be read is as good as absent.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
-    let seconds = |number: f64| Duration::try_from_secs_f64(number).ok();
-    if let Some(ms) = headers.get("retry-after-ms").and_then(text) {
-        return ms.parse::<f64>().ok().and_then(|ms| seconds(ms / 1000.0));
+    let ms = headers.get("retry-after-ms").and_then(text).and_then(|ms| duration(&ms, 1000.0));
+    if ms.is_some() {
+        return ms;
     }
     let after = headers.get(http::header::RETRY_AFTER).and_then(text)?;
-    if let Ok(number) = after.parse::<f64>() {
-        return seconds(number);
+    duration(&after, 1.0).or_else(|| {
+        let date = httpdate::parse_http_date(&after).ok()?;
+        Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+    })
+}
+
+/// So many units, of which `in_a_second` are one second: digits, and perhaps a fraction.
+fn duration(text: &str, in_a_second: f64) -> Option<Duration> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
     }
-    let date = httpdate::parse_http_date(&after).ok()?;
-    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+    let number: f64 = text.parse().ok()?;
+    Some(Duration::try_from_secs_f64(number / in_a_second).unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Problem {
     /// `Retry-After` in whole seconds, rounded up, at least 1: never an invitation to come back early.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let wait = self.retry_after?;
-        Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+        Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
     }
 
     /// The document.

@@ -1,7 +1,7 @@
 //! How long to wait before the next attempt: a pure function of the retry's number, the wait before,
 //! and one random draw.
 
-use crate::config::{Problems, config};
+use crate::config::{LONGEST_WAIT, Problems, config};
 use std::time::Duration;
 
 config! {
@@ -9,7 +9,7 @@ config! {
     pub struct Backoff {
         /// How the wait grows from one retry to the next.
         growth: Growth = Growth::Exponential,
-        /// The wait before the first retry, before jitter.
+        /// The wait before the first retry, before jitter; at most 365 days.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         base_delay: Duration = Duration::from_millis(100),
@@ -20,13 +20,13 @@ config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         min_delay: Duration = Duration::ZERO,
-        /// No wait is longer, after jitter too (`additive` and `around` jitter come on top).
+        /// No wait is longer, after jitter too; only `additive` jitter comes on top. At most 365 days.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         max_delay: Duration = Duration::from_secs(60),
         /// How callers that failed together are kept from coming back together.
         jitter: Jitter = Jitter::Full,
-        /// What `additive` jitter adds at most.
+        /// What `additive` jitter adds at most; at most 365 days.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         jitter_max: Duration = Duration::from_secs(2),
@@ -69,7 +69,7 @@ pub enum Jitter {
     Equal,
     /// *b + u · (3 · previous − b)*; the growth has no say.
     Decorrelated,
-    /// *d · (1 − s + 2 · u · s)* with *s* = `jitter_share`: around *d*, also beyond `max_delay`.
+    /// *d · (1 − s + 2 · u · s)* with *s* = `jitter_share`: around *d*, and never beyond `max_delay`.
     Around,
     /// *d + u · `jitter_max`*, also beyond `max_delay`
     Additive,
@@ -91,7 +91,7 @@ impl Backoff {
                 let top = (3.0 * previous.as_secs_f64()).max(base);
                 (base + u * (top - base)).clamp(floor, cap)
             }
-            Jitter::Around => grown * (1.0 + self.jitter_share * (2.0 * u - 1.0)),
+            Jitter::Around => (grown * (1.0 + self.jitter_share * (2.0 * u - 1.0))).min(cap),
             Jitter::Additive => grown + u * self.jitter_max.as_secs_f64(),
         };
         Duration::try_from_secs_f64(seconds).unwrap_or(self.max_delay)
@@ -100,6 +100,10 @@ impl Backoff {
     /// The wait in seconds before bounds and jitter; infinite where it overflows.
     fn grown(&self, retry: u32) -> f64 {
         let base = self.base_delay.as_secs_f64();
+        if base == 0.0 {
+            // Not a number where the factor is infinite.
+            return 0.0;
+        }
         let n = f64::from(retry.max(1));
         match self.growth {
             Growth::Constant => base,
@@ -125,6 +129,13 @@ impl Backoff {
             self.min_delay,
             "at most max_delay",
         );
+        for (field, wait) in [
+            ("base_delay", self.base_delay),
+            ("max_delay", self.max_delay),
+            ("jitter_max", self.jitter_max),
+        ] {
+            problems.require(wait <= LONGEST_WAIT, field, wait, "at most 365 days");
+        }
     }
 }
 

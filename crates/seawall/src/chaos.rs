@@ -160,7 +160,7 @@ impl Chaos {
             return Some((Fault::Hang, config.hang_for));
         }
         if draw() < config.latency_share {
-            let spread = config.max_latency - config.min_latency;
+            let spread = config.max_latency.saturating_sub(config.min_latency);
             return Some((Fault::Latency, config.min_latency + spread.mul_f64(draw())));
         }
         None

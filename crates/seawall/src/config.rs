@@ -81,6 +81,9 @@ impl Problems {
     }
 }
 
+/// The longest wait that a configuration may ask for: longer ones are mistakes, and would overflow in sums.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Runs one struct's checks alone.
 pub(crate) fn validated(check: impl FnOnce(&mut Problems)) -> Result<(), ConfigError> {
     let mut problems = Problems::default();

@@ -8,16 +8,17 @@
 use crate::{
     Class, Failure, Instant, Outcome,
     backoff::{Backoff, Growth, Jitter},
-    config::{ConfigError, Problems, validated},
+    config::{ConfigError, LONGEST_WAIT, Problems, validated},
     event::{Kind, Withheld},
     policy::{Cx, Pattern, Step, policy_config},
-    time::nanos,
+    time::{nanos, scaled},
 };
 use std::time::Duration;
 
 mod budget;
 
 pub(crate) use budget::Bucket;
+use budget::Price;
 pub use budget::{AwsBudget, GrpcBudget, RetryBudget, ShareBudget};
 
 policy_config! {
@@ -32,16 +33,16 @@ policy_config! {
             jitter: Jitter::Full,
             ..Backoff::default()
         },
-        /// No attempt starts later than this after the first one.
+        /// No attempt starts later than this after the first one; at most 365 days. Left out: no limit.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
         max_total_delay: Option<Duration> = None,
-        /// The longest wait that a `Retry-After` may ask for; a longer one ends the retrying.
+        /// The longest wait that a `Retry-After` may ask for; a longer one ends the retrying. At most 365 days.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         max_retry_after: Duration = Duration::from_secs(60),
-        /// The least wait after a rate-limit failure that names no `Retry-After`, as a multiple of the
-        /// back-off.
+        /// The wait after a rate-limit failure that names no `Retry-After`, as a multiple of the back-off;
+        /// `max_delay` bounds it, too.
         #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 100.0)))]
         rate_limit_multiplier: f64 = 2.0,
         /// What all callers together may spend on retries; null: as much as they like.
@@ -71,7 +72,11 @@ impl RetryConfig {
         );
         if let Some(total) = self.max_total_delay {
             problems.require_positive("max_total_delay", total);
+            let good = total <= LONGEST_WAIT;
+            problems.require(good, "max_total_delay", total, "at most 365 days");
         }
+        let asked = self.max_retry_after;
+        problems.require(asked <= LONGEST_WAIT, "max_retry_after", asked, "at most 365 days");
         problems.within("backoff", |problems| self.backoff.check(problems));
         if let Some(budget) = &self.budget {
             problems.within("budget", |problems| budget.check(problems));
@@ -100,7 +105,10 @@ impl RetryConfig {
     }
 
     /// The wait before retry `retry` (from 1), or `None` where the dependency asks for a longer one than
-    /// `max_retry_after`; pure. `previous` is the wait before, `u` uniform in `[0, 1)`.
+    /// `max_retry_after`; pure, and saturating. `previous` is the wait before, `u` uniform in `[0, 1)`.
+    ///
+    /// A wait that the dependency asks for can only lengthen the back-off's own: a `Retry-After` of 0 or in the
+    /// past is no permission to come back at once.
     pub fn wait(
         &self,
         outcome: &Outcome,
@@ -115,8 +123,12 @@ impl RetryConfig {
         match retry_after {
             Some(asked) if *asked > self.max_retry_after => None,
             // All who were told the same instant would come back at it together: spread them by a tenth.
-            Some(asked) => Some(asked.mul_f64(1.0 + u / 10.0)),
-            None if *class == Class::RateLimited => Some(own.mul_f64(self.rate_limit_multiplier)),
+            Some(asked) => Some(scaled(*asked, 1.0 + u / 10.0).max(own)),
+            None if *class == Class::RateLimited => {
+                let longer = scaled(own, self.rate_limit_multiplier);
+                // Additive jitter alone may reach beyond the longest wait.
+                Some(longer.min(self.backoff.max_delay).max(own))
+            }
             None => Some(own),
         }
     }
@@ -148,20 +160,21 @@ impl Retry {
         self.bucket.as_ref().map(|bucket| bucket.tokens(now))
     }
 
-    /// Whether a retry that is due must not be made. The budget is asked last, so that only a retry that will
-    /// be made is paid for.
-    fn withholds(&self, cx: &Cx<'_>, outcome: &Outcome) -> Option<Withheld> {
+    /// What a retry that is due was paid, or why it must not be made. The budget is asked last, so that only a
+    /// retry that will be made is paid for.
+    fn pay(&self, cx: &Cx<'_>, outcome: &Outcome) -> Result<Option<Price>, Withheld> {
         if cx.repeats_are_paused() {
-            return Some(Withheld::Paused);
+            return Err(Withheld::Paused);
         }
-        let bucket = self.bucket.as_ref();
-        let spent = bucket.is_some_and(|bucket| !bucket.withdraw_after(cx.now, outcome));
-        spent.then_some(Withheld::Budget)
+        let Some(bucket) = &self.bucket else { return Ok(None) };
+        bucket.withdraw_after(cx.now, outcome).map(Some).ok_or(Withheld::Budget)
     }
 }
 
 pub(crate) struct Frame {
     attempts: u32,
+    /// What this attempt was paid out of the budget, where it is a retry.
+    paid: Option<Price>,
     started_at: Instant,
     /// The pause before this attempt, in nanoseconds.
     previous: u64,
@@ -184,13 +197,13 @@ impl Pattern for std::sync::Arc<Retry> {
             bucket.began(cx.now);
         }
         let resume_at = Instant::FAR_FUTURE;
-        Some(Frame { attempts: 1, started_at: cx.now, previous: 0, resume_at })
+        Some(Frame { attempts: 1, paid: None, started_at: cx.now, previous: 0, resume_at })
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         let config = &self.config;
         if let Some(bucket) = &self.bucket {
-            bucket.ended(cx.now, &outcome, frame.attempts == 1);
+            bucket.ended(cx.now, &outcome, frame.paid);
         }
         if frame.attempts >= config.max_attempts.min(cx.attributes.max_attempts)
             || !config.is_retryable(&outcome, cx.attributes.repeatable)
@@ -206,10 +219,13 @@ impl Pattern for std::sync::Arc<Retry> {
         if too_late || resume_at >= *cx.deadline {
             return Step::Finish(outcome);
         }
-        if let Some(why) = self.withholds(cx, &outcome) {
-            cx.emit(Kind::Withheld { policy: "retry", why });
-            return Step::Finish(outcome);
-        }
+        frame.paid = match self.pay(cx, &outcome) {
+            Ok(paid) => paid,
+            Err(why) => {
+                cx.emit(Kind::Withheld { policy: "retry", why });
+                return Step::Finish(outcome);
+            }
+        };
         frame.attempts += 1;
         frame.previous = nanos(delay);
         frame.resume_at = resume_at;

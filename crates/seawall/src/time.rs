@@ -72,6 +72,12 @@ pub(crate) fn nanos(length: Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A duration times a factor, saturating; a factor below zero, or that is no number, gives zero.
+pub(crate) fn scaled(length: Duration, factor: f64) -> Duration {
+    let seconds = (length.as_secs_f64() * factor).max(0.0);
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
 /// A duration for people, to three digits: `185ms`, not `185.215784ms`.
 pub(crate) struct Short(pub(crate) Duration);
 
@@ -152,6 +158,17 @@ mod tests {
             assert_eq!(Short(Duration::from_nanos(nanos)).to_string(), expected);
         }
         assert!(!Short(Duration::MAX).to_string().is_empty());
+    }
+
+    #[test]
+    fn factors_saturate() {
+        let second = Duration::from_secs(1);
+        assert_eq!(scaled(second, 1.5), Duration::from_millis(1_500));
+        assert_eq!(scaled(Duration::MAX, 1.1), Duration::MAX);
+        assert_eq!(scaled(Duration::from_secs(18_000_000_000_000_000_000), 1.05), Duration::MAX);
+        assert_eq!(scaled(second, f64::INFINITY), Duration::MAX);
+        assert_eq!(scaled(second, -1.0), Duration::ZERO);
+        assert_eq!(scaled(Duration::ZERO, f64::INFINITY), Duration::ZERO);
     }
 
     #[test]

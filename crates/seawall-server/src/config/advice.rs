@@ -264,7 +264,8 @@ impl Advice<'_, '_, '_> {
         if let [.., (at, _)] = attempts[..]
             && attempts.len() > 1
         {
-            let calls: u64 = attempts.iter().map(|(_, most)| u64::from(*most)).product();
+            let each = attempts.iter().map(|(_, most)| u64::from(*most));
+            let calls = each.fold(1, u64::saturating_mul);
             let told =
                 format!("{} layers that retry make up to {calls} calls of one", attempts.len());
             self.warn(at, "max_attempts", told, "retry in one place");

@@ -36,10 +36,28 @@ fn waits() {
     check("retry-after-ms", "250", Some(Duration::from_millis(250)));
     check("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT", Some(Duration::from_secs(10)));
     check("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT", Some(Duration::ZERO));
+    check("retry-after", "0", Some(Duration::ZERO));
+    // Numbers without bound are the longest wait: they are no wait that nobody asked for.
+    check(
+        "retry-after",
+        "18000000000000000000",
+        Some(Duration::from_secs(18_000_000_000_000_000_000)),
+    );
+    check("retry-after", "99999999999999999999", Some(Duration::MAX));
+    check("retry-after", &"9".repeat(1_000), Some(Duration::MAX));
+    check("retry-after-ms", "99999999999999999999999999", Some(Duration::MAX));
+    check("retry-after", "1e300", None);
+    check("retry-after", "inf", None);
+    check("retry-after", ".", None);
+    check("retry-after", "", None);
     check("retry-after", "-1", None);
     check("retry-after", "NaN", None);
     check("retry-after", "soon", None);
     check("x-other", "120", None);
+    let mut both = HeaderMap::new();
+    both.insert("retry-after-ms", "soon".parse().unwrap());
+    both.insert("retry-after", "3".parse().unwrap());
+    assert_eq!(retry_after(&both, now), Some(Duration::from_secs(3)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Around a client.
 
-use super::operation;
+use super::{ms, operation};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -86,6 +86,36 @@ async fn what_may_be_sent_again_is() {
         let status = if expected.len() == 3 { 200 } else { 503 };
         assert_eq!(answer.status(), status, "{method} {header:?}");
         assert_eq!(*seen.lock().unwrap(), expected, "{method} {header:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_of_the_dependency_lengthens_the_pause_and_never_shortens_it() {
+    let retry = r#"[{"type": "retry", "max_attempts": 10, "max_retry_after": "365days",
+        "backoff": {"base_delay": "100ms", "jitter": "none", "growth": "constant"}, "budget": null}]"#;
+    let past = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (status, hint, attempts, at_least) in [
+        (429, "0", 10, ms(900)),
+        (503, past, 10, ms(900)),
+        (429, "2", 10, ms(18_000)),
+        // Beyond all bounds: nobody waits for that.
+        (429, "18000000000000000000", 1, ms(0)),
+        (503, "99999999999999999999999", 1, ms(0)),
+    ] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        let service = service_fn(move |_: Request<Full<Bytes>>| {
+            counted.fetch_add(1, SeqCst);
+            let mut answer = answer(status);
+            answer.headers_mut().insert("retry-after", hint.parse().unwrap());
+            std::future::ready(Ok::<_, &str>(answer))
+        });
+        let client = ClientLayer::new(operation(retry)).layer(service);
+        let start = tokio::time::Instant::now();
+        let ask = request(Method::GET).body(Full::from("")).unwrap();
+        assert_eq!(client.oneshot(ask).await.unwrap().status(), status);
+        assert_eq!(calls.load(SeqCst), attempts, "{status} {hint}");
+        assert!(start.elapsed() >= at_least, "{status} {hint}: {:?}", start.elapsed());
     }
 }
 

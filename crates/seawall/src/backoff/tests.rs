@@ -54,6 +54,7 @@ fn jitter_keeps_its_bounds_and_uses_them() {
         (Jitter::Full, Duration::ZERO, cap),
         (Jitter::Equal, cap / 2, cap),
         (Jitter::Decorrelated, 50 * S, cap),
+        (Jitter::Around, 45 * S, cap),
         (Jitter::Additive, cap, cap + 2 * S),
         (Jitter::None, cap, cap),
     ];
@@ -68,6 +69,37 @@ fn jitter_keeps_its_bounds_and_uses_them() {
             min <= low + spread / 50 + ms && max + spread / 50 + ms >= high,
             "{jitter:?} unused"
         );
+    }
+}
+
+#[test]
+fn no_wait_at_all_stays_none() {
+    for growth in [Growth::Constant, Growth::Linear, Growth::Exponential, Growth::Fibonacci] {
+        let backoff = Backoff { growth, base_delay: Duration::ZERO, ..Backoff::default() };
+        assert_eq!(backoff.delay(u32::MAX, Duration::ZERO, 0.5), Duration::ZERO, "{growth:?}");
+    }
+}
+
+#[test]
+fn the_longest_waits_overflow_nothing() {
+    let jitters = [
+        Jitter::None,
+        Jitter::Full,
+        Jitter::Equal,
+        Jitter::Decorrelated,
+        Jitter::Around,
+        Jitter::Additive,
+    ];
+    for jitter in jitters {
+        let backoff = Backoff {
+            jitter,
+            base_delay: Duration::MAX,
+            max_delay: Duration::MAX,
+            jitter_max: Duration::MAX,
+            ..Backoff::default()
+        };
+        let delay = backoff.delay(100, Duration::MAX, 1.0 - f64::EPSILON);
+        assert!(delay > S, "{jitter:?}: {delay:?}");
     }
 }
 

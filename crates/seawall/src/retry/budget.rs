@@ -47,8 +47,8 @@ config! {
 }
 
 config! {
-    /// Each retry takes `retry_cost` out; its success gives that back, and a success at the first attempt gives
-    /// `refill`. (The "standard" mode of the AWS SDKs.)
+    /// Each retry takes its cost out; its success gives back what it cost, and a success at the first attempt
+    /// gives `refill`. (The "standard" mode of the AWS SDKs.)
     pub struct AwsBudget {
         /// Tokens at the beginning, and at most.
         #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
@@ -129,95 +129,153 @@ impl GrpcBudget {
     }
 }
 
-/// Parts of a token.
-const TOKEN: u64 = 1024;
+/// What a retry is paid for: its price differs by what the attempt before it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Price {
+    /// A retry after any other failure.
+    Retry,
+    AfterTimeout,
+    AfterRateLimit,
+}
 
-/// The bucket: `milliseconds << 32 | parts of tokens`, the time modulo 2³² and that of the last change.
+impl Price {
+    fn after(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::TimedOut { .. } => Self::AfterTimeout,
+            Outcome::Failure(failure) if failure.class == Class::RateLimited => {
+                Self::AfterRateLimit
+            }
+            _ => Self::Retry,
+        }
+    }
+}
+
+/// A bucket of tokens in one word.
+///
+/// Time puts tokens in at a steady rate, so what time has put in since the epoch is a line, the same for every
+/// bucket of this rate. The word holds the level *above that line*, which only calls and retries change: no
+/// instant is stored, so none is rounded, and none grows too old to be told from a new one.
 #[derive(Debug)]
 pub(crate) struct Bucket {
+    /// An `i64`: the level, in parts, less what time has put in since the epoch.
     word: AtomicU64,
-    most: u64,
-    per_second: f64,
-    /// A retry is made only where more than this is left after it, in parts.
-    floor: u64,
+    /// Parts of one token, a power of two: as fine as 62 bits allow for the tokens of all time.
+    token: u64,
+    most: i64,
+    /// Parts that time puts in, in 2⁻⁶⁴ of one a nanosecond.
+    per_nano: u64,
+    /// A retry is made only where at least this is left after it, in parts.
+    floor: i64,
     rates: Rates,
 }
 
 /// What puts parts of tokens in, and what takes them out.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rates {
-    by_call: u64,
-    by_first_success: u64,
-    by_later_success: u64,
-    of_failure: u64,
-    of_retry: u64,
-    of_retry_after_timeout: u64,
-    of_retry_after_rate_limit: u64,
+    by_call: i64,
+    by_first_success: i64,
+    by_later_success: i64,
+    /// The success of a retry gives back what the retry was paid.
+    gives_back: bool,
+    of_failure: i64,
+    of_retry: i64,
+    of_retry_after_timeout: i64,
+    of_retry_after_rate_limit: i64,
 }
 
-fn parts(tokens: f64) -> u64 {
-    (tokens * TOKEN as f64).round() as u64
+impl Rates {
+    fn of(&self, price: Price) -> i64 {
+        match price {
+            Price::Retry => self.of_retry,
+            Price::AfterTimeout => self.of_retry_after_timeout,
+            Price::AfterRateLimit => self.of_retry_after_rate_limit,
+        }
+    }
 }
+
+/// A clock that steps back by more than this was set back; by less, it was read late.
+const READ_LATE: Instant = Instant::from_millis(60_000);
 
 impl Bucket {
     /// A full one.
     pub(super) fn new(budget: &RetryBudget) -> Self {
         match budget {
             RetryBudget::Share(share) => Self::share(share),
-            RetryBudget::Aws(aws) => Self::full(
-                aws.capacity,
-                0.0,
-                0,
-                Rates {
-                    by_first_success: u64::from(aws.refill) * TOKEN,
-                    by_later_success: u64::from(aws.retry_cost) * TOKEN,
-                    of_retry: u64::from(aws.retry_cost) * TOKEN,
-                    of_retry_after_timeout: u64::from(aws.timeout_cost) * TOKEN,
-                    of_retry_after_rate_limit: u64::from(aws.rate_limit_cost) * TOKEN,
+            RetryBudget::Aws(aws) => {
+                let this = Self::full(aws.capacity, 0.0);
+                let rates = Rates {
+                    by_first_success: this.whole(aws.refill),
+                    gives_back: true,
+                    of_retry: this.whole(aws.retry_cost),
+                    of_retry_after_timeout: this.whole(aws.timeout_cost),
+                    of_retry_after_rate_limit: this.whole(aws.rate_limit_cost),
                     ..Rates::default()
-                },
-            ),
+                };
+                Self { rates, ..this }
+            }
             RetryBudget::Grpc(grpc) => {
-                let floor = u64::from(grpc.max_tokens) * TOKEN / 2;
-                Self::full(
-                    grpc.max_tokens,
-                    0.0,
-                    floor + 1,
-                    Rates {
-                        by_first_success: parts(grpc.token_ratio),
-                        by_later_success: parts(grpc.token_ratio),
-                        of_failure: TOKEN,
-                        ..Rates::default()
-                    },
-                )
+                let this = Self::full(grpc.max_tokens, 0.0);
+                // Rounded down: at the very half, retries stay withheld.
+                let gives = (grpc.token_ratio * this.token as f64) as i64;
+                let rates = Rates {
+                    by_first_success: gives,
+                    by_later_success: gives,
+                    of_failure: this.whole(1),
+                    ..Rates::default()
+                };
+                Self { rates, floor: this.most / 2 + 1, ..this }
             }
         }
     }
 
     /// A full one that is refilled by calls and by time.
     pub(crate) fn share(budget: &ShareBudget) -> Self {
-        Self::full(
-            budget.max_saved,
-            budget.min_per_second,
-            0,
-            Rates {
-                by_call: parts(budget.ratio),
-                of_retry: TOKEN,
-                of_retry_after_timeout: TOKEN,
-                of_retry_after_rate_limit: TOKEN,
-                ..Rates::default()
-            },
-        )
+        let this = Self::full(budget.max_saved, budget.min_per_second);
+        let token = this.whole(1);
+        let rates = Rates {
+            by_call: this.parts(budget.ratio),
+            of_retry: token,
+            of_retry_after_timeout: token,
+            of_retry_after_rate_limit: token,
+            ..Rates::default()
+        };
+        Self { rates, ..this }
     }
 
-    fn full(tokens: u32, per_second: f64, floor: u64, rates: Rates) -> Self {
-        let most = u64::from(tokens) * TOKEN;
-        Self { word: AtomicU64::new(most), most, per_second, floor, rates }
+    fn full(tokens: u32, per_second: f64) -> Self {
+        // All that time can ever put in, and the bucket itself, stay below 2⁶² parts.
+        let ever = per_second * (u64::MAX as f64 / 1e9) + f64::from(tokens);
+        let finest = (2_f64.powi(62) / ever).log2().floor().clamp(0.0, 32.0) as u32;
+        let token = 1 << finest;
+        // Rounded up in whole numbers, so that a token that is due is there.
+        let nanos_a_second = 1_000_000_000_u128;
+        let billionths = (per_second * 1e9).ceil() as u128;
+        let per_nano = ((billionths * u128::from(token)) << 64).div_ceil(nanos_a_second.pow(2));
+        let most = (u64::from(tokens) * token) as i64;
+        Self {
+            word: AtomicU64::new(most as u64),
+            token,
+            most,
+            per_nano: u64::try_from(per_nano).unwrap_or(u64::MAX),
+            floor: 0,
+            rates: Rates::default(),
+        }
+    }
+
+    /// So many tokens in parts.
+    fn whole(&self, tokens: u32) -> i64 {
+        (u64::from(tokens) * self.token) as i64
+    }
+
+    /// Rounded up: a token that is due is there, and no share of one is rounded to nothing.
+    fn parts(&self, tokens: f64) -> i64 {
+        (tokens * self.token as f64).ceil() as i64
     }
 
     /// Whether it wants to hear of successes.
     pub(super) fn heeds_success(&self) -> bool {
-        self.rates.by_first_success > 0 || self.rates.by_later_success > 0
+        let rates = &self.rates;
+        rates.by_first_success > 0 || rates.by_later_success > 0 || rates.gives_back
     }
 
     /// A call began.
@@ -228,84 +286,90 @@ impl Bucket {
         }
     }
 
-    /// An attempt ended like this, the first or a later one; refusals of our own say nothing.
+    /// An attempt ended like this: the first, or a later one that was paid for; refusals of our own say nothing.
     #[inline]
-    pub(super) fn ended(&self, now: Instant, outcome: &Outcome, first: bool) {
-        match outcome {
-            Outcome::Success if first => self.put(now, self.rates.by_first_success),
-            Outcome::Success => self.put(now, self.rates.by_later_success),
-            Outcome::Failure(_) | Outcome::TimedOut { .. } => self.take(now, self.rates.of_failure),
-            Outcome::Rejected(_) => {}
+    pub(super) fn ended(&self, now: Instant, outcome: &Outcome, paid: Option<Price>) {
+        match (outcome, paid) {
+            (Outcome::Success, None) => self.put(now, self.rates.by_first_success),
+            (Outcome::Success, Some(price)) if self.rates.gives_back => {
+                self.put(now, self.rates.of(price));
+            }
+            (Outcome::Success, Some(_)) => self.put(now, self.rates.by_later_success),
+            (Outcome::Failure(_) | Outcome::TimedOut { .. }, _) => {
+                self.take(now, self.rates.of_failure);
+            }
+            (Outcome::Rejected(_), _) => {}
         }
     }
 
-    /// Whether a retry, or a hedge, may be made; it is paid for then.
+    /// Whether a hedge may be made; it is paid for then.
     pub(crate) fn withdraw(&self, now: Instant) -> bool {
         self.pay(now, self.rates.of_retry)
     }
 
-    /// Whether a retry may be made after this outcome; it is paid for then.
-    pub(super) fn withdraw_after(&self, now: Instant, outcome: &Outcome) -> bool {
-        self.pay(
-            now,
-            match outcome {
-                Outcome::TimedOut { .. } => self.rates.of_retry_after_timeout,
-                Outcome::Failure(failure) if failure.class == Class::RateLimited => {
-                    self.rates.of_retry_after_rate_limit
-                }
-                _ => self.rates.of_retry,
-            },
-        )
+    /// What a retry after this outcome was paid, where it may be made.
+    pub(super) fn withdraw_after(&self, now: Instant, outcome: &Outcome) -> Option<Price> {
+        let price = Price::after(outcome);
+        self.pay(now, self.rates.of(price)).then_some(price)
     }
 
     #[inline]
-    fn put(&self, now: Instant, parts: u64) {
+    fn put(&self, now: Instant, parts: i64) {
+        if parts == 0 {
+            return;
+        }
         update(&self.word, |word| {
-            // A full bucket stays as it is: its time does not matter, so nothing is written.
-            if parts == 0 || word & u64::from(u32::MAX) >= self.most {
-                return (word, ());
-            }
-            (pack(now, (self.held(word, now) + parts).min(self.most)), ())
+            let held = self.held(word, now);
+            // A full bucket stays as it is: nothing is written.
+            if held == self.most { (word, ()) } else { (self.word(now, held + parts), ()) }
         });
     }
 
-    fn take(&self, now: Instant, parts: u64) {
+    fn take(&self, now: Instant, parts: i64) {
         if parts > 0 {
-            update(&self.word, |word| (pack(now, self.held(word, now).saturating_sub(parts)), ()));
+            update(&self.word, |word| (self.word(now, (self.held(word, now) - parts).max(0)), ()));
         }
     }
 
-    fn pay(&self, now: Instant, price: u64) -> bool {
-        update(&self.word, |word| match self.held(word, now).checked_sub(price) {
-            Some(rest) if rest >= self.floor => {
-                (if price == 0 { word } else { pack(now, rest) }, true)
+    fn pay(&self, now: Instant, price: i64) -> bool {
+        update(&self.word, |word| {
+            let held = self.held(word, now);
+            let rest = held - price;
+            if held < 0 || rest < self.floor {
+                // Where the clock was set back, the time from now on counts again.
+                let set_back = held == 0 && self.level(word, now) < 0;
+                (if set_back { self.word(now, 0) } else { word }, false)
+            } else {
+                (if price == 0 { word } else { self.word(now, rest) }, true)
             }
-            _ => (word, false),
         })
     }
 
     /// Whole tokens and parts of them that are in it at `now`.
     pub(super) fn tokens(&self, now: Instant) -> f64 {
-        self.held(self.word.load(Ordering::Acquire), now) as f64 / TOKEN as f64
+        let held = self.held(self.word.load(Ordering::Acquire), now);
+        held.max(0) as f64 / self.token as f64
     }
 
-    /// What is in it at `now`.
-    fn held(&self, word: u64, now: Instant) -> u64 {
-        let saved = word & u64::from(u32::MAX);
-        // Late readings of the clock come as a step back, which is no time at all.
-        let passed = millis(now).wrapping_sub((word >> 32) as u32);
-        let passed = if passed > u32::MAX / 2 { 0 } else { passed };
-        let earned = f64::from(passed) / 1000.0 * self.per_second * TOKEN as f64;
-        (saved + earned as u64).min(self.most)
+    /// The parts in it at `now`; fewer than none where `now` was read before the last retry was paid for.
+    fn held(&self, word: u64, now: Instant) -> i64 {
+        let level = self.level(word, now);
+        if level < -self.by_time(READ_LATE) { 0 } else { level.min(self.most) }
     }
-}
 
-fn millis(now: Instant) -> u32 {
-    (now.as_nanos() / 1_000_000) as u32
-}
+    fn level(&self, word: u64, now: Instant) -> i64 {
+        (word as i64).saturating_add(self.by_time(now))
+    }
 
-fn pack(now: Instant, parts: u64) -> u64 {
-    u64::from(millis(now)) << 32 | parts
+    fn word(&self, now: Instant, held: i64) -> u64 {
+        (held.min(self.most) - self.by_time(now)) as u64
+    }
+
+    /// The parts that time has put in since the epoch, up to `now`; below 2⁶².
+    fn by_time(&self, now: Instant) -> i64 {
+        let parts = u128::from(now.as_nanos()) * u128::from(self.per_nano);
+        (parts >> 64) as i64
+    }
 }
 
 #[cfg(test)]

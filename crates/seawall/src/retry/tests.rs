@@ -57,6 +57,87 @@ fn how_long_it_waits() {
     assert_eq!(wait(failure(Class::Transient, Some(ms(5_001))), 0.0), None);
 }
 
+#[test]
+fn a_hint_never_shortens_the_back_off() {
+    let backoff = Backoff { base_delay: ms(100), ..Backoff::default() };
+    let config = RetryConfig { backoff: backoff.clone(), ..RetryConfig::default() };
+    // Zero, as a date in the past is; and shorter than the back-off's own wait.
+    for asked in [Duration::ZERO, ms(1), ms(10)] {
+        for class in [Class::RateLimited, Class::Transient] {
+            let failure = Failure { retry_after: Some(asked), ..Failure::new(class) };
+            let outcome = Outcome::Failure(failure);
+            for (retry, u) in [(1, 0.01), (1, 0.5), (2, 0.999), (9, 0.5)] {
+                let wait = config.wait(&outcome, retry, ms(0), u).unwrap();
+                let own = backoff.delay(retry, ms(0), u);
+                assert!(wait >= own && wait >= asked, "{asked:?} {retry} {u}: {wait:?}");
+            }
+        }
+    }
+    // Ten attempts that are all told to come back at once do not come back at once.
+    let told = Outcome::Failure(Failure {
+        retry_after: Some(Duration::ZERO),
+        ..Failure::new(Class::RateLimited)
+    });
+    let plain = Backoff { jitter: Jitter::None, ..backoff };
+    let config = RetryConfig { max_attempts: 10, backoff: plain, ..config };
+    let (pauses, _) = run(config, None, &[told; 10]);
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600]);
+}
+
+#[test]
+fn the_longest_hints_and_waits_overflow_nothing() {
+    let failure =
+        |class, retry_after| Outcome::Failure(Failure { retry_after, ..Failure::new(class) });
+    let asked = Duration::from_secs(18_000_000_000_000_000_000);
+    let hint = Some(asked);
+    // Unchecked: the check refuses such bounds.
+    let backoff = Backoff {
+        base_delay: Duration::MAX,
+        max_delay: Duration::MAX,
+        jitter: Jitter::None,
+        ..Backoff::default()
+    };
+    let open = RetryConfig { max_retry_after: Duration::MAX, backoff, ..Default::default() };
+    for u in [0.0, 0.5, 0.999_999] {
+        assert!(open.wait(&failure(Class::RateLimited, hint), 1, ms(0), u) >= Some(asked));
+        assert_eq!(open.wait(&failure(Class::RateLimited, None), 5, ms(0), u), Some(Duration::MAX));
+    }
+    let bounded = RetryConfig::default();
+    assert_eq!(bounded.wait(&failure(Class::RateLimited, hint), 1, ms(0), 0.5), None);
+    let error = Retry::new(open).unwrap_err().to_string();
+    for field in ["backoff.base_delay", "backoff.max_delay", "max_retry_after"] {
+        assert!(error.contains(&format!("{field}: ")), "{field} is not in: {error}");
+    }
+    assert!(error.contains("is not at most 365 days"), "{error}");
+    let config = RetryConfig { max_total_delay: Some(Duration::MAX), ..bounded };
+    assert!(Retry::new(config).unwrap_err().to_string().contains("max_total_delay"));
+}
+
+#[test]
+fn max_delay_holds_after_a_rate_limit_too() {
+    let jitters = [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Decorrelated, Jitter::Around];
+    let limited = Outcome::failure(Class::RateLimited);
+    for jitter in jitters {
+        let backoff = Backoff { jitter, max_delay: ms(1_000), ..Backoff::default() };
+        let config = RetryConfig { backoff, rate_limit_multiplier: 100.0, ..Default::default() };
+        for u in [0.0, 0.3, 0.999] {
+            for retry in 1..50 {
+                let wait = config.wait(&limited, retry, ms(800), u).unwrap();
+                assert!(wait <= ms(1_000), "{jitter:?} {retry} {u}: {wait:?}");
+            }
+        }
+    }
+    // Additive jitter comes on top, once.
+    let backoff = Backoff {
+        jitter: Jitter::Additive,
+        max_delay: ms(1_000),
+        jitter_max: ms(500),
+        ..Backoff::default()
+    };
+    let config = RetryConfig { backoff, ..Default::default() };
+    assert_eq!(config.wait(&limited, 20, ms(0), 0.5), Some(ms(1_250)));
+}
+
 /// Runs calls of 10 ms that fail; the pauses between them in milliseconds, and the last outcome.
 fn run(config: RetryConfig, deadline: Option<u64>, outcomes: &[Outcome]) -> (Vec<u64>, Outcome) {
     let pipeline = Pipeline::build("retried", &[PolicyConfig::Retry(config)]).unwrap();
