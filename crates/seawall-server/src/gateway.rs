@@ -117,7 +117,7 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let first = &route.upstreams[0];
         let (parts, body) = request.into_parts();
-        let api = first.protocol.api(parts.uri.path());
+        let api = first.protocol.api(parts.uri.path()).or_else(|| Api::of(&parts.headers));
         let key = route.key(&parts.headers, peer.ip(), &self.secret);
         let mut exchange = match Exchange::read(parts, body, limits).await {
             Ok(exchange) => exchange,

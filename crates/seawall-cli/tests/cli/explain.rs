@@ -49,7 +49,7 @@ fn a_field_is_explained_with_type_bounds_and_default() {
     let section = explained(&["routes"]);
     assert_eq!(
         section[0]["fields"],
-        json!(["fallback", "methods", "path", "rate_limit", "upstream"])
+        json!(["fallback", "methods", "path", "rate_limit", "total_timeout", "upstream"])
     );
 }
 

@@ -12,6 +12,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 pub(super) struct Members<'a> {
     /// `type`.
     pub(super) kind: Cow<'a, str>,
+    pub(super) object: Cow<'a, str>,
     /// `error`, where it says that there is one.
     pub(super) error: Option<&'a RawValue>,
     pub(super) choices: Option<&'a RawValue>,
@@ -36,6 +37,10 @@ impl<'a> Members<'a> {
                 self.kind = text(map.next_value()?);
                 return Ok(());
             }
+            "object" => {
+                self.object = text(map.next_value()?);
+                return Ok(());
+            }
             "sequence_number" => {
                 self.sequence_number = map.next_value::<&RawValue>()?.get().parse().ok();
                 return Ok(());
@@ -44,7 +49,11 @@ impl<'a> Members<'a> {
                 self.choices = Some(map.next_value()?);
                 return Ok(());
             }
-            "error" => &mut self.error,
+            "error" => {
+                let value: &'a RawValue = map.next_value()?;
+                self.error = Some(value).filter(|value| is_error(value)).or(self.error);
+                return Ok(());
+            }
             "code" => &mut self.code,
             "last_error" => &mut self.last_error,
             "response" => &mut self.response,
@@ -116,7 +125,7 @@ impl<'a> Choice<'a> {
     }
 
     pub(super) fn error(&self) -> Option<&'a RawValue> {
-        self.error.filter(|error| says_something(error))
+        self.error.filter(|error| is_error(error))
     }
 
     /// Whether it brings something that a person or a tool would see; a role is not such a thing.
@@ -140,9 +149,28 @@ pub(super) fn text(value: &RawValue) -> Cow<'_, str> {
     serde_json::from_str(value.get()).map(|Name(text)| text).unwrap_or_default()
 }
 
+/// What an error is called: its `type`, `code` and `status`, or all of it where it has no members.
+pub(super) fn words_of(error: &RawValue) -> Vec<String> {
+    let word = |value: &RawValue| match text(value) {
+        text if text.is_empty() => value.get().to_owned(),
+        text => text.into_owned(),
+    };
+    let members = members(error);
+    if members.is_empty() {
+        return vec![word(error)];
+    }
+    let named = ["type", "code", "status"].into_iter().filter_map(|name| members.get(name));
+    named.map(|value| word(value)).collect()
+}
+
 /// Whether data is the whole of a JSON text.
 pub(super) fn is_whole(data: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(data).is_ok()
+}
+
+/// Whether the value of `error` says that there is one. Some say with each event that there is none.
+fn is_error(value: &RawValue) -> bool {
+    !matches!(value.get(), "null" | "false" | "\"\"")
 }
 
 /// Whether a value says more than that there is nothing.

@@ -11,7 +11,7 @@ use super::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Response, header, response::Parts};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use seawall::Outcome;
@@ -75,7 +75,9 @@ impl Opened {
         let (parts, body) = response.into_parts();
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
         let is_stream = is_event_stream(&parts.headers);
-        let watch = api.filter(|_| !is_error && is_stream && !is_encoded(&parts.headers));
+        // What has no body at all, as an answer to HEAD, is no stream either.
+        let is_readable = is_stream && !body.is_end_stream() && !is_encoded(&parts.headers);
+        let watch = api.filter(|_| !is_error && is_readable);
         let now = Instant::now();
         let first_by = patience.first_byte.filter(|_| !is_error);
         let rest = Rest {

@@ -3,7 +3,7 @@
 
 use super::{
     event::Event,
-    members::{Choice, Members, is_whole, members, text},
+    members::{Choice, Members, is_whole, members, text, words_of},
 };
 use http::{HeaderMap, Method, StatusCode};
 use schemars::JsonSchema;
@@ -101,7 +101,7 @@ const KNOWN: [(Api, &[&str]); 3] = [
     (Api::Assistants, &["thread."]),
 ];
 
-/// Events that complete a stream; more may follow only where [`RUN_OVER`] says so.
+/// Events that complete a stream.
 const DONE: [&str; 5] = [
     "message_stop",
     "response.completed",
@@ -113,7 +113,7 @@ const DONE: [&str; 5] = [
 /// What completes a stream in place of JSON.
 const DONE_DATA: &[u8] = b"[DONE]";
 
-/// Events behind which a stream may end. Its proper last event is `done`.
+/// Events of the Assistants API behind which nothing of the answer comes. The last event is `done`.
 const RUN_OVER: [&str; 5] = [
     "thread.run.completed",
     "thread.run.incomplete",
@@ -167,13 +167,14 @@ impl Reader {
         }
         let name = std::str::from_utf8(name).unwrap_or("");
         if data.len() > SMALL && self.is_plain(name, data) {
-            self.sequence_number += 1;
+            self.sequence_number = self.sequence_number.saturating_add(1);
             return Sign::Content;
         }
         let members = Members::read(data);
         self.sequence_number = members.sequence_number.unwrap_or(self.sequence_number);
         let names = [name, &*members.kind];
-        if members.error.is_some() || names.iter().any(|name| FAILED.contains(name)) {
+        let failed = names.iter().any(|name| FAILED.contains(name)) || members.object == "error";
+        if failed || members.error.is_some() {
             return Sign::Failed(failure(&members));
         }
         let known = names.map(|name| self.learn(name)).contains(&true);
@@ -193,8 +194,8 @@ impl Reader {
 
     /// Learns from an event's name which API is spoken; whether it is one that is known.
     fn learn(&mut self, name: &str) -> bool {
-        let mut apis = KNOWN.iter();
-        let known = apis.find(|(_, starts)| starts.iter().any(|start| name.starts_with(start)));
+        let begins = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+        let known = KNOWN.iter().find(|(_, starts)| begins(starts));
         if let Some((api, _)) = known {
             self.spoken = Some(*api);
         }
@@ -259,45 +260,37 @@ impl Reader {
 
     /// The event that tells the client of a stream that failed, in the API that it spoke, else in `api`.
     pub(super) fn error_event(&self, api: Api, trouble: Trouble, message: &str) -> String {
-        let (api, next) = (self.spoken.unwrap_or(api), self.sequence_number + 1);
-        let kind = match trouble {
-            Trouble::Broken => "upstream_error",
-            Trouble::Late => "upstream_timeout",
+        let (code, status) = match trouble {
+            Trouble::Broken => ("upstream_error", StatusCode::BAD_GATEWAY),
+            Trouble::Late => ("upstream_timeout", StatusCode::GATEWAY_TIMEOUT),
         };
-        let status = match trouble {
-            Trouble::Broken => StatusCode::BAD_GATEWAY,
-            Trouble::Late => StatusCode::GATEWAY_TIMEOUT,
-        };
-        match api {
-            Api::Responses => {
-                let event = json!({
-                    "type": "error", "sequence_number": next,
-                    "code": kind, "message": message, "param": null,
-                });
-                format!("event: error\ndata: {event}\n\n")
-            }
-            Api::Chat => {
-                let error =
-                    json!({ "type": kind, "code": kind, "message": message, "param": null });
-                format!("data: {}\n\n", json!({ "error": error }))
-            }
-            Api::Assistants => {
-                let error =
-                    json!({ "type": kind, "code": kind, "message": message, "param": null });
-                format!("event: error\ndata: {}\n\n", json!({ "error": error }))
-            }
-            Api::Messages => {
-                let error = json!({ "type": "error", "error": api.error(status, kind, message) });
-                format!("event: error\ndata: {error}\n\n")
-            }
+        let api = self.spoken.unwrap_or(api);
+        let mut error = api.error(status, code, message);
+        if api != Api::Messages {
+            error["type"] = code.into();
         }
+        let (name, data) = match api {
+            Api::Responses => {
+                error["type"] = "error".into();
+                error["sequence_number"] = self.sequence_number.saturating_add(1).into();
+                ("event: error\n", error)
+            }
+            Api::Chat => ("", json!({ "error": error })),
+            Api::Assistants => ("event: error\n", json!({ "error": error })),
+            Api::Messages => ("event: error\n", json!({ "type": "error", "error": error })),
+        };
+        format!("{name}data: {data}\n\n")
     }
 }
 
 impl Api {
-    /// The API that a request speaks which no route takes, as far as its headers say.
+    /// The API that a client speaks, as far as its headers alone say. `x-stainless-lang` is of the clients that
+    /// both makers have generated.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        headers.contains_key("anthropic-version").then_some(Self::Messages)
+        if headers.contains_key("anthropic-version") {
+            return Some(Self::Messages);
+        }
+        headers.contains_key("x-stainless-lang").then_some(Self::Chat)
     }
 
     /// What an answer with this status has under `error`, in the words that clients of this API know.
@@ -372,22 +365,6 @@ fn class_of<'a>(errors: impl Iterator<Item = &'a RawValue>) -> Class {
     } else {
         Class::Transient
     }
-}
-
-fn words_of(error: &RawValue) -> Vec<String> {
-    let word = |value: &RawValue| match text(value) {
-        text if text.is_empty() => value.get().to_owned(),
-        text => text.into_owned(),
-    };
-    let members = members(error);
-    if members.is_empty() {
-        return vec![word(error)];
-    }
-    ["type", "code", "status"]
-        .iter()
-        .filter_map(|name| members.get(*name))
-        .map(|v| word(v))
-        .collect()
 }
 
 fn code_in(word: &str, codes: std::ops::Range<u16>) -> bool {

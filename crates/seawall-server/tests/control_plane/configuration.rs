@@ -146,13 +146,16 @@ fn the_arithmetic_is_done_before_the_night() {
         ("{ type: rate_limiter, rate: 5, burst: 9 }".into(), "", "use rate or less"),
         ("{ type: hedge }".into(), "", "no request here may be sent twice"),
         ("{ type: retry }".into(), ", rate_limit: { rate: 5, burst: 9 }", "routes[0].rate_limit.burst"),
+        ("{ type: timeout, limit: 5s }".into(), ", total_timeout: 5s", "a hang there uses up the total of 5s"),
         ("{ type: retry }".into(), " }, { path: /x, upstream: a", "/* above takes every request"),
     ] {
         let told = with(&policies, route);
         assert!(told.contains(words), "{policies}{route}:\n{told}");
         assert!(told.lines().all(|line| line.contains("warning: ")), "{told}");
     }
-    assert_eq!(with("{ type: retry }, { type: timeout, limit: 2s }", ""), "");
+    for route in ["", ", total_timeout: 8s"] {
+        assert_eq!(with("{ type: retry }, { type: timeout, limit: 2s }", route), "");
+    }
 }
 
 /// The policies that come of a file and variables, and the preset in full.

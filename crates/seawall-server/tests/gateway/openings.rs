@@ -351,6 +351,16 @@ async fn answers_without_a_body_and_quiet_subscriptions_pass() {
     for status in [200, 204, 304] {
         assert_eq!(gateway.get("/").await.status, status);
     }
+    let stream = Upstream::start(|_, _| async { answer(EVENTS, &[CHAT], Then::End) }).await;
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  only: {{ endpoints: ['{}'], protocol: openai, policies: [] }}\n\
+         routes: [{{ path: '/*', upstream: only }}]\n",
+        stream.endpoint()
+    ))
+    .await;
+    let head = send(gateway.request(Method::HEAD, "/").body(Full::default()).unwrap()).await;
+    assert_eq!((head.status.as_u16(), head.header("content-type")), (200, EVENTS));
+
     let quiet = Upstream::start(|_, _| async { answer(EVENTS, &[], Then::Silence) }).await;
     let gateway = Gateway::before(&quiet, "{ type: timeout, limit: 5s }").await;
     let request = gateway.request(Method::GET, "/").body(Full::default()).unwrap();

@@ -93,8 +93,10 @@ fn streams_of_the_chat_api() {
         "data: {\"error\":{\"message\":\"x\"}}\n\ndata: [DONE]\n\n",
         "data: {\"id\":\"1\",\"choices\":[],\"error\":{\"message\":\"x\"}}\n\n",
         "data: {\"id\":\"1\" , \"error\" : \"overloaded\"}\n\n",
+        "data: {\"error\":{},\"error\":null}\n\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\ndata: [DONE]\n\n",
         "data: {\"choices\":[{\"finish_reason\":\"stop\",\"error\":{\"code\":502}}]}\n\n",
+        "data: {\"object\":\"error\",\"type\":\"InternalServerError\",\"code\":500}\n\n",
         "event: error\ndata: it is over\n\n",
         "event:error\ndata:{}\n\n",
         "data: {\"type\":\"error\",\"message\":\"x\"}\n\n",
@@ -144,6 +146,8 @@ fn streams_of_the_responses_api() {
     is_cut_short(api, delta, "");
     is_cut_short(api, delta, "event: response.completed\n");
     is_cut_short(api, "event: response.created\ndata: {\"type\":\"response.created\"}\n\n", "");
+    let last = delta.replace(":4,", &format!(":{},", u64::MAX));
+    is_cut_short(api, &last, "");
     everywhere(api, delta, false, |_, got| assert!(got.contains("\"sequence_number\":5"), "{got}"));
 }
 
