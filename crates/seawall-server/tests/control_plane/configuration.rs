@@ -136,7 +136,7 @@ fn the_arithmetic_is_done_before_the_night() {
         ("{ type: rate_limiter, rate: 50, burst: 40 }, { type: bulkhead, max_concurrent: 10 }".into(), "",
             "90 calls may come at once, and the bulkhead behind has room for 10"),
         ("{ type: retry }, { type: retry }, { type: retry }".into(), "", "3 layers that retry make up to 27 calls"),
-        (vec!["{ type: retry, max_attempts: 100 }"; 11].join(", "), "", "make up to 18446744073709551615 calls"),
+        (["{ type: retry, max_attempts: 100 }"; 11].join(", "), "", "make up to 18446744073709551615 calls"),
         ("{ type: retry, max_attempts: 11 }".into(), "", "10 is the most"),
         ("{ type: retry, backoff: { jitter: none } }".into(), "", "without jitter"),
         ("{ type: retry, max_attempts: 10, backoff: { growth: constant, base_delay: 60s } }".into(), "",
