@@ -16,7 +16,7 @@ pub(crate) fn page(registry: &Registry, up: Duration) -> Page {
     page.operations(&rows);
     page.circuits(&rows, registry.now());
     page.places(&rows);
-    page.settings(&rows);
+    page.settings(&rows, registry.now());
     page
 }
 
@@ -155,7 +155,7 @@ impl Page {
     }
 
     /// What policies that adapt have come to, and what modes and brakes are set.
-    fn settings(&mut self, rows: &[Row]) {
+    fn settings(&mut self, rows: &[Row], now: Instant) {
         self.family("seawall_policy_mode", "gauge", "1 for the mode that a policy is in.");
         for row in rows {
             let pipeline = row.operation.pipeline();
@@ -179,12 +179,12 @@ impl Page {
             "The limit of a timeout now.",
             |policy| {
                 let Policy::Timeout(timeout) = policy else { return None };
-                Some(timeout.limit().as_secs_f64())
+                Some(timeout.limit(now).as_secs_f64())
             },
         );
         self.adapted(rows, "seawall_hedge_delay_seconds", "The delay of a hedge now.", |policy| {
             let Policy::Hedge(hedge) = policy else { return None };
-            Some(hedge.delay().as_secs_f64())
+            Some(hedge.delay(now).as_secs_f64())
         });
         self.adapted(
             rows,

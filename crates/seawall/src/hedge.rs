@@ -9,7 +9,7 @@ use crate::{
     Class, Instant, Outcome, Percentile,
     config::{ConfigError, Problems, validated},
     event::{Kind, Withheld},
-    policy::{Cx, Pattern, Step, policy_config},
+    policy::{Cause, Cx, Pattern, Step, policy_config},
     recent::Recent,
     retry::{Bucket, ShareBudget},
 };
@@ -23,7 +23,7 @@ policy_config! {
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         delay: Duration = Duration::from_millis(100),
         /// A delay that follows how long calls take: with a share of 0.95, one call in twenty is hedged.
-        /// Until enough calls were seen, `delay` holds.
+        /// Until enough calls were seen, and again without calls for the length of `window`, `delay` holds.
         adaptive: Option<Percentile> = None,
         /// Further calls for one, at most.
         #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10)))]
@@ -74,9 +74,9 @@ impl Hedge {
         &self.config
     }
 
-    /// How long a call may run now before it is hedged.
-    pub fn delay(&self) -> Duration {
-        let adapted = self.recent.as_ref().and_then(Recent::bound);
+    /// How long a call may run from `now` before it is hedged.
+    pub fn delay(&self, now: Instant) -> Duration {
+        let adapted = self.recent.as_ref().and_then(|recent| recent.bound(now));
         adapted.unwrap_or(self.config.delay)
     }
 
@@ -94,6 +94,20 @@ pub(crate) struct Frame {
     next_at: Instant,
     launched: u32,
     running: u32,
+    /// An adaptive delay is still to be told of this call.
+    counts: bool,
+}
+
+impl Hedge {
+    /// Tells an adaptive delay of a call that is over, or was cut off.
+    fn count(&self, frame: &mut Frame, now: Instant, ended: bool) {
+        let (Some(recent), true) = (&self.recent, std::mem::replace(&mut frame.counts, false))
+        else {
+            return;
+        };
+        let took = now.since(frame.started_at);
+        if ended { recent.record(now, took) } else { recent.cut_off(now, took) }
+    }
 }
 
 impl Pattern for Arc<Hedge> {
@@ -109,28 +123,41 @@ impl Pattern for Arc<Hedge> {
     }
 
     #[inline]
+    fn holds(frame: &Frame) -> bool {
+        frame.counts
+    }
+
+    #[inline]
     fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
         if let Some(bucket) = &self.bucket {
             bucket.began(cx.now);
         }
         let hedges = cx.concurrent && cx.attributes.repeatable;
-        let next_at = if hedges { cx.now + self.delay() } else { Instant::FAR_FUTURE };
+        let next_at = if hedges { cx.now + self.delay(cx.now) } else { Instant::FAR_FUTURE };
         cx.wake_at(next_at);
-        Some(Frame { started_at: cx.now, next_at, launched: 0, running: 1 })
+        let counts = self.recent.is_some();
+        Some(Frame { started_at: cx.now, next_at, launched: 0, running: 1, counts })
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         frame.running -= 1;
-        if let (Some(recent), Outcome::Success) = (&self.recent, &outcome) {
-            // Of the first call, as if it had not been hedged: the others would make calls look quick.
-            recent.record(cx.now, cx.now.since(frame.started_at));
+        // Of the first call, as if it had not been hedged: the others would make calls look quick.
+        match outcome {
+            Outcome::Success => self.count(frame, cx.now, true),
+            Outcome::TimedOut { .. } if frame.running == 0 => self.count(frame, cx.now, false),
+            _ => {}
         }
         let is_answer = match outcome {
             Outcome::Success => true,
             Outcome::Failure(failure) => failure.class == Class::Permanent,
             Outcome::TimedOut { .. } | Outcome::Rejected(_) => false,
         };
-        if is_answer || frame.running == 0 { Step::Finish(outcome) } else { Step::Wait }
+        if is_answer || frame.running == 0 {
+            frame.counts = false;
+            Step::Finish(outcome)
+        } else {
+            Step::Wait
+        }
     }
 
     fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
@@ -145,12 +172,18 @@ impl Pattern for Arc<Hedge> {
         frame.launched += 1;
         frame.running += 1;
         if frame.launched < self.config.max_hedges {
-            frame.next_at = cx.now + self.delay();
+            frame.next_at = cx.now + self.delay(cx.now);
             cx.wake_at(frame.next_at);
         }
         let after = cx.now.since(frame.started_at);
         cx.emit(Kind::Hedged { nth: frame.launched, after });
         Step::Call
+    }
+
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
+        if let Cause::TimedOut | Cause::Discarded = cause {
+            self.count(frame, cx.now, false);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     config::{Problems, config},
     metrics::Histogram,
     sync::{AtomicU64, Ordering},
-    time::nanos,
+    time::{is_due, nanos},
 };
 use std::time::Duration;
 
@@ -46,18 +46,35 @@ impl Percentile {
     }
 }
 
-/// Two histograms that take turns: the older half of the window is forgotten at once. The bound is worked out
-/// anew 32 times in a window.
+/// Two halves that take turns: the older half of the window is forgotten at once. The bound is worked out anew 32
+/// times in a window, and whenever a call was cut off.
 #[derive(Debug)]
 pub(crate) struct Recent {
     config: Percentile,
-    halves: [Histogram; 2],
+    halves: [Half; 2],
     half: u64,
     /// The half that is written to, counted since the epoch.
     turn: AtomicU64,
     refresh_at: AtomicU64,
     /// The bound in nanoseconds; 0 for none yet.
     bound: AtomicU64,
+}
+
+/// What was seen in half a window.
+#[derive(Debug, Default)]
+struct Half {
+    /// How long calls took that came to their own end.
+    ended: Histogram,
+    /// How long the others ran until they were cut off: of these it is known only that they would have taken
+    /// longer. Counted as if they had taken just so long, they would keep the bound down that cut them off.
+    cut_off: Histogram,
+}
+
+impl Half {
+    fn reset(&self) {
+        self.ended.reset();
+        self.cut_off.reset();
+    }
 }
 
 impl Recent {
@@ -75,55 +92,91 @@ impl Recent {
     /// A call took so long.
     #[inline]
     pub(crate) fn record(&self, now: Instant, took: Duration) {
-        let turn = now.as_nanos() / self.half;
-        let seen = self.turn.load(Ordering::Acquire);
-        if turn > seen {
-            self.take_turns(seen, turn);
-        }
-        self.halves[(turn % 2) as usize].record(took);
+        self.half_at(now).ended.record(took);
         let due = self.refresh_at.load(Ordering::Relaxed);
-        if now.as_nanos() >= due {
+        if is_due(now, due, self.half / 16) {
             self.refresh(due, now);
         }
     }
 
-    /// The bound now, where enough calls were seen.
+    /// A call was cut off after so long: it would have taken longer.
+    #[cold]
+    pub(crate) fn cut_off(&self, now: Instant, after: Duration) {
+        self.half_at(now).cut_off.record(after);
+        // The bound may be what cut it off, and must not do that to all until the next time it is due.
+        self.refresh(self.refresh_at.load(Ordering::Relaxed), now);
+    }
+
+    /// The bound now, where enough calls were seen within the window.
     #[inline]
-    pub(crate) fn bound(&self) -> Option<Duration> {
-        match self.bound.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
+    pub(crate) fn bound(&self, now: Instant) -> Option<Duration> {
+        let bound = self.bound.load(Ordering::Relaxed);
+        let written = self.turn.load(Ordering::Relaxed);
+        let fresh = now.as_nanos() < written.saturating_add(2).saturating_mul(self.half);
+        (bound > 0 && fresh).then(|| Duration::from_nanos(bound))
+    }
+
+    #[inline]
+    fn half_at(&self, now: Instant) -> &Half {
+        let turn = now.as_nanos() / self.half;
+        let seen = self.turn.load(Ordering::Acquire);
+        if turn != seen {
+            self.take_turns(now, seen, turn);
         }
+        &self.halves[(turn % 2) as usize]
     }
 
     #[cold]
-    fn take_turns(&self, seen: u64, turn: u64) {
+    fn take_turns(&self, now: Instant, seen: u64, turn: u64) {
+        let next = turn == seen + 1;
+        if turn < seen && !is_due(now, seen.saturating_mul(self.half), 0) {
+            // It was read before the turn was taken.
+            return;
+        }
+        if !next {
+            self.bound.store(0, Ordering::Relaxed);
+        }
         let won = self.turn.compare_exchange(seen, turn, Ordering::AcqRel, Ordering::Acquire);
         if won.is_err() {
             return;
         }
         self.halves[(turn % 2) as usize].reset();
-        if turn > seen + 1 {
-            self.halves[(seen % 2) as usize].reset();
-            self.halves[((seen + 1) % 2) as usize].reset();
+        if !next {
+            self.halves[((turn + 1) % 2) as usize].reset();
         }
     }
 
     #[cold]
     fn refresh(&self, due: u64, now: Instant) {
-        let next = now.as_nanos() + self.half / 16;
+        let next = now.as_nanos().saturating_add(self.half / 16);
         let won = self.refresh_at.compare_exchange(due, next, Ordering::AcqRel, Ordering::Acquire);
         if won.is_err() {
             return;
         }
         let [one, other] = &self.halves;
-        let all = Latencies::both(&one.latencies(), &other.latencies());
-        let enough = all.count() >= u64::from(self.config.minimum_calls);
-        let bound = all
-            .quantile(self.config.share)
-            .filter(|_| enough)
-            .map(|quantile| quantile.mul_f64(self.config.multiplier).max(self.config.min));
+        let ended = Latencies::both(&one.ended.latencies(), &other.ended.latencies());
+        let cut_off = Latencies::both(&one.cut_off.latencies(), &other.cut_off.latencies());
+        let before = self.bound.load(Ordering::Relaxed);
+        let bound = self.estimate(&ended, &cut_off, Duration::from_nanos(before));
         self.bound.store(bound.map_or(0, nanos), Ordering::Relaxed);
+    }
+
+    fn estimate(
+        &self,
+        ended: &Latencies,
+        cut_off: &Latencies,
+        before: Duration,
+    ) -> Option<Duration> {
+        let Percentile { share, multiplier, min, minimum_calls, .. } = self.config;
+        if ended.count() + cut_off.count() < u64::from(minimum_calls) {
+            return None;
+        }
+        if let Some(quantile) = ended.quantile_beside(cut_off, share) {
+            return Some(quantile.mul_f64(multiplier).max(min));
+        }
+        // More calls were cut off than the bound allows for, so the percentile is beyond all that was seen. The
+        // bound grows until calls come to their end again; where there was none, nothing is known.
+        (!before.is_zero()).then(|| before.max(cut_off.longest() * 2).max(min))
     }
 }
 
@@ -149,7 +202,7 @@ mod tests {
                 now = now + Duration::from_millis(10);
                 recent.record(now, Duration::from_micros(1_000 * random.below(most)));
             }
-            recent.bound()
+            recent.bound(now)
         };
         let near = |bound: Option<Duration>, ms: f64| {
             let bound = bound.unwrap().as_secs_f64() * 1000.0;
@@ -167,6 +220,6 @@ mod tests {
         for n in 0..99 {
             recent.record(Instant::from_millis(1_000_000 + n), Duration::from_secs(1));
         }
-        assert_eq!(recent.bound(), None);
+        assert_eq!(recent.bound(Instant::from_millis(1_000_099)), None);
     }
 }

@@ -78,6 +78,18 @@ pub(crate) fn scaled(length: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
+/// Threads read the clock before they use what they read, so instants come out of order by as much as a thread is
+/// held up in between. An instant that is further back than this many nanoseconds comes from a clock that was set
+/// back: what was written before says nothing about it.
+pub(crate) const READ_LATE: u64 = 1_000_000_000;
+
+/// Whether `due`, which was set at most `ahead` before it, has come; it also has where the clock was set back since.
+#[inline]
+pub(crate) fn is_due(now: Instant, due: u64, ahead: u64) -> bool {
+    let now = now.as_nanos();
+    now >= due || due - now > ahead.saturating_add(READ_LATE)
+}
+
 /// A duration for people, to three digits: `185ms`, not `185.215784ms`.
 pub(crate) struct Short(pub(crate) Duration);
 
@@ -169,6 +181,20 @@ mod tests {
         assert_eq!(scaled(second, f64::INFINITY), Duration::MAX);
         assert_eq!(scaled(second, -1.0), Duration::ZERO);
         assert_eq!(scaled(Duration::ZERO, f64::INFINITY), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_due_does_not_wait_for_a_clock_that_was_set_back() {
+        let second = READ_LATE;
+        for (now, due, expected) in [
+            (10 * second, 10 * second, true),
+            (10 * second - 1, 10 * second, false),
+            (4 * second, 10 * second, false),
+            (4 * second - 1, 10 * second, true),
+            (0, u64::MAX, true),
+        ] {
+            assert_eq!(is_due(Instant::from_nanos(now), due, 5 * second), expected, "{now} {due}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     Instant, Outcome, Percentile,
     config::{ConfigError, Problems, validated},
     event::Kind,
-    policy::{Cx, Pattern, Step, policy_config},
+    policy::{Cause, Cx, Pattern, Step, policy_config},
     recent::Recent,
 };
 use std::{sync::Arc, time::Duration};
@@ -20,8 +20,9 @@ policy_config! {
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         limit: Duration = Duration::from_secs(30),
-        /// A lower limit that follows how long calls take. A call that is cut off counts as having taken its
-        /// limit, so where many are, the limit grows, up to `limit`.
+        /// A lower limit that follows how long calls take. Of a call that is cut off it is known only that it would
+        /// have taken longer, so where more are than `share` allows for, the limit doubles, up to `limit`, until
+        /// calls come to their end again. Without calls for the length of `window`, `limit` holds.
         adaptive: Option<Percentile> = None,
     }
 }
@@ -60,23 +61,31 @@ impl Timeout {
         &self.config
     }
 
-    /// The time that a call is allowed now.
+    /// The time that a call is allowed which starts at `now`.
     #[inline]
-    pub fn limit(&self) -> Duration {
-        let adapted = self.recent.as_ref().and_then(|recent| recent.bound());
+    pub fn limit(&self, now: Instant) -> Duration {
+        let adapted = self.recent.as_ref().and_then(|recent| recent.bound(now));
         adapted.map_or(self.config.limit, |bound| bound.min(self.config.limit))
     }
 
-    /// When a call started at `start` is cut off: naked use.
+    /// When a call that starts at `start` is cut off, for use without a pipeline.
     #[inline]
     pub fn deadline(&self, start: Instant) -> Instant {
-        start + self.limit()
+        start + self.limit(start)
     }
 
-    /// Tells an adaptive limit how long a call took: naked use.
+    /// Tells an adaptive limit how long a call took that came to its end, for use without a pipeline.
     pub fn record(&self, now: Instant, took: Duration) {
         if let Some(recent) = &self.recent {
             recent.record(now, took);
+        }
+    }
+
+    /// Tells an adaptive limit that a call was cut off after so long and would have taken longer, for use without a
+    /// pipeline.
+    pub fn record_cut_off(&self, now: Instant, after: Duration) {
+        if let Some(recent) = &self.recent {
+            recent.cut_off(now, after);
         }
     }
 }
@@ -84,6 +93,16 @@ impl Timeout {
 pub(crate) struct Frame {
     deadline: Instant,
     started_at: Instant,
+    /// An adaptive limit is still to be told of this call.
+    counts: bool,
+}
+
+impl Timeout {
+    fn unfinished(&self, frame: &mut Frame, now: Instant) {
+        if std::mem::replace(&mut frame.counts, false) {
+            self.record_cut_off(now, now.since(frame.started_at));
+        }
+    }
 }
 
 impl Pattern for Timeout {
@@ -98,18 +117,29 @@ impl Pattern for Timeout {
         self.recent.is_some()
     }
 
+    #[inline]
+    fn holds(frame: &Frame) -> bool {
+        frame.counts
+    }
+
     #[inline(always)]
     fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
         let deadline = self.deadline(cx.now).min(*cx.deadline);
         *cx.deadline = deadline;
         cx.wake_at(deadline);
-        Some(Frame { deadline, started_at: cx.now })
+        Some(Frame { deadline, started_at: cx.now, counts: self.recent.is_some() })
     }
 
     #[inline]
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
-        if let (Some(recent), Outcome::Success) = (&self.recent, &outcome) {
-            recent.record(cx.now, cx.now.since(frame.started_at));
+        if frame.counts {
+            match outcome {
+                Outcome::Success => self.record(cx.now, cx.now.since(frame.started_at)),
+                Outcome::TimedOut { .. } => self.unfinished(frame, cx.now),
+                // How soon a call fails says nothing about how long one takes.
+                _ => {}
+            }
+            frame.counts = false;
         }
         Step::Finish(outcome)
     }
@@ -120,9 +150,17 @@ impl Pattern for Timeout {
         }
         // The time really allowed: less than the configured limit where the caller's deadline is nearer.
         let limit = frame.deadline.since(frame.started_at);
-        self.record(cx.now, limit);
+        self.unfinished(frame, cx.now);
         cx.emit(Kind::TimedOut { limit });
         Step::Finish(Outcome::TimedOut { limit })
+    }
+
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
+        // Ended from outside, by a further timeout or because another call had answered. When a caller left is
+        // not always known, and a panic is an end of its own.
+        if let Cause::TimedOut | Cause::Discarded = cause {
+            self.unfinished(frame, cx.now);
+        }
     }
 }
 

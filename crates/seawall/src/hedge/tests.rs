@@ -109,6 +109,44 @@ fn the_tail_is_cut_as_published() {
 }
 
 #[test]
+fn an_adaptive_delay_does_not_outlive_its_window() {
+    let window = Duration::from_secs(10);
+    let adaptive = Some(Percentile { window, ..Percentile::default() });
+    let hedge = Arc::new(
+        Hedge::new(HedgeConfig { delay: ms(400), adaptive, ..Default::default() }).unwrap(),
+    );
+    let mut bench = Bench::with([crate::Policy::Hedge(hedge.clone())]);
+    for _ in 0..500 {
+        bench.run(|_| (ms(5), Outcome::Success));
+    }
+    assert!(hedge.delay(bench.now) < ms(6));
+    bench.now = bench.now + Duration::from_secs(3_600);
+    assert_eq!(hedge.delay(bench.now), ms(400));
+    for _ in 0..100 {
+        assert_eq!(bench.run(|_| (ms(200), Outcome::Success)).calls.len(), 1);
+    }
+    assert!(hedge.delay(bench.now) >= ms(200));
+}
+
+/// A timeout around it ends every call that got slow: the delay must not stay where the quick ones had put it.
+#[test]
+fn calls_that_are_cut_off_raise_an_adaptive_delay() {
+    use crate::{Policy, Timeout, TimeoutConfig};
+    let config = HedgeConfig { adaptive: Some(Percentile::default()), ..Default::default() };
+    let hedge = Arc::new(Hedge::new(config).unwrap());
+    let timeout = Timeout::new(TimeoutConfig { limit: ms(100), ..Default::default() }).unwrap();
+    let mut bench = Bench::with([Policy::Timeout(timeout), Policy::Hedge(hedge.clone())]);
+    for _ in 0..500 {
+        bench.run(|_| (ms(5), Outcome::Success));
+    }
+    assert!(hedge.delay(bench.now) < ms(6));
+    for _ in 0..50 {
+        bench.run(|_| (ms(300), Outcome::Success));
+    }
+    assert!(hedge.delay(bench.now) > ms(100), "{:?}", hedge.delay(bench.now));
+}
+
+#[test]
 fn bounds_are_named() {
     let wrong = HedgeConfig {
         delay: Duration::ZERO,

@@ -114,6 +114,32 @@ impl Latencies {
         Some((low + upper_bound(at)) / 2)
     }
 
+    /// The duration within which a share `q` (0 to 1) of all would have come to their end, where those of `cut_off`
+    /// were ended before it: what is known of these is that they would have taken longer. (Kaplan and Meier:
+    /// *Nonparametric Estimation from Incomplete Observations*, 1958.) Rounded up to the end of a bucket; `None`
+    /// where it lies beyond all that was seen.
+    pub(crate) fn quantile_beside(&self, cut_off: &Self, q: f64) -> Option<Duration> {
+        let enough = 1.0 - q.clamp(0.0, 1.0) + 1e-9;
+        let mut running = self.count() + cut_off.count();
+        let mut left = 1.0;
+        for (at, (ended, cut)) in self.counts.iter().zip(&cut_off.counts).enumerate() {
+            if *ended > 0 {
+                left *= 1.0 - *ended as f64 / running as f64;
+                if left <= enough {
+                    return Some(upper_bound(at));
+                }
+            }
+            running -= ended + cut;
+        }
+        None
+    }
+
+    /// The longest of all, rounded up to the end of a bucket.
+    pub(crate) fn longest(&self) -> Duration {
+        let last = self.counts.iter().rposition(|bucket| *bucket > 0);
+        last.map_or(Duration::ZERO, upper_bound)
+    }
+
     /// How many took at most `bound`, to the width of a bucket.
     pub fn count_within(&self, bound: Duration) -> u64 {
         let within = |(at, _): &(usize, &u64)| upper_bound(*at) <= bound;

@@ -76,3 +76,38 @@ fn counts_within_a_bound_and_since_an_earlier_state() {
     histogram.record(Duration::from_millis(7));
     assert_eq!(histogram.latencies().since(&earlier).count(), 1, "all since the reset");
 }
+
+#[test]
+fn what_was_cut_off_lies_beyond() {
+    let seconds = Duration::from_secs;
+    let of = |all: &[(u64, u32)]| {
+        let histogram = Histogram::default();
+        for (took, count) in all {
+            (0..*count).for_each(|_| histogram.record(seconds(*took)));
+        }
+        histogram.latencies()
+    };
+    for (ended, cut_off, q, expected) in [
+        (&[(1, 99), (10, 1)][..], &[][..], 0.99, Some(1)),
+        (&[(1, 98), (10, 2)], &[], 0.99, Some(10)),
+        (&[(1, 99)], &[(2, 1)], 0.99, Some(1)),
+        (&[(1, 98)], &[(2, 2)], 0.99, None),
+        // Those cut off after 2 s would have taken as long as the one that took longer.
+        (&[(1, 98), (10, 1)], &[(2, 2)], 0.99, Some(10)),
+        // Of 100 half are left after 1 s; of 25 not cut off by then a fifth ends at 4 s: 0.4 are left.
+        (&[(1, 50), (4, 5), (9, 20)], &[(2, 25)], 0.6, Some(4)),
+        (&[(1, 50), (4, 5), (9, 20)], &[(2, 25)], 0.61, Some(9)),
+        (&[], &[(2, 25)], 0.5, None),
+        (&[], &[], 0.5, None),
+    ] {
+        let found = of(ended).quantile_beside(&of(cut_off), q);
+        let within = |found: Duration, expected: u64| {
+            found >= seconds(expected) && found.as_secs_f64() < 1.07 * expected as f64
+        };
+        let good = match (found, expected) {
+            (Some(found), Some(expected)) => within(found, expected),
+            (found, expected) => found.is_none() && expected.is_none(),
+        };
+        assert!(good, "{ended:?} {cut_off:?} {q}: {found:?}, not {expected:?}");
+    }
+}
