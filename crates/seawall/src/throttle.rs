@@ -15,6 +15,7 @@ use crate::{
     event::Kind,
     policy::{Cause, Cx, Pattern, Step, policy_config},
     sync::{AtomicU64, Ordering},
+    time::{is_due, nanos},
     window::{Sample, TimeRing},
 };
 use std::{sync::Arc, time::Duration};
@@ -103,7 +104,7 @@ impl Throttle {
 
     #[cold]
     fn draw(&self, now: Instant, draw: impl FnOnce() -> f64) -> Result<(), Rejection> {
-        if now.as_nanos() >= self.look_at.load(Ordering::Relaxed) {
+        if is_due(now, self.look_at.load(Ordering::Relaxed), nanos(self.config.window) / 32) {
             self.look(now);
         }
         if draw() >= self.share() {

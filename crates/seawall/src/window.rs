@@ -1,4 +1,4 @@
-//! Exact sliding windows of outcomes, without a lock.
+//! Exact sliding windows of outcomes; counting takes no lock.
 //!
 //! Every counter is tagged with the breaker's generation (and, over time, with its slice), so a
 //! new generation starts from nothing without anybody clearing anything, and late results of an older

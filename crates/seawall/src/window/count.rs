@@ -13,6 +13,8 @@ pub(super) struct CountRing {
     sums: AtomicU64,
 }
 
+const PLACES: u64 = (1 << 48) - 1;
+
 impl CountRing {
     pub(super) fn new(calls: u32) -> Self {
         let empty = || AtomicU16::new(NOBODY << 2);
@@ -57,7 +59,10 @@ impl CountRing {
         update(&self.cursor, |cursor| {
             let current = (cursor >> 48) as u16;
             if current == generation {
-                return (cursor + 1, Some(cursor & ((1 << 48) - 1)));
+                let place = cursor & PLACES;
+                // At the end of the count it begins anew, and does not run over into the generation.
+                let next = if place == PLACES { cursor - PLACES } else { cursor + 1 };
+                return (next, Some(place));
             }
             if current != NOBODY && is_newer(current, generation) {
                 return (cursor, None);

@@ -1,7 +1,10 @@
 //! Both rings against naive models that keep every call.
 
-use super::{time::SLICES, *};
-use crate::Random;
+use super::{
+    time::{COUNT_BITS, SLICES},
+    *,
+};
+use crate::{Random, time::READ_LATE};
 use std::{collections::VecDeque, time::Duration};
 
 fn sample(random: &mut Random) -> Sample {
@@ -60,8 +63,9 @@ fn a_window_of_time_holds_exactly_its_slices() {
             // Mostly small steps; now and then a silence longer than the window.
             let ahead = if random.below(50) == 0 { 3 * length } else { slice / 3 };
             now = now + ahead.mul_f64(random.unit());
-            // Some results come late, up to twice the window.
-            let late = if random.below(10) == 0 { 2 * length } else { Duration::ZERO };
+            // Some results come late, up to twice the window, or to where it counts as a clock set back.
+            let most = (2 * length).min(Duration::from_nanos(READ_LATE) - slice);
+            let late = if random.below(10) == 0 { most } else { Duration::ZERO };
             let at = now - late.mul_f64(random.unit());
             let sample = sample(&mut random);
             ring.record(generation, at, sample);
@@ -142,5 +146,75 @@ fn ratios_are_judged_at_their_bounds() {
     ] {
         let tally = Tally { calls, failures, slow: slow_calls };
         assert_eq!(over(&tally, &config), expected, "{tally:?}");
+    }
+}
+
+/// Steady good traffic, and a minute of failures now and then: at any age of the clock a ring holds its window and
+/// nothing else.
+#[test]
+fn a_window_of_time_sees_the_same_at_any_age_of_the_clock() {
+    let (good, bad) = ([false, true]).map(|failure| Sample { failure, slow: failure }).into();
+    for length in [Duration::from_millis(1), Duration::from_millis(100), Duration::from_secs(10)] {
+        let slice = length.as_nanos() as u64 / SLICES;
+        for bits in 0..63 {
+            for off in [0, 1, 31, 32, 33] {
+                let Some(ahead) = (1_u64 << bits).checked_mul(slice) else { continue };
+                let start = Instant::from_nanos(7 * slice * SLICES);
+                let ring = TimeRing::new(length);
+                for n in 0..SLICES {
+                    ring.record(3, start + Duration::from_nanos(n * slice), bad);
+                }
+                let expected = Tally { calls: 32, failures: 32, slow: 32 };
+                let end = start + Duration::from_nanos((SLICES - 1) * slice);
+                assert_eq!(ring.tally(3, end), expected);
+                // Far ahead nothing of that is left, whether or not anything is counted there.
+                let later = end + Duration::from_nanos(ahead) + Duration::from_nanos(off * slice);
+                let left = (SLICES.saturating_sub((1 << bits) + off)) as u32;
+                assert_eq!(ring.tally(3, later).failures, left, "{length:?} {bits} {off}");
+                assert_eq!(ring.record(3, later, good), Some(()), "{length:?} {bits} {off}");
+                assert_eq!(ring.tally(3, later).failures, left, "{length:?} {bits} {off}");
+                assert_eq!(ring.record(3, later, bad), Some(()));
+                let expected = Tally { calls: left + 2, failures: left + 1, slow: left + 1 };
+                assert_eq!(ring.tally(3, later), expected, "{length:?} {bits} {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_of_time_begins_anew_where_the_clock_is_set_back() {
+    let bad = Sample { failure: true, slow: false };
+    for (length, back) in [(10_000, 10_001), (10_000, 3_600_000), (100, 1_100), (60_000, 90_000)] {
+        let ring = TimeRing::new(Duration::from_millis(length));
+        let ms = |n: u64| Instant::from_millis(100_000_000 + n);
+        for n in 0..100 {
+            assert_eq!(ring.record(0, ms(n), bad), Some(()));
+        }
+        for n in 1..=50 {
+            let now = ms(99) - Duration::from_millis(back);
+            assert_eq!(ring.record(0, now, bad), Some(()), "{length} ms, {back} ms back");
+            assert_eq!(ring.tally(0, now).failures, n, "{length} ms, {back} ms back");
+        }
+    }
+}
+
+#[test]
+fn counters_do_not_saturate_and_tallies_keep_the_ratio() {
+    let ring = TimeRing::new(Duration::from_secs(30 * 86_400));
+    let now = Instant::from_millis(1_000);
+    let mixed = Sample { failure: true, slow: true };
+    ring.record(0, now, mixed);
+    for (calls, failures) in [(1 << 24, 1 << 22), (1 << 30, 3 << 27), (1 << 35, 3 << 32)] {
+        for (counters, count) in [(&ring.calls, calls), (&ring.failures, failures)] {
+            let counter = &counters.0[0];
+            let tag = counter.load(Ordering::Relaxed) >> COUNT_BITS;
+            counter.store(tag << COUNT_BITS | count, Ordering::Relaxed);
+        }
+        let before = ring.tally(0, now);
+        ring.record(0, now, Sample { failure: false, slow: false });
+        let after = ring.tally(0, now);
+        let share = f64::from(after.failures) / f64::from(after.calls);
+        assert!((share - failures as f64 / calls as f64).abs() < 1e-6, "{after:?}");
+        assert!(after.calls > before.calls || calls > 1 << 32, "{after:?} after {before:?}");
     }
 }
