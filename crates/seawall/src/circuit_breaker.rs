@@ -10,6 +10,7 @@ use crate::{
     config::{ConfigError, validated},
     event::{Kind, State, Transition},
     policy::{Cause, Cx, Pattern, Step},
+    random::fresh_seed,
     sync::{Ordering, update},
     window::Sample,
 };
@@ -92,10 +93,10 @@ impl CircuitBreaker {
             let ticket = Ticket { generation, started: now };
             return Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition: None });
         }
-        if let Some(wait) = Word::refuses(cell.word.load(Ordering::Acquire), now) {
+        if let Some(wait) = Word::refuses(cell.word.load(Ordering::Acquire), now, &self.config) {
             return Err(Rejection::new(Reason::CircuitOpen, Some(wait)));
         }
-        let draw = || Random::new(now.as_nanos()).unit();
+        let draw = || Random::new(fresh_seed()).unit();
         let (ticket, transition) = self.admit(&cell, now, draw)?;
         Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition })
     }

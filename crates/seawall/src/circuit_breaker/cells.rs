@@ -5,6 +5,7 @@ use crate::{
     CircuitBreakerConfig, Instant, Transition, Window,
     event::State,
     sync::{AtomicU64, Mutex, Ordering, lock},
+    time::{is_due, nanos},
     window,
 };
 use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
@@ -108,8 +109,8 @@ pub(super) struct Keyed {
 #[derive(Debug, Default)]
 struct Shard {
     cells: HashMap<u64, Arc<Cell>>,
-    /// Looking for cells at rest before this instant would be in vain.
-    sweep_at: Instant,
+    /// Looking for cells at rest before this instant, in nanoseconds, would be in vain.
+    sweep_at: u64,
 }
 
 const SHARDS: usize = 16;
@@ -173,16 +174,22 @@ impl Keyed {
 impl Shard {
     /// Forgets circuits that are closed, held by no call, and not asked for a while.
     fn forget(&mut self, now: Instant, rest: Duration) {
-        if now < self.sweep_at {
+        // Under a flood of keys it looks some times in that while, not at every call.
+        let pause = rest / 16;
+        if !is_due(now, self.sweep_at, nanos(pause)) {
             return;
         }
         let since = (now - rest).as_nanos();
         self.cells.retain(|_, cell| {
             let closed = matches!(cell.word().circuit, Circuit::Closed { .. });
-            let used = cell.last_used.load(Ordering::Relaxed);
+            let mut used = cell.last_used.load(Ordering::Relaxed);
+            if is_due(now, used, 0) && used > now.as_nanos() {
+                // The clock was set back since: its rest begins now.
+                used = now.as_nanos();
+                cell.last_used.store(used, Ordering::Relaxed);
+            }
             !closed || used >= since || Arc::strong_count(cell) > 1
         });
-        // Under a flood of keys it looks some times in that while, not at every call.
-        self.sweep_at = now + rest / 16;
+        self.sweep_at = (now + pause).as_nanos();
     }
 }

@@ -4,20 +4,22 @@
 //! |---|---|---|---|---|
 //! | 0–1 | 0 | 1 | 2 | 3 |
 //! | 2–15 | generation | generation | generation | generation |
-//! | 16–63 | consecutive failures (20), end of the ramp (28, units of 67 ms) | until (42, units of 66 µs), openings (6) | in flight (6), successes (6), openings (6), lease (30, units of 67 ms) | until (42, units of 66 µs), which (2) |
+//! | 16–63 | consecutive failures (20), end of the ramp (28, units of 67 ms) | until (42, units of 66 µs), openings (6) | in flight (6), successes (6), openings (6), lease (30, units of 67 ms) | until (46, units of 66 µs), which (2) |
 //!
-//! The generation grows by one at every change of state, so a permit of an older state is known.
+//! The generation grows by one at every change of state, so a permit of an older state is known. Of instants the low
+//! bits are kept (`units.rs`), so a word is right at any age of the clock.
 
 use super::{
     CircuitBreakerConfig,
     ramp::Ramp,
-    units::{LEASE_SHIFT, OPEN_SHIFT, units},
+    units::{ForceEnd, LeaseEnd, OpenEnd, RampEnd},
 };
 use crate::{
     Instant, Random, Reason, Rejection,
     event::{State, Transition, Why},
     window::GENERATIONS,
 };
+use std::time::Duration;
 
 /// What a circuit is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub(crate) enum Circuit {
     /// Calls are refused.
     Open {
         /// Until then.
-        until: Instant,
+        until: OpenEnd,
         /// Times that it has opened since it was closed, up to 63.
         openings: u32,
     },
@@ -45,14 +47,14 @@ pub(crate) enum Circuit {
         /// Times that it has opened since it was closed, up to 63.
         openings: u32,
         /// When all places are taken: at this instant they are given up.
-        lease: Instant,
+        lease: LeaseEnd,
     },
     /// An operator decided.
     Forced {
         /// What.
         force: Force,
-        /// When that ends by itself; `FAR_FUTURE` for never.
-        until: Instant,
+        /// When that ends by itself; `None` for never.
+        until: Option<ForceEnd>,
     },
 }
 
@@ -93,12 +95,22 @@ impl Circuit {
     /// What it is at `now`: a forced state may have ended.
     pub(super) fn as_of(self, now: Instant) -> Self {
         match self {
-            Self::Forced { until, force } if until <= now => match force {
-                Force::Open => Self::Open { until, openings: 1 },
-                Force::Closed | Force::Disabled => Self::CLOSED,
-            },
+            Self::Forced { until: Some(until), force }
+                if until.left(now, LONGEST_FORCE).is_none() =>
+            {
+                match force {
+                    Force::Open => Self::Open { until: OpenEnd::OVER, openings: 1 },
+                    Force::Closed | Force::Disabled => Self::CLOSED,
+                }
+            }
             other => other,
         }
+    }
+
+    /// Forced until an instant; for good, where none is given or it is beyond what can be told.
+    pub(super) fn forced(force: Force, now: Instant, until: Option<Instant>) -> Self {
+        let until = until.filter(|until| until.since(now) <= LONGEST_FORCE).map(ForceEnd::at);
+        Self::Forced { force, until }
     }
 
     pub(super) fn state(self) -> State {
@@ -129,7 +141,8 @@ pub(crate) struct Word {
 
 const MOST_OPENINGS: u32 = 63;
 pub(super) const MOST_FAILURES: u32 = (1 << 20) - 1;
-pub(super) const NEVER: u64 = (1 << 42) - 1;
+/// 36 years: a quarter of what the bits can tell apart.
+pub(super) const LONGEST_FORCE: Duration = Duration::from_nanos(1 << 60);
 
 impl Word {
     pub(super) const CLOSED: Self = Self { generation: 0, circuit: Circuit::CLOSED };
@@ -144,14 +157,14 @@ impl Word {
         let openings = (self.circuit.openings() + 1).min(MOST_OPENINGS);
         // Drawn from what is at hand, so that the transition stays pure; processes differ in their clocks.
         let u = Random::new(now.as_nanos() ^ u64::from(self.generation)).unit();
-        let until = now + config.open_time(openings, u);
+        let until = OpenEnd::at(now + config.open_time(openings, u));
         self.next(Circuit::Open { until, openings })
     }
 
     /// The word after the first probe of a new round was let through.
     fn probing(self, config: &CircuitBreakerConfig, now: Instant) -> Self {
         let openings = self.circuit.openings();
-        let lease = now + config.probe_lease;
+        let lease = LeaseEnd::at(now + config.probe_lease);
         self.next(Circuit::HalfOpen { in_flight: 1, successes: 0, openings, lease })
     }
 
@@ -174,26 +187,38 @@ impl Word {
             Circuit::Closed { failures, ramp } => {
                 self.admit_ramping(config, now, failures, ramp, draw)
             }
-            Circuit::Open { until, .. } if now < until => {
-                refuse(Reason::CircuitOpen, Some(until.since(now)))
-            }
             Circuit::HalfOpen { in_flight, successes, openings, .. }
                 if in_flight < config.half_open_max_calls =>
             {
                 // The lease runs from the last admission: while one place is free, nobody is stuck.
-                let lease = now + config.probe_lease;
+                let lease = LeaseEnd::at(now + config.probe_lease);
                 let in_flight = in_flight + 1;
                 let probing = Circuit::HalfOpen { in_flight, successes, openings, lease };
                 (self.with(probing), Ok(self.generation))
             }
-            Circuit::HalfOpen { lease, .. } if now < lease => refuse(Reason::ProbesTaken, None),
-            // The recovery time is over, or every probe hangs: a new round of probes.
-            Circuit::Open { .. } | Circuit::HalfOpen { .. } => {
-                let next = self.probing(config, now);
-                (next, Ok(next.generation))
+            Circuit::HalfOpen { lease, .. } if lease.left(now, config.probe_lease).is_some() => {
+                refuse(Reason::ProbesTaken, None)
             }
+            Circuit::Open { until, openings } => {
+                match until.left(now, config.longest_open_time(openings)) {
+                    Some(left) => refuse(Reason::CircuitOpen, Some(left)),
+                    None => self.admit_probe(config, now),
+                }
+            }
+            // Every probe hangs.
+            Circuit::HalfOpen { .. } => self.admit_probe(config, now),
             Circuit::Forced { force, until } => self.admit_forced(config, now, force, until),
         }
+    }
+
+    /// Begins a new round of probes.
+    fn admit_probe(
+        self,
+        config: &CircuitBreakerConfig,
+        now: Instant,
+    ) -> (Self, Result<u16, Rejection>) {
+        let next = self.probing(config, now);
+        (next, Ok(next.generation))
     }
 
     /// After an outage, callers come back a few at a time.
@@ -224,16 +249,16 @@ impl Word {
         config: &CircuitBreakerConfig,
         now: Instant,
         force: Force,
-        until: Instant,
+        until: Option<ForceEnd>,
     ) -> (Self, Result<u16, Rejection>) {
-        let wait = (until != Instant::FAR_FUTURE).then(|| until.since(now));
+        let left = until.map(|until| until.left(now, LONGEST_FORCE));
+        let holds = left != Some(None);
         match force {
-            Force::Open if now < until => (self, Err(Rejection::new(Reason::CircuitOpen, wait))),
-            Force::Open => {
-                let next = self.probing(config, now);
-                (next, Ok(next.generation))
+            Force::Open if holds => {
+                (self, Err(Rejection::new(Reason::CircuitOpen, left.flatten())))
             }
-            Force::Closed | Force::Disabled if now < until => (self, Ok(self.generation)),
+            Force::Open => self.admit_probe(config, now),
+            Force::Closed | Force::Disabled if holds => (self, Ok(self.generation)),
             Force::Closed | Force::Disabled => {
                 let next = self.next(Circuit::CLOSED);
                 (next, Ok(next.generation))
@@ -336,17 +361,17 @@ impl Word {
     pub(super) fn pack(self) -> u64 {
         let (tag, payload) = match self.circuit {
             Circuit::Closed { failures, ramp } => {
-                (0, u64::from(failures.min(MOST_FAILURES)) | u64::from(ramp.0) << 20)
+                (0, u64::from(failures.min(MOST_FAILURES)) | ramp.0.bits() << 20)
             }
-            Circuit::Open { until, openings } => {
-                (1, units(until, OPEN_SHIFT, 42) | u64::from(openings) << 42)
-            }
+            Circuit::Open { until, openings } => (1, until.bits() | u64::from(openings) << 42),
             Circuit::HalfOpen { in_flight, successes, openings, lease } => {
                 let probes = u64::from(in_flight) | u64::from(successes) << 6;
-                (2, probes | u64::from(openings) << 12 | units(lease, LEASE_SHIFT, 30) << 18)
+                (2, probes | u64::from(openings) << 12 | lease.bits() << 18)
             }
             Circuit::Forced { force, until } => {
-                (3, units(until, OPEN_SHIFT, 42) | (force as u64) << 42)
+                let until =
+                    until.map_or(ForceEnd::MASK, |until| until.bits().min(ForceEnd::MASK - 1));
+                (3, until | (force as u64) << 46)
             }
         };
         tag | u64::from(self.generation) << 2 | payload << 16
@@ -356,25 +381,24 @@ impl Word {
     pub(super) fn unpack(word: u64) -> Self {
         let payload = word >> 16;
         let six_bits = |shift: u32| (payload >> shift & 63) as u32;
-        let until = || match payload & NEVER {
-            NEVER => Instant::FAR_FUTURE,
-            units => Instant::from_nanos(units << OPEN_SHIFT),
-        };
         let circuit = match word & 3 {
             0 => Circuit::Closed {
                 failures: payload as u32 & MOST_FAILURES,
-                ramp: Ramp((payload >> 20) as u32 & ((1 << Ramp::BITS) - 1)),
+                ramp: Ramp(RampEnd::from_bits(payload >> 20)),
             },
-            1 => Circuit::Open { until: until(), openings: six_bits(42) },
+            1 => Circuit::Open { until: OpenEnd::from_bits(payload), openings: six_bits(42) },
             3 => Circuit::Forced {
-                force: [Force::Open, Force::Closed, Force::Disabled][six_bits(42) as usize % 3],
-                until: until(),
+                force: [Force::Open, Force::Closed, Force::Disabled][six_bits(46) as usize % 3],
+                until: match ForceEnd::from_bits(payload) {
+                    end if end.bits() == ForceEnd::MASK => None,
+                    end => Some(end),
+                },
             },
             _ => Circuit::HalfOpen {
                 in_flight: six_bits(0),
                 successes: six_bits(6),
                 openings: six_bits(12),
-                lease: Instant::from_nanos(payload >> 18 << LEASE_SHIFT),
+                lease: LeaseEnd::from_bits(payload >> 18),
             },
         };
         Self { generation: (word >> 2) as u16 & GENERATIONS, circuit }

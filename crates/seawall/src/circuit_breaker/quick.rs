@@ -1,8 +1,9 @@
 //! What most calls ask of a circuit's word: answered without unpacking it.
 
 use super::{
-    circuit::{MOST_FAILURES, NEVER, Word},
-    units::OPEN_SHIFT,
+    CircuitBreakerConfig,
+    circuit::{MOST_FAILURES, Word},
+    units::OpenEnd,
 };
 use crate::{Instant, window::GENERATIONS};
 use std::time::Duration;
@@ -17,10 +18,16 @@ impl Word {
 
     /// How long an open circuit still refuses: the question of most calls in an outage.
     #[inline(always)]
-    pub(super) fn refuses(word: u64, now: Instant) -> Option<Duration> {
-        let until = (word >> 16 & NEVER) << OPEN_SHIFT;
-        let left = until.saturating_sub(now.as_nanos());
-        (word & 3 == 1 && left > 0).then(|| Duration::from_nanos(left))
+    pub(super) fn refuses(
+        word: u64,
+        now: Instant,
+        config: &CircuitBreakerConfig,
+    ) -> Option<Duration> {
+        if word & 3 != 1 {
+            return None;
+        }
+        let openings = (word >> 58) as u32;
+        OpenEnd::from_bits(word >> 16).left(now, config.longest_open_time(openings))
     }
 
     /// Closed, and no failure is counted: a success changes nothing.

@@ -90,7 +90,7 @@ pub enum Window {
     ),
 }
 
-/// Longer times do not fit the breaker's word, and make no sense for a circuit.
+/// Longer times make no sense for a circuit, and the breaker's word needs a bound.
 const MAX_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl CircuitBreakerConfig {
@@ -114,6 +114,12 @@ impl CircuitBreakerConfig {
         let grown = self.recovery_timeout.as_secs_f64() * self.recovery_multiplier.powi(again);
         let seconds = grown.min(most) * (1.0 + self.recovery_jitter * u);
         Duration::try_from_secs_f64(seconds).unwrap_or(self.max_recovery_timeout)
+    }
+
+    /// The longest that `open_time` can be after this opening.
+    #[inline]
+    pub(super) fn longest_open_time(&self, openings: u32) -> Duration {
+        if openings <= 1 { self.recovery_timeout } else { self.open_time(openings, 1.0) }
     }
 
     pub(crate) fn check(&self, problems: &mut Problems) {

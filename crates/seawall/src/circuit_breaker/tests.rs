@@ -4,9 +4,14 @@
 //! `a+` succeeds, `a-` fails, `a~` is rate limited, `a.` is dropped without a verdict, and `reset` is the
 //! operator. After `closed` may follow the failures counted.
 
-use super::{ramp::Ramp, *};
+use super::{
+    ramp::Ramp,
+    units::{LeaseEnd, OpenEnd},
+    *,
+};
 use crate::{Why, window::GENERATIONS};
 
+mod clocks;
 mod operated;
 use std::collections::BTreeMap;
 
@@ -467,34 +472,25 @@ fn outcomes_become_verdicts() {
 #[test]
 fn the_word_keeps_what_it_is_given() {
     let nanos = Instant::from_nanos;
-    let round = |n: u64, unit: u64| nanos(n.div_ceil(unit) * unit);
     let year = 365 * 86_400 * 1_000_000_000_u64;
-    for generation in [0, 1, GENERATIONS - 1] {
-        let ramping = CircuitBreakerConfig { ramp_up: Some(seconds(60)), ..three() };
-        for (failures, ramp) in [0, 1, 999_999].into_iter().zip([
-            Ramp::default(),
-            Ramp::new(nanos(0), &ramping),
-            Ramp::new(nanos(year), &ramping),
-        ]) {
-            let word = Word { generation, circuit: Circuit::Closed { failures, ramp } };
+    let kept = |circuit| {
+        for generation in [0, 1, GENERATIONS - 1] {
+            let word = Word { generation, circuit };
             assert_eq!(Word::unpack(word.pack()), word);
+        }
+    };
+    for at in [0, 1, 1_000_000, 86_400_000_000_000, year, 9 * year, 56 * year, u64::MAX] {
+        let ramping = CircuitBreakerConfig { ramp_up: Some(seconds(60)), ..three() };
+        for ramp in [Ramp::NONE, Ramp::new(nanos(at), &ramping)] {
+            kept(Circuit::Closed { failures: 999_999, ramp });
         }
         for force in [Force::Open, Force::Closed, Force::Disabled] {
-            let until = Instant::FAR_FUTURE;
-            let word = Word { generation, circuit: Circuit::Forced { force, until } };
-            assert_eq!(Word::unpack(word.pack()), word);
+            kept(Circuit::Forced { force, until: None });
+            kept(Circuit::forced(force, nanos(at), Some(nanos(at) + seconds(60))));
         }
-        for at in [0, 1, 1_000_000, 86_400_000_000_000, year] {
-            let open = |until| Circuit::Open { until, openings: 61 };
-            let word = Word { generation, circuit: open(nanos(at)) };
-            let circuit = open(round(at, 1 << 16));
-            assert_eq!(Word::unpack(word.pack()), Word { generation, circuit });
-            let half =
-                |lease| Circuit::HalfOpen { in_flight: 63, successes: 62, openings: 61, lease };
-            let word = Word { generation, circuit: half(nanos(at)) };
-            let circuit = half(round(at, 1 << 26));
-            assert_eq!(Word::unpack(word.pack()), Word { generation, circuit });
-        }
+        kept(Circuit::Open { until: OpenEnd::at(nanos(at)), openings: 61 });
+        let lease = LeaseEnd::at(nanos(at));
+        kept(Circuit::HalfOpen { in_flight: 63, successes: 62, openings: 61, lease });
     }
 }
 

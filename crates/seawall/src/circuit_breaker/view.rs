@@ -3,7 +3,8 @@
 use super::{
     CircuitBreaker, CircuitBreakerConfig,
     cells::{Cell, CellRef, Cells},
-    circuit::{Circuit, Force, Word},
+    circuit::{Circuit, Force, LONGEST_FORCE, Word},
+    units::OpenEnd,
 };
 use crate::{
     Instant,
@@ -18,7 +19,8 @@ use std::sync::Arc;
 pub struct CircuitView {
     /// The state that decides about the next call. Of a keyed breaker, that of its worst circuit.
     pub state: State,
-    /// Consecutive failures so far, while closed.
+    /// While closed, the consecutive failures so far; while open or half-open, the failures that opened it, in a row
+    /// or in the window.
     pub failure_count: u32,
     /// Times that it has opened since it was last closed, up to 63.
     pub openings: u32,
@@ -83,20 +85,27 @@ impl Cell {
         let forced = match circuit {
             Circuit::Forced { until, .. } => Some(Forced {
                 reason: history.reason.clone().unwrap_or_else(|| "".into()),
-                until: (until != Instant::FAR_FUTURE).then_some(until),
+                until: until
+                    .and_then(|until| until.left(now, LONGEST_FORCE))
+                    .map(|left| now + left),
             }),
             _ => None,
         };
         CircuitView {
             state: circuit.state(),
-            failure_count: if let Circuit::Closed { failures, .. } = circuit {
-                failures
-            } else {
-                0
+            failure_count: match circuit {
+                Circuit::Closed { failures, .. } => failures,
+                Circuit::Open { .. } | Circuit::HalfOpen { .. } => {
+                    history.broken.map_or(0, |broken| failures_of(broken.why))
+                }
+                Circuit::Forced { .. } => 0,
             },
             openings: circuit.openings(),
             next_probe_at: match circuit {
-                Circuit::Open { until, .. } => Some(until.max(now)),
+                Circuit::Open { until, openings } => {
+                    let left = until.left(now, config.longest_open_time(openings));
+                    Some(now + left.unwrap_or_default())
+                }
                 _ => None,
             },
             ramps_until: match circuit {
@@ -115,6 +124,15 @@ impl Cell {
             forced,
             keys: None,
         }
+    }
+}
+
+/// The failures that a circuit opened for.
+fn failures_of(why: Why) -> u32 {
+    match why {
+        Why::ConsecutiveFailures { threshold } => threshold,
+        Why::FailureRatio { failures, .. } => failures,
+        _ => 0,
     }
 }
 
@@ -162,21 +180,18 @@ impl CircuitBreaker {
         reason: &str,
         until: Option<Instant>,
     ) -> Option<Transition> {
-        let until = until.unwrap_or(Instant::FAR_FUTURE);
-        let circuit = Circuit::Forced { force, until };
+        let circuit = Circuit::forced(force, now, until);
         self.change_all(now, Why::Forced, |word| word.next(circuit), Some(reason.into()))
     }
 
     /// Goes on where a former breaker of another configuration stands: open stays open for the time that is
-    /// left, and what an operator forced stays forced. Counts begin anew. Circuits by key are not taken over.
+    /// left, unless that is more than this one would be open, and what an operator forced stays forced. Counts begin anew. Circuits by key are not taken over.
     pub(crate) fn take_over(&self, former: &Self) {
         let (Cells::One(cell), Cells::One(former)) = (&self.cells, &former.cells) else { return };
         let circuit = match former.word().circuit {
             Circuit::Closed { .. } => return,
             // Its probes report to the former one: the next call is a probe.
-            Circuit::HalfOpen { openings, .. } => {
-                Circuit::Open { until: Instant::from_nanos(0), openings }
-            }
+            Circuit::HalfOpen { openings, .. } => Circuit::Open { until: OpenEnd::OVER, openings },
             other => other,
         };
         update(&cell.word, |word| (Word::unpack(word).next(circuit).pack(), ()));

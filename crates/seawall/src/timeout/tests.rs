@@ -151,7 +151,7 @@ fn calls_that_others_cut_off_do_not_make_the_rest_look_quick() {
     let outer = Timeout::new(TimeoutConfig { limit: ms(100), ..Default::default() }).unwrap();
     let mut bench = Bench::with([Policy::Timeout(outer), Policy::Timeout(inner.clone())]);
     let call = |bench: &mut Bench, n: u32| {
-        let took = if n % 2 == 0 { ms(5) } else { ms(200) };
+        let took = if n.is_multiple_of(2) { ms(5) } else { ms(200) };
         bench.run(|_| (took, Outcome::Success)).outcome
     };
     for n in 0..1_000 {

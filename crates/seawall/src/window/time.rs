@@ -151,7 +151,7 @@ impl Counters {
 }
 
 fn tag(generation: u16, slice: u64) -> u64 {
-    u64::from(generation) << LAP_BITS | slice / SLICES & LAP_MASK
+    u64::from(generation) << LAP_BITS | ((slice / SLICES) & LAP_MASK)
 }
 
 /// Whether tag `a` belongs to a later lap or generation than `b`: who was held up between reading the clock and
