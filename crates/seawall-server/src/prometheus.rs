@@ -197,7 +197,13 @@ impl Page {
         );
     }
 
-    fn adapted(&mut self, rows: &[Row], name: &str, help: &str, value: fn(&Policy) -> Option<f64>) {
+    fn adapted(
+        &mut self,
+        rows: &[Row],
+        name: &str,
+        help: &str,
+        value: impl Fn(&Policy) -> Option<f64>,
+    ) {
         self.family(name, "gauge", help);
         for row in rows {
             for (i, policy) in row.operation.pipeline().policies().iter().enumerate() {
