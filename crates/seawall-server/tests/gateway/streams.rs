@@ -236,6 +236,26 @@ async fn a_connection_that_is_cut_behind_the_end_is_a_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_a_promised_length_has_room_for_an_error_event() {
+    let address = crate::support::saying(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 500\r\n\r\n\
+          event: content_block_delta\r\ndata: {}\r\n\r\ndata: half an ev",
+    )
+    .await;
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  only: {{ endpoints: ['http://{address}'], protocol: anthropic, policies: [] }}\n\
+         routes: [{{ path: '/*', upstream: only }}]\n"
+    ))
+    .await;
+    let answer = gateway.get("/v1/messages").await;
+    let added =
+        answer.text().strip_prefix("event: content_block_delta\r\ndata: {}\r\n\r\n").unwrap();
+    assert!(added.starts_with("event: error\ndata: {"), "{added}");
+    assert!(!answer.headers.contains_key("content-length"));
+    assert_eq!(gateway.counts("only").await["failed_calls"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_with_the_whole_answer_leaves_a_success() {
     let (upstream, mut feeds, _) = streaming().await;
     let gateway = gateway(&upstream, "openai").await;
