@@ -50,6 +50,9 @@ pub(crate) struct Rest {
     pub(super) body: Incoming,
     pub(super) held: VecDeque<Frame<Bytes>>,
     pub(super) watch: Option<Watch>,
+    kind: Kind,
+    /// Something came that is more than a sign of life.
+    begun: bool,
     pub(super) idle: Duration,
     /// When its first content must have come, while it has not.
     pub(super) first_by: Option<(Instant, Duration)>,
@@ -74,7 +77,8 @@ impl Opened {
     ) -> Result<Self, CallError> {
         let (parts, body) = response.into_parts();
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
-        let is_stream = is_event_stream(&parts.headers);
+        let kind = Kind::of(&parts.headers);
+        let is_stream = kind == Kind::Events;
         // What has no body at all, as an answer to HEAD, is no stream either.
         let is_readable = is_stream && !body.is_end_stream() && !is_encoded(&parts.headers);
         let watch = api.filter(|_| !is_error && is_readable);
@@ -84,6 +88,8 @@ impl Opened {
             body,
             held: VecDeque::new(),
             watch: watch.map(Watch::new),
+            kind,
+            begun: false,
             idle: patience.idle,
             first_by: first_by.map(|limit| (began + limit, limit)),
             last_piece: now,
@@ -154,12 +160,9 @@ impl Opening {
     }
 
     fn is_enough(&self) -> bool {
-        match &self.rest.watch {
-            Some(watch) => {
-                watch.has_content() || watch.events() >= MAX_EVENTS || self.bytes >= MAX_BYTES
-            }
-            None => self.bytes > 0,
-        }
+        let full = |watch: &Watch| watch.events() >= MAX_EVENTS;
+        let Rest { begun, watch, .. } = &self.rest;
+        *begun || self.bytes >= MAX_BYTES || watch.as_ref().is_some_and(full)
     }
 
     /// The body ended before anything of an answer came.
@@ -189,14 +192,15 @@ impl Rest {
     pub(super) fn take(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         self.last_piece = Instant::now();
         let Some(watch) = &mut self.watch else {
-            if frame.data_ref().is_some_and(|data| !data.is_empty()) {
-                self.first_by = None;
+            if !self.begun {
+                self.begun = frame.data_ref().is_some_and(|data| self.kind.is_content(data));
+                self.first_by = self.first_by.filter(|_| !self.begun);
             }
             return frame;
         };
         let frame = frame.map_data(|data| watch.feed(data));
-        if watch.has_content() {
-            self.first_by = None;
+        if !self.begun && watch.has_content() {
+            (self.begun, self.first_by) = (true, None);
         }
         frame
     }
@@ -216,12 +220,42 @@ impl Rest {
     }
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    kind.get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+/// What a body is made of, as far as its first content is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Events,
+    Json,
+    Other,
 }
 
-const EVENT_STREAM: &[u8] = b"text/event-stream";
+impl Kind {
+    fn of(headers: &HeaderMap) -> Self {
+        let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        let begins = |name: &[u8]| {
+            kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
+        if begins(b"text/event-stream") {
+            Self::Events
+        } else if begins(b"application/json") {
+            Self::Json
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Whether a piece at the beginning of a body is more than something that keeps the connection alive: comments in
+    /// events, white space before JSON.
+    fn is_content(self, piece: &[u8]) -> bool {
+        match self {
+            Self::Other => !piece.is_empty(),
+            Self::Json => !piece.trim_ascii().is_empty(),
+            Self::Events => {
+                let mut lines = piece.split(|byte| matches!(byte, b'\n' | b'\r'));
+                lines.any(|line| line.first().is_some_and(|first| *first != b':'))
+            }
+        }
+    }
+}
 
 /// Whether its events cannot be read along. In a compressed stream neither the last event can be seen nor an
 /// error event be added; it counts by the end of its body, as any other answer.

@@ -98,6 +98,9 @@ const FAILED: &[(&str, &str, &[&str], Then)] = &[
     ),
     ("http", "application/json", &[], Then::Death),
     ("http", "application/json", &[], Then::Silence),
+    ("openai", "application/json", &["\n", "  \n"], Then::Death),
+    ("http", "application/json", &[" "], Then::Silence),
+    ("http", EVENTS, &[": hello\r\n\r\n"], Then::Pings),
     ("http", EVENTS, &[], Then::Death),
     ("http", EVENTS, &[], Then::Silence),
 ];
