@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod chaos;
+mod clients;
 mod control;
 mod hostile;
 mod nginx;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 /// What comes behind the pieces of a body.
 #[derive(Clone, Copy, Debug)]
-enum Then {
+pub(crate) enum Then {
     End,
     Death,
     Silence,
@@ -47,13 +47,13 @@ fn body(pieces: &'static [&'static str], then: Then) -> Body {
     Body::new(Fed(fed, Arc::new(AtomicBool::new(false))))
 }
 
-fn answer(kind: &str, pieces: &'static [&'static str], then: Then) -> Response {
+pub(crate) fn answer(kind: &str, pieces: &'static [&'static str], then: Then) -> Response {
     let mut response = respond(200, body(pieces, then));
     response.headers_mut().insert("content-type", kind.parse().unwrap());
     response
 }
 
-const EVENTS: &str = "text/event-stream";
+pub(crate) const EVENTS: &str = "text/event-stream";
 const ROLE: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
 const CHAT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";

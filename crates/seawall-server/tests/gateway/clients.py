@@ -1,0 +1,35 @@
+"""Asks a gateway through the real clients, and prints what each of them made of its streams, a line of JSON each."""
+
+import json
+import sys
+
+import anthropic
+import openai
+
+ADDRESS = sys.argv[1]
+OPENAI = openai.OpenAI(api_key="none", base_url=f"{ADDRESS}/v1", max_retries=0)
+ANTHROPIC = anthropic.Anthropic(api_key="none", base_url=ADDRESS, max_retries=0)
+ASKED = [{"role": "user", "content": "hello"}]
+
+
+def chat(model):
+    chunks = OPENAI.chat.completions.create(model=model, messages=ASKED, stream=True)
+    return [choice.delta.content for chunk in chunks for choice in chunk.choices]
+
+
+def responses(model):
+    return [event.type for event in OPENAI.responses.create(model=model, input="hello", stream=True)]
+
+
+def messages(model):
+    with ANTHROPIC.messages.stream(model=model, max_tokens=9, messages=ASKED) as stream:
+        return list(stream.text_stream)
+
+
+for ask in (chat, responses, messages):
+    for model in ("whole", "early", "half", "refused"):
+        try:
+            outcome = ask(model)
+        except (openai.APIError, anthropic.APIError) as error:
+            outcome = type(error).__name__
+        print(json.dumps([ask.__name__, model, outcome]))
