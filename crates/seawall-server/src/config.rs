@@ -45,6 +45,10 @@ pub struct GatewayConfig {
     pub drain_timeout: Duration,
     /// Bounds on what clients may send.
     pub limits: Limits,
+    /// Proxies whose word about their clients counts: addresses (`10.0.0.7`) and networks (`10.0.0.0/8`). What others
+    /// say in `X-Forwarded-*` and `Forwarded` is replaced. Empty: nobody is believed.
+    #[schemars(length(max = 1000))]
+    pub trusted_proxies: Vec<String>,
     /// Named destinations.
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// Which request goes where; the first that matches decides.
@@ -70,6 +74,7 @@ impl Default for GatewayConfig {
             shutdown_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             limits: Limits::default(),
+            trusted_proxies: Vec::new(),
             upstreams: BTreeMap::new(),
             routes: Vec::new(),
             operations: BTreeMap::new(),
@@ -114,7 +119,16 @@ pub struct Limits {
     /// Connections open at once; further ones wait to be accepted.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
-    /// The longest pause between two pieces of a request.
+    /// Requests in progress at once, each until the last byte of its answer; beyond it the answer is 503. The control
+    /// plane answers beyond it, too.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_in_flight: usize,
+    /// How long an idle connection is kept open for a next request. Longer than the keep-alive time of a load balancer
+    /// before it, or that one sends requests into connections that are being closed.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub keep_alive_timeout: Duration,
+    /// The longest pause between two pieces of a request, and how long its headers may take in all.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub client_timeout: Duration,
@@ -126,6 +140,8 @@ impl Default for Limits {
             max_body_bytes: 32 << 20,
             max_replay_bytes: 1 << 20,
             max_connections: 10_000,
+            max_in_flight: 5_000,
+            keep_alive_timeout: Duration::from_secs(90),
             client_timeout: Duration::from_secs(30),
         }
     }

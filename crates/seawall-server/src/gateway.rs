@@ -3,7 +3,7 @@
 //! match a route → read the body as far as it is kept → the route's own policies (rate limit, fallback) → for
 //! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
 
-use crate::{GatewayConfig, Held, Operation, Registry, config::Limits};
+use crate::{GatewayConfig, Held, Operation, Registry, serve::InterimSender};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -23,19 +23,28 @@ use std::{
 
 pub(crate) mod body;
 mod event;
+pub(crate) mod forward;
+mod interim;
+mod kept;
 mod members;
 mod opening;
+pub(crate) mod places;
 pub(crate) mod protocol;
-mod reply;
+pub(crate) mod reply;
 mod request;
 pub(crate) mod route;
 mod stream;
 mod table;
+mod trailers;
 pub(crate) mod upstream;
 
 use body::{AnswerBody, Passing};
+use forward::Pseudonym;
+use interim::Passage;
 use opening::Opened;
+use places::Places;
 use protocol::Api;
+pub(crate) use request::is_plainly_coded;
 use request::{Exchange, Refused};
 use route::{Match, Route};
 pub(crate) use table::Plan;
@@ -49,6 +58,15 @@ const ATTEMPT: &str = "x-seawall-attempt";
 pub(crate) struct Gateway {
     table: ArcSwap<Table>,
     secret: RandomState,
+    pseudonym: Arc<Pseudonym>,
+    pub(crate) places: Places,
+}
+
+/// Who asks.
+pub(crate) struct Client {
+    pub(crate) peer: SocketAddr,
+    /// Where interim responses go, if the client can take some.
+    pub(crate) interim: Option<InterimSender>,
 }
 
 /// An answer, with what must live as long as its body.
@@ -68,7 +86,12 @@ impl Gateway {
     /// Registers an operation for each upstream and each route.
     pub(crate) fn new(config: &GatewayConfig, registry: &Registry) -> Result<Self, String> {
         let table = Table::default().plan(config, registry)?.commit()?;
-        Ok(Self { table: ArcSwap::from_pointee(table), secret: RandomState::new() })
+        Ok(Self {
+            table: ArcSwap::from_pointee(table),
+            secret: RandomState::new(),
+            pseudonym: Arc::new(Pseudonym::new()),
+            places: Places::default(),
+        })
     }
 
     /// Makes everything that another configuration needs, and touches nothing that is in force.
@@ -89,14 +112,14 @@ impl Gateway {
     pub(crate) async fn handle(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        client: Client,
     ) -> Response<AnswerBody> {
         let correlation = correlation_id(request.headers());
         let trail = Arc::new(Trail { correlation, calls: AtomicU32::new(0) });
         let table = self.table.load_full();
         let mut response = match route::find(&table.routes, request.method(), request.uri().path())
         {
-            Match::Route(route) => self.take(route, &table.limits, request, peer, &trail).await,
+            Match::Route(route) => self.take(route, &table, request, client, &trail).await,
             Match::Methods(allowed) => method_not_allowed(&request, &allowed),
             Match::Nothing => not_found(&request),
         };
@@ -110,23 +133,31 @@ impl Gateway {
     async fn take(
         &self,
         route: &Arc<Route>,
-        limits: &Limits,
+        table: &Table,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        client: Client,
         trail: &Arc<Trail>,
     ) -> Response<AnswerBody> {
         let first = &route.upstreams[0];
         let (parts, body) = request.into_parts();
         let api = first.protocol.api(parts.uri.path()).or_else(|| Api::of(&parts.headers));
-        let key = route.key(&parts.headers, peer.ip(), &self.secret);
-        let mut exchange = match Exchange::read(parts, body, limits).await {
+        if self.pseudonym.is_in(&parts.headers) {
+            return self.looped(&parts, api);
+        }
+        let (peer, version) = (client.peer.ip(), parts.version);
+        let address = table.forwarding.client(&parts.headers, peer);
+        let key = route.key(&parts.headers, address, &self.secret);
+        let mut exchange = match Exchange::read(parts, body, &table.limits).await {
             Ok(exchange) => exchange,
             Err(refused) => return reply::problem(&refused.problem(), api),
         };
         // Whoever marks its attempts retries by itself: two layers of retries would multiply.
         let retried_outside = exchange.headers.remove(ATTEMPT).is_some();
-        let authority = exchange.uri.authority().cloned();
-        forward_headers(&mut exchange.headers, authority.as_ref(), peer, &trail.correlation);
+        table.forwarding.write(&mut exchange.headers, peer);
+        self.pseudonym.add_to(&mut exchange.headers, version);
+        exchange.headers.insert(CORRELATION, trail.correlation.clone());
+        exchange.interim =
+            client.interim.map(|sender| Passage { sender, pseudonym: self.pseudonym.clone() });
         request::join_cookies(&mut exchange.headers);
         let repeatable = exchange.is_kept() && !retried_outside;
         let attributes = Attributes {
@@ -143,7 +174,7 @@ impl Gateway {
             repeatable,
         };
         match route.operation.drive(attributes, &ByAnswer, asked).await {
-            Ok((answer, permits)) => respond(answer, permits),
+            Ok((answer, permits)) => respond(answer, permits, &self.pseudonym),
             Err(error) => match exchange.fault() {
                 Some(refused) => reply::problem(&refused.problem(), api),
                 None => refuse(&route.operation, first, api, error.flatten()),
@@ -223,13 +254,15 @@ impl Classify<Answer, Error<CallError>> for ByAnswer {
     }
 }
 
-fn respond(answer: Answer, route_permits: Held) -> Response<AnswerBody> {
+fn respond(answer: Answer, route_permits: Held, pseudonym: &Pseudonym) -> Response<AnswerBody> {
     let Answer { opened: Opened { mut parts, rest, .. }, permits, upstream } = answer;
+    pseudonym.add_to(&mut parts.headers, parts.version);
     // The version is of one connection, as those headers are.
     parts.version = http::Version::HTTP_11;
     request::remove_connection_headers(&mut parts.headers);
-    if rest.watch.is_some() {
-        // An error event may come in place of the stream's end.
+    // A 204 promises nothing (RFC 9110, 8.6); of a stream nobody knows the length, as an error event may come in
+    // place of its end.
+    if parts.status == StatusCode::NO_CONTENT || rest.watch.is_some() {
         parts.headers.remove(header::CONTENT_LENGTH);
     }
     describe(&mut parts.headers, &upstream);
@@ -341,31 +374,4 @@ fn correlation_id(headers: &HeaderMap) -> HeaderValue {
     }
     let id = format!("{:016x}", seawall::Random::new(seawall::fresh_seed()).bits());
     HeaderValue::try_from(id).expect("hexadecimal digits are visible ASCII")
-}
-
-/// What the upstream is told of the client.
-fn forward_headers(
-    headers: &mut HeaderMap,
-    authority: Option<&http::uri::Authority>,
-    peer: SocketAddr,
-    correlation: &HeaderValue,
-) {
-    let name = HeaderName::from_static("x-forwarded-for");
-    let peer = peer.ip().to_string();
-    let chain = match headers.get(&name).and_then(|value| value.to_str().ok()) {
-        Some(before) => format!("{before}, {peer}"),
-        None => peer,
-    };
-    if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert(name, chain);
-    }
-    // HTTP/2 names the host in its target alone, and a whole address as the target wins over `Host`.
-    let named = authority.map(|authority| authority.as_str().rsplit('@').next().unwrap_or(""));
-    let named = named.and_then(|host| HeaderValue::from_str(host).ok());
-    let host = headers.remove(header::HOST);
-    if let Some(host) = named.or(host) {
-        headers.insert(HeaderName::from_static("x-forwarded-host"), host);
-    }
-    headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
-    headers.insert(CORRELATION, correlation.clone());
 }

@@ -5,12 +5,12 @@ use crate::{
     access::{Access, Peer},
     control,
     feed::Feed,
-    gateway::{Gateway, body::AnswerBody},
+    gateway::{Client, Gateway, body::AnswerBody},
     monitor::{Actor, Monitor},
     revisions::{Ask, Cause, First, Live, Parts},
 };
 use axum::Router;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer as HyperTimer},
@@ -38,8 +38,15 @@ use tokio::{
 use tower::ServiceExt;
 
 mod assembly;
+mod framing;
+mod front;
+mod tracked;
+mod wire;
 
 use assembly::{Written, assembled, registry};
+use tracked::Tracked;
+pub(crate) use wire::InterimSender;
+use wire::{InProgress, Line, Patience, Wire};
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -229,32 +236,22 @@ impl Server {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let shared = self.shared.clone();
-        let client_timeout = self.live.now().config.limits.client_timeout;
-        let spoken = Arc::new(AtomicBool::new(false));
-        let heard = spoken.clone();
+        let patience = Patience::new(&self.live.now().config.limits);
+        let line = Arc::new(Line::new());
+        let wire = Wire::new(stream, line.clone(), patience);
         let service = service_fn(move |request| {
-            heard.store(true, Ordering::Relaxed);
-            let shared = shared.clone();
-            async move { Ok::<_, Infallible>(shared.answer(request, peer).await) }
+            let (shared, in_progress) = (shared.clone(), line.begin());
+            async move { Ok::<_, Infallible>(shared.answer(request, peer, in_progress).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(HyperTimer::new()).header_read_timeout(client_timeout);
+        // How long a head may take, and how long a connection may be idle, is seen to by the wire.
+        builder.http1().timer(HyperTimer::new()).header_read_timeout(None);
         builder.http2().timer(HyperTimer::new()).max_concurrent_streams(256);
-        builder.http2().keep_alive_interval(client_timeout);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        builder.http2().keep_alive_interval(patience.head);
+        let connection = builder.serve_connection(TokioIo::new(wire), service).into_owned();
         let watched = connections.watch(connection);
-        let patience = client_timeout;
         async move {
-            let mut watched = pin!(watched);
-            // Until the first bytes say which HTTP it is, no timeout of the protocol's is running.
-            let ended = match tokio::time::timeout(patience, &mut watched).await {
-                Ok(ended) => ended,
-                Err(_) if !spoken.load(Ordering::Relaxed) => {
-                    return tracing::debug!(%peer, "no request came");
-                }
-                Err(_) => watched.await,
-            };
-            if let Err(error) = ended {
+            if let Err(error) = watched.await {
                 tracing::debug!(%error, %peer, "connection ended");
             }
         }
@@ -284,10 +281,38 @@ impl Shared {
         &self,
         mut request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Response<AnswerBody> {
-        if !control::owns(request.uri().path()) {
-            return self.gateway.handle(request, peer).await;
+        in_progress: InProgress,
+    ) -> Response<Tracked> {
+        let version = request.version();
+        if let Err(problem) = front::check(&mut request, in_progress.is_ambiguous()) {
+            let mut response = self.gateway.malformed(&problem);
+            if version < Version::HTTP_2 {
+                // Where its body ends is not certain, so nobody knows where a next request would begin.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            return response.map(|body| Tracked::new(body, in_progress, None));
         }
+        if control::owns(request.uri().path()) {
+            let response = self.control(request, peer).await;
+            return response.map(|body| Tracked::new(body, in_progress, None));
+        }
+        let place = match self.gateway.admit(request.headers()) {
+            Ok(place) => place,
+            Err(refused) => return refused.map(|body| Tracked::new(body, in_progress, None)),
+        };
+        let interim = (version == Version::HTTP_11).then(|| in_progress.open_interim());
+        let response = self.gateway.handle(request, Client { peer, interim }).await;
+        in_progress.close_interim();
+        let promised = tracked::promised(&response, version);
+        response.map(|body| Tracked::new(body, in_progress, Some(place)).promising(promised))
+    }
+
+    async fn control(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<AnswerBody> {
         request.extensions_mut().insert(Peer(peer));
         let answer: Result<_, BoxError> =
             self.control.clone().oneshot(request).await.map_err(|never| match never {});

@@ -17,6 +17,14 @@ impl GatewayConfig {
                 let told = format!("a burst of {} on top of a rate of {}", limit.burst, limit.rate);
                 report.warning(format!("routes[{at}].rate_limit.burst"), told, "use rate or less");
             }
+            let key = route.rate_limit.as_ref().and_then(|limit| limit.key.as_deref());
+            if let Some(header) = key.and_then(|key| key.strip_prefix("header:"))
+                && is_about_clients(header)
+            {
+                let told = format!("a client dodges this limit by sending another {header}");
+                let right = "use peer, and name your proxies in trusted_proxies";
+                report.warning(format!("routes[{at}].rate_limit.key"), told, right);
+            }
             let covered = self.routes[..at].iter().find(|before| before.covers(route));
             if let Some(before) = covered {
                 let told =
@@ -96,6 +104,13 @@ impl GatewayConfig {
             report.warning("strategy", told, "name another upstream under the route's `fallback`");
         }
     }
+}
+
+/// Headers that say who a client is, and that anybody can send.
+fn is_about_clients(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    header.starts_with("x-forwarded-")
+        || ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip"].contains(&header.as_str())
 }
 
 impl RouteConfig {

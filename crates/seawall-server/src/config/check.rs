@@ -2,6 +2,7 @@
 
 use super::{GatewayConfig, RouteConfig, UpstreamConfig};
 use crate::gateway::{
+    forward::Network,
     route::{KeySource, Pattern},
     upstream::Endpoint,
 };
@@ -23,12 +24,16 @@ impl Document for GatewayConfig {
         }
         self.check_profiles(&catalog, report);
         self.check_operating(report);
+        self.check_clients(report);
         if self.upstreams.is_empty() && self.operations.is_empty() {
             report.error("upstreams", "there is nothing to stand in front of", "name an upstream");
         }
         for (name, upstream) in &self.upstreams {
             let path = seawall_config::path_of(&["upstreams", name]);
-            report.within(path, |report| upstream.check(name, &catalog, report));
+            report.within(path, |report| {
+                upstream.check(name, &catalog, report);
+                self.check_loops(upstream, report);
+            });
         }
         for (name, operation) in &self.operations {
             let path = seawall_config::path_of(&["operations", name]);
@@ -91,6 +96,34 @@ impl GatewayConfig {
                 report.error("exponential_min", told, "lower it, or raise exponential_max");
             }
         });
+    }
+
+    /// What is asked of clients, and who may speak for them.
+    fn check_clients(&self, report: &mut Report<'_>) {
+        check_timeout("limits.client_timeout", Some(self.limits.client_timeout), report);
+        check_timeout("limits.keep_alive_timeout", Some(self.limits.keep_alive_timeout), report);
+        for (at, text) in self.trusted_proxies.iter().enumerate() {
+            if Network::parse(text).is_none() {
+                report.error(
+                    format!("trusted_proxies[{at}]"),
+                    format!("{text:?} is neither an address nor a network"),
+                    "write it such as 10.0.0.7, 10.0.0.0/8 or fd00::/8",
+                );
+            }
+        }
+    }
+
+    /// An endpoint that is this gateway's own address sends each request round in a circle.
+    fn check_loops(&self, upstream: &UpstreamConfig, report: &mut Report<'_>) {
+        for (at, text) in upstream.endpoints.iter().enumerate() {
+            if Endpoint::parse(text).is_some_and(|endpoint| endpoint.reaches(self.listen)) {
+                report.error(
+                    format!("endpoints[{at}]"),
+                    format!("{text:?} is where this gateway listens, {}", self.listen),
+                    "name the server behind it, or listen on another address",
+                );
+            }
+        }
     }
 
     fn check_operating(&self, report: &mut Report<'_>) {

@@ -51,6 +51,9 @@ pub struct UpstreamConfig {
     pub stream_idle_timeout: Duration,
     /// Which requests may be sent again.
     pub repeatable: Repeatable,
+    /// Whether the upstream gets the `Host` that the client asked for, in place of the endpoint's. Its connections are
+    /// HTTP/1.1 then: HTTP/2 has no place for a second name.
+    pub preserve_host: bool,
 }
 
 impl Default for UpstreamConfig {
@@ -66,6 +69,7 @@ impl Default for UpstreamConfig {
             hold_headers: Duration::from_secs(5),
             stream_idle_timeout: Duration::from_secs(120),
             repeatable: Repeatable::Auto,
+            preserve_host: false,
         }
     }
 }
@@ -130,7 +134,8 @@ pub struct RateLimitConfig {
     #[serde(default)]
     #[schemars(range(max = 1_000_000_000))]
     pub burst: u32,
-    /// One limit for each `peer` (client address) or `header:<name>`; left out: one for all.
+    /// One limit for each `peer` (the client's address, as far as `trusted_proxies` can be believed) or
+    /// `header:<name>`; left out: one for all.
     #[serde(default)]
     pub key: Option<String>,
     /// Keys remembered at most.

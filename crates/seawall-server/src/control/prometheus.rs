@@ -3,6 +3,7 @@
 use super::{Control, answer::Refusal, config::blocking};
 use crate::{
     alerts::Level,
+    gateway::places::Barred,
     prometheus::{self, Page},
 };
 use axum::{
@@ -28,8 +29,23 @@ fn answer(control: &Control) -> Response {
     let up = control.registry.now().since(control.started);
     let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
     let mut page = prometheus::page(&control.registry, up);
+    of_gateway(&mut page, control);
     of_control(&mut page, control);
     (kind, page.text).into_response()
+}
+
+/// The gateway's requests as a whole, before any route.
+fn of_gateway(page: &mut Page, control: &Control) {
+    let places = &control.live.gateway.places;
+    let help = "Requests in progress, against limits.max_in_flight.";
+    page.family("seawall_requests_in_flight", "gauge", help);
+    let _ = writeln!(page.text, "seawall_requests_in_flight {}", places.taken());
+    let help = "Requests refused before they reached a route, by reason.";
+    page.family("seawall_requests_refused_total", "counter", help);
+    for why in Barred::ALL {
+        let labels = format!("reason=\"{}\"", why.label());
+        page.line("seawall_requests_refused_total", &labels, places.barred(why));
+    }
 }
 
 /// The numbers of the control plane itself.

@@ -7,6 +7,7 @@
 use super::{
     protocol::Api,
     stream::{Ending, Last, Watch},
+    trailers,
     upstream::CallError,
 };
 use bytes::Bytes;
@@ -191,6 +192,7 @@ impl Rest {
     /// Reads along the next piece; what of it may pass on.
     pub(super) fn take(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         self.last_piece = Instant::now();
+        let frame = trailers::of(frame);
         let Some(watch) = &mut self.watch else {
             if !self.begun {
                 self.begun = frame.data_ref().is_some_and(|data| self.kind.is_content(data));

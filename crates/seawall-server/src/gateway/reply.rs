@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use seawall_tower::Problem;
 
 /// A problem that no policy made: `about:blank` with a title and a detail.
-pub(super) fn plain(status: StatusCode, title: &'static str, detail: String) -> Problem {
+pub(crate) fn plain(status: StatusCode, title: &'static str, detail: String) -> Problem {
     Problem { status, title, detail, policy: "gateway", reason: "request", retry_after: None }
 }
 
@@ -26,9 +26,13 @@ pub(super) fn problem(problem: &Problem, api: Option<Api>) -> Response<AnswerBod
     response
 }
 
-/// Whether calls were made and failed, as far as the status says: 502 and 504.
+/// Whether another attempt would do no better, as far as the status says: with 502 and 504 calls were made and failed,
+/// with 508 the way is configured wrongly.
 fn was_tried(problem: &Problem) -> bool {
-    matches!(problem.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+    matches!(
+        problem.status,
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT | StatusCode::LOOP_DETECTED
+    )
 }
 
 fn document(problem: &Problem, api: Option<Api>) -> String {

@@ -1,10 +1,11 @@
 //! A request on its way: what is kept of it, so that it can be sent more than once.
 
+use super::{interim::Passage, kept::Kept, trailers};
 use crate::{BoxError, config::Limits};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Either, Full};
+use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 use std::{
     future::Future,
@@ -16,7 +17,7 @@ use std::{
 use tokio::time::Sleep;
 
 /// The body as it is sent: kept whole, or passed on once as it comes.
-pub(crate) type Outgoing = Either<Full<Bytes>, Upload>;
+pub(crate) type Outgoing = Either<Kept, Upload>;
 
 /// A request without its connection.
 pub(crate) struct Exchange {
@@ -24,6 +25,12 @@ pub(crate) struct Exchange {
     pub(crate) uri: Uri,
     /// Without the headers that belong to the client's connection.
     pub(crate) headers: HeaderMap,
+    /// The host that the client asked for.
+    pub(crate) host: Option<HeaderValue>,
+    /// Whether the client can read trailers.
+    takes_trailers: bool,
+    /// Where interim responses go.
+    pub(crate) interim: Option<Passage>,
     body: Payload,
     fault: Fault,
 }
@@ -32,7 +39,7 @@ pub(crate) struct Exchange {
 type Fault = Arc<OnceLock<Refused>>;
 
 enum Payload {
-    Whole(Bytes),
+    Whole(Kept),
     Once(Mutex<Option<Upload>>),
 }
 
@@ -56,11 +63,44 @@ impl Exchange {
         let http::request::Parts { method, uri, mut headers, .. } = parts;
         let fault = Fault::default();
         let body = read_payload(body, limits, &fault).await?;
+        let takes_trailers = has_token(&headers, &header::TE, b"trailers");
+        let has_length = headers.contains_key(header::CONTENT_LENGTH);
+        let says_length = has_length || headers.contains_key(header::TRANSFER_ENCODING);
         remove_connection_headers(&mut headers);
-        if let Payload::Whole(_) = body {
-            headers.remove(header::CONTENT_LENGTH);
+        match &body {
+            Payload::Whole(kept) => kept.describe(&mut headers, &method, says_length),
+            Payload::Once(_) if has_length => drop(headers.remove(header::TRAILER)),
+            Payload::Once(_) => {}
         }
-        Ok(Self { method, uri, headers, body, fault })
+        let host = headers.get(header::HOST).cloned();
+        Ok(Self { method, uri, headers, host, takes_trailers, interim: None, body, fault })
+    }
+
+    /// Adds the headers that belong to one connection to an upstream.
+    pub(crate) fn frame(&self, headers: &mut HeaderMap, is_http1: bool) {
+        if self.takes_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            // HTTP/2 knows `TE: trailers` and no `Connection`; behind TLS either may be spoken.
+            if is_http1 {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+            }
+        }
+        let is_endless = match &self.body {
+            Payload::Whole(kept) => kept.size_hint().exact().is_none(),
+            Payload::Once(_) => !headers.contains_key(header::CONTENT_LENGTH),
+        };
+        // hyper sends no body of unknown length with these unless it is asked to.
+        if is_endless && matches!(self.method, Method::GET | Method::HEAD) {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+
+    /// Has the interim responses to a request passed on to the client, where it can take them.
+    pub(crate) fn take_interim<B>(&self, request: &mut http::Request<B>) {
+        let Some(passage) = self.interim.clone() else { return };
+        hyper::ext::on_informational(request, move |response| {
+            passage.pass(response.status(), response.version(), response.headers());
+        });
     }
 
     /// Whether its body can be sent more than once.
@@ -81,7 +121,7 @@ impl Exchange {
     /// The body for one more attempt; `None` when it is spent.
     pub(crate) fn body(&self) -> Option<Outgoing> {
         match &self.body {
-            Payload::Whole(bytes) => Some(Either::Left(Full::new(bytes.clone()))),
+            Payload::Whole(kept) => Some(Either::Left(kept.clone())),
             Payload::Once(upload) => {
                 let mut upload = upload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 upload.take().map(Either::Right)
@@ -100,7 +140,7 @@ async fn read_payload(
         return Err(Refused::TooLarge(limits.max_body_bytes));
     }
     if body.is_end_stream() {
-        return Ok(Payload::Whole(Bytes::new()));
+        return Ok(Payload::Whole(Kept::default()));
     }
     let mut kept = BytesMut::new();
     loop {
@@ -120,15 +160,22 @@ async fn read_payload(
         let frame = tokio::time::timeout(limits.client_timeout, body.frame()).await;
         match frame.map_err(|_| Refused::TooSlow(limits.client_timeout))? {
             Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
+                let data = match frame.into_data() {
+                    Ok(data) => data,
+                    // They are the end of a body.
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().ok().map(trailers::cleaned);
+                        return Ok(Payload::Whole(Kept::new(kept.freeze(), trailers)));
+                    }
+                };
                 // Most bodies are one piece: no copy then.
                 if kept.is_empty() && body.is_end_stream() {
-                    return Ok(Payload::Whole(data));
+                    return Ok(Payload::Whole(Kept::new(data, None)));
                 }
                 kept.extend_from_slice(&data);
             }
             Some(Err(_)) => return Err(Refused::Broken),
-            None => return Ok(Payload::Whole(kept.freeze())),
+            None => return Ok(Payload::Whole(Kept::new(kept.freeze(), None))),
         }
     }
 }
@@ -181,7 +228,7 @@ impl Body for Upload {
                 match self.left.checked_sub(length) {
                     Some(left) => {
                         self.left = left;
-                        Poll::Ready(Some(Ok(frame)))
+                        Poll::Ready(Some(Ok(trailers::of(frame))))
                     }
                     None => self.blame(Refused::TooLarge(self.bound)),
                 }
@@ -217,23 +264,63 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Headers that speak of one connection, not of the message (RFC 9110, 7.6.1).
+/// Whether a list of tokens has this one.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
+    let lines = headers.get_all(name).iter();
+    let mut tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    tokens.any(|one| {
+        // What stands behind a semicolon is a parameter.
+        let bare = one.split(|&byte| byte == b';').next().unwrap_or_default();
+        bare.trim_ascii().eq_ignore_ascii_case(token)
+    })
+}
+
+/// Whether a message has no transfer coding but `chunked`.
+pub(crate) fn is_plainly_coded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = codings.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    match codings.next() {
+        None => true,
+        Some(only) => {
+            only.trim_ascii().eq_ignore_ascii_case(b"chunked") && codings.next().is_none()
+        }
+    }
+}
+
+/// Headers that speak of one connection, not of the message (RFC 9110, 7.6.1). A length beside
+/// `Transfer-Encoding` is no length (RFC 9112, 6.3).
 pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-    for name in listed.iter().filter_map(|value| value.to_str().ok()).flat_map(|l| l.split(',')) {
-        headers.remove(name.trim());
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let names = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    let listed: Vec<HeaderName> = names
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !is_for_everyone(name))
+        .collect();
+    for name in listed {
+        headers.remove(name);
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
     }
     for name in [
         header::CONNECTION,
         header::PROXY_AUTHENTICATE,
         header::PROXY_AUTHORIZATION,
         header::TE,
-        header::TRAILER,
         header::TRANSFER_ENCODING,
         header::UPGRADE,
-        http::HeaderName::from_static("keep-alive"),
-        http::HeaderName::from_static("proxy-connection"),
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
     ] {
         headers.remove(name);
     }
+}
+
+/// What is written for every recipient cannot be taken out of the message by naming it in `Connection`: a client
+/// could make what a trusted proxy said of it disappear.
+fn is_for_everyone(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-")
+        || name.starts_with("x-seawall-")
+        || ["host", "via", "forwarded", "content-length", "x-correlation-id"].contains(&name)
 }

@@ -84,15 +84,19 @@ impl KeySource {
     }
 
     /// The key of a request. Hashed with a secret of the process, so that nobody can choose keys that
-    /// collide; without the header, the client's address takes its place.
-    fn of(&self, headers: &HeaderMap, peer: IpAddr, secret: &RandomState) -> u64 {
+    /// collide. Without the header the client's address takes its place; so it does where the header is there twice,
+    /// as nobody knows which of the two the upstream goes by.
+    fn of(&self, headers: &HeaderMap, client: IpAddr, secret: &RandomState) -> u64 {
         match self {
             Self::None => 0,
-            Self::Peer => secret.hash_one(peer),
-            Self::Header(name) => match headers.get(name) {
-                Some(value) => secret.hash_one(value.as_bytes()),
-                None => secret.hash_one(peer),
-            },
+            Self::Peer => secret.hash_one(client),
+            Self::Header(name) => {
+                let mut lines = headers.get_all(name).iter();
+                match (lines.next(), lines.next()) {
+                    (Some(value), None) => secret.hash_one(value.as_bytes()),
+                    _ => secret.hash_one(client),
+                }
+            }
         }
     }
 }
@@ -115,8 +119,9 @@ impl Route {
         })
     }
 
-    pub(crate) fn key(&self, headers: &HeaderMap, peer: IpAddr, secret: &RandomState) -> u64 {
-        self.key.of(headers, peer, secret)
+    /// The key of its limit, for a request of the client at this address.
+    pub(crate) fn key(&self, headers: &HeaderMap, client: IpAddr, secret: &RandomState) -> u64 {
+        self.key.of(headers, client, secret)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is in force: routes, upstreams and limits as one value, swapped whole.
 
-use super::{Route, Upstream};
+use super::{Route, Upstream, forward::Forwarding};
 use crate::{GatewayConfig, Operation, Registry, RouteConfig, UpstreamConfig, config::Limits};
 use seawall::{FallbackConfig, PolicyConfig, RegistryChange, TimeoutConfig};
 use seawall_tower::TokioTimer;
@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) struct Table {
     pub(super) routes: Vec<Arc<Route>>,
     pub(super) limits: Limits,
+    pub(super) forwarding: Forwarding,
     upstreams: BTreeMap<String, Named>,
     /// The operations that this table registered, with the policies they were given.
     operations: BTreeMap<String, Vec<PolicyConfig>>,
@@ -42,7 +43,9 @@ impl Table {
     /// The table of another configuration, which nothing uses yet. What does not change keeps its state and its
     /// connections; what is gone leaves the registry with the commit.
     pub(super) fn plan(&self, config: &GatewayConfig, registry: &Registry) -> Result<Plan, String> {
-        let table = Self { limits: config.limits.clone(), ..Self::default() };
+        let forwarding = Forwarding::new(&config.trusted_proxies)
+            .map_err(|text| format!("trusted_proxies: {text:?} is not a network"))?;
+        let table = Self { limits: config.limits.clone(), forwarding, ..Self::default() };
         let mut plan = Plan { table, change: registry.change() };
         let (settings, catalog) = (config.settings(), config.catalog());
         for (name, upstream) in &config.upstreams {

@@ -2,7 +2,7 @@
 
 use super::{
     opening::{Opened, Patience},
-    request::{Exchange, Outgoing, Refused},
+    request::{self, Exchange, Outgoing, Refused},
 };
 use crate::{Operation, Protocol, UpstreamConfig, config::Repeatable};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri};
@@ -15,6 +15,7 @@ use hyper_util::{
 use seawall::{Attempt, Class, Failure, Outcome, Reason, Rejection};
 use std::{
     fmt,
+    net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -30,6 +31,7 @@ pub(crate) struct Upstream {
     pub(crate) operation: Operation,
     patience: Patience,
     repeatable: Repeatable,
+    preserve_host: bool,
     endpoints: Vec<Endpoint>,
     next: AtomicUsize,
     client: Client<HttpsConnector<HttpConnector>, Outgoing>,
@@ -112,6 +114,28 @@ impl Endpoint {
         good.then_some(Self { scheme, authority, host, base })
     }
 
+    /// Whether connecting here reaches a listener at this address on the same machine, as far as the names say it
+    /// without asking anybody.
+    pub(crate) fn reaches(&self, listen: SocketAddr) -> bool {
+        let default = if self.scheme == uri::Scheme::HTTPS { 443 } else { 80 };
+        if listen.port() == 0 || self.authority.port_u16().unwrap_or(default) != listen.port() {
+            return false;
+        }
+        let name = self.authority.host().trim_start_matches('[').trim_end_matches(']');
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let listen = listen.ip().to_canonical();
+        let local = listen.is_loopback() || listen.is_unspecified();
+        match name.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Err(_) => local && (name == "localhost" || name.ends_with(".localhost")),
+            // A connection to no address in particular goes to this machine.
+            Ok(address) if address.is_unspecified() => local && same_family(address, listen),
+            Ok(address) => {
+                let everywhere = listen.is_unspecified() && same_family(address, listen);
+                address == listen || (address.is_loopback() && everywhere)
+            }
+        }
+    }
+
     /// The address of a request's path here.
     fn uri(&self, request: &Uri) -> Option<Uri> {
         let path = request.path_and_query().cloned();
@@ -128,22 +152,29 @@ impl Endpoint {
     }
 }
 
+/// Whether a listener takes connections to such an address; one on `[::]` takes those of IPv4, too.
+fn same_family(address: IpAddr, listen: IpAddr) -> bool {
+    address.is_ipv4() == listen.is_ipv4() || (listen.is_ipv6() && listen.is_unspecified())
+}
+
 impl Upstream {
     /// `None` when an endpoint is not one; the file was checked before.
     pub(crate) fn new(name: &str, config: &UpstreamConfig, operation: Operation) -> Option<Self> {
         let endpoints: Option<Vec<_>> =
             config.endpoints.iter().map(|text| Endpoint::parse(text)).collect();
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
-        connector.set_happy_eyeballs_timeout(Some(Duration::from_millis(300)));
-        connector.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(connector);
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(config.connect_timeout));
+        tcp.set_happy_eyeballs_timeout(Some(Duration::from_millis(300)));
+        tcp.enforce_http(false);
+        let connector =
+            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1();
+        // In HTTP/2 the endpoint's name would stand beside the client's, and servers refuse such requests.
+        let connector = if config.preserve_host {
+            connector.wrap_connector(tcp)
+        } else {
+            connector.enable_http2().wrap_connector(tcp)
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
@@ -159,6 +190,7 @@ impl Upstream {
                 hold: config.hold_headers,
             },
             repeatable: config.repeatable,
+            preserve_host: config.preserve_host,
             endpoints: endpoints.filter(|endpoints| !endpoints.is_empty())?,
             next: AtomicUsize::new(0),
             client,
@@ -217,11 +249,20 @@ impl Upstream {
         for turn in 0..turns {
             let endpoint = &self.endpoints[offset.wrapping_add(turn) % turns];
             let Some(body) = exchange.body() else { return Err(last) };
-            let request = prepare(exchange, endpoint, body, attempt)?;
+            let mut request = prepare(exchange, endpoint, body, attempt)?;
+            if let Some(host) = exchange.host.as_ref().filter(|_| self.preserve_host) {
+                request.headers_mut().insert(header::HOST, host.clone());
+            }
             match self.client.request(request).await {
                 // Nobody asked for another protocol, and there is no way to pass one on.
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     let text = format!("{}: it switched protocols unasked", endpoint.authority);
+                    return Err(CallError::broken(text));
+                }
+                // hyper takes off `chunked` only; what is coded below it cannot be passed on unnamed.
+                Ok(response) if !request::is_plainly_coded(response.headers()) => {
+                    let text =
+                        format!("{}: it used an unknown transfer coding", endpoint.authority);
                     return Err(CallError::broken(text));
                 }
                 Ok(response) => return Ok(response),
@@ -258,6 +299,9 @@ fn prepare(
     headers.clone_from(&exchange.headers);
     headers.insert(header::HOST, endpoint.host.clone());
     headers.insert("x-seawall-attempt", HeaderValue::from(attempt.number));
+    let over_tcp = endpoint.scheme == uri::Scheme::HTTP;
+    exchange.frame(headers, over_tcp);
+    exchange.take_interim(&mut request);
     Ok(request)
 }
 

@@ -4,7 +4,10 @@
 mod chaos;
 mod clients;
 mod control;
+mod forwarding;
 mod hostile;
+mod loops;
+mod messages;
 mod nginx;
 mod openings;
 mod policies;

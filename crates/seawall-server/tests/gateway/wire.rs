@@ -65,7 +65,7 @@ async fn chunks_and_lengths_are_understood_both_ways() {
 }
 
 /// A body in pieces, without a length.
-struct Pieces(tokio::sync::mpsc::UnboundedReceiver<Result<Bytes, String>>);
+pub(crate) struct Pieces(pub(crate) tokio::sync::mpsc::UnboundedReceiver<Result<Bytes, String>>);
 
 impl http_body::Body for Pieces {
     type Data = Bytes;

@@ -131,3 +131,42 @@ fn attempt_timeout_takes_the_place_of_the_innermost_timeout() {
     assert_eq!(effective(total), [60]);
     assert_eq!(effective(&format!("{total}, attempt_timeout: 7s")), [60, 7]);
 }
+
+#[test]
+fn an_endpoint_that_leads_back_is_a_mistake() {
+    for endpoint in ["http://127.0.0.1:8000", "http://localhost:8000/x", "http://0.0.0.0:8000"] {
+        let to = format!("['{endpoint}']");
+        let expected = [("upstreams.chat.endpoints[0]:", "127.0.0.1:8000")];
+        check("['http://127.0.0.1:9001']", &to, &expected);
+    }
+    // Where it listens elsewhere the same endpoint is another server.
+    let elsewhere = GOOD.replace(":9001", ":8000");
+    let text = format!("listen: 127.0.0.1:8100\n{elsewhere}");
+    load_str::<GatewayConfig>("f", &text, Format::Yaml).unwrap();
+}
+
+#[test]
+fn bounds_on_clients_are_bounds() {
+    let check = |line: &str, path: &str, words: &str| {
+        check("preset: production\n", &format!("preset: production\n{line}\n"), &[(path, words)]);
+    };
+    check("trusted_proxies: [10.0.0.0/33]", "trusted_proxies[0]:", "10.0.0.0/8");
+    check("trusted_proxies: [10.0.0.1, nginx]", "trusted_proxies[1]:", "\"nginx\"");
+    check("limits: { keep_alive_timeout: 0s }", "limits.keep_alive_timeout:", "0");
+    check("limits: { client_timeout: 0s }", "limits.client_timeout:", "0");
+    check("limits: { max_in_flight: 0 }", "limits.max_in_flight:", "1");
+    check("limits: { max_in_flight: 1000001 }", "limits.max_in_flight:", "1000000");
+}
+
+#[test]
+fn a_limit_by_what_a_client_says_of_itself_is_looked_at() {
+    let told = |key: &str| {
+        let limit = format!("rate_limit: {{ rate: 5, key: '{key}' }}, methods: [GET, POST]");
+        let text = GOOD.replace("methods: [GET, POST]", &limit);
+        let source = seawall_config::Source::new("f", text, Format::Yaml);
+        let loaded = source.load::<GatewayConfig>().unwrap();
+        loaded.warnings.iter().any(|warning| warning.to_string().contains("trusted_proxies"))
+    };
+    assert!(told("header:X-Forwarded-For") && told("header:forwarded"));
+    assert!(!told("peer") && !told("header:authorization"));
+}

@@ -41,4 +41,12 @@ fn keys() {
     let nobody = header.of(&HeaderMap::new(), peer, &secret);
     assert_eq!(nobody, header.of(&HeaderMap::new(), peer, &secret));
     assert_ne!(nobody, header.of(&HeaderMap::new(), IpAddr::from([10, 0, 0, 2]), &secret));
+    // Which of two the upstream goes by, nobody knows: a second line makes no second key.
+    let twice = |first: &str, second: &str| {
+        let mut headers = HeaderMap::new();
+        headers.append("authorization", first.parse().unwrap());
+        headers.append("authorization", second.parse().unwrap());
+        header.of(&headers, peer, &secret)
+    };
+    assert_eq!([twice("a", "b"), twice("b", "a")], [nobody, nobody]);
 }

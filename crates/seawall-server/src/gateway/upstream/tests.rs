@@ -17,3 +17,43 @@ fn endpoints() {
         assert_eq!(Endpoint::parse(wrong), None, "{wrong:?}");
     }
 }
+
+#[test]
+fn an_endpoint_that_is_the_listener_is_known() {
+    let check = |endpoint: &str, listen: &str, expected: bool| {
+        let reaches = Endpoint::parse(endpoint).unwrap().reaches(listen.parse().unwrap());
+        assert_eq!(reaches, expected, "{endpoint} against {listen}");
+    };
+    for (endpoint, listen) in [
+        ("http://127.0.0.1:8000", "127.0.0.1:8000"),
+        ("http://127.0.0.1:8000/elsewhere", "127.0.0.1:8000"),
+        ("https://127.0.0.1", "127.0.0.1:443"),
+        ("http://127.0.0.1", "127.0.0.1:80"),
+        ("http://localhost:8000", "127.0.0.1:8000"),
+        ("http://LocalHost.:8000", "[::1]:8000"),
+        ("http://a.localhost:8000", "0.0.0.0:8000"),
+        ("http://0.0.0.0:8000", "127.0.0.1:8000"),
+        ("http://0.0.0.0:8000", "0.0.0.0:8000"),
+        ("http://127.9.9.9:8000", "0.0.0.0:8000"),
+        ("http://127.0.0.1:8000", "[::]:8000"),
+        ("http://[::1]:8000", "[::]:8000"),
+        ("http://[::ffff:127.0.0.1]:8000", "127.0.0.1:8000"),
+        ("http://10.0.0.1:8000", "10.0.0.1:8000"),
+    ] {
+        check(endpoint, listen, true);
+    }
+    for (endpoint, listen) in [
+        ("http://127.0.0.1:8001", "127.0.0.1:8000"),
+        ("http://127.0.0.1", "127.0.0.1:8000"),
+        ("http://127.0.0.2:8000", "127.0.0.1:8000"),
+        ("http://10.0.0.1:8000", "127.0.0.1:8000"),
+        ("http://10.0.0.1:8000", "0.0.0.0:8000"),
+        ("http://localhost:8000", "10.0.0.1:8000"),
+        ("http://localhost.example:8000", "127.0.0.1:8000"),
+        ("http://[::1]:8000", "127.0.0.1:8000"),
+        ("http://[::1]:8000", "0.0.0.0:8000"),
+        ("http://127.0.0.1:1", "127.0.0.1:0"),
+    ] {
+        check(endpoint, listen, false);
+    }
+}

@@ -1,0 +1,330 @@
+//! The bytes of one connection: how long the client may be silent where, and interim responses.
+//!
+//! A client that is slow with a head is given up after `limits.client_timeout`; one that merely keeps its
+//! connection open for a next request has `limits.keep_alive_timeout`. hyper's own timeout cannot tell the two apart.
+
+use super::framing::Framing;
+use crate::config::Limits;
+use bytes::{Buf, Bytes};
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// Interim responses passed on for one request; an upstream has no use for more.
+const MOST_INTERIM: usize = 16;
+
+/// How long a client may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Before its first request, and within a head.
+    pub(super) head: Duration,
+    /// Between two requests.
+    pub(super) keep_alive: Duration,
+}
+
+/// What a connection and the requests on it know of each other.
+pub(super) struct Line {
+    /// Requests that began.
+    begun: AtomicU64,
+    /// Requests whose answer is not out yet.
+    in_progress: AtomicUsize,
+    /// The request, counted from 0, whose length is ambiguous; none is `u64::MAX`.
+    ambiguous: AtomicU64,
+    /// When the last request ended, or the connection was accepted.
+    quiet_since: Mutex<Instant>,
+    /// Whether `interim` holds something: the lock is for the rare case.
+    has_interim: AtomicBool,
+    interim: Mutex<Interim>,
+}
+
+/// Interim responses of the request in progress, as bytes.
+#[derive(Default)]
+struct Interim {
+    waiting: Vec<Bytes>,
+    /// How many were taken for this request; none are once its final answer has begun.
+    taken: usize,
+    is_open: bool,
+    /// Wakes the connection, so that it sends them.
+    waker: Option<Waker>,
+}
+
+impl Interim {
+    fn wake(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(known) => known.clone_from(waker),
+            None => self.waker = Some(waker.clone()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Self {
+            begun: AtomicU64::new(0),
+            in_progress: AtomicUsize::new(0),
+            ambiguous: AtomicU64::new(u64::MAX),
+            quiet_since: Mutex::new(Instant::now()),
+            has_interim: AtomicBool::new(false),
+            interim: Mutex::default(),
+        }
+    }
+
+    /// A request begins. It lasts until what is returned is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> InProgress {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        self.in_progress.fetch_add(1, Ordering::Relaxed);
+        InProgress { line: self.clone(), number }
+    }
+}
+
+/// A request in progress, until the last byte of its answer was handed to hyper.
+pub(crate) struct InProgress {
+    line: Arc<Line>,
+    number: u64,
+}
+
+impl InProgress {
+    /// Whether the request says twice how long its body is.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        self.line.ambiguous.load(Ordering::Relaxed) == self.number
+    }
+
+    /// From here on interim responses to this request, of HTTP/1.1, may be sent.
+    pub(super) fn open_interim(&self) -> InterimSender {
+        let mut interim = lock(&self.line.interim);
+        interim.waiting.clear();
+        (interim.taken, interim.is_open) = (0, true);
+        InterimSender { line: self.line.clone(), number: self.number }
+    }
+
+    /// The final answer begins: what comes later is dropped.
+    pub(super) fn close_interim(&self) {
+        lock(&self.line.interim).is_open = false;
+    }
+}
+
+/// Takes interim responses to one request.
+#[derive(Clone)]
+pub(crate) struct InterimSender {
+    line: Arc<Line>,
+    number: u64,
+}
+
+impl InterimSender {
+    /// Sends an interim response, if there is still time and room for it.
+    pub(crate) fn send(&self, response: Bytes) {
+        let mut interim = lock(&self.line.interim);
+        // An attempt that was given up may still hear of one when its client is already at the next request.
+        let is_present = self.line.begun.load(Ordering::Relaxed) == self.number + 1;
+        if is_present && interim.is_open && interim.taken < MOST_INTERIM {
+            interim.taken += 1;
+            interim.waiting.push(response);
+            self.line.has_interim.store(true, Ordering::Relaxed);
+            if let Some(waker) = &interim.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        *lock(&self.line.quiet_since) = Instant::now();
+        self.line.in_progress.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that keeps the times, and knows where in a request the client is.
+pub(super) struct Wire<S> {
+    stream: S,
+    line: Arc<Line>,
+    patience: Patience,
+    framing: Framing,
+    /// When the first byte of the present head came.
+    head_since: Instant,
+    last_write: Instant,
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// Interim responses on their way.
+    sending: Bytes,
+    /// Whether hyper has nothing more to write of an earlier answer.
+    is_flushed: bool,
+}
+
+impl Patience {
+    /// Longer than anybody means it, and short enough to count with.
+    const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            head: limits.client_timeout.min(Self::LONGEST),
+            keep_alive: limits.keep_alive_timeout.min(Self::LONGEST),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: S, line: Arc<Line>, patience: Patience) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            line,
+            patience,
+            framing: Framing::new(),
+            head_since: now,
+            last_write: now,
+            alarm: None,
+            sending: Bytes::new(),
+            is_flushed: true,
+        }
+    }
+
+    fn see(&mut self, bytes: &[u8]) {
+        let in_head = self.framing.is_in_head();
+        self.framing.read(bytes);
+        if !in_head && self.framing.is_in_head() {
+            self.head_since = Instant::now();
+        }
+        if let Some(number) = self.framing.ambiguous() {
+            self.line.ambiguous.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// When a client that says nothing is given up; nowhere while it waits for us, or within a body.
+    fn deadline(&self) -> Option<Instant> {
+        if self.line.in_progress.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        // Whoever is slow to read an answer that is complete on our side is not idle.
+        let quiet = (*lock(&self.line.quiet_since)).max(self.last_write);
+        let is_first = self.line.begun.load(Ordering::Relaxed) == 0;
+        if self.framing.is_in_head() {
+            Some(quiet.max(self.head_since) + self.patience.head)
+        } else if self.framing.is_between_requests() && is_first {
+            Some(quiet + self.patience.head)
+        } else if self.framing.is_between_requests() || self.framing.is_http2() {
+            Some(quiet + self.patience.keep_alive)
+        } else {
+            None
+        }
+    }
+
+    /// Ready when the client was silent for too long. While nothing is due the alarm rings all the same: hyper does not
+    /// ask again when an answer is out, and only who looks then sees an idle connection.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let (now, deadline) = (Instant::now(), self.deadline());
+            let due = deadline.unwrap_or(now + self.patience.keep_alive);
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if due < alarm.deadline() {
+                alarm.as_mut().reset(due);
+            }
+            ready!(alarm.as_mut().poll(cx));
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(due);
+        }
+    }
+
+    /// Sends interim responses, or drops them where an earlier answer is still being written.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.has_interim.swap(false, Ordering::Relaxed) {
+            let waiting = std::mem::take(&mut lock(&self.line.interim).waiting);
+            if self.is_flushed {
+                self.sending = [&self.sending[..], &waiting.concat()[..]].concat().into();
+            }
+        }
+        while self.sending.has_remaining() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.sending))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sending.advance(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self) {
+        self.is_flushed = false;
+        self.last_write = Instant::now();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            Poll::Ready(result) => {
+                this.see(&buffer.filled()[before..]);
+                Poll::Ready(result)
+            }
+            // As if it had hung up: an idle connection is closed in order, half a head is an error.
+            Poll::Pending => this.poll_silence(cx).map(Ok),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
+        let count = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        this.wrote();
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
+        let count = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, pieces))?;
+        this.wrote();
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // hyper flushes when it has handed over all it had.
+        this.is_flushed = true;
+        if this.line.in_progress.load(Ordering::Relaxed) > 0 && !this.framing.is_http2() {
+            lock(&this.line.interim).wake(cx.waker());
+        }
+        ready!(this.poll_interim(cx))?;
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
