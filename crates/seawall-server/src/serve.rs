@@ -297,9 +297,9 @@ impl Shared {
             let response = self.control(request, peer).await;
             return response.map(|body| Tracked::new(body, in_progress, None));
         }
-        let place = match self.gateway.admit(request.headers()) {
-            Ok(place) => place,
-            Err(refused) => return refused.map(|body| Tracked::new(body, in_progress, None)),
+        let Some(place) = self.gateway.admit() else {
+            let refused = self.gateway.crowded(request.headers());
+            return refused.map(|body| Tracked::new(body, in_progress, None));
         };
         let interim = (version == Version::HTTP_11).then(|| in_progress.open_interim());
         let response = self.gateway.handle(request, Client { peer, interim }).await;

@@ -78,24 +78,24 @@ impl Drop for Place {
 }
 
 impl Gateway {
-    /// A place for one more request, or the answer that there is none.
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<Place, Response<AnswerBody>> {
+    /// A place for one more request; `None` when all are taken.
+    pub(crate) fn admit(&self) -> Option<Place> {
+        self.places.take(self.table.load().limits.max_in_flight)
+    }
+
+    /// The answer to a request for which there is no place.
+    pub(crate) fn crowded(&self, headers: &HeaderMap) -> Response<AnswerBody> {
+        self.places.bar(Barred::InFlight);
         let most = self.table.load().limits.max_in_flight;
-        self.places.take(most).ok_or_else(|| {
-            self.places.bar(Barred::InFlight);
-            let problem = Problem {
-                reason: "in_flight",
-                retry_after: Some(RETRY_AFTER),
-                ..reply::plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "At capacity",
-                    format!("limits.max_in_flight, {most}, requests are in progress"),
-                )
-            };
-            let mut response = reply::problem(&problem, Api::of(headers));
-            response.headers_mut().insert(CORRELATION, correlation_id(headers));
-            response
-        })
+        let detail = format!("limits.max_in_flight, {most}, requests are in progress");
+        let problem = Problem {
+            reason: "in_flight",
+            retry_after: Some(RETRY_AFTER),
+            ..reply::plain(StatusCode::SERVICE_UNAVAILABLE, "At capacity", detail)
+        };
+        let mut response = reply::problem(&problem, Api::of(headers));
+        response.headers_mut().insert(CORRELATION, correlation_id(headers));
+        response
     }
 
     /// The answer to a request that two readers could understand differently.
