@@ -7,6 +7,7 @@
 use crate::{
     Instant,
     sync::{Mutex, lock},
+    time::is_due,
 };
 use std::{
     collections::HashMap,
@@ -31,6 +32,8 @@ struct Shard<S> {
     overflow: S,
     /// No key can be idle before this instant, so looking for one would be in vain.
     sweep_at: u64,
+    /// When one was last looked for.
+    swept_at: u64,
 }
 
 impl<S: Default + Clone> Keyed<S> {
@@ -100,9 +103,11 @@ impl<S> Shard<S> {
     /// Forgets the keys that are idle. Under a flood of busy keys it looks only when one can have become idle.
     #[cold]
     fn forget_idle(&mut self, now: Instant, idle_from: &impl Fn(&S) -> u64) {
-        if now.as_nanos() < self.sweep_at {
+        let set_back = is_due(now, self.swept_at, 0) && now.as_nanos() < self.swept_at;
+        if now.as_nanos() < self.sweep_at && !set_back {
             return;
         }
+        self.swept_at = now.as_nanos();
         self.states.retain(|_, state| idle_from(state) > now.as_nanos());
         self.sweep_at = self.states.values().map(idle_from).min().unwrap_or(0);
     }

@@ -13,6 +13,7 @@ use crate::{
     keyed::Keyed,
     policy::{Cause, Cx, Pattern, Step},
     sync::{AtomicU64, Mutex, Ordering, lock, update},
+    time::nanos,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -40,6 +41,8 @@ pub struct RateLimiter {
     config: RateLimiterConfig,
     rules: Box<[Rule]>,
     state: State,
+    /// The longest that anybody was given a turn ahead, in nanoseconds: a bucket is that much fuller at most.
+    waits: AtomicU64,
 }
 
 /// One word where one word is enough.
@@ -85,7 +88,7 @@ impl RateLimiter {
             (false, false) => State::Several(Mutex::default()),
             (false, true) => State::KeyedSeveral(Keyed::new(config.max_keys)),
         };
-        Ok(Self { config, rules, state })
+        Ok(Self { config, rules, state, waits: AtomicU64::new(0) })
     }
 
     /// Its configuration.
@@ -100,14 +103,12 @@ impl RateLimiter {
     #[inline]
     pub fn try_acquire(&self, now: Instant, key: u64, cost: u32) -> Result<(), Rejection> {
         let rule = &self.rules[0];
-        let decide = |word: u64| match rule.decide(word, now, cost) {
-            Ok(next) => (next, Ok(())),
-            Err(wait) => (word, Err(wait)),
-        };
+        let waits = || self.waits.load(Ordering::Relaxed);
+        let decide = |word: u64| rule.transition(word, now, cost, waits());
         let answer = match &self.state {
             State::One(word) => update(word, decide),
             State::Keyed(keyed) => {
-                let idle = |word: &u64| rule.idle_from(*word, now);
+                let idle = |word: &u64| rule.idle_from(*word, now, waits());
                 keyed.update(key, now, idle, |word| {
                     let (next, answer) = decide(*word);
                     *word = next;
@@ -139,17 +140,21 @@ impl RateLimiter {
             self.try_acquire(now, key, cost)?;
             return Ok(Reservation { limiter: self, key, cost, wait: Duration::ZERO });
         };
-        let decide = |tat: u64| match gcra.reserve(Instant::from_nanos(tat), now, cost) {
-            Some((next, wait)) if wait <= max_wait => (next.as_nanos(), Ok(wait)),
-            Some((_, wait)) => (tat, Err(Some(wait))),
-            None => (tat, Err(None)),
+        let waits = self.waits.load(Ordering::Relaxed);
+        let decide = |tat: u64| {
+            let tat = gcra.settled(Instant::from_nanos(tat), now, waits);
+            match gcra.reserve(tat, now, cost) {
+                Some((next, wait)) if wait <= max_wait => (next.as_nanos(), Ok(wait)),
+                Some((_, wait)) => (tat.as_nanos(), Err(Some(wait))),
+                None => (tat.as_nanos(), Err(None)),
+            }
         };
         let answer = match &self.state {
             State::One(word) => update(word, decide),
             State::Keyed(keyed) => keyed.update(
                 key,
                 now,
-                |word| *word,
+                |word| self.rules[0].idle_from(*word, now, waits),
                 |word| {
                     let (next, answer) = decide(*word);
                     *word = next;
@@ -166,7 +171,10 @@ impl RateLimiter {
             }
         };
         match answer {
-            Ok(wait) => Ok(Reservation { limiter: self, key, cost, wait }),
+            Ok(wait) => {
+                update(&self.waits, |longest| (longest.max(nanos(wait)), ()));
+                Ok(Reservation { limiter: self, key, cost, wait })
+            }
             Err(wait) => Err(Rejection::new(Reason::RateLimited, wait)),
         }
     }
@@ -189,9 +197,10 @@ impl RateLimiter {
             State::Several(slots) => lock(slots).clone(),
             State::KeyedSeveral(keyed) => keyed.peek(key),
         };
+        let waits = self.waits.load(Ordering::Relaxed);
         let quotas = self.rules.iter().enumerate().map(|(i, rule)| {
             let slot = slots.get(i).cloned().unwrap_or_else(|| rule.empty_slot());
-            let (remaining, reset_after) = rule.left(&slot, now);
+            let (remaining, reset_after) = rule.left(&slot, now, waits);
             Quota { limit: rule.limit(), remaining, reset_after }
         });
         let least = quotas.min_by_key(|quota| quota.remaining);

@@ -1,7 +1,10 @@
 //! How an adaptive limit moves: pure, told of each call that ended.
 
 use super::settings::{Adaptive, Aimd, BulkheadConfig, Gradient};
-use crate::Instant;
+use crate::{
+    Instant,
+    time::{is_due, nanos},
+};
 use std::{collections::VecDeque, time::Duration};
 
 /// A call that ended, as a limit sees it.
@@ -82,7 +85,8 @@ impl Estimator {
             Self::Aimd { config, limit, most, cut_at } => {
                 if sample.dropped || sample.took > config.max_latency {
                     // Many late calls at once are one overload, and one cut.
-                    if now.since(*cut_at) >= config.max_latency / COOL_DOWN {
+                    let pause = config.max_latency / COOL_DOWN;
+                    if is_due(now, cut_at.as_nanos().saturating_add(nanos(pause)), nanos(pause)) {
                         let cut = (*limit * config.backoff_ratio).floor();
                         *limit = cut.max(f64::from(config.min_limit));
                         *cut_at = now;
@@ -104,6 +108,10 @@ impl GradientState {
     fn record(&mut self, now: Instant, sample: Sample) {
         let window = &mut self.window;
         let since = *window.since.get_or_insert(now);
+        if since > now && is_due(now, since.as_nanos(), 0) {
+            // The clock was set back: the window begins now.
+            window.since = Some(now);
+        }
         window.calls += 1;
         window.took += sample.took.as_secs_f64();
         window.in_use += f64::from(sample.in_use);

@@ -12,14 +12,13 @@
 use super::{
     CircuitBreakerConfig,
     ramp::Ramp,
-    units::{ForceEnd, LeaseEnd, OpenEnd, RampEnd},
+    units::{ForceEnd, LONGEST_FORCE, LeaseEnd, OpenEnd, RampEnd},
 };
 use crate::{
     Instant, Random, Reason, Rejection,
     event::{State, Transition, Why},
     window::GENERATIONS,
 };
-use std::time::Duration;
 
 /// What a circuit is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +106,6 @@ impl Circuit {
         }
     }
 
-    /// Forced until an instant; for good, where none is given or it is beyond what can be told.
-    pub(super) fn forced(force: Force, now: Instant, until: Option<Instant>) -> Self {
-        let until = until.filter(|until| until.since(now) <= LONGEST_FORCE).map(ForceEnd::at);
-        Self::Forced { force, until }
-    }
-
     pub(super) fn state(self) -> State {
         match self {
             Self::Forced { force: Force::Open, .. } => State::ForcedOpen,
@@ -141,8 +134,6 @@ pub(crate) struct Word {
 
 const MOST_OPENINGS: u32 = 63;
 pub(super) const MOST_FAILURES: u32 = (1 << 20) - 1;
-/// 36 years: a quarter of what the bits can tell apart.
-pub(super) const LONGEST_FORCE: Duration = Duration::from_nanos(1 << 60);
 
 impl Word {
     pub(super) const CLOSED: Self = Self { generation: 0, circuit: Circuit::CLOSED };

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(super) type OpenEnd = Mark<42, 16>;
 /// The end of a forced state: 46 bits of 66 µs.
 pub(super) type ForceEnd = Mark<46, 16>;
+/// How far ahead that may be, 36 years: a quarter of what the bits can tell apart.
+pub(super) const LONGEST_FORCE: Duration = Duration::from_nanos(1 << 60);
 /// The end of a lease: 30 bits of 2²⁶ ns, 67 ms.
 pub(super) type LeaseEnd = Mark<30, 26>;
 /// The end of a ramp: 28 bits of 67 ms.

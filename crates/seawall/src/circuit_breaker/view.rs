@@ -3,8 +3,8 @@
 use super::{
     CircuitBreaker, CircuitBreakerConfig,
     cells::{Cell, CellRef, Cells},
-    circuit::{Circuit, Force, LONGEST_FORCE, Word},
-    units::OpenEnd,
+    circuit::{Circuit, Force, Word},
+    units::{ForceEnd, LONGEST_FORCE, OpenEnd},
 };
 use crate::{
     Instant,
@@ -124,6 +124,14 @@ impl Cell {
             forced,
             keys: None,
         }
+    }
+}
+
+impl Circuit {
+    /// Forced until an instant; for good, where none is given or it is beyond what can be told.
+    pub(super) fn forced(force: Force, now: Instant, until: Option<Instant>) -> Self {
+        let until = until.filter(|until| until.since(now) <= LONGEST_FORCE).map(ForceEnd::at);
+        Self::Forced { force, until }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What each algorithm decides: pure transitions of a word, or of a log.
 
-use crate::{Instant, time::nanos};
+use crate::{
+    Instant,
+    time::{READ_LATE, is_due, nanos},
+};
 use std::{collections::VecDeque, time::Duration};
 
 /// The two numbers of the generic cell rate algorithm.
@@ -54,6 +57,16 @@ impl Gcra {
         Some((Instant::from_nanos(next), Duration::from_nanos(wait)))
     }
 
+    /// `tat` where the clock was set back since: the bucket is empty then, and fills from now on. `waits` is how far
+    /// ahead turns were given, in nanoseconds.
+    pub(super) fn settled(&self, tat: Instant, now: Instant, waits: u64) -> Instant {
+        if is_due(now, tat.as_nanos(), self.tolerance.saturating_add(waits)) {
+            tat.min(now + Duration::from_nanos(self.tolerance))
+        } else {
+            tat
+        }
+    }
+
     /// `tat` after what a call took was given back.
     pub fn refund(&self, tat: Instant, cost: u32) -> Instant {
         tat - Duration::from_nanos(self.interval.saturating_mul(u64::from(cost.max(1))))
@@ -88,6 +101,8 @@ pub(super) struct Span {
 type Refusal = Option<Duration>;
 
 const TWENTY: u64 = (1 << 20) - 1;
+/// The windows that a sliding one can tell apart.
+const WINDOWS: u64 = (1 << 24) - 1;
 
 impl Span {
     fn window(self, now: Instant) -> u64 {
@@ -102,20 +117,32 @@ impl Span {
         self.per - self.into_window(now)
     }
 
+    /// `now`; or the beginning of a word's window, where that began after `now` was read. Where it begins much later
+    /// than that, the clock was set back, and another window is open.
+    fn not_before(self, window: u64, mask: u64, now: Instant) -> Instant {
+        let ahead = window.wrapping_sub(self.window(now)) & mask;
+        if ahead == 0 || ahead > mask / 2 {
+            return now;
+        }
+        let until = ahead.saturating_mul(self.per) - self.into_window(now);
+        if until <= READ_LATE { now + Duration::from_nanos(until) } else { now }
+    }
+
     fn fixed(self, word: u64, now: Instant) -> u64 {
         let same = word >> 32 == self.window(now) & u64::from(u32::MAX);
         if same { word & u64::from(u32::MAX) } else { 0 }
     }
 
     fn decide_fixed(self, word: u64, now: Instant, cost: u64) -> Result<u64, Refusal> {
-        let used = self.fixed(word, now) + cost;
+        let at = self.not_before(word >> 32, u64::from(u32::MAX), now);
+        let used = self.fixed(word, at) + cost;
         if cost > self.limit {
             return Err(None);
         }
         if used > self.limit {
-            return Err(Some(Duration::from_nanos(self.until_next(now))));
+            return Err(Some(at.since(now) + Duration::from_nanos(self.until_next(at))));
         }
-        Ok(self.window(now) << 32 | used)
+        Ok(self.window(at) << 32 | used)
     }
 
     /// Calls in the window before, and in this one.
@@ -142,18 +169,20 @@ impl Span {
         if cost > self.limit {
             return Err(None);
         }
-        let (before, current) = self.sliding(word, now);
-        let into = self.into_window(now);
+        let at = self.not_before(word >> 40, WINDOWS, now);
+        let late = at.since(now);
+        let (before, current) = self.sliding(word, at);
+        let into = self.into_window(at);
         if let Some(free) = self.limit.checked_sub(current + cost) {
             let from = self.far_enough(before, free);
             if into >= from {
-                let window = self.window(now) & ((1 << 24) - 1);
+                let window = self.window(at) & WINDOWS;
                 return Ok(window << 40 | before << 20 | (current + cost));
             }
-            return Err(Some(Duration::from_nanos(from - into)));
+            return Err(Some(late + Duration::from_nanos(from - into)));
         }
         let from = self.far_enough(current, self.limit - cost);
-        Err(Some(Duration::from_nanos(self.until_next(now) + from)))
+        Err(Some(late + Duration::from_nanos(self.until_next(at) + from)))
     }
 }
 
@@ -168,14 +197,48 @@ impl Rule {
             }
             Self::Fixed(span) => span.decide_fixed(word, now, u64::from(cost)),
             Self::Sliding(span) => span.decide_sliding(word, now, u64::from(cost)),
-            Self::Log(_) => Ok(word),
+            // A log is no word: what cannot be counted does not pass.
+            Self::Log(_) => Err(None),
+        }
+    }
+
+    /// The word where the clock was set back since it was written.
+    pub(super) fn settled(&self, word: u64, now: Instant, waits: u64) -> u64 {
+        match self {
+            Self::Bucket(gcra) => gcra.settled(Instant::from_nanos(word), now, waits).as_nanos(),
+            Self::Fixed(_) | Self::Sliding(_) | Self::Log(_) => word,
+        }
+    }
+
+    /// The next word and whether a call passes: [`decide`](Self::decide), also where the clock was set back.
+    #[inline]
+    pub(super) fn transition(
+        &self,
+        word: u64,
+        now: Instant,
+        cost: u32,
+        waits: u64,
+    ) -> (u64, Result<(), Refusal>) {
+        match self.decide(word, now, cost) {
+            Ok(next) => (next, Ok(())),
+            Err(refusal) => {
+                let settled = self.settled(word, now, waits);
+                let told = if settled == word {
+                    refusal
+                } else {
+                    self.decide(settled, now, cost).err().unwrap_or(refusal)
+                };
+                (settled, Err(told))
+            }
         }
     }
 
     /// From when on a word says no more than 0 does, in nanoseconds.
     #[inline]
-    pub(super) fn idle_from(&self, word: u64, now: Instant) -> u64 {
+    pub(super) fn idle_from(&self, word: u64, now: Instant, waits: u64) -> u64 {
         match self {
+            // Where the clock was set back, a word from before is worth no place among the keys.
+            Self::Bucket(_) if self.settled(word, now, waits) != word => 0,
             Self::Bucket(_) => word,
             Self::Fixed(span) if span.fixed(word, now) == 0 => 0,
             Self::Fixed(span) => now.as_nanos() + span.until_next(now),
@@ -184,15 +247,16 @@ impl Rule {
                 (_, 0) => now.as_nanos() + span.until_next(now),
                 _ => now.as_nanos() + span.until_next(now) + span.per,
             },
-            Self::Log(_) => 0,
+            Self::Log(_) => u64::MAX,
         }
     }
 
     /// Calls that would pass at `now`, and until when something is used up.
-    pub(super) fn left(&self, slot: &Slot, now: Instant) -> (u64, Duration) {
+    pub(super) fn left(&self, slot: &Slot, now: Instant, waits: u64) -> (u64, Duration) {
         let word = if let Slot::Word(word) = slot { *word } else { 0 };
+        let word = self.settled(word, now, waits);
         let until = |nanos: u64| Instant::from_nanos(nanos).since(now);
-        let reset = until(self.idle_from(word, now));
+        let reset = until(self.idle_from(word, now, waits));
         match (self, slot) {
             (Self::Bucket(gcra), _) => (gcra.remaining(Instant::from_nanos(word), now), reset),
             (Self::Fixed(span), _) => (span.limit.saturating_sub(span.fixed(word, now)), reset),
@@ -206,10 +270,10 @@ impl Rule {
                 let since = now.as_nanos().saturating_sub(span.per);
                 let recent = log.iter().filter(|(at, _)| *at > since);
                 let used: u64 = recent.map(|(_, cost)| u64::from(*cost)).sum();
-                let last = log.back().map_or(0, |(at, _)| at + span.per);
+                let last = log.back().map_or(0, |(at, _)| logged(*at, now) + span.per);
                 (span.limit.saturating_sub(used), until(last))
             }
-            (Self::Log(span), Slot::Word(_)) => (span.limit, Duration::ZERO),
+            (Self::Log(_), Slot::Word(_)) => (0, Duration::ZERO),
         }
     }
 
@@ -253,8 +317,12 @@ pub(super) fn take_all(
     for (rule, slot) in rules.iter().zip(slots.iter_mut()) {
         let refused = match (rule, slot) {
             (Rule::Log(span), Slot::Log(log)) => log_refusal(*span, log, now, cost).err(),
-            (rule, Slot::Word(word)) => rule.decide(*word, now, cost).err(),
-            (_, Slot::Log(_)) => None,
+            (rule, Slot::Word(word)) => {
+                *word = rule.settled(*word, now, 0);
+                rule.decide(*word, now, cost).err()
+            }
+            // No other rule keeps a log: what cannot be counted does not pass.
+            (_, Slot::Log(_)) => Some(None),
         };
         longest = match (longest, refused) {
             (longest, None) => longest,
@@ -272,6 +340,11 @@ pub(super) fn take_all(
     Ok(())
 }
 
+/// When a call passed that was logged at `at`: now, where the clock was set back since.
+fn logged(at: u64, now: Instant) -> u64 {
+    if is_due(now, at, 0) { at.min(now.as_nanos()) } else { at }
+}
+
 fn log_refusal(
     span: Span,
     log: &mut VecDeque<(u64, u32)>,
@@ -281,6 +354,9 @@ fn log_refusal(
     let cost = u64::from(cost.max(1));
     if cost > span.limit {
         return Err(None);
+    }
+    if log.back().is_some_and(|(at, _)| logged(*at, now) < *at) {
+        log.iter_mut().for_each(|(at, _)| *at = logged(*at, now));
     }
     let expired = |at: u64| at + span.per <= now.as_nanos();
     while log.front().is_some_and(|(at, _)| expired(*at)) {
@@ -297,15 +373,17 @@ fn log_refusal(
             return Err(Some(free_at.since(now)));
         }
     }
-    Ok(())
+    if used + cost > span.limit { Err(None) } else { Ok(()) }
 }
 
 /// From when on these slots say no more than empty ones, in nanoseconds.
 pub(super) fn idle_from(rules: &[Rule], slots: &Slots, now: Instant) -> u64 {
     let each = rules.iter().zip(slots.iter()).map(|(rule, slot)| match (rule, slot) {
-        (Rule::Log(span), Slot::Log(log)) => log.back().map_or(0, |(at, _)| at + span.per),
-        (rule, Slot::Word(word)) => rule.idle_from(*word, now),
-        (_, Slot::Log(_)) => 0,
+        (Rule::Log(span), Slot::Log(log)) => {
+            log.back().map_or(0, |(at, _)| logged(*at, now) + span.per)
+        }
+        (rule, Slot::Word(word)) => rule.idle_from(*word, now, 0),
+        (_, Slot::Log(_)) => u64::MAX,
     });
     each.max().unwrap_or(0)
 }

@@ -239,3 +239,56 @@ fn bounds_are_named_in_every_limit() {
     let waits = RateLimiterConfig { max_wait: Some(SECOND), also, ..Default::default() };
     assert!(wrong(waits).contains("max_wait"));
 }
+
+/// A clock that is set back by an hour refuses no longer than its own period does.
+#[test]
+fn a_clock_that_is_set_back_refuses_no_longer_than_a_period() {
+    for algorithm in ALL {
+        for (keyed, several) in [(false, false), (true, false), (false, true), (true, true)] {
+            for back in [3_600_000, 90_000, 12_345] {
+                let also = if several { vec![Limit::default()] } else { Vec::new() };
+                let config =
+                    RateLimiterConfig { rate: 10, algorithm, keyed, also, ..Default::default() };
+                let limiter = RateLimiter::new(config).unwrap();
+                let later = 10_000_000;
+                let passes = |ms: u64| limiter.try_acquire(at(ms), 7, 1).is_ok();
+                assert_eq!((0..50).filter(|_| passes(later)).count(), 10);
+                let told = format!("{algorithm:?} keyed {keyed} several {several} {back}");
+                let now = later - back;
+                let passed = (0..=2_000).filter(|ms| passes(now + ms)).count();
+                assert!((10..=31).contains(&passed), "{told}: {passed} in two periods");
+                let wait = limiter.quota(at(now + 2_000), 7).reset_after;
+                assert!(wait <= Duration::from_secs(2), "{told}: {wait:?}");
+            }
+        }
+    }
+}
+
+/// Instants that are read late, as threads read them, let nobody through beyond the limit.
+#[test]
+fn late_readings_of_the_clock_open_no_second_window() {
+    for algorithm in ALL {
+        let limiter = limited(algorithm, 10, SECOND);
+        let before = (0..5).filter(|_| limiter.try_acquire(at(999), 0, 1).is_ok()).count();
+        let mut passed = 0;
+        for n in 0..100 {
+            // Around the turn of a window, each second reading is a millisecond late.
+            passed += usize::from(limiter.try_acquire(at(1_000 - n % 2), 0, 1).is_ok());
+        }
+        assert_eq!(before, 5);
+        let most = if algorithm == Algorithm::FixedWindow { 10 } else { 5 };
+        assert_eq!(passed, most, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn turns_that_were_given_ahead_are_no_sign_of_a_clock_set_back() {
+    let limiter = limited(Algorithm::TokenBucket, 1, SECOND);
+    assert!(limiter.try_acquire(at(0), 0, 1).is_ok());
+    for n in 1..=100 {
+        let turn = limiter.reserve(at(0), 0, 1, 200 * SECOND).unwrap();
+        assert_eq!(turn.wait, n * SECOND);
+    }
+    let refused = limiter.try_acquire(at(0), 0, 1).unwrap_err();
+    assert_eq!(refused.retry_after, Some(101 * SECOND));
+}
