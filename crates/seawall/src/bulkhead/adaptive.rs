@@ -43,14 +43,24 @@ pub(super) struct GradientState {
 struct Collected {
     since: Option<Instant>,
     calls: u32,
+    /// Seconds that calls took which came to their own end.
     took: f64,
+    /// Of the calls, those that were cut off or turned away, and their seconds: they would have taken longer.
+    dropped: u32,
+    cut_off: f64,
     in_use: f64,
     most_in_use: u32,
-    dropped: bool,
 }
 
-const NOTHING: Collected =
-    Collected { since: None, calls: 0, took: 0.0, in_use: 0.0, most_in_use: 0, dropped: false };
+const NOTHING: Collected = Collected {
+    since: None,
+    calls: 0,
+    took: 0.0,
+    dropped: 0,
+    cut_off: 0.0,
+    in_use: 0.0,
+    most_in_use: 0,
+};
 
 /// Two cuts are at least this part of `max_latency` apart.
 const COOL_DOWN: u32 = 10;
@@ -113,10 +123,14 @@ impl GradientState {
             window.since = Some(now);
         }
         window.calls += 1;
-        window.took += sample.took.as_secs_f64();
+        if sample.dropped {
+            window.dropped += 1;
+            window.cut_off += sample.took.as_secs_f64();
+        } else {
+            window.took += sample.took.as_secs_f64();
+        }
         window.in_use += f64::from(sample.in_use);
         window.most_in_use = window.most_in_use.max(sample.in_use);
-        window.dropped |= sample.dropped;
         let length = now.since(since);
         if length >= self.config.window && window.calls >= self.config.minimum_calls {
             let window = std::mem::replace(&mut self.window, NOTHING);
@@ -128,19 +142,24 @@ impl GradientState {
     /// A window is over: the limit moves.
     fn turn(&mut self, window: &Collected, length: Duration) {
         let calls = f64::from(window.calls);
-        let (latency, in_use) = (window.took / calls, window.in_use / calls);
+        let ended = window.calls - window.dropped;
+        let (latency, in_use) = (window.took / f64::from(ended.max(1)), window.in_use / calls);
         if self.history.len() == COMPARED {
             self.history.pop_front();
         }
         self.history.push_back((calls / length.as_secs_f64(), in_use));
-        self.learn(latency, window.most_in_use);
+        // Where many calls are cut off, those that are left are the quick ones, and teach nothing.
+        if ended > 0 && window.dropped * 10 <= window.calls {
+            self.learn(latency, window.most_in_use);
+        }
         // What nobody uses says nothing about what there is.
         if f64::from(window.most_in_use) * 2.0 < self.limit {
             return;
         }
         let config = &self.config;
-        let gradient = (config.tolerance * self.quiet / latency).clamp(0.5, 2.0);
-        let gradient = if window.dropped { gradient.min(0.9) } else { gradient };
+        let latency = latency.max((window.took + window.cut_off) / calls);
+        let gradient = if self.quiet > 0.0 { config.tolerance * self.quiet / latency } else { 1.0 };
+        let gradient = gradient.clamp(0.5, if window.dropped > 0 { 0.9 } else { 2.0 });
         let aim = self.limit * gradient + f64::from(config.queue_size);
         let moved = self.limit + (aim - self.limit) * config.smoothing;
         self.limit = moved.clamp(f64::from(config.min_limit), self.most);

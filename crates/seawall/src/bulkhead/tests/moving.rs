@@ -159,3 +159,32 @@ fn lasting_overload_makes_no_limit_run_away() {
         }
     }
 }
+
+/// Calls that are cut off or turned away early are no quick calls: the quiet latency does not follow them down, so
+/// the limit is back as soon as calls come to their end again.
+#[test]
+fn calls_that_are_cut_off_do_not_teach_what_is_quick() {
+    let limited = Outcome::failure(Class::RateLimited);
+    let cut_off = Outcome::TimedOut { limit: Duration::from_millis(1) };
+    for outcome in [limited, cut_off] {
+        let adaptive = Some(Adaptive::Gradient(Gradient::default()));
+        let config = BulkheadConfig { max_concurrent: 200, adaptive, ..Default::default() };
+        let bulkhead = Bulkhead::new(config).unwrap();
+        let mut now = Instant::from_millis(1_000_000);
+        let mut windows = |count: u32, took: u64, outcome: Outcome| {
+            for _ in 0..count * 20 {
+                now = now + Duration::from_millis(6);
+                let places: Vec<_> = (0..200).map_while(|_| bulkhead.try_acquire().ok()).collect();
+                bulkhead.record(now, Duration::from_millis(took), &outcome);
+                drop(places);
+            }
+            bulkhead.limit()
+        };
+        let before = windows(50, 50, Outcome::Success);
+        assert!(before >= 20, "{before}");
+        let during = windows(400, 1, outcome);
+        assert!(during < before, "{during}");
+        let after = windows(60, 50, Outcome::Success);
+        assert!(after >= 20, "{after} after {before} and {during}");
+    }
+}
