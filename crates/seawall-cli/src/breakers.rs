@@ -27,7 +27,7 @@ pub(crate) struct Breakers {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// All circuit breakers, those that are not closed first
+    /// All circuit breakers, those that are not closed or do not act first
     List,
     /// One circuit breaker in full
     Show {
@@ -113,17 +113,35 @@ fn force(state: Forced, reason: Option<&str>, length: Option<Duration>) -> Value
 }
 
 fn state(breaker: &CircuitBreakerView) -> Cell {
-    Cell::toned(Tone::of_state(&breaker.state), &breaker.state)
+    let (tone, words) = Tone::of_circuit(&breaker.state, &breaker.mode);
+    Cell::toned(tone, words)
+}
+
+/// Whether nothing is to be said of it: closed, and acting.
+fn is_quiet(breaker: &CircuitBreakerView) -> bool {
+    breaker.state == "closed" && matches!(breaker.mode.as_str(), "" | "enforce")
+}
+
+/// How many there are of each: `1 closed, 1 forced closed, 1 open (shadow)`; closed and open ones also where there
+/// are none.
+fn tally<'b>(breakers: impl Iterator<Item = &'b CircuitBreakerView>) -> String {
+    let mut counts = std::collections::BTreeMap::from([("closed".into(), 0), ("open".into(), 0)]);
+    for breaker in breakers {
+        *counts.entry(Tone::of_circuit(&breaker.state, &breaker.mode).1).or_insert(0) += 1;
+    }
+    let each = counts.iter().map(|(words, count)| format!("{count} {}", output::plain(words)));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn list(all: &CircuitBreakers, paint: Paint) -> String {
     if all.circuit_breakers.is_empty() {
         return "no operation has a circuit breaker\n".into();
     }
-    let mut table = Table::new(&["name", "state", "failures", "opened at", "next probe at", "why"]);
+    let mut table =
+        Table::new(&["name", "state", "failures", "broken since", "next probe at", "why"]);
     let mut breakers: Vec<(&String, &CircuitBreakerView)> = all.circuit_breakers.iter().collect();
-    breakers.sort_by_key(|(name, breaker)| (breaker.state == "closed", *name));
-    for (name, breaker) in breakers {
+    breakers.sort_by_key(|(name, breaker)| (is_quiet(breaker), *name));
+    for (name, breaker) in &breakers {
         let failures = match breaker.threshold {
             Some(threshold) => format!("{}/{threshold}", breaker.failure_count),
             None => breaker.failure_count.to_string(),
@@ -137,13 +155,8 @@ fn list(all: &CircuitBreakers, paint: Paint) -> String {
             Cell::maybe(breaker.why.as_deref()),
         ]);
     }
-    format!(
-        "{}{} circuit breakers: {} closed, {} open\n",
-        table.text(paint),
-        all.total_count,
-        all.healthy_count,
-        all.open_count
-    )
+    let tally = tally(breakers.iter().map(|(_, breaker)| *breaker));
+    format!("{}{} circuit breakers: {tally}\n", table.text(paint), breakers.len())
 }
 
 fn one(reply: &Reply<CircuitBreakerView>, paint: Paint) -> String {
@@ -151,7 +164,7 @@ fn one(reply: &Reply<CircuitBreakerView>, paint: Paint) -> String {
     table.row(vec![Cell::text("name"), Cell::text(&reply.read.name)]);
     table.row(vec![Cell::text("state"), state(&reply.read)]);
     for (path, value) in seawall_config::leaves(&reply.json) {
-        if !matches!(&*path, "name" | "state") && !value.is_null() {
+        if !matches!(&*path, "name" | "state" | "mode") && !value.is_null() {
             table.row(vec![Cell::text(path), Cell::text(crate::table::shown(&value))]);
         }
     }
@@ -172,6 +185,42 @@ fn change(change: &StateChange, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn states_stand_with_their_modes_and_all_are_counted() {
+        let of = |(name, state, mode): (&str, &str, &str)| {
+            let view = json!({ "name": name, "state": state, "mode": mode, "failure_count": 0,
+                "recovery_timeout": 1.0, "openings_in_a_row": 0, "refuses": false,
+                "metrics": { "total_calls": 0, "successful_calls": 0, "failed_calls": 0, "timed_out_calls": 0,
+                    "rejected_calls": 0, "opens": 0, "half_opens": 0, "closes": 0 } });
+            (name.to_owned(), serde_json::from_value(view).unwrap())
+        };
+        let all = CircuitBreakers {
+            circuit_breakers: [
+                ("a", "closed", "enforce"),
+                ("b", "forced_closed", "enforce"),
+                ("c", "open", "shadow"),
+                ("d", "closed", "off"),
+                ("e", "half_open", "enforce"),
+                ("f", "open", ""),
+            ]
+            .map(of)
+            .into(),
+            total_count: 6,
+            healthy_count: 3,
+            open_count: 1,
+            half_open_count: 1,
+            forced_count: 1,
+            shadow_count: 1,
+            off_count: 1,
+        };
+        let text = list(&all, Paint::NONE);
+        let told = "6 circuit breakers: 1 closed, 1 forced closed, 1 half open, 1 off, 1 open, 1 open (shadow)";
+        assert!(text.ends_with(&format!("{told}\n")), "{text}");
+        let names: Vec<&str> =
+            text.lines().skip(1).take(6).map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(names, ["b", "c", "d", "e", "f", "a"]);
+    }
 
     #[test]
     fn a_length_is_rounded_up_to_seconds() {

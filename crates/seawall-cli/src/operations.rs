@@ -107,9 +107,9 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".into(), |share| format!("{:.2} %", share * 100.0))
 }
 
-fn circuit(state: Option<&str>) -> Cell {
-    let state = state.unwrap_or("-");
-    Cell::toned(Tone::of_state(state), state)
+fn circuit(state: Option<&str>, mode: Option<&str>) -> Cell {
+    let (tone, words) = Tone::of_circuit(state.unwrap_or("-"), mode.unwrap_or(""));
+    Cell::toned(tone, words)
 }
 
 fn list(all: &[OperationLine], paint: Paint) -> String {
@@ -124,7 +124,7 @@ fn list(all: &[OperationLine], paint: Paint) -> String {
         }
         table.row(vec![
             Cell::text(&operation.name),
-            circuit(operation.circuit.as_deref()),
+            circuit(operation.circuit.as_deref(), operation.circuit_mode.as_deref()),
             Cell::number(operation.total_calls.to_string()),
             Cell::number(percent(operation.success_rate)),
             Cell::maybe(operation.strategy.as_deref()),
@@ -137,10 +137,11 @@ fn list(all: &[OperationLine], paint: Paint) -> String {
 fn one(operation: &OperationDetail, paint: Paint) -> String {
     let metrics = &operation.metrics;
     let state = operation.circuit_breaker.as_ref().map(|breaker| breaker.state.as_str());
+    let mode = operation.circuit_breaker.as_ref().map(|breaker| breaker.mode.as_str());
     let mut text = format!("{}\n", paint.tone(Tone::Strong, &output::plain(&operation.name)));
     let mut head = Table::new(&["", ""]);
     head.row(vec![Cell::text("strategy"), Cell::maybe(operation.strategy.as_deref())]);
-    head.row(vec![Cell::text("circuit"), circuit(state)]);
+    head.row(vec![Cell::text("circuit"), circuit(state, mode)]);
     head.row(vec![Cell::text("calls"), Cell::text(metrics.total_calls.to_string())]);
     head.row(vec![Cell::text("successes"), Cell::text(percent(metrics.success_rate))]);
     head.row(vec![Cell::text("attempts"), Cell::text(metrics.attempts.to_string())]);

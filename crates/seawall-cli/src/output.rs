@@ -49,6 +49,18 @@ impl Tone {
         }
     }
 
+    /// A circuit's state and mode in words, with their tone: `open`, `open (shadow)`, `off`. Only one that
+    /// enforces refuses calls; a server that names no mode knows no other.
+    pub(crate) fn of_circuit(state: &str, mode: &str) -> (Self, String) {
+        let words = state.replace('_', " ");
+        match mode {
+            "" | "enforce" => (Self::of_state(state), words),
+            "off" if state == "closed" => (Self::Warning, mode.to_owned()),
+            "shadow" if state == "closed" => (Self::Quiet, format!("{words} ({mode})")),
+            _ => (Self::Warning, format!("{words} ({mode})")),
+        }
+    }
+
     /// The tone of an alert's level.
     pub(crate) fn of_level(level: Level) -> Self {
         match level {
@@ -64,6 +76,10 @@ impl Tone {
 pub(crate) struct Paint(bool);
 
 impl Paint {
+    /// None, for tests.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self(false);
+
     /// On a terminal that shows them, unless somebody does not want them.
     pub(crate) fn of_stdout() -> Self {
         Self(stdout().is_terminal() && wanted())

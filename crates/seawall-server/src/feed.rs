@@ -3,7 +3,7 @@
 //! Under overload a gateway refuses thousands of calls a second; each kind of event is kept at most so
 //! often a second, and the next one kept says how many were passed over.
 
-use seawall::{Clock, Event, Kind, Observer, State};
+use seawall::{Clock, Event, Kind, Observer, State, Why};
 use seawall_tower::TokioTimer;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -143,13 +143,13 @@ impl Observer for Feed {
         }
         let quota = match event.kind {
             Kind::CircuitChanged(change) => {
-                log(event, change.to);
-                return self.push(
-                    "circuit_changed",
-                    event.operation,
-                    "circuit_breaker",
-                    change.to_string(),
-                );
+                // One that does not act says so, or it would read as if calls were refused.
+                let mut text = change.to_string();
+                if event.shadow && change.why != Why::SwitchedOff {
+                    text.push_str(" (in shadow: no call is refused)");
+                }
+                log(event, change.to, &text);
+                return self.push("circuit_changed", event.operation, "circuit_breaker", text);
             }
             Kind::Rejected(_) => &self.quotas[0],
             Kind::TimedOut { .. } => &self.quotas[1],
@@ -171,10 +171,12 @@ impl Observer for Feed {
 }
 
 /// One line in the log for each change of state.
-fn log(event: &Event<'_>, to: State) {
-    let (operation, what) = (event.operation, event.kind);
+fn log(event: &Event<'_>, to: State, what: &str) {
+    let operation = event.operation;
     match to {
-        State::Open | State::ForcedOpen => tracing::warn!(%operation, "circuit {what}"),
+        State::Open | State::ForcedOpen if !event.shadow => {
+            tracing::warn!(%operation, "circuit {what}")
+        }
         _ => tracing::info!(%operation, "circuit {what}"),
     }
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use seawall::{Attempt, Attributes, Classify, Error, Failed, Outcome, Work};
-use seawall_tower::{Problem, rejection_problem, timeout_problem};
+use seawall_tower::{Problem, circuit_header, rejection_problem, timeout_problem};
 use std::{
     future::Future,
     hash::RandomState,
@@ -275,9 +275,10 @@ fn describe(headers: &mut HeaderMap, upstream: &Upstream) {
     if let Ok(name) = HeaderValue::from_str(&upstream.name) {
         headers.insert(HeaderName::from_static("x-seawall-upstream"), name);
     }
-    let pipeline = upstream.operation.pipeline();
-    let state = pipeline.circuit_breaker().map_or("none", |breaker| breaker.state().label());
-    headers.insert(HeaderName::from_static("x-seawall-circuit"), HeaderValue::from_static(state));
+    // Calls of an upstream carry no key.
+    let circuit = circuit_header(&upstream.operation, Attributes::default().key);
+    let circuit = circuit.unwrap_or_else(|| HeaderValue::from_static("none"));
+    headers.insert(HeaderName::from_static("x-seawall-circuit"), circuit);
 }
 
 /// What a request that got no answer is told.

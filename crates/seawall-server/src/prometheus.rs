@@ -1,7 +1,7 @@
 //! Everything that is counted, in Prometheus's text format 0.0.4.
 
 use crate::{Operation, Registry};
-use seawall::{Bulkhead, Counts, Instant, Policy, State};
+use seawall::{Bulkhead, Counts, Instant, Mode, Policy, State};
 use std::{fmt::Write, time::Duration};
 
 /// Upper bounds of the latency buckets, in seconds.
@@ -237,45 +237,63 @@ impl Page {
         let views: Vec<_> = rows
             .iter()
             .filter_map(|row| {
-                let pipeline = row.operation.pipeline();
-                Some((row, pipeline.circuit_breaker()?.view(now)))
+                let view = row.operation.pipeline().circuit(now)?;
+                let mut labels = format!("name=\"{}\"", row.name);
+                // Only what acts stands there without a mode: `mode=""` picks it.
+                if view.mode != Mode::Enforce {
+                    let _ = write!(labels, ",mode=\"{}\"", view.mode.label());
+                }
+                Some((row, view, labels))
             })
             .collect();
         self.family(
             "circuit_breaker_state",
             "gauge",
-            "0 closed, 1 open, 2 half-open; forced: 3 open, 4 closed, 5 off.",
+            "0 closed, 1 open, 2 half-open; forced: 3 open, 4 closed, 5 off. One with a mode does not act.",
         );
-        for (row, view) in &views {
-            let labels = format!("name=\"{}\"", row.name);
-            self.line("circuit_breaker_state", &labels, view.state as u8);
+        for (_, view, labels) in &views {
+            self.line("circuit_breaker_state", labels, view.state as u8);
         }
-        self.family("seawall_circuit_state", "gauge", "1 for the state that the circuit is in.");
-        for (row, view) in &views {
+        self.family(
+            "seawall_circuit_state",
+            "gauge",
+            "1 for the state that the circuit is in; one with a mode does not act.",
+        );
+        for (_, view, labels) in &views {
             for state in State::ALL {
-                let labels = format!("name=\"{}\",state=\"{}\"", row.name, state.label());
+                let labels = format!("{labels},state=\"{}\"", state.label());
                 self.line("seawall_circuit_state", &labels, u8::from(view.state == state));
             }
         }
         self.family("circuit_breaker_failure_count", "gauge", "Consecutive failures now.");
-        for (row, view) in &views {
+        for (row, view, _) in &views {
             let labels = format!("name=\"{}\"", row.name);
             self.line("circuit_breaker_failure_count", &labels, view.failure_count);
         }
-        let columns: [(&str, &str, Column); 3] = [
-            ("circuit_breaker_failures_total", "Failures behind the breaker.", |c| {
-                c.failed_calls + c.timed_out_calls
-            }),
+        let columns: [(&str, &str, Column); 5] = [
+            (
+                "circuit_breaker_failures_total",
+                "Executions that failed or timed out; refused ones are not among them.",
+                |c| c.failed_calls + c.timed_out_calls,
+            ),
             ("circuit_breaker_success_count", "Successes behind the breaker.", |c| {
                 c.successful_calls
             }),
-            ("seawall_circuit_opened_total", "Times the circuit opened.", |c| {
-                c.circuit_breaker_opens
+            (
+                "seawall_circuit_opened_total",
+                "Times the circuit opened, failed probes included.",
+                |c| c.circuit_breaker_opens,
+            ),
+            ("seawall_circuit_half_opened_total", "Times the circuit let probes through.", |c| {
+                c.circuit_breaker_half_opens
+            }),
+            ("seawall_circuit_closed_total", "Times the circuit closed again.", |c| {
+                c.circuit_breaker_closes
             }),
         ];
         for (name, help, value) in columns {
             self.family(name, "counter", help);
-            for (row, _) in &views {
+            for (row, ..) in &views {
                 self.line(name, &format!("name=\"{}\"", row.name), value(&row.counts));
             }
         }

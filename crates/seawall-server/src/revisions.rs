@@ -213,7 +213,7 @@ impl Live {
         let made = prepared.and_then(|prepared| self.commit(prepared, actor, began));
         match made {
             Ok((applied, read)) => {
-                self.note_file(None);
+                self.note_good(ask);
                 *files = stamps(read);
                 Ok(applied)
             }

@@ -37,12 +37,14 @@ pub struct Snapshot {
     brief: OnceLock<Bytes>,
 }
 
-/// Which circuits are open.
+/// Which circuits refuse calls.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HealthView {
     pub healthy: bool,
     pub open_circuit_breakers: Vec<String>,
     pub half_open_circuit_breakers: Vec<String>,
+    #[serde(default)]
+    pub would_refuse_circuit_breakers: Vec<String>,
     pub total_circuit_breakers: usize,
     pub total_operations: usize,
 }
@@ -70,9 +72,15 @@ pub struct OperationView {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CircuitLine {
     pub state: String,
+    /// `enforce`, `shadow` or `off`: only one that enforces refuses calls.
+    #[serde(default)]
+    pub mode: String,
     pub failure_count: u32,
     pub threshold: Option<u32>,
+    /// Since its last change of state.
     pub in_state_ms: u64,
+    /// Since it was last closed, failed probes included; none while it is closed or forced.
+    pub broken_for_ms: Option<u64>,
     pub next_probe_in_ms: Option<u64>,
     pub reason: Option<String>,
 }
@@ -129,7 +137,7 @@ pub(crate) struct Watch {
     pub(crate) alerts: Arc<Alerts>,
 }
 
-/// Which circuits are open, in the words of the API.
+/// Which circuits refuse calls, in the words of the API.
 pub(crate) fn health(registry: &Registry) -> HealthView {
     let health = registry.health();
     let names = |names: &[seawall::Name]| names.iter().map(ToString::to_string).collect();
@@ -137,6 +145,7 @@ pub(crate) fn health(registry: &Registry) -> HealthView {
         healthy: health.is_healthy(),
         open_circuit_breakers: names(&health.open),
         half_open_circuit_breakers: names(&health.half_open),
+        would_refuse_circuit_breakers: names(&health.would_refuse),
         total_circuit_breakers: health.total_circuit_breakers,
         total_operations: health.total_operations,
     }
@@ -180,6 +189,7 @@ impl Watch {
         if monitoring.enabled {
             conditions = conditions_of(watched, self.live.monitor(), &monitoring.alerts);
             conditions.extend(self.live.store_condition());
+            conditions.extend(self.live.file_condition(&monitoring.alerts));
         }
         for alert in self.alerts.heed(&conditions) {
             let (kind, verb) = match alert.ended_at {
@@ -240,12 +250,13 @@ fn circuit_line(
     now: Instant,
     started: Instant,
 ) -> CircuitLine {
-    let since = view.broken.or(view.last_transition).map_or(started, |change| change.at);
     CircuitLine {
         state: view.state.label().into(),
+        mode: view.mode.label().into(),
         failure_count: view.failure_count,
         threshold,
-        in_state_ms: millis(now.since(since)),
+        in_state_ms: millis(now.since(view.since.unwrap_or(started))),
+        broken_for_ms: view.broken.map(|change| millis(now.since(change.at))),
         next_probe_in_ms: view.next_probe_at.map(|at| millis(at.since(now))),
         reason: view.why(),
     }

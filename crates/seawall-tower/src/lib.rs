@@ -36,6 +36,7 @@ mod body;
 mod buffer;
 #[cfg(feature = "cache")]
 mod cache;
+mod circuit;
 mod classify;
 mod client;
 mod coalesce;
@@ -52,6 +53,7 @@ pub use body::HeldBody;
 pub use buffer::{Buffered, Resumed};
 #[cfg(feature = "cache")]
 pub use cache::{CacheConfig, CacheLayer, Cached};
+pub use circuit::circuit_header;
 pub use classify::{HttpClassify, classify_status, retry_after};
 pub use client::{Client, ClientLayer};
 pub use coalesce::{Coalesce, CoalesceConfig, CoalesceError, CoalesceLayer};

@@ -1,7 +1,9 @@
 //! Around a server: what it does itself may fail, and too many may ask.
 
 use crate::{
-    Deadline, HeldBody, Problem, TokioTimer, deadline,
+    Deadline, HeldBody, Problem, TokioTimer,
+    circuit::circuit_header,
+    deadline,
     once::{Answered, Judge, Once, own},
     operation::Running,
     rejection_problem,
@@ -172,9 +174,8 @@ where
                 },
             };
             let mut answer = answer(&refusal);
-            if let Some(circuit) = operation.pipeline().circuit_breaker() {
-                let state = HeaderValue::from_static(circuit.state().label());
-                answer.headers_mut().insert("x-seawall-circuit", state);
+            if let Some(circuit) = circuit_header(&operation, key) {
+                answer.headers_mut().insert("x-seawall-circuit", circuit);
             }
             Ok(answer)
         })

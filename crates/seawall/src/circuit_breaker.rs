@@ -109,6 +109,15 @@ impl CircuitBreaker {
         }
     }
 
+    /// The state for this key at an instant: what was forced for a time may be over.
+    pub(crate) fn state_of(&self, now: Instant, key: u64) -> State {
+        let of = |cell: &Cell| cell.word().circuit.as_of(now).state();
+        match &self.cells {
+            Cells::One(cell) => of(cell),
+            Cells::Keyed(keyed) => keyed.find(key).map_or(State::Closed, |cell| of(&cell)),
+        }
+    }
+
     /// The circuit of this key, where it has one and each key has its own.
     pub fn view_of(&self, now: Instant, key: u64) -> Option<CircuitView> {
         match &self.cells {

@@ -329,6 +329,8 @@ pub enum Why {
     Forced,
     /// The time was over for which an operator had forced it.
     ForceExpired,
+    /// Its mode became `off`, or was: what it knew is forgotten, and it begins closed.
+    SwitchedOff,
 }
 
 impl fmt::Display for Why {
@@ -353,6 +355,7 @@ impl fmt::Display for Why {
             Self::Reset => f.write_str("reset by an operator"),
             Self::Forced => f.write_str("forced by an operator"),
             Self::ForceExpired => f.write_str("the time is over for which an operator forced it"),
+            Self::SwitchedOff => f.write_str("its mode is off: what it knew is forgotten"),
         }
     }
 }

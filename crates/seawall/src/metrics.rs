@@ -1,7 +1,7 @@
 //! Counters of one operation, folded from its events. What cannot be computed from events does not exist.
 
 use crate::{
-    Event, Instant, Kind, Observer, Outcome, Policy, Reason, State, Withheld,
+    Event, Instant, Kind, Observer, Outcome, Policy, Reason, State, Transition, Withheld,
     sync::{AtomicU64, Mutex, Ordering::Relaxed, lock},
 };
 use std::time::Duration;
@@ -29,6 +29,8 @@ enum Count {
     Fallbacks,
     Queued,
     Faults,
+    CircuitHalfOpened,
+    CircuitClosed,
     CircuitOpened,
 }
 
@@ -54,6 +56,15 @@ struct CircuitTimes {
     state: State,
     since: Option<Instant>,
     spent: [Duration; State::ALL.len()],
+}
+
+impl CircuitTimes {
+    fn enter(&mut self, at: Instant, state: State) {
+        if let Some(since) = self.since {
+            self.spent[self.state as usize] += at.since(since);
+        }
+        (self.since, self.state) = (Some(at), state);
+    }
 }
 
 impl Default for CircuitTimes {
@@ -111,8 +122,13 @@ pub struct Counts {
     pub queued: u64,
     /// Executions in progress.
     pub in_flight: u64,
-    /// Times that the circuit opened.
+    /// Times that the circuit opened, failed probes included. What an operator forces is not among them; what
+    /// happens in shadow is.
     pub circuit_breaker_opens: u64,
+    /// Times that the circuit became half-open: a probe was let through after `recovery_timeout`.
+    pub circuit_breaker_half_opens: u64,
+    /// Times that the circuit closed: after probes, or because an operator reset it or let go of it.
+    pub circuit_breaker_closes: u64,
     /// Refusals of the bulkhead.
     pub bulkhead_rejections: u64,
     /// Refusals by reason.
@@ -148,6 +164,8 @@ impl Metrics {
             queued: count(Count::Queued),
             in_flight: self.in_flight(),
             circuit_breaker_opens: count(Count::CircuitOpened),
+            circuit_breaker_half_opens: count(Count::CircuitHalfOpened),
+            circuit_breaker_closes: count(Count::CircuitClosed),
             bulkhead_rejections: [Reason::BulkheadFull, Reason::QueueTimeout, Reason::Shed]
                 .map(by_reason)
                 .iter()
@@ -216,16 +234,23 @@ impl Metrics {
         self.latency.record(took);
     }
 
-    fn circuit_changed(&self, at: Instant, to: State) {
-        let mut circuit = lock(&self.circuit);
-        if let Some(since) = circuit.since {
-            let state = circuit.state as usize;
-            circuit.spent[state] += at.since(since);
+    fn circuit_changed(&self, Transition { at, from, to, .. }: Transition) {
+        lock(&self.circuit).enter(at, to);
+        match to {
+            State::Open => self.add(Count::CircuitOpened),
+            // Half-open again because the probes outlived their lease is the same stay.
+            State::HalfOpen if from != State::HalfOpen => self.add(Count::CircuitHalfOpened),
+            State::Closed if from != State::Closed => self.add(Count::CircuitClosed),
+            _ => {}
         }
-        circuit.since = Some(at);
-        circuit.state = to;
-        if to == State::Open {
-            self.add(Count::CircuitOpened);
+    }
+
+    /// The circuit that is in force now is in this state: another breaker may have taken the place of the one
+    /// whose changes were seen.
+    pub(crate) fn circuit_is(&self, now: Instant, state: State) {
+        let mut circuit = lock(&self.circuit);
+        if circuit.state != state {
+            circuit.enter(now, state);
         }
     }
 
@@ -233,7 +258,7 @@ impl Metrics {
     #[cold]
     fn shadowed(&self, kind: Kind) {
         if let Kind::CircuitChanged(change) = kind {
-            return self.circuit_changed(change.at, change.to);
+            return self.circuit_changed(change);
         }
         let row = kind
             .policy()
@@ -269,7 +294,7 @@ impl Observer for Metrics {
             Kind::FaultInjected(_) => Count::Faults,
             Kind::TimedOut { .. } => Count::Timeouts,
             Kind::FellBack { .. } => Count::Fallbacks,
-            Kind::CircuitChanged(change) => return self.circuit_changed(change.at, change.to),
+            Kind::CircuitChanged(change) => return self.circuit_changed(change),
             Kind::Finished { outcome, took, .. } => return self.finished(outcome, took),
             Kind::Abandoned { .. } => Count::Abandoned,
         });

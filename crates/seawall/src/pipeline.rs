@@ -1,7 +1,7 @@
 //! An ordered list of policies, outermost first, and the configuration it is built from.
 
 use crate::{
-    Bulkhead, CircuitBreaker, Mode, Policy, PolicyConfig,
+    Bulkhead, CircuitBreaker, CircuitView, Instant, Mode, Policy, PolicyConfig, State, Transition,
     config::{ConfigError, Problems},
     event::Observer,
     policy::{Controls, MOST_POLICIES},
@@ -158,11 +158,51 @@ impl Pipeline {
     }
 
     /// Lets every policy of this type (`"retry"`, `"circuit_breaker"` …) act, only speak, or rest, for calls
-    /// that reach it from now on. Says how many there are.
+    /// that reach it from now on. Says how many there are. A circuit breaker that is switched off forgets its
+    /// state.
     pub fn set_mode(&self, policy: &str, mode: Mode) -> usize {
+        self.switch(policy, mode, None).0
+    }
+
+    /// Sets a mode in a pipeline that is not in force yet; [`forget_switched_off`](Self::forget_switched_off)
+    /// does the rest when it is.
+    pub(crate) fn carry_mode(&self, policy: &str, mode: Mode) {
         let all = self.policies.iter().take(MOST_POLICIES).enumerate();
         let meant = all.filter(|(_, found)| found.label() == policy);
-        meant.map(|(index, _)| self.controls.set(index, mode)).count()
+        meant.for_each(|(index, _)| self.controls.set(index, mode));
+    }
+
+    /// Sets a mode. Says how many policies have it, and what that changed of the circuit that views show.
+    pub(crate) fn switch(
+        &self,
+        policy: &str,
+        mode: Mode,
+        now: Option<Instant>,
+    ) -> (usize, Option<Transition>) {
+        let (mut count, mut change) = (0, None);
+        let all = self.policies.iter().take(MOST_POLICIES).enumerate();
+        for (index, found) in all.filter(|(_, found)| found.label() == policy) {
+            let before = self.mode(index);
+            self.controls.set(index, mode);
+            count += 1;
+            if let Policy::CircuitBreaker(breaker) = found {
+                change = change.or(forget(breaker, before, mode, now));
+            }
+        }
+        (count, change)
+    }
+
+    /// The circuits that stand in this pipeline and are off in it, or were in `former`, forget what they knew.
+    pub(crate) fn forget_switched_off(&self, former: &Self, now: Instant) -> Option<Transition> {
+        let mut change = None;
+        for (index, policy) in self.policies.iter().enumerate() {
+            let Policy::CircuitBreaker(breaker) = policy else { continue };
+            let is_it = |policy: &Policy| matches!(policy, Policy::CircuitBreaker(one) if Arc::ptr_eq(one, breaker));
+            let before = former.policies.iter().position(is_it);
+            let before = before.map_or(Mode::Enforce, |index| former.mode(index));
+            change = change.or(forget(breaker, before, self.mode(index), Some(now)));
+        }
+        change
     }
 
     /// Lets no retry and no hedge begin any more, or lets them begin again: the brake for an overload that
@@ -178,8 +218,26 @@ impl Pipeline {
 
     /// Its first circuit breaker, if it has one.
     pub fn circuit_breaker(&self) -> Option<&Arc<CircuitBreaker>> {
-        self.policies.iter().find_map(|policy| match policy {
-            Policy::CircuitBreaker(breaker) => Some(breaker),
+        Some(self.indexed_breaker()?.1)
+    }
+
+    /// Its first circuit breaker as the next call would meet it, with the mode it is in; none where it has no
+    /// circuit breaker.
+    pub fn circuit(&self, now: Instant) -> Option<CircuitView> {
+        let (index, breaker) = self.indexed_breaker()?;
+        Some(CircuitView { mode: self.mode(index), ..breaker.view(now) })
+    }
+
+    /// The state of its first circuit breaker and the mode it is in: a part of [`circuit`](Self::circuit) that
+    /// costs two reads. Of a keyed breaker, the state for this key.
+    pub fn circuit_state(&self, now: Instant, key: u64) -> Option<(State, Mode)> {
+        let (index, breaker) = self.indexed_breaker()?;
+        Some((breaker.state_of(now, key), self.mode(index)))
+    }
+
+    fn indexed_breaker(&self) -> Option<(usize, &Arc<CircuitBreaker>)> {
+        self.policies.iter().enumerate().find_map(|(index, policy)| match policy {
+            Policy::CircuitBreaker(breaker) => Some((index, breaker)),
             _ => None,
         })
     }
@@ -220,6 +278,21 @@ impl fmt::Debug for Pipeline {
             .field("name", &self.name)
             .field("policies", &self.policies)
             .finish_non_exhaustive()
+    }
+}
+
+/// A circuit that nobody asks is a circuit that nobody knows. What an operator forces meanwhile stays.
+fn forget(
+    breaker: &CircuitBreaker,
+    before: Mode,
+    mode: Mode,
+    now: Option<Instant>,
+) -> Option<Transition> {
+    match (before, mode) {
+        (Mode::Off, Mode::Off) => None,
+        (_, Mode::Off) => breaker.forget(now, true),
+        (Mode::Off, _) => breaker.forget(now, false),
+        _ => None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Operations by name: the one place where state lives, that handles address and the API shows.
 
 use crate::{
-    Instant, Metrics, Name, Observer, Pipeline, PolicyConfig, Preset, State, SystemTimer, Timer,
-    preset,
+    Instant, Metrics, Mode, Name, Observer, Pipeline, PolicyConfig, Preset, State, SystemTimer,
+    Timer, preset,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -60,10 +60,13 @@ struct Registered {
 /// The state of all operations in a few words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Operations whose circuit is open.
+    /// Operations whose circuit is open and refuses calls. One in shadow or off refuses nobody, and is not
+    /// among them.
     pub open: Vec<Name>,
-    /// Operations whose circuit is half-open.
+    /// Operations whose circuit is half-open, and refuses all but a few calls.
     pub half_open: Vec<Name>,
+    /// Operations whose circuit is open or half-open in shadow: it would refuse calls if it acted.
+    pub would_refuse: Vec<Name>,
     /// Operations with a circuit breaker.
     pub total_circuit_breakers: usize,
     /// All operations.
@@ -71,7 +74,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// No circuit is open.
+    /// No circuit refuses calls.
     pub fn is_healthy(&self) -> bool {
         self.open.is_empty()
     }
@@ -233,12 +236,17 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         for operation in self.operations() {
             health.total_operations += 1;
             let pipeline = operation.pipeline();
-            let Some(breaker) = pipeline.circuit_breaker() else { continue };
+            let Some(circuit) = pipeline.circuit(now) else { continue };
             health.total_circuit_breakers += 1;
-            match breaker.view(now).state {
-                State::Open | State::ForcedOpen => health.open.push(operation.name()),
-                State::HalfOpen => health.half_open.push(operation.name()),
-                State::Closed | State::ForcedClosed | State::Disabled => {}
+            match (circuit.mode, circuit.state) {
+                (Mode::Enforce, State::Open | State::ForcedOpen) => {
+                    health.open.push(operation.name());
+                }
+                (Mode::Enforce, State::HalfOpen) => health.half_open.push(operation.name()),
+                (Mode::Shadow, State::Open | State::ForcedOpen | State::HalfOpen) => {
+                    health.would_refuse.push(operation.name());
+                }
+                _ => {}
             }
         }
         health

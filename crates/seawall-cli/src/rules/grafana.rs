@@ -39,8 +39,8 @@ const CIRCUITS: Row = Row {
             kind: "state-timeline",
             unit: "short",
             width: 16,
-            series: &[("circuit_breaker_state{name=~\"$operation\"}", "{{name}}")],
-            description: "Closed is well. Open: calls are refused. Half-open: a probe is out.",
+            series: &[("circuit_breaker_state{name=~\"$operation\"}", "{{name}} {{mode}}")],
+            description: "Closed is well. Open: calls are refused. Half-open: a probe is out. With a mode it refuses nothing.",
         },
         chart(
             "Opened in an hour",
@@ -58,7 +58,7 @@ const CIRCUITS: Row = Row {
             unit: "short",
             width: 8,
             series: &[(
-                "sum(seawall_circuit_state{name=~\"$operation\",state=~\"open|half_open|forced_open\"}) or vector(0)",
+                "sum(seawall_circuit_state{name=~\"$operation\",state=~\"open|half_open|forced_open\",mode=\"\"}) or vector(0)",
                 "circuits",
             )],
             description: "Circuits that refuse calls, or admit probes only.",

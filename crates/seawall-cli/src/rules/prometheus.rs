@@ -57,7 +57,7 @@ fn circuits(bounds: &AlertConfig) -> Vec<Rule> {
             name: "CircuitBreakerOpen",
             severity: "critical",
             // While it is open it is half-open in between: both count, or it would never last.
-            expression: "sum without (state) (seawall_circuit_state{state=~\"open|half_open\"}) == 1".into(),
+            expression: "sum without (state) (seawall_circuit_state{state=~\"open|half_open\",mode=\"\"}) == 1".into(),
             lasts: open,
             summary: "Circuit of {{ $labels.name }} does not close".into(),
             description: format!(
@@ -70,7 +70,7 @@ fn circuits(bounds: &AlertConfig) -> Vec<Rule> {
         Rule {
             name: "CircuitBreakerForced",
             severity: "warning",
-            expression: "sum without (state) (seawall_circuit_state{state=~\"forced_open|forced_closed|disabled\"}) \
+            expression: "sum without (state) (seawall_circuit_state{state=~\"forced_open|forced_closed|disabled\",mode=\"\"}) \
                          == 1"
                 .into(),
             lasts: MINUTE * 60,

@@ -1,6 +1,6 @@
 //! `top` on the terminal: what is wrong at the top, what happens at the bottom.
 
-use super::view::{View, error_share, time};
+use super::view::{View, error_share, is_broken, time};
 use crate::{events, length, output::Tone, output::plain};
 use ratatui::{
     Frame,
@@ -61,13 +61,13 @@ fn span(view: &View, tone: Tone, text: impl AsRef<str>) -> Span<'static> {
 fn heading(view: &View) -> Paragraph<'static> {
     let mut spans = vec![span(view, Tone::Strong, format!("Seawall {}", view.where_it_is))];
     if let Some((now, _)) = view.snapshot() {
-        let open = now.operations.iter().filter(|one| {
-            one.circuit.as_ref().is_some_and(|circuit| circuit.state.ends_with("open"))
-        });
-        let (open, all) = (open.count(), now.operations.len());
+        let circuits = now.operations.iter().filter_map(|one| one.circuit.as_ref());
+        let (open, all) =
+            (circuits.clone().filter(|circuit| is_broken(circuit)).count(), circuits.count());
         let tone = if open == 0 { Tone::Good } else { Tone::Bad };
+        let word = if all == 1 { "circuit" } else { "circuits" };
         spans.push("  ".into());
-        spans.push(span(view, tone, format!("{open} of {all} circuits not closed")));
+        spans.push(span(view, tone, format!("{open} of {all} {word} not closed")));
         let (version, preset, revision) = (&now.version, &now.preset, now.revision);
         let up = length::short(now.uptime_ms);
         let more = format!("  {version}, preset {preset}, revision {revision}, up {up}");
@@ -144,7 +144,7 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, view: &View) {
     ];
     let widths = [
         Constraint::Length(u16::try_from(longest.clamp(9, 32)).unwrap_or(32)),
-        Constraint::Length(13),
+        Constraint::Length(17),
         Constraint::Length(11),
         Constraint::Length(8),
         Constraint::Length(9),
@@ -162,7 +162,9 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, view: &View) {
 }
 
 fn row(view: &View, one: &OperationView, age: Duration) -> Row<'static> {
-    let state = one.circuit.as_ref().map_or("-", |circuit| circuit.state.as_str());
+    let (tone, state) = one.circuit.as_ref().map_or((Tone::Quiet, "-".into()), |circuit| {
+        Tone::of_circuit(&circuit.state, &circuit.mode)
+    });
     let errors = error_share(one);
     let error_tone = match errors {
         Some(share) if share > 0.1 => Tone::Bad,
@@ -179,7 +181,7 @@ fn row(view: &View, one: &OperationView, age: Duration) -> Row<'static> {
     let probe = one.circuit.as_ref().map(|circuit| probe(circuit, age)).unwrap_or_default();
     Row::new([
         Cell::from(plain(&one.name)),
-        Cell::from(span(view, Tone::of_state(state), state.replace('_', " "))),
+        Cell::from(span(view, tone, state)),
         Cell::from(probe),
         Cell::from(format!("{:.1}", one.rates.calls)),
         Cell::from(format!("{:.1}", one.rates.rejected)),
@@ -207,6 +209,7 @@ fn strip(view: &View, hour: &str) -> Line<'static> {
         'h' => ("◐", Tone::Warning),
         'o' => ("█", Tone::Bad),
         'f' => ("F", Tone::Warning),
+        's' => ("░", Tone::Warning),
         _ => (" ", Tone::Quiet),
     };
     Line::from(
@@ -227,7 +230,14 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, view: &View) {
             };
             let reason =
                 circuit.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            format!("{} for {since}, {failures}{reason}", circuit.state.replace('_', " "))
+            let (_, state) = Tone::of_circuit(&circuit.state, &circuit.mode);
+            // Of an outage with probes in between, the state's time says little.
+            let longer =
+                circuit.broken_for_ms.filter(|broken| *broken >= circuit.in_state_ms + 1000);
+            let longer = longer
+                .map(|broken| format!(" (not closed for {})", length::short(broken)))
+                .unwrap_or_default();
+            format!("{state} for {since}{longer}, {failures}{reason}")
         }
     };
     let line =

@@ -93,7 +93,7 @@ fn everything_is_there_in_words() {
     let text = drawn(&view);
     for words in [
         "Seawall http://here",
-        "2 of 5 circuits not closed",
+        "2 of 4 circuits not closed",
         "preset production, revision 7, up 1 min 30 s",
         "CRITICAL chat the circuit is open  since 03:04:05  (taken by ann)",
         "chat",
@@ -194,4 +194,30 @@ fn without_colours_the_words_are_the_same() {
 fn a_small_terminal_is_enough() {
     let mut terminal = Terminal::new(TestBackend::new(20, 5)).unwrap();
     terminal.draw(|frame| draw::draw(frame, &view())).unwrap();
+}
+
+#[test]
+fn what_does_not_act_refuses_nothing() {
+    let one = |name: &str, state: &str, mode: &str| {
+        let mut one = operation(name, state, 1.0, 0.0);
+        one["circuit"]["mode"] = mode.into();
+        one["circuit"]["broken_for_ms"] = 600_000.into();
+        one
+    };
+    let mut view = View::new("http://here".into(), true);
+    let now = with(&[
+        one("a", "open", "shadow"),
+        one("b", "closed", "off"),
+        one("c", "half_open", "enforce"),
+        bare(),
+    ]);
+    view.take(of("snapshot", &now));
+    let text = drawn(&view);
+    for words in ["1 of 3 circuits not closed", "open (shadow)", "off", "half open"] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+    let names: Vec<&str> = view.rows().iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["c", "a", "b", "bare"]);
+    press(&mut view, KeyCode::Down);
+    assert!(drawn(&view).contains("c half open for 1 min 5 s (not closed for 10 min)"));
 }

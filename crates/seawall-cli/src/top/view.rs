@@ -1,7 +1,7 @@
 //! What `top` knows of the server, and which part of it is looked at.
 
 use crate::{failure::Failure, output::plain, remote::reading};
-use seawall_server::wire::{Line, OperationView, Rates, Snapshot};
+use seawall_server::wire::{CircuitLine, Line, OperationView, Rates, Snapshot};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -180,12 +180,22 @@ impl View {
     }
 }
 
+/// Whether what a circuit decides is done; a server that names no mode knows no other.
+fn acts(circuit: &CircuitLine) -> bool {
+    matches!(circuit.mode.as_str(), "" | "enforce")
+}
+
+/// Whether a circuit refuses calls, all of them or all but probes.
+pub(super) fn is_broken(circuit: &CircuitLine) -> bool {
+    acts(circuit) && matches!(circuit.state.as_str(), "open" | "forced_open" | "half_open")
+}
+
 /// The smaller, the worse.
 fn rank(one: &OperationView) -> u8 {
-    match one.circuit.as_ref().map(|circuit| circuit.state.as_str()) {
-        Some("open" | "forced_open") => 0,
-        Some("half_open") => 1,
-        Some("forced_closed" | "disabled") => 2,
+    match &one.circuit {
+        // Between two probes it is the same outage: its row keeps its place.
+        Some(circuit) if is_broken(circuit) => 0,
+        Some(circuit) if acts(circuit) && circuit.state != "closed" => 2,
         _ => 3,
     }
 }

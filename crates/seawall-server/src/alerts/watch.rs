@@ -115,19 +115,12 @@ impl Watched {
 
 /// What happened to the configuration in the last hour.
 fn of_configuration(monitor: &Monitor, bounds: &AlertConfig) -> Vec<Condition> {
-    let (mut loads, mut errors, mut changes, mut checked, mut invalid) = (0, 0, 0, 0, 0);
-    let (mut last_load, mut last_error) = (None, String::new());
+    let (mut changes, mut checked, mut invalid) = (0, 0, 0);
+    let mut last_load = None;
     monitor.fold(1.0, |records| {
         for record in records {
             match record.metric_type {
-                MetricType::ConfigLoad => {
-                    loads += 1;
-                    last_load = Some(record.value);
-                }
-                MetricType::ConfigError => {
-                    errors += 1;
-                    last_error = record.metadata.get("error").cloned().unwrap_or_default();
-                }
+                MetricType::ConfigLoad => last_load = Some(record.value),
                 MetricType::ConfigChange => changes += 1,
                 MetricType::ValidationEvent => {
                     checked += 1;
@@ -138,16 +131,11 @@ fn of_configuration(monitor: &Monitor, bounds: &AlertConfig) -> Vec<Condition> {
         }
     });
     let share = |part: u32, whole: u32| f64::from(part) / f64::from(whole.max(1));
-    let (failed, wrong) = (share(errors, errors + loads), share(invalid, checked));
+    let wrong = share(invalid, checked);
     let load_ms = bounds.config_load_time.as_secs_f64() * 1000.0;
     let slowest = last_load.unwrap_or(0.0);
     let most = f64::from(bounds.config_changes_per_hour);
     let all = [
-        (
-            errors > 0 && failed > bounds.config_error_share,
-            (Level::Error, "Configuration errors", bounds.config_error_share, failed),
-            format!("{} of the loads in the last hour failed; {last_error}", percent(failed)),
-        ),
         (
             slowest > load_ms,
             (Level::Warning, "Slow configuration", load_ms, slowest),

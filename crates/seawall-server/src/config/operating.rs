@@ -147,7 +147,8 @@ impl Default for MonitoringConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
-    /// Configuration loads that failed, of those in the last hour: error.
+    /// Configuration loads that failed, of those in the last hour: what `usage-statistics` and
+    /// `performance-metrics` call healthy. The alert lasts while the file is refused; at 1 there is none.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub config_error_share: f64,
     /// The time of one configuration load: warning.

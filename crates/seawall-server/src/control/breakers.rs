@@ -7,7 +7,7 @@ use super::{
 };
 use crate::monitor::Actor;
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
-use seawall::{Force, State as Circuit};
+use seawall::{Force, Mode, State as Circuit};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 use utoipa::{IntoParams, ToSchema};
@@ -45,9 +45,18 @@ pub(crate) struct TableParameters {
 pub struct CircuitBreakers {
     pub circuit_breakers: BTreeMap<String, CircuitBreakerView>,
     pub total_count: usize,
-    /// Closed.
+    /// Closed, or refusing nobody since they do not enforce.
     pub healthy_count: usize,
+    /// Open or forced open, and enforcing: they refuse calls.
     pub open_count: usize,
+    /// Half-open and enforcing: they refuse all calls but a few probes.
+    pub half_open_count: usize,
+    /// Held by an operator: forced open, forced closed or disabled.
+    pub forced_count: usize,
+    /// In shadow: they refuse nothing, whatever their state.
+    pub shadow_count: usize,
+    /// Off: nothing protects these operations.
+    pub off_count: usize,
 }
 
 /// All circuit breakers.
@@ -64,16 +73,20 @@ async fn list(
         let rows = breakers.into_values().map(CircuitBreakerView::cells);
         return csv(&CircuitBreakerView::CELLS, rows);
     }
-    let in_state = |states: &[Circuit]| {
-        breakers
-            .values()
-            .filter(|one| states.iter().any(|state| state.label() == one.state))
-            .count()
+    let count = |is_it: &dyn Fn(&CircuitBreakerView) -> bool| {
+        breakers.values().filter(|one| is_it(one)).count()
     };
+    let forced = [Circuit::ForcedOpen, Circuit::ForcedClosed, Circuit::Disabled];
     let body = CircuitBreakers {
         total_count: breakers.len(),
-        healthy_count: in_state(&[Circuit::Closed]),
-        open_count: in_state(&[Circuit::Open, Circuit::ForcedOpen]),
+        healthy_count: count(&|one| {
+            one.mode != Mode::Enforce.label() || one.enforces_in(&[Circuit::Closed])
+        }),
+        open_count: count(&|one| one.enforces_in(&[Circuit::Open, Circuit::ForcedOpen])),
+        half_open_count: count(&|one| one.enforces_in(&[Circuit::HalfOpen])),
+        forced_count: count(&|one| forced.iter().any(|state| state.label() == one.state)),
+        shadow_count: count(&|one| one.mode == Mode::Shadow.label()),
+        off_count: count(&|one| one.mode == Mode::Off.label()),
         circuit_breakers: breakers,
     };
     tagged(&headers, &body)

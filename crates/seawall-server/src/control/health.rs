@@ -13,7 +13,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use seawall::State as Circuit;
+use seawall::{CircuitView, Mode, State as Circuit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -35,37 +35,47 @@ pub(super) fn writing() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(reset_metrics))
 }
 
-/// Which circuits are not closed.
+/// How it stands, and which circuits are not closed.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// Whether no circuit is open.
+    /// Whether no circuit refuses all calls: none that enforces is open or forced open.
     healthy: bool,
+    /// The worst of all parts: `unhealthy` while a circuit refuses calls; `degraded` while one is half-open or held
+    /// by an operator, the file is refused, the store cannot be written, or the server stops; else `healthy`.
+    status: ComponentStatus,
     timestamp: String,
+    /// Those that enforce and are open, or forced open.
     open_circuit_breakers: Vec<String>,
+    /// Those that enforce and are half-open.
     half_open_circuit_breakers: Vec<String>,
+    /// Those in shadow that would refuse calls if they enforced.
+    would_refuse_circuit_breakers: Vec<String>,
     total_circuit_breakers: usize,
     total_operations: usize,
 }
 
 impl Health {
-    fn of(registry: &Registry) -> Self {
+    fn of(registry: &Registry, components: &[Component]) -> Self {
         let health = sampler::health(registry);
+        let worst = components.iter().map(|part| part.status).max();
         Self {
             healthy: health.healthy,
+            status: worst.unwrap_or(ComponentStatus::Healthy),
             timestamp: wall::now(),
             open_circuit_breakers: health.open_circuit_breakers,
             half_open_circuit_breakers: health.half_open_circuit_breakers,
+            would_refuse_circuit_breakers: health.would_refuse_circuit_breakers,
             total_circuit_breakers: health.total_circuit_breakers,
             total_operations: health.total_operations,
         }
     }
 }
 
-/// Which circuits are not closed. 200 also while some are open: the body says so.
+/// How it stands, and which circuits are not closed. 200 also while some are open: the body says so.
 #[utoipa::path(get, path = "/internal/resilience/health", tag = "health",
     responses((status = 200, body = Health)))]
 async fn health(State(control): State<Control>, headers: HeaderMap) -> Response {
-    tagged(&headers, &Health::of(&control.registry))
+    tagged(&headers, &Health::of(&control.registry, &components(&control)))
 }
 
 /// How one part stands.
@@ -79,6 +89,14 @@ struct Component {
     reason: String,
     /// Since when it stands so; none where it always did.
     since: Option<String>,
+    /// Of a circuit, since when it is not closed any more, failed probes included.
+    broken_since: Option<String>,
+}
+
+impl Component {
+    fn new(kind: &'static str, status: ComponentStatus, reason: String) -> Self {
+        Self { name: kind.into(), kind, status, reason, since: None, broken_since: None }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -94,8 +112,6 @@ enum ComponentStatus {
 struct DetailedHealth {
     #[serde(flatten)]
     summary: Health,
-    /// The worst of the components.
-    status: ComponentStatus,
     components: Vec<Component>,
 }
 
@@ -103,41 +119,51 @@ struct DetailedHealth {
 #[utoipa::path(get, path = "/internal/resilience/health/detailed", tag = "health",
     security(("key" = ["read"])), responses((status = 200, body = DetailedHealth)))]
 async fn detailed(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let components = components(&control);
+    let summary = Health::of(&control.registry, &components);
+    tagged(&headers, &DetailedHealth { summary, components })
+}
+
+fn components(control: &Control) -> Vec<Component> {
     let mut components = circuits(&control.registry);
-    components.push(configuration(&control));
-    components.push(store(&control));
-    let draining = control.draining.load(std::sync::atomic::Ordering::Relaxed);
-    components.push(Component {
-        name: "gateway".into(),
-        kind: "gateway",
-        status: if draining { ComponentStatus::Degraded } else { ComponentStatus::Healthy },
-        reason: if draining {
-            "it stops after the requests in progress"
-        } else {
-            "it accepts requests"
-        }
-        .into(),
-        since: None,
-    });
-    let status =
-        components.iter().map(|part| part.status).max().unwrap_or(ComponentStatus::Healthy);
-    tagged(&headers, &DetailedHealth { summary: Health::of(&control.registry), status, components })
+    components.extend([configuration(control), store(control), gateway(control)]);
+    components
+}
+
+fn gateway(control: &Control) -> Component {
+    let (status, reason) = match control.draining.load(std::sync::atomic::Ordering::Relaxed) {
+        true => (ComponentStatus::Degraded, "it stops after the requests in progress"),
+        false => (ComponentStatus::Healthy, "it accepts requests"),
+    };
+    Component::new("gateway", status, reason.into())
 }
 
 fn circuits(registry: &Registry) -> Vec<Component> {
     let now = registry.now();
     let of = |operation: &crate::Operation| {
-        let pipeline = operation.pipeline();
-        let view = pipeline.circuit_breaker()?.view(now);
-        let status = match view.state {
-            Circuit::Open => ComponentStatus::Unhealthy,
-            Circuit::Closed => ComponentStatus::Healthy,
-            _ => ComponentStatus::Degraded,
+        let view = operation.pipeline().circuit(now)?;
+        let status = match (view.mode, view.state) {
+            (Mode::Off | Mode::Shadow, _) | (_, Circuit::Closed) => ComponentStatus::Healthy,
+            (_, Circuit::Open | Circuit::ForcedOpen) => ComponentStatus::Unhealthy,
+            (_, Circuit::HalfOpen | Circuit::ForcedClosed | Circuit::Disabled) => {
+                ComponentStatus::Degraded
+            }
         };
         let reason = view.why().unwrap_or_else(|| "it never opened".into());
-        let since = view.broken.or(view.last_transition).map(|change| wall::of(change.at, now));
-        let name = operation.name().to_string();
-        Some(Component { name, kind: "circuit_breaker", status, reason, since })
+        let reason = match view.mode {
+            Mode::Enforce => reason,
+            Mode::Shadow if view.would_refuse() => {
+                format!("in shadow it would refuse calls, and refuses none: {reason}")
+            }
+            Mode::Shadow => format!("in shadow it refuses no calls: {reason}"),
+            Mode::Off => "its mode is off: nothing protects the operation".into(),
+        };
+        Some(Component {
+            name: operation.name().to_string(),
+            since: view.since.map(|at| wall::of(at, now)),
+            broken_since: view.broken.map(|change| wall::of(change.at, now)),
+            ..Component::new("circuit_breaker", status, reason)
+        })
     };
     registry.operations().iter().filter_map(of).collect()
 }
@@ -155,13 +181,8 @@ fn configuration(control: &Control) -> Component {
         }
         Some(told) => (ComponentStatus::Degraded, told),
     };
-    Component {
-        name: "configuration".into(),
-        kind: "configuration",
-        status,
-        reason,
-        since: Some(wall::text(revision.entry.at)),
-    }
+    let since = Some(wall::text(revision.entry.at));
+    Component { since, ..Component::new("configuration", status, reason) }
 }
 
 fn store(control: &Control) -> Component {
@@ -173,7 +194,7 @@ fn store(control: &Control) -> Component {
         (Some(store), None) => (ComponentStatus::Healthy, store.path().display().to_string()),
         (Some(_), Some(error)) => (ComponentStatus::Degraded, error),
     };
-    Component { name: "store".into(), kind: "store", status, reason, since: None }
+    Component::new("store", status, reason)
 }
 
 /// All counters.
@@ -188,6 +209,7 @@ struct AllMetrics {
 struct MetricsSummary {
     total_operations: usize,
     total_circuit_breakers: usize,
+    /// Closed, or refusing nobody since they do not enforce.
     healthy_circuit_breakers: usize,
     timestamp: String,
 }
@@ -196,17 +218,14 @@ impl MetricsSummary {
     fn of(registry: &Registry) -> Self {
         let now = registry.now();
         let operations = registry.operations();
-        let states: Vec<Circuit> = operations
-            .iter()
-            .filter_map(|operation| Some(operation.pipeline().circuit_breaker()?.view(now).state))
-            .collect();
+        let circuits: Vec<CircuitView> =
+            operations.iter().filter_map(|one| one.pipeline().circuit(now)).collect();
+        let is_healthy =
+            |one: &&CircuitView| one.mode != Mode::Enforce || one.state == Circuit::Closed;
         Self {
             total_operations: operations.len(),
-            total_circuit_breakers: states.len(),
-            healthy_circuit_breakers: states
-                .iter()
-                .filter(|state| **state == Circuit::Closed)
-                .count(),
+            total_circuit_breakers: circuits.len(),
+            healthy_circuit_breakers: circuits.iter().filter(is_healthy).count(),
             timestamp: wall::now(),
         }
     }
@@ -305,7 +324,7 @@ struct Dashboard {
 
 #[derive(Serialize, ToSchema)]
 struct DashboardHealth {
-    /// Whether no circuit is open.
+    /// Whether no circuit refuses all calls.
     overall: bool,
     open: usize,
     half_open: usize,

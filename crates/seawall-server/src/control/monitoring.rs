@@ -65,7 +65,7 @@ struct HoursParameters {
 #[derive(Serialize, ToSchema)]
 struct Usage {
     time_window_hours: u64,
-    statistics: UsageStatistics,
+    usage_statistics: UsageStatistics,
     summary: UsageSummary,
 }
 
@@ -97,7 +97,8 @@ async fn usage(
             < bounds.config_load_time.as_secs_f64() * 1000.0,
         preset_adoption: 1.0 - statistics.legacy_config_usage_rate,
     };
-    Ok(tagged(&headers, &Usage { time_window_hours: hours, statistics, summary }))
+    let body = Usage { time_window_hours: hours, usage_statistics: statistics, summary };
+    Ok(tagged(&headers, &body))
 }
 
 /// A preset, hour by hour.

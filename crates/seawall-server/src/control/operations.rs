@@ -62,6 +62,8 @@ pub struct OperationLine {
     pub policies: Vec<String>,
     /// The circuit's state; none without a breaker.
     pub circuit: Option<String>,
+    /// `enforce`, `shadow` or `off`: only a circuit that enforces refuses calls.
+    pub circuit_mode: Option<String>,
     pub total_calls: u64,
     /// Of the executions that ended, 0 to 1; none before the first.
     pub success_rate: Option<f64>,
@@ -102,7 +104,15 @@ async fn list(
     let more = lines.len() > limit;
     lines.truncate(limit);
     if parameters.format == TableFormat::Csv {
-        let header = ["name", "strategy", "policies", "circuit", "total_calls", "success_rate"];
+        let header = [
+            "name",
+            "strategy",
+            "policies",
+            "circuit",
+            "total_calls",
+            "success_rate",
+            "circuit_mode",
+        ];
         return Ok(csv(&header, lines.into_iter().map(OperationLine::cells)));
     }
     let next = lines.last().filter(|_| more).map(|last| last.name.clone());
@@ -118,19 +128,21 @@ impl OperationLine {
             self.circuit.unwrap_or_default(),
             self.total_calls.to_string(),
             self.success_rate.map(|rate| rate.to_string()).unwrap_or_default(),
+            self.circuit_mode.unwrap_or_default(),
         ]
     }
 }
 
 fn line(operation: &crate::Operation, revision: &Revision, settings: &Settings) -> OperationLine {
     let (name, pipeline) = (operation.name().to_string(), operation.pipeline());
-    let counts = operation.counts();
+    let (counts, circuit) = (operation.counts(), pipeline.circuit(operation.now()));
     let ended = counts.total_calls.saturating_sub(counts.in_flight);
     let configured = is_configured(&name, revision);
     OperationLine {
         strategy: configured.then(|| revision.config.chosen_strategy(&name, settings)).flatten(),
         policies: pipeline.policies().iter().map(|policy| policy.label().to_owned()).collect(),
-        circuit: pipeline.circuit_breaker().map(|breaker| breaker.state().label().to_owned()),
+        circuit: circuit.as_ref().map(|circuit| circuit.state.label().to_owned()),
+        circuit_mode: circuit.map(|circuit| circuit.mode.label().to_owned()),
         total_calls: counts.total_calls,
         success_rate: (ended > 0).then(|| counts.successful_calls as f64 / ended as f64),
         repeats_paused: pipeline.repeats_are_paused(),

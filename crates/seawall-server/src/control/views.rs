@@ -1,7 +1,7 @@
 //! What the API says of operations and their circuits, from the state that is used.
 
 use crate::{Operation, Registry, wall};
-use seawall::{Instant, State};
+use seawall::{Instant, Mode, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -43,6 +43,8 @@ pub struct OperationMetrics {
     pub queued: u64,
     pub faults_injected: u64,
     pub circuit_breaker_opens: u64,
+    pub circuit_breaker_half_opens: u64,
+    pub circuit_breaker_closes: u64,
     pub bulkhead_rejections: u64,
     /// By reason.
     pub rejections: BTreeMap<String, u64>,
@@ -81,6 +83,8 @@ impl OperationMetrics {
             queued: counts.queued,
             faults_injected: counts.faults_injected,
             circuit_breaker_opens: counts.circuit_breaker_opens,
+            circuit_breaker_half_opens: counts.circuit_breaker_half_opens,
+            circuit_breaker_closes: counts.circuit_breaker_closes,
             bulkhead_rejections: counts.bulkhead_rejections,
             rejections: named(&counts.rejections),
             shadowed: named(&counts.shadowed),
@@ -135,7 +139,12 @@ pub struct CircuitMetrics {
     pub failed_calls: u64,
     pub timed_out_calls: u64,
     pub rejected_calls: u64,
+    /// Times it opened, failed probes included; in shadow, too.
     pub opens: u64,
+    /// Times it let probes through.
+    pub half_opens: u64,
+    /// Times it closed, after probes or by an operator.
+    pub closes: u64,
     /// By state; none where there is a circuit for each key.
     pub seconds_in_state: Option<BTreeMap<String, f64>>,
 }
@@ -146,6 +155,13 @@ pub struct CircuitBreakerView {
     pub name: String,
     /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`.
     pub state: String,
+    /// `enforce`; `shadow`: it decides and refuses nothing; `off`: it is not asked, and knows nothing.
+    #[serde(default)]
+    pub mode: String,
+    /// Whether calls are refused now: it is open, or forced open, and enforces.
+    pub refuses: bool,
+    /// Since when it is in this state; none where it never changed.
+    pub in_state_since: Option<String>,
     /// Failures in a row, while closed.
     pub failure_count: u32,
     /// Failures in a row that open it; none where a window decides alone.
@@ -153,8 +169,9 @@ pub struct CircuitBreakerView {
     /// In seconds.
     pub recovery_timeout: f64,
     pub last_failure: Option<String>,
+    /// When it last opened, while it is open.
     pub opened_at: Option<String>,
-    /// Since when it is broken, failed probes included.
+    /// Since when it is not closed any more, failed probes included: the beginning of the outage.
     pub broken_since: Option<String>,
     /// Why it stands as it does: what an operator said, or what broke it, and what followed.
     pub why: Option<String>,
@@ -175,13 +192,15 @@ impl CircuitBreakerView {
     /// None where the operation has no breaker.
     pub(crate) fn of(operation: &Operation, now: Instant) -> Option<Self> {
         let pipeline = operation.pipeline();
-        let breaker = pipeline.circuit_breaker()?;
-        let (view, config) = (breaker.view(now), breaker.config());
+        let (view, config) = (pipeline.circuit(now)?, pipeline.circuit_breaker()?.config());
         let opened =
             view.last_transition.filter(|change| change.to.is_open() && view.state.is_open());
         Some(Self {
             name: operation.name().to_string(),
             state: view.state.label().into(),
+            mode: view.mode.label().into(),
+            refuses: view.refuses(),
+            in_state_since: view.since.map(|at| wall::of(at, now)),
             failure_count: view.failure_count,
             threshold: config.consecutive_failures(),
             recovery_timeout: config.recovery_timeout.as_secs_f64(),
@@ -212,6 +231,11 @@ impl CircuitBreakerView {
         })
     }
 
+    /// Whether it is in one of these states and enforces.
+    pub(crate) fn enforces_in(&self, states: &[State]) -> bool {
+        self.mode == Mode::Enforce.label() && states.iter().any(|state| state.label() == self.state)
+    }
+
     /// The line of a table.
     pub(crate) fn cells(self) -> Vec<String> {
         let text = |text: Option<String>| text.unwrap_or_default();
@@ -226,11 +250,12 @@ impl CircuitBreakerView {
             text(self.next_probe_at),
             self.metrics.opens.to_string(),
             text(self.why),
+            self.mode,
         ]
     }
 
     /// The names of those cells.
-    pub(crate) const CELLS: [&str; 9] = [
+    pub(crate) const CELLS: [&str; 10] = [
         "name",
         "state",
         "failure_count",
@@ -240,6 +265,7 @@ impl CircuitBreakerView {
         "next_probe_at",
         "opens",
         "reason",
+        "mode",
     ];
 }
 
@@ -258,6 +284,8 @@ impl CircuitMetrics {
             timed_out_calls: counts.timed_out_calls,
             rejected_calls: counts.rejected_calls,
             opens: counts.circuit_breaker_opens,
+            half_opens: counts.circuit_breaker_half_opens,
+            closes: counts.circuit_breaker_closes,
             // Of many circuits there is no one state to count the time of.
             seconds_in_state: (!keyed).then(seconds),
         }

@@ -2,8 +2,9 @@
 
 use super::{Applied, Ask, Cause, Live, Refused, Revision};
 use crate::{
+    AlertConfig,
     alerts::{Category, Condition, Level},
-    monitor::{Actor, MetricType, Record},
+    monitor::{Actor, MetricType, Record, UsageStatistics},
 };
 use seawall_store::Store;
 use std::sync::PoisonError;
@@ -24,7 +25,12 @@ impl Live {
     pub(crate) fn stored(&self, written: Result<(), String>) {
         let mut failure = self.store_failure.lock().unwrap_or_else(PoisonError::into_inner);
         match written {
-            Ok(()) => *failure = None,
+            Ok(()) => {
+                if failure.take().is_some() {
+                    tracing::info!("the store can be written again");
+                    self.feed.note("store", "", "the store can be written again".into());
+                }
+            }
             Err(error) => {
                 if failure.as_ref() != Some(&error) {
                     tracing::error!("the store cannot be written: {error}");
@@ -34,12 +40,47 @@ impl Live {
         }
     }
 
-    /// Notes whether the file as it is now is in force.
-    pub(super) fn note_file(&self, refused: Option<String>) {
-        if let Some(told) = &refused {
-            self.feed.note("configuration", "", format!("the file is refused: {told}"));
+    /// Notes that the file as it is now is not in force.
+    fn note_file(&self, refused: String) {
+        self.feed.note("configuration", "", format!("the file is refused: {refused}"));
+        *self.refused_file.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+    }
+
+    /// Notes that everything could be read. Where a file was refused before, its alert ends, and the log says so:
+    /// who repaired it wants to know.
+    pub(super) fn note_good(&self, ask: &Ask) {
+        let before = self.refused_file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if before.is_none() {
+            return;
         }
-        *self.refused_file.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        let told = match ask {
+            Ask::Reload(_) => "the file is good again, and in force",
+            // What came through the API may stand over what is wrong in the file.
+            _ => "with this change the file is not refused any more",
+        };
+        tracing::info!("{told}");
+        self.feed.note("configuration", "", told.into());
+    }
+
+    /// The alert that lasts while the file as it is now is refused. `share` is that of the failed loads of the last
+    /// hour; with a bound of 1 nobody wants to know.
+    pub(crate) fn file_condition(&self, bounds: &AlertConfig) -> Option<Condition> {
+        let told = self.refused_file.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let hour = self.monitor.fold(1.0, |records| UsageStatistics::of(records));
+        // A file that has been wrong for longer than an hour is wrong still.
+        let share = if hour.error_rate > 0.0 { hour.error_rate } else { 1.0 };
+        (bounds.config_error_share < 1.0).then(|| Condition {
+            level: Level::Error,
+            category: Category::Configuration,
+            title: "Configuration errors",
+            description: format!(
+                "the file is refused, and what was in force stays: {told} ({:.1} % of the loads in the last hour failed)",
+                share * 100.0
+            ),
+            operation: None,
+            threshold: bounds.config_error_share,
+            actual: share,
+        })
     }
 
     /// Notes a change that was refused.
@@ -47,7 +88,7 @@ impl Live {
         let preset = &self.now().config.preset.clone();
         // Who asked through the API was told; of a file nobody might be.
         let record = if let Ask::Reload(_) = ask {
-            self.note_file(Some(refused.in_a_line()));
+            self.note_file(refused.in_a_line());
             Record::new(MetricType::ConfigError, preset, "load_config", 1.0)
         } else {
             Record::new(MetricType::ValidationEvent, preset, "change_config", 0.0)

@@ -3,7 +3,7 @@
 
 use super::Rates;
 use crate::{Operation, alerts::Watched};
-use seawall::{CircuitView, Counts, Instant, Latencies, State};
+use seawall::{CircuitView, Counts, Instant, Latencies, Mode, State};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,6 +20,7 @@ const SHOWN: Duration = Duration::from_secs(5);
 /// Latencies that alerts look at are of the last one to two of these.
 const HEEDED: Duration = Duration::from_secs(30);
 const MINUTES: usize = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The windows of all operations.
 #[derive(Default)]
@@ -36,8 +37,16 @@ pub(super) struct Window {
     heeded: Turns,
     minutes: VecDeque<Minute>,
     minutes_begun: u64,
-    minute_began: Option<(Instant, Few)>,
+    minute: Option<Begun>,
     circuit: Option<CircuitView>,
+}
+
+/// The present minute: when it began, what was counted by then, and at the last look.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Instant,
+    base: Few,
+    last: Few,
 }
 
 /// The few numbers that alerts and charts need.
@@ -50,6 +59,8 @@ struct Few {
     /// Of those, by an open circuit.
     refused: u64,
     retries: u64,
+    opens: u64,
+    half_opens: u64,
 }
 
 /// Two former states, taken in turns, so that there is always one that is old enough.
@@ -68,7 +79,8 @@ pub struct Minute {
     pub failed: u64,
     pub rejected: u64,
     pub retries: u64,
-    /// `c` closed, `h` half-open, `o` open, `f` forced, `-` without a circuit: the worst of the minute.
+    /// `c` closed, `h` half-open, `o` open, `f` forced, `s` in shadow it would have refused calls, `-` without a
+    /// circuit, or with one that is off: the worst of the minute.
     #[schema(value_type = String)]
     pub circuit: char,
 }
@@ -92,7 +104,20 @@ impl Few {
                 .map(|(_, count)| count)
                 .sum(),
             retries: counts.retries_executed,
+            opens: counts.circuit_breaker_opens,
+            half_opens: counts.circuit_breaker_half_opens,
         }
+    }
+
+    /// The worst that the circuit was until `now`, and is: also what came and went in between.
+    fn states_until(&self, now: &Self, circuit: Option<&CircuitView>) -> char {
+        let Some(circuit) = circuit else { return '-' };
+        let mode = circuit.mode;
+        let passed = |count: u64, state| if count > 0 { sign_of(state, mode) } else { '-' };
+        let done = now.since(self);
+        let through =
+            worse(passed(done.opens, State::Open), passed(done.half_opens, State::HalfOpen));
+        worse(through, sign_of(circuit.state, mode))
     }
 
     /// What was counted since; after a reset in between, all since the reset.
@@ -104,6 +129,8 @@ impl Few {
             rejected: grown(self.rejected, old.rejected),
             refused: grown(self.refused, old.refused),
             retries: grown(self.retries, old.retries),
+            opens: grown(self.opens, old.opens),
+            half_opens: grown(self.half_opens, old.half_opens),
         }
     }
 }
@@ -144,23 +171,35 @@ impl Window {
         let few = Few::of(&self.now);
         push(&mut self.seconds, (now, self.now.clone()), RATE_SECONDS + 1);
         push(&mut self.few, (now, few), ALERT_SECONDS + 1);
-        let (began, base) = *self.minute_began.get_or_insert((now, few));
-        if now.since(began) >= Duration::from_secs(60) || self.minutes.is_empty() {
-            if !self.minutes.is_empty() {
-                self.minute_began = Some((now, few));
-            }
-            push(&mut self.minutes, Minute { circuit: '-', ..Minute::default() }, MINUTES);
-            self.minutes_begun += 1;
+        self.circuit = operation.pipeline().circuit(now);
+        self.count_minute(now, few);
+    }
+
+    /// What happened since the last look belongs to the minute that was the present one then; after it others may
+    /// have begun. They begin whole minutes after the first one, however late the look is.
+    fn count_minute(&mut self, now: Instant, few: Few) {
+        let mut present = *self.minute.get_or_insert(Begun { at: now, base: few, last: few });
+        if self.minutes.is_empty() {
+            self.begin_minute();
         }
-        let base = self.minute_began.map_or(base, |(_, base)| base);
-        let pipeline = operation.pipeline();
-        self.circuit = pipeline.circuit_breaker().map(|breaker| breaker.view(now));
-        let state = self.circuit.as_ref().map(|view| view.state);
-        let Some(minute) = self.minutes.back_mut() else { return };
-        let done = few.since(&base);
-        (minute.calls, minute.failed) = (done.calls, done.failed);
-        (minute.rejected, minute.retries) = (done.rejected, done.retries);
-        minute.circuit = worse(minute.circuit, state);
+        let seen = present.last.states_until(&few, self.circuit.as_ref());
+        if let Some(minute) = self.minutes.back_mut() {
+            let done = few.since(&present.base);
+            (minute.calls, minute.failed) = (done.calls, done.failed);
+            (minute.rejected, minute.retries) = (done.rejected, done.retries);
+            minute.circuit = worse(minute.circuit, seen);
+        }
+        while now.since(present.at) >= MINUTE {
+            present = Begun { at: present.at + MINUTE, base: few, last: few };
+            self.begin_minute();
+        }
+        self.minute = Some(Begun { last: few, ..present });
+    }
+
+    fn begin_minute(&mut self) {
+        let circuit = sign(self.circuit.as_ref());
+        push(&mut self.minutes, Minute { circuit, ..Minute::default() }, MINUTES);
+        self.minutes_begun += 1;
     }
 
     /// Its circuit, as it was met last.
@@ -211,6 +250,7 @@ impl Window {
             open_for: self
                 .circuit
                 .as_ref()
+                .filter(|view| view.mode == Mode::Enforce)
                 .and_then(|view| view.broken)
                 .map(|change| now.since(change.at)),
             bulkhead: pipeline
@@ -227,16 +267,25 @@ fn push<T>(ring: &mut VecDeque<T>, item: T, most: usize) {
     ring.push_back(item);
 }
 
+fn sign(circuit: Option<&CircuitView>) -> char {
+    circuit.map_or('-', |circuit| sign_of(circuit.state, circuit.mode))
+}
+
+/// A state as one character of the strip.
+fn sign_of(state: State, mode: Mode) -> char {
+    match (mode, state) {
+        (Mode::Off, _) | (_, State::Disabled) => '-',
+        (_, State::Closed) => 'c',
+        (Mode::Shadow, State::HalfOpen | State::Open | State::ForcedOpen) => 's',
+        (_, State::HalfOpen) => 'h',
+        (_, State::Open) => 'o',
+        (_, State::ForcedOpen | State::ForcedClosed) => 'f',
+    }
+}
+
 /// The worse of what a minute saw.
-fn worse(seen: char, state: Option<State>) -> char {
-    let now = match state {
-        None | Some(State::Disabled) => '-',
-        Some(State::Closed) => 'c',
-        Some(State::HalfOpen) => 'h',
-        Some(State::Open) => 'o',
-        Some(State::ForcedOpen | State::ForcedClosed) => 'f',
-    };
-    const ORDER: &str = "-chfo";
+fn worse(seen: char, now: char) -> char {
+    const ORDER: &str = "-cshfo";
     if ORDER.find(now) > ORDER.find(seen) { now } else { seen }
 }
 
@@ -246,10 +295,76 @@ mod tests {
 
     #[test]
     fn a_minute_shows_its_worst() {
-        assert_eq!(worse('-', Some(State::Closed)), 'c');
-        assert_eq!(worse('c', Some(State::Open)), 'o');
-        assert_eq!(worse('o', Some(State::HalfOpen)), 'o');
-        assert_eq!(worse('h', None), 'h');
+        let sign = |state| sign_of(state, Mode::Enforce);
+        assert_eq!(worse('-', sign(State::Closed)), 'c');
+        assert_eq!(worse('c', sign(State::Open)), 'o');
+        assert_eq!(worse('o', sign(State::HalfOpen)), 'o');
+        assert_eq!(worse('h', '-'), 'h');
+        assert_eq!(worse('c', sign_of(State::Open, Mode::Shadow)), 's');
+        assert_eq!(sign_of(State::Open, Mode::Off), '-');
+    }
+
+    /// An operation with a circuit of one failure, and its window.
+    fn circuit() -> (crate::Registry, Operation, Window) {
+        let registry = crate::Registry::with_timer(
+            seawall_tower::TokioTimer,
+            &seawall::presets()[0],
+            Vec::new(),
+        );
+        let config = seawall::CircuitBreakerConfig {
+            failure_threshold: Some(1),
+            recovery_timeout: Duration::from_millis(1),
+            ..Default::default()
+        };
+        let breaker = seawall::PolicyConfig::CircuitBreaker(config);
+        let operation = registry.register("a", vec![breaker]).unwrap();
+        (registry, operation, Window::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_strip_has_what_came_and_went_between_two_looks() {
+        let (registry, operation, mut window) = circuit();
+        let start = registry.now();
+        window.advance(&operation, start);
+        // Open, half-open and closed again, all within a second.
+        operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+        tokio::time::advance(Duration::from_millis(500)).await;
+        operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+        window.advance(&operation, start + Duration::from_secs(1));
+        assert_eq!(operation.circuit().unwrap().state, State::Closed);
+        assert_eq!(window.strip(), "o");
+        // The minutes after it have nothing of it.
+        window.advance(&operation, start + Duration::from_secs(61));
+        window.advance(&operation, start + Duration::from_secs(62));
+        assert_eq!(window.strip(), "oc");
+        // In shadow the same is what it would have done.
+        operation.set_mode("circuit_breaker", Mode::Shadow);
+        operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+        window.advance(&operation, start + Duration::from_secs(63));
+        assert_eq!(window.strip(), "os");
+        assert_eq!(window.watched(&operation, start + Duration::from_secs(963)).open_for, None);
+        operation.set_mode("circuit_breaker", Mode::Enforce);
+        window.advance(&operation, start + Duration::from_secs(64));
+        assert!(window.watched(&operation, start + Duration::from_secs(963)).open_for.is_some());
+    }
+
+    #[test]
+    fn a_minute_keeps_its_last_second_and_begins_on_time() {
+        let (registry, operation, mut window) = circuit();
+        let start = registry.now();
+        let at = |millis| start + Duration::from_millis(millis);
+        window.advance(&operation, start);
+        window.advance(&operation, at(59_500));
+        operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+        window.advance(&operation, at(60_700));
+        operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+        window.advance(&operation, at(119_900));
+        assert_eq!(window.minutes().map(|one| one.calls).collect::<Vec<_>>(), [1, 1]);
+        // The looks are late; the minutes are not.
+        window.advance(&operation, at(120_100));
+        assert_eq!(window.minute_number(), 3);
+        window.advance(&operation, at(300_000));
+        assert_eq!((window.minute_number(), window.strip().len()), (6, 6));
     }
 
     #[test]

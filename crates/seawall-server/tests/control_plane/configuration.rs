@@ -87,7 +87,7 @@ async fn variables_of_the_older_kind_have_a_say_and_are_told() {
     );
     assert_eq!(config["custom_overrides"], json!(null));
     let usage = world.json("monitoring/usage-statistics").await;
-    assert_eq!(usage["statistics"]["legacy_config_usage_rate"], 1.0);
+    assert_eq!(usage["usage_statistics"]["legacy_config_usage_rate"], 1.0);
 }
 
 fn told(yaml: &str, variables: &[(&str, &str)]) -> String {

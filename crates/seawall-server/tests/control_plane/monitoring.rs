@@ -15,7 +15,7 @@ async fn loads_changes_and_validations_are_counted() {
     world.post("config/reload", json!({})).await.problem(422);
     world.posted("config/validate", json!({ "configuration": { "retry_attempts": 99 } })).await;
     let usage = world.json("monitoring/usage-statistics?time_window_hours=2").await;
-    let found = &usage["statistics"];
+    let found = &usage["usage_statistics"];
     assert_eq!((&usage["time_window_hours"], &found["total_loads"]), (&2.into(), &2.into()));
     assert_eq!(found["preset_usage_count"], json!({ "simple": 1, "production": 1 }));
     assert!((found["error_rate"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-9, "{usage}");

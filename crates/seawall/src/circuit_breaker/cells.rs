@@ -31,6 +31,8 @@ pub(super) struct History {
     pub(super) broken: Option<Transition>,
     /// What the operator said who forced the state.
     pub(super) reason: Option<Arc<str>>,
+    /// When that ends by itself: from then on it is in another state, whether or not a call came since.
+    pub(super) forced_until: Option<Instant>,
 }
 
 impl Cell {

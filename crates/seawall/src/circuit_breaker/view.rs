@@ -2,12 +2,12 @@
 
 use super::{
     CircuitBreaker, CircuitBreakerConfig,
-    cells::{Cell, CellRef, Cells},
+    cells::{Cell, CellRef, Cells, History},
     circuit::{Circuit, Force, Word},
     units::{ForceEnd, LONGEST_FORCE, OpenEnd},
 };
 use crate::{
-    Instant,
+    Instant, Mode,
     event::{State, Transition, Why},
     sync::{Ordering, lock, update},
     window::Tally,
@@ -17,8 +17,13 @@ use std::sync::Arc;
 /// What a breaker looks like from outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CircuitView {
-    /// The state that decides about the next call. Of a keyed breaker, that of its worst circuit.
+    /// The state that decides about the next call. Of a keyed breaker, that of its worst circuit. Whether it
+    /// acts on calls depends on the mode: see [`refuses`](Self::refuses).
     pub state: State,
+    /// What the breaker may do in its pipeline; [`Mode::Enforce`] where it is looked at without one.
+    pub mode: Mode,
+    /// Since when the circuit is in this state; none where it never changed.
+    pub since: Option<Instant>,
     /// While closed, the consecutive failures so far; while open or half-open, the failures that opened it, in a row
     /// or in the window.
     pub failure_count: u32,
@@ -34,7 +39,8 @@ pub struct CircuitView {
     pub last_failure: Option<Instant>,
     /// The last change of state, with its reason.
     pub last_transition: Option<Transition>,
-    /// The change that ended its last closed time: since when it is broken, and why, failed probes included.
+    /// The change that ended its last closed time: since when it is broken, and why. It stays the same while
+    /// probes follow one another, so that an outage is one outage however many of them fail.
     pub broken: Option<Transition>,
     /// Why an operator forced the state, and until when.
     pub forced: Option<Forced>,
@@ -43,6 +49,16 @@ pub struct CircuitView {
 }
 
 impl CircuitView {
+    /// Whether calls are refused now: the circuit is open, or forced open, and the breaker acts.
+    pub fn refuses(&self) -> bool {
+        self.mode == Mode::Enforce && self.state.is_open()
+    }
+
+    /// Whether calls would be refused if the breaker, now in shadow, acted.
+    pub fn would_refuse(&self) -> bool {
+        self.mode == Mode::Shadow && self.state.is_open()
+    }
+
     /// Why it stands as it does, in words: what an operator said, or what broke it, and what followed.
     pub fn why(&self) -> Option<String> {
         if let Some(forced) = &self.forced {
@@ -93,6 +109,12 @@ impl Cell {
         };
         CircuitView {
             state: circuit.state(),
+            mode: Mode::Enforce,
+            since: match word.circuit {
+                // What was forced for a time ended then, whether or not a call came since.
+                Circuit::Forced { .. } if circuit != word.circuit => history.forced_until,
+                _ => history.last.map(|change| change.at),
+            },
             failure_count: match circuit {
                 Circuit::Closed { failures, .. } => failures,
                 Circuit::Open { .. } | Circuit::HalfOpen { .. } => {
@@ -189,11 +211,12 @@ impl CircuitBreaker {
         until: Option<Instant>,
     ) -> Option<Transition> {
         let circuit = Circuit::forced(force, now, until);
-        self.change_all(now, Why::Forced, |word| word.next(circuit), Some(reason.into()))
+        self.change_all(now, Why::Forced, |word| word.next(circuit), Some((reason.into(), until)))
     }
 
     /// Goes on where a former breaker of another configuration stands: open stays open for the time that is
-    /// left, unless that is more than this one would be open, and what an operator forced stays forced. Counts begin anew. Circuits by key are not taken over.
+    /// left, unless that is more than this one would be open, and what an operator forced stays forced. Counts begin
+    /// anew. Circuits by key are not taken over.
     pub(crate) fn take_over(&self, former: &Self) {
         let (Cells::One(cell), Cells::One(former)) = (&self.cells, &former.cells) else { return };
         let circuit = match former.word().circuit {
@@ -209,6 +232,40 @@ impl CircuitBreaker {
         history.last = known.last;
         history.broken = known.broken;
         history.reason.clone_from(&known.reason);
+        history.forced_until = known.forced_until;
+    }
+
+    /// Closes the circuit and forgets all that it knew, since its mode is off or was off: what nobody looked
+    /// at says nothing about the dependency now. With `forced_too` also what an operator forced. Says what that
+    /// changed, where the instant is given.
+    pub(crate) fn forget(&self, at: Option<Instant>, forced_too: bool) -> Option<Transition> {
+        let mut last = None;
+        for cell in self.all_cells() {
+            let left = update(&cell.word, |word| {
+                let word = Word::unpack(word);
+                match word.circuit {
+                    Circuit::Forced { .. } if !forced_too => (word.pack(), None),
+                    circuit => (word.next(Circuit::CLOSED).pack(), Some(circuit.state())),
+                }
+            });
+            let Some(from) = left else { continue };
+            cell.last_failure.store(0, Ordering::Relaxed);
+            let change = |at| Transition { at, from, to: State::Closed, why: Why::SwitchedOff };
+            let change = at.filter(|_| from != State::Closed).map(change);
+            *lock(&cell.history) = History { last: change, ..History::default() };
+            last = change.or(last);
+        }
+        last
+    }
+
+    fn all_cells(&self) -> Vec<CellRef<'_>> {
+        match &self.cells {
+            Cells::One(cell) => vec![CellRef::One(cell)],
+            Cells::Keyed(keyed) => {
+                let all = keyed.all().into_iter().map(|(_, cell)| cell);
+                all.chain([keyed.overflow().clone()]).map(CellRef::Shared).collect()
+            }
+        }
     }
 
     fn change_all(
@@ -216,26 +273,21 @@ impl CircuitBreaker {
         now: Instant,
         why: Why,
         change: impl Fn(Word) -> Word,
-        reason: Option<Arc<str>>,
+        forced: Option<(Arc<str>, Option<Instant>)>,
     ) -> Option<Transition> {
-        let cells: Vec<CellRef<'_>> = match &self.cells {
-            Cells::One(cell) => vec![CellRef::One(cell)],
-            Cells::Keyed(keyed) => {
-                let all = keyed.all().into_iter().map(|(_, cell)| cell);
-                all.chain([keyed.overflow().clone()]).map(CellRef::Shared).collect()
-            }
-        };
         let mut last = None;
-        for cell in cells {
+        for cell in self.all_cells() {
             let (from, to) = update(&cell.word, |word| {
                 let word = Word::unpack(word);
                 let next = change(word);
                 (next.pack(), (word.circuit.as_of(now).state(), next.circuit.state()))
             });
             cell.last_failure.store(0, Ordering::Relaxed);
-            if from != to || reason.is_some() {
+            if from != to || forced.is_some() {
                 last = Some(cell.note(Transition { at: now, from, to, why }));
-                lock(&cell.history).reason.clone_from(&reason);
+                let (reason, until) = forced.clone().unzip();
+                let mut history = lock(&cell.history);
+                (history.reason, history.forced_until) = (reason, until.flatten());
             }
         }
         last

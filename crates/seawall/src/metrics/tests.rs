@@ -28,6 +28,10 @@ fn every_event_is_counted_where_it_belongs() {
     let full = Rejection::new(Reason::BulkheadFull, None);
     let late = Rejection::new(Reason::QueueTimeout, None);
     let own = Rejection::new(Reason::Custom("mine"), None);
+    let circuit = |from, to| {
+        let at = Instant::from_millis(1);
+        Kind::CircuitChanged(Transition { at, from, to, why: Why::Reset })
+    };
     let call = |outcome| Kind::CallFinished { outcome, attempt: 1, took: limit };
     let counts = fold(&[
         Kind::Started,
@@ -52,6 +56,12 @@ fn every_event_is_counted_where_it_belongs() {
         Kind::FaultInjected(crate::Fault::Error),
         Kind::TimedOut { limit },
         Kind::FellBack { nth: 1 },
+        circuit(State::Closed, State::Open),
+        circuit(State::Open, State::HalfOpen),
+        circuit(State::HalfOpen, State::HalfOpen),
+        circuit(State::HalfOpen, State::Open),
+        circuit(State::Open, State::ForcedOpen),
+        circuit(State::ForcedOpen, State::Closed),
         finished(Outcome::Success, 10),
         finished(failure, 20),
         finished(Outcome::TimedOut { limit }, 30),
@@ -77,7 +87,9 @@ fn every_event_is_counted_where_it_belongs() {
         fallbacks: 1,
         queued: 1,
         in_flight: 1,
-        circuit_breaker_opens: 0,
+        circuit_breaker_opens: 2,
+        circuit_breaker_half_opens: 1,
+        circuit_breaker_closes: 1,
         bulkhead_rejections: 2,
         rejections: vec![
             ("circuit_open", 0),

@@ -13,7 +13,8 @@ pub enum Mode {
     Enforce,
     /// It decides and counts, and never acts: its events are marked, and calls pass it by.
     Shadow,
-    /// It is as if it did not stand there.
+    /// It is as if it did not stand there. A circuit breaker forgets its state, so that it begins closed when
+    /// it acts again.
     Off,
 }
 

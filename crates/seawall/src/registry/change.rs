@@ -91,7 +91,7 @@ impl<Tm: Timer + Clone> RegistryChange<Tm> {
         self.exchange()?;
         // From here on nothing can fail.
         for (wanted, pipeline) in changed.into_iter().zip(pipelines) {
-            wanted.operation.registered.pipeline.store(Arc::new(pipeline));
+            wanted.operation.put(pipeline);
         }
         drop(held);
         let paused = self.registry.repeats_are_paused();
@@ -134,7 +134,7 @@ impl<Tm> Wanted<Tm> {
         let present = self.operation.registered.pipeline.load();
         let next = present.rebuild(&self.policies).map_err(RegistryError::Config)?;
         for (label, mode) in switched(&present, self.before.as_deref().unwrap_or_default()) {
-            next.set_mode(label, mode);
+            next.carry_mode(label, mode);
         }
         Ok(next)
     }

@@ -2,8 +2,8 @@
 
 use super::Registered;
 use crate::{
-    AnyError, Attempt, Attributes, Classify, Counts, Error, Event, Force, Instant, Kind, Metrics,
-    Mode, Name, Pipeline, PolicyConfig, State, SystemTimer, Timer, Transition,
+    AnyError, Attempt, Attributes, CircuitView, Classify, Counts, Error, Event, Force, Instant,
+    Kind, Metrics, Mode, Name, Pipeline, PolicyConfig, State, SystemTimer, Timer, Transition,
     config::ConfigError,
     run::{Either, Held, Plain, Work, drive, drive_blocking, drive_to_value},
     sync::lock,
@@ -47,15 +47,37 @@ impl<Tm: Timer + Clone> Operation<Tm> {
     pub fn reconfigure(&self, policies: &[PolicyConfig]) -> Result<(), ConfigError> {
         let _one = lock(&self.registered.changing);
         let next = self.pipeline().rebuild(policies)?;
-        self.registered.pipeline.store(Arc::new(next));
+        self.put(next);
         Ok(())
     }
 
+    /// Puts a pipeline in force in place of the present one; who calls holds `changing`.
+    pub(super) fn put(&self, next: Pipeline) {
+        let (former, next, now) = (self.pipeline(), Arc::new(next), self.timer.now());
+        self.registered.pipeline.store(next.clone());
+        if let Some(change) = next.forget_switched_off(&former, now) {
+            self.tell(change);
+        }
+        let state = next.circuit(now).map_or(State::Closed, |circuit| circuit.state);
+        self.registered.metrics.circuit_is(now, state);
+    }
+
     /// Lets every policy of this type (`"retry"`, `"circuit_breaker"` …) act, only speak, or rest, for calls
-    /// that reach it from now on. Says how many there are.
+    /// that reach it from now on. Says how many there are. A circuit breaker that is switched off forgets its
+    /// state, so that it begins closed when it is switched on.
     pub fn set_mode(&self, policy: &str, mode: Mode) -> usize {
         let _one = lock(&self.registered.changing);
-        self.pipeline().set_mode(policy, mode)
+        let (count, change) = self.pipeline().switch(policy, mode, Some(self.timer.now()));
+        if let Some(change) = change {
+            self.tell(change);
+        }
+        count
+    }
+
+    /// Its circuit as the next call would meet it, with the mode it is in; `None` where it has no circuit
+    /// breaker.
+    pub fn circuit(&self) -> Option<CircuitView> {
+        self.pipeline().circuit(self.timer.now())
     }
 
     /// Lets no retry and no hedge begin any more, or lets them begin again.
@@ -253,14 +275,16 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         Some((change.map_or(State::Closed, |change| change.from), State::Closed))
     }
 
+    /// A circuit that does not act changes in shadow, whoever changes it.
     fn tell(&self, change: Transition) {
         let operation = &self.name();
+        let mode = self.pipeline().circuit_state(change.at, 0).map(|(_, mode)| mode);
         let kind = Kind::CircuitChanged(change);
         self.registered.observer.observe(&Event {
             at: change.at,
             operation,
             execution: 0,
-            shadow: false,
+            shadow: mode.is_some_and(|mode| mode != Mode::Enforce),
             kind,
         });
     }

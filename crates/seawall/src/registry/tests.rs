@@ -221,10 +221,10 @@ fn a_policy_that_did_not_change_keeps_its_state() {
     assert!(failing().unwrap_err().is_rejected());
     assert_eq!(operation.policies(), [timeout.clone(), breaker()]);
     // Its mode alone is no change of it.
-    operation.reconfigure(&[breaker().with_mode(crate::Mode::Shadow)]).unwrap();
+    operation.reconfigure(&[breaker().with_mode(Mode::Shadow)]).unwrap();
     assert!(!failing().unwrap_err().is_rejected());
-    assert_eq!(operation.policies(), [breaker().with_mode(crate::Mode::Shadow)]);
-    operation.set_mode("circuit_breaker", crate::Mode::Enforce);
+    assert_eq!(operation.policies(), [breaker().with_mode(Mode::Shadow)]);
+    operation.set_mode("circuit_breaker", Mode::Enforce);
     assert!(failing().unwrap_err().is_rejected());
     // Another threshold is another breaker, that goes on where the former stood.
     let other = |threshold| {
@@ -296,4 +296,79 @@ fn new_operations_start_from_defaults_of_ones_own() {
     assert!(registry.operation("wrong").unwrap_err().to_string().contains("limit"));
     let own = registry.register("own", vec![]).unwrap();
     assert_eq!(own.policies(), []);
+}
+
+#[test]
+fn a_circuit_in_shadow_refuses_nobody_and_is_not_counted_as_refusing() {
+    let registry = Registry::default();
+    let operation = registry.register("watched", vec![breaker()]).unwrap();
+    operation.set_mode("circuit_breaker", Mode::Shadow);
+    let failing = || run(operation.call(|| ready(Err::<(), _>("down")))).unwrap_err();
+    for _ in 0..3 {
+        assert!(!failing().is_rejected());
+    }
+    let circuit = operation.circuit().unwrap();
+    assert_eq!((circuit.state, circuit.mode), (State::Open, Mode::Shadow));
+    assert!(circuit.would_refuse() && !circuit.refuses());
+    let health = registry.health();
+    assert!(health.is_healthy(), "{health:?}");
+    assert_eq!(health.would_refuse, [Name::from("watched")]);
+    // What it saw in shadow counts when it acts.
+    operation.set_mode("circuit_breaker", Mode::Enforce);
+    assert!(failing().is_rejected());
+    assert_eq!(registry.health().open, [Name::from("watched")]);
+    assert!(operation.circuit().unwrap().refuses());
+}
+
+#[test]
+fn a_circuit_that_is_off_forgets_and_begins_closed() {
+    use Mode::{Enforce, Off};
+    type Switch = fn(&Operation, Mode);
+    let by_hand: Switch = |operation, mode| {
+        assert_eq!(operation.set_mode("circuit_breaker", mode), 1);
+    };
+    let by_file: Switch =
+        |operation, mode| operation.reconfigure(&[breaker().with_mode(mode)]).unwrap();
+    let with_another_number: Switch = |operation, mode| {
+        let recovery_timeout = Duration::from_secs(77);
+        let PolicyConfig::CircuitBreaker(config) = breaker() else { unreachable!() };
+        let config = CircuitBreakerConfig { recovery_timeout, ..config };
+        operation.reconfigure(&[PolicyConfig::CircuitBreaker(config).with_mode(mode)]).unwrap();
+    };
+    for (off, on) in
+        [(by_hand, by_hand), (by_file, by_file), (by_hand, by_file), (with_another_number, by_file)]
+    {
+        let registry = Registry::default();
+        let operation = registry.register("switched", vec![breaker()]).unwrap();
+        let failing = || run(operation.call(|| ready(Err::<(), _>("down")))).unwrap_err();
+        failing();
+        assert!(failing().is_rejected());
+        off(&operation, Off);
+        let circuit = operation.circuit().unwrap();
+        assert_eq!((circuit.state, circuit.mode), (State::Closed, Off));
+        assert_eq!((circuit.broken, circuit.last_failure), (None, None));
+        assert_eq!(circuit.last_transition.map(|change| change.why), Some(Why::SwitchedOff));
+        assert!(registry.health().is_healthy());
+        assert!(!failing().is_rejected());
+        let (spent, _) = operation.metrics().circuit_times(operation.now());
+        on(&operation, Enforce);
+        let again = operation.metrics().circuit_times(operation.now()).0;
+        assert_eq!(spent[State::Open as usize], again[State::Open as usize], "it is not open");
+        assert!(!failing().is_rejected(), "it begins closed");
+        assert!(failing().is_rejected(), "and counts again");
+    }
+}
+
+#[test]
+fn what_an_operator_forces_while_it_is_off_counts_when_it_acts() {
+    let registry = Registry::default();
+    let operation = registry.register("held", vec![breaker()]).unwrap();
+    operation.force_circuit(crate::Force::Open, "before", None).unwrap();
+    operation.set_mode("circuit_breaker", Mode::Off);
+    assert_eq!(operation.circuit().unwrap().state, State::Closed, "all is forgotten");
+    operation.force_circuit(crate::Force::Open, "meanwhile", None).unwrap();
+    assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).is_ok(), "and it is off still");
+    assert!(registry.health().is_healthy());
+    operation.set_mode("circuit_breaker", Mode::Enforce);
+    assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).unwrap_err().is_rejected());
 }

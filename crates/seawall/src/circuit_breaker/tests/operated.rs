@@ -27,6 +27,9 @@ fn forced_open_refuses_all_and_says_why_until_it_ends() {
     assert_eq!((&*forced.reason, forced.until.unwrap() >= at(500)), ("migration", true));
     // It ends as an open circuit does: with a probe.
     assert_eq!(breaker.view(at(501)).state, State::Open);
+    let since = |now| breaker.view(at(now)).since.unwrap();
+    assert_eq!(since(400), at(0), "the time in a state counts from its beginning");
+    assert!(since(501) >= at(500) && since(501) < at(501), "and it began when the force ended");
     let probe = breaker.try_acquire(at(501)).unwrap();
     let change = probe.transition.unwrap();
     assert_eq!((change.to, change.why), (State::HalfOpen, Why::ForceExpired));

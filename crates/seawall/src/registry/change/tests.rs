@@ -2,7 +2,7 @@
 
 use super::super::MAX_OPERATIONS;
 use super::*;
-use crate::{RetryConfig, SystemTimer, TimeoutConfig};
+use crate::{CircuitBreakerConfig, RetryConfig, State, SystemTimer, TimeoutConfig};
 use std::time::Duration;
 
 fn timeout(seconds: u64) -> PolicyConfig {
@@ -102,4 +102,42 @@ fn the_brake_holds_for_operations_that_come_with_a_change() {
     registry.pause_repeats(true);
     change.commit().unwrap();
     assert!(operation.pipeline().repeats_are_paused());
+}
+
+#[test]
+fn a_mode_switched_by_hand_stays_and_so_does_what_the_circuit_knows() {
+    let breaker = |threshold: u32, mode: Mode| {
+        let config = CircuitBreakerConfig {
+            failure_threshold: Some(threshold),
+            mode,
+            ..CircuitBreakerConfig::default()
+        };
+        vec![PolicyConfig::CircuitBreaker(config)]
+    };
+    let registry = Registry::default();
+    let operation = registry.register("one", breaker(1, Mode::Off)).unwrap();
+    operation.set_mode("circuit_breaker", Mode::Enforce);
+    operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+    assert!(operation.circuit().unwrap().refuses());
+    let with_timeout = |mut policies: Vec<PolicyConfig>| {
+        policies.push(timeout(1));
+        policies
+    };
+    // The file says off, an operator said otherwise: what changes beside it closes nothing.
+    let mut change = registry.change();
+    let next = with_timeout(breaker(1, Mode::Off));
+    change.set("one", next.clone(), Some(&breaker(1, Mode::Off))).unwrap();
+    assert!(operation.circuit().unwrap().refuses(), "nothing changes before the commit");
+    change.commit().unwrap();
+    assert!(operation.circuit().unwrap().refuses());
+    // Switched off by the file, it forgets, and only with the commit.
+    let mut change = registry.change();
+    change.set("one", breaker(1, Mode::Enforce), Some(&next)).unwrap();
+    change.commit().unwrap();
+    let mut change = registry.change();
+    change.set("one", breaker(1, Mode::Off), Some(&breaker(1, Mode::Enforce))).unwrap();
+    assert!(operation.circuit().unwrap().refuses());
+    change.commit().unwrap();
+    let circuit = operation.circuit().unwrap();
+    assert_eq!((circuit.state, circuit.mode), (State::Closed, Mode::Off));
 }
