@@ -91,7 +91,7 @@ async fn an_open_circuit_is_told_everywhere() {
     assert!(breaker["last_failure"].is_string(), "{breaker}");
     let table = world.get("circuit-breakers?format=csv").await;
     assert_eq!(table.header("content-type"), "text/csv; charset=utf-8");
-    assert!(table.text().contains("\r\nsick,open,0,3,3600,"), "{}", table.text());
+    assert!(table.text().contains("\r\nsick,open,3,3,3600,"), "{}", table.text());
     world.get("circuit-breakers/well").await.problem(404);
 
     let reset = world.posted("circuit-breakers/sick/reset", json!({})).await;
