@@ -17,7 +17,7 @@ pub(super) fn problem(problem: &Problem, api: Option<Api>) -> Response<AnswerBod
     *response.status_mut() = problem.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if api.is_some() && was_tried(problem) {
+    if api.is_some() && is_final(problem) {
         let name = HeaderName::from_static("x-should-retry");
         headers.insert(name, HeaderValue::from_static("false"));
     } else if let Some(seconds) = problem.retry_after_seconds() {
@@ -26,18 +26,16 @@ pub(super) fn problem(problem: &Problem, api: Option<Api>) -> Response<AnswerBod
     response
 }
 
-/// Whether another attempt would do no better, as far as the status says: with 502 and 504 calls were made and failed,
-/// with 508 the way is configured wrongly.
-fn was_tried(problem: &Problem) -> bool {
-    matches!(
-        problem.status,
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT | StatusCode::LOOP_DETECTED
-    )
+/// Whether coming back would not help: calls were made and failed as often as they may (502, 504), the way is
+/// configured wrongly (508), or nobody knows when the cause will be gone.
+fn is_final(problem: &Problem) -> bool {
+    let named = [502, 504, 508].contains(&problem.status.as_u16());
+    named || (problem.status.is_server_error() && problem.retry_after.is_none())
 }
 
 fn document(problem: &Problem, api: Option<Api>) -> String {
     let Some(api) = api else { return problem.body() };
-    let retry_after = problem.retry_after.filter(|_| !was_tried(problem));
+    let retry_after = problem.retry_after.filter(|_| !is_final(problem));
     let mut document: serde_json::Value =
         serde_json::from_str(&Problem { retry_after, ..problem.clone() }.body())
             .unwrap_or_default();
@@ -115,5 +113,9 @@ mod tests {
                 assert!(come_back != stay_away, "{status} {api:?}");
             }
         }
+        let unknown = Problem { retry_after: None, ..sample(StatusCode::LOOP_DETECTED) };
+        let answer = problem(&unknown, Some(Api::Chat));
+        assert_eq!(answer.headers()["x-should-retry"], "false");
+        assert!(!answer.headers().contains_key("retry-after"));
     }
 }
