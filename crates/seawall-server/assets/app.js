@@ -52,10 +52,13 @@ function takeSnapshot(data) {
   const news = [];
   for (const entry of data.operations) {
     const operation = before.get(entry.name) ?? new Operation();
-    const was = operation.data && operation.look.word;
+    const was = operation.data && operation.look;
+    const level = operation.look.level;
     operation.take(entry, at);
     operations.set(entry.name, operation);
-    if (was && was !== operation.look.word) news.push(operation);
+    // A probe that comes and goes is no news of an outage that lasts.
+    const lasts = level === 'open' && operation.look.level === 'open' && !operation.data.circuit?.state.startsWith('forced');
+    if (was && !lasts && was.word !== operation.look.word) news.push(operation);
   }
   snapshot = data;
   seen = Date.now();

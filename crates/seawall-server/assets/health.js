@@ -4,11 +4,10 @@ import { byId, changeIcon, put, set } from './dom.js';
 import { clock, duration, names, words } from './format.js';
 import { LEVELS } from './operation.js';
 
-const ICONS = { open: 'open', half_open: 'half-open', degraded: 'degraded', healthy: 'closed' };
-// Shapes that differ even where colours do not: a cross, a half disc, a bar, a full disc.
+const ICONS = { open: 'open', degraded: 'degraded', healthy: 'closed' };
+// Shapes that differ even where colours do not: a cross, a bar, a full disc.
 const FAVICONS = {
   open: '<circle cx="8" cy="8" r="8" fill="#b3261e"/><path d="M5 5l6 6m0-6l-6 6" stroke="#fff" stroke-width="2"/>',
-  half_open: '<circle cx="8" cy="8" r="7" fill="#fff" stroke="#1f5fae" stroke-width="2"/><path d="M8 1a7 7 0 0 1 0 14z" fill="#1f5fae"/>',
   degraded: '<path d="M8 0l8 15H0z" fill="#c77700"/><path d="M8 5v5m0 1.500v1.5" stroke="#fff" stroke-width="2"/>',
   healthy: '<circle cx="8" cy="8" r="7" fill="#2b7a69"/>',
   unknown: '<circle cx="8" cy="8" r="6.5" fill="none" stroke="#777" stroke-width="2" stroke-dasharray="3 2"/>',
@@ -16,13 +15,11 @@ const FAVICONS = {
 
 /** The level of the whole, and the sentence. */
 export function judge({ health }, operations) {
-  const open = health.open_circuit_breakers;
-  const halfOpen = health.half_open_circuit_breakers;
+  const broken = brokenOf(health);
   const total = health.total_circuit_breakers;
   const degraded = [...operations.values()].filter((one) => one.look.level === 'degraded');
   const said = [];
-  if (open.length > 0) said.push(circuits(open, total, 'open', operations));
-  if (halfOpen.length > 0) said.push(circuits(halfOpen, total, 'half-open', operations));
+  if (broken.length > 0) said.push(circuits(broken, total, operations));
   if (degraded.length > 0) said.push(failing(degraded));
   if (said.length === 0) said.push(health.healthy ? calm(total, operations.size) : 'not healthy');
   const text = said.join('; ');
@@ -47,20 +44,23 @@ export function show({ level: how, text }, stale) {
   set(byId('favicon'), 'href', `data:image/svg+xml,${encodeURIComponent(svg)}`);
 }
 
+/** A circuit is open, half-open while a probe is out, and open again: one outage, and one sentence. */
+function brokenOf(health) {
+  return [...health.open_circuit_breakers, ...health.half_open_circuit_breakers].sort();
+}
+
 function level(health, degraded) {
-  if (health.open_circuit_breakers.length > 0) return 'open';
-  if (health.half_open_circuit_breakers.length > 0) return 'half_open';
+  if (brokenOf(health).length > 0) return 'open';
   return degraded.length > 0 || !health.healthy ? 'degraded' : 'healthy';
 }
 
 /** "1 of 3 circuits open: chat, since 02:59:48 (12 s)". */
-function circuits(list, total, state, operations) {
+function circuits(list, total, operations) {
   const known = list.map((name) => operations.get(name)).filter((one) => one?.data);
-  const text = `${list.length} of ${total} ${total === 1 ? 'circuit' : 'circuits'} ${state}: ${names(list)}`;
+  const text = `${list.length} of ${total} ${total === 1 ? 'circuit' : 'circuits'} open: ${names(list)}`;
   if (known.length === 0) return text;
   const from = Math.min(...known.map((one) => one.brokenSince ?? one.since ?? one.at));
-  const about = known.some(({ brokenSince, brokenAbout }) => brokenAbout && brokenSince === from) ? 'about ' : '';
-  return `${text}, since ${about}${clock(from)} (${duration(known[0].at - from)})`;
+  return `${text}, since ${clock(from)} (${duration(known[0].at - from)})`;
 }
 
 function failing(degraded) {

@@ -7,8 +7,8 @@ import { count, niceCeiling } from './format.js';
 const MINUTES = 60;
 const HEIGHT = 30;
 /** What a cell's character means, in the order of the paths. */
-const STATES = { c: 'closed', h: 'half_open', o: 'open', f: 'forced' };
-const WORDS = { c: 'closed', h: 'half-open', o: 'open', f: 'forced', '-': 'without a circuit' };
+const STATES = { c: 'closed', s: 'shadow', h: 'half_open', o: 'open', f: 'forced' };
+const WORDS = { c: 'closed', s: 'would refuse in shadow', h: 'half-open', o: 'open', f: 'forced', '-': 'without a circuit' };
 const OUTCOMES = ['success', 'failure', 'rejected'];
 
 /** `node` and `draw(data)`, which takes an entry of the snapshot. */

@@ -10,7 +10,7 @@ import { operationAddress } from './route.js';
 const W = 1000;
 const H = 20;
 const MINUTE = 60_000;
-const STATES = { c: 'closed', h: 'half_open', o: 'open', f: 'forced' };
+const STATES = { c: 'closed', s: 'shadow', h: 'half_open', o: 'open', f: 'forced' };
 
 export class Lanes {
   #box;

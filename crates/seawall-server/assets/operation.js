@@ -6,11 +6,13 @@ export const SPAN = 120_000;
 /** Samples further apart than this have a hole between them, which charts leave open. */
 export const HOLE = 2500;
 
+/** A snapshot and an event of one change tell instants that differ by this much at most. */
+const SAME = 250;
 const MINUTES = 60;
 const UNSEEN = { calls: 0, failed: 0, rejected: 0, retries: 0, circuit: '-' };
 
 /** Worst first; the index is the rank. */
-export const LEVELS = ['open', 'half_open', 'degraded', 'healthy'];
+export const LEVELS = ['open', 'degraded', 'healthy'];
 
 // An operation whose circuit is closed is degraded when this share of calls fails or is rejected. It is
 // called healthy again only below the lower bound and after a while, or it would jump about the list.
@@ -21,11 +23,14 @@ const DEGRADED_AT_LEAST = 10_000;
 const LOOKS = {
   open: { level: 'open', icon: 'open', word: 'Open' },
   forced_open: { level: 'open', icon: 'held', word: 'Forced open' },
-  half_open: { level: 'half_open', icon: 'half-open', word: 'Half-open' },
+  // Between two probes it is the same outage: it keeps its rank, or cards would change places with each probe.
+  half_open: { level: 'open', icon: 'half-open', word: 'Half-open' },
   // An override is not a fault, but whoever is called at night must know that nothing protects here.
   forced_closed: { level: 'degraded', icon: 'held', word: 'Forced closed' },
   disabled: { level: 'degraded', icon: 'off', word: 'Disabled' },
 };
+/** Whether what the circuit decides is done. In shadow it would refuse and refuses nothing; off, it is not asked. */
+export const acts = (circuit) => !circuit.mode || circuit.mode === 'enforce';
 const DEGRADED = { level: 'degraded', icon: 'degraded', word: 'Degraded' };
 const CLOSED = { level: 'healthy', icon: 'closed', word: 'Closed' };
 const HEALTHY = { level: 'healthy', icon: 'closed', word: 'Healthy' };
@@ -36,12 +41,10 @@ export class Operation {
   at = 0;
   /** One per snapshot, oldest first: `{ t, rates, p50, p99 }`. */
   samples = [];
-  /** The circuit's states, oldest first: `{ state, from, to }`. Holes are unknown. */
+  /** The circuit's states, oldest first: `{ state, from, to, told }`, told by an event. Holes are unknown. */
   stays = [];
-  /** Since when the circuit has not been closed; null while it is, or when that is not known. */
+  /** Since when the circuit has not been closed, failed probes included; null while it is. */
   brokenSince = null;
-  /** Whether that is only known to the minute: the page was opened later. */
-  brokenAbout = false;
   /** Why it left the closed state. A later reason, "a probe failed", says less. */
   brokenWhy = '';
   /** Why an operator forced it, as far as an event or its page told. */
@@ -63,16 +66,17 @@ export class Operation {
     this.samples.push({ t: at, rates, p50: latency?.p50 ?? null, p99: latency?.p99 ?? null });
     this.#forget(at);
     if (data.circuit) this.#stay(data.circuit, at);
-    this.#remember(at);
     this.#judge(at);
   }
 
-  /** Takes note of an event `closed → open: why`. A circuit that fails its probe opens anew, and its
-   *  time in state begins anew; only the events tell since when it really is broken. */
+  /** Takes note of an event `closed → open: why`: the strip has each change of state where it happened, also
+   *  those that came and went between two snapshots. */
   changed(text, at) {
-    const [, why] = /^closed → (?:half_)?open\b(?:: )?(.*)/s.exec(text) ?? [];
-    if (why !== undefined) [this.brokenSince, this.brokenWhy, this.brokenAbout] = [at, why, false];
-    if (/ → closed\b/.test(text)) this.#mended();
+    const [, from, to, why] = /^(\w+) → (\w+)(?:: )?(.*)/s.exec(text) ?? [];
+    if (!to) return;
+    if (from === 'closed' && /^(half_)?open$/.test(to)) this.brokenWhy = why;
+    if (to === 'closed') this.brokenWhy = '';
+    this.#enter(from, to, at);
   }
 
   /** Since when the operation has been as it looks. */
@@ -116,35 +120,38 @@ export class Operation {
     return this.#minutes;
   }
 
-  #stay({ state, in_state_ms, reason }, at) {
+  /** A change of state at an instant. Events come in order, and may come after the snapshot that has their state. */
+  #enter(from, to, at) {
+    // The snapshot was first, and the event knows the instant; or the event came before, and comes again.
+    const is = ({ state, from: began, told }) => state === to && (told ? began === at : Math.abs(began - at) <= SAME);
+    const known = this.stays.findIndex(is);
+    if (known >= 0) {
+      if (known > 0) this.stays[known - 1].to = at;
+      Object.assign(this.stays[known], { from: at, told: true });
+      return;
+    }
+    // What is known from a later snapshot is known anew from the events, which are more exact.
+    const later = this.stays.findIndex((stay) => stay.from > at);
+    if (later >= 0) this.stays.length = later;
+    const last = this.stays.at(-1);
+    if (last) last.to = at;
+    else this.stays.push({ state: from, from: at - SPAN, to: at });
+    this.stays.push({ state: to, from: at, to: Math.max(at, this.at), told: true });
+  }
+
+  /** The state of a snapshot goes on from the last change; a change that no event told began when it says. */
+  #stay({ state, in_state_ms, broken_for_ms, reason }, at) {
     const from = at - in_state_ms;
     const last = this.stays.at(-1);
-    if (last?.state === state && from <= last.to + HOLE) {
+    if (last?.state === state) {
       last.to = at;
-    } else {
-      // Two snapshots never meet exactly: a short gap belongs to the state before.
-      if (last && from - last.to < HOLE) last.to = from;
+    } else if (!last || from >= last.from) {
+      if (last) last.to = Math.max(last.from, from);
       this.stays.push({ state, from: Math.max(from, last?.to ?? from), to: at });
     }
-    if (state !== 'open' && state !== 'half_open') return this.#mended();
-    if (this.brokenSince === null) {
-      this.brokenWhy = reason ?? '';
-      // Where the page saw it closed before, it knows when that ended.
-      this.brokenAbout = this.stays.length < 2;
-    }
-    this.brokenSince = Math.min(this.brokenSince ?? from, from);
-  }
-
-  /** A page that was just opened saw no beginning; the strip of the last hour may still have it. */
-  #remember(at) {
-    if (this.brokenSince === null || !this.brokenAbout) return;
-    const minutes = /[oh]*$/.exec(this.data.hour)[0].length;
-    this.brokenSince = Math.min(this.brokenSince, at - (minutes - 1) * 60_000);
-  }
-
-  #mended() {
-    this.brokenSince = null;
-    this.brokenWhy = '';
+    this.brokenSince = typeof broken_for_ms === 'number' ? at - broken_for_ms : null;
+    if (this.brokenSince === null) this.brokenWhy = '';
+    else this.brokenWhy ||= reason ?? '';
   }
 
   #judge(at) {
@@ -156,7 +163,12 @@ export class Operation {
       this.#degradedSince = null;
     }
     const { circuit } = this.data;
-    if (circuit && circuit.state !== 'closed') {
+    if (circuit && !acts(circuit)) {
+      // It refuses nobody: how the operation stands is how its calls end.
+      const word = circuit.mode === 'shadow' ? `Shadow: ${circuit.state === 'closed' ? 'closed' : 'would refuse'}` : 'Off';
+      const level = this.#degradedSince === null ? 'healthy' : 'degraded';
+      this.look = { level, icon: 'off', word };
+    } else if (circuit && circuit.state !== 'closed') {
       // A state of a newer server is shown by its own name, and as nothing to sleep through.
       this.look = LOOKS[circuit.state] ?? { ...DEGRADED, word: circuit.state };
     } else if (this.#degradedSince !== null) {

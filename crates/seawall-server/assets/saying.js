@@ -1,7 +1,7 @@
 // What a card says of its operation in words: since when, until when, what is being done, and why.
 
 import { clock, count, countdown, duration, percent, rate } from './format.js';
-import { harmed } from './operation.js';
+import { acts, harmed } from './operation.js';
 
 /** "for 12 s, since 02:59:48; not closed since 02:31:07". */
 export function since(operation) {
@@ -12,15 +12,14 @@ export function since(operation) {
     const closed = circuit ? `; circuit closed for ${duration(circuit.in_state_ms)}` : '; no circuit breaker';
     return spent(operation.since) + closed;
   }
-  const { brokenSince, brokenAbout } = operation;
+  const { brokenSince } = operation;
   const longer = brokenSince !== null && operation.since - brokenSince > 1000;
-  const about = brokenAbout ? 'about ' : '';
-  return spent(operation.since) + (longer ? `; not closed since ${about}${clock(brokenSince)}` : '');
+  return spent(operation.since) + (longer ? `; not closed since ${clock(brokenSince)}` : '');
 }
 
 export function probe(circuit) {
   const wait = circuit?.next_probe_in_ms ?? null;
-  if (wait === null || circuit.state !== 'open') return '';
+  if (wait === null || circuit.state !== 'open' || !acts(circuit)) return '';
   return wait > 0 ? `next probe in ${countdown(wait)}` : 'the next call will be a probe';
 }
 
@@ -29,7 +28,11 @@ export function doing(operation) {
   const { rates, circuit, queued, repeats_paused: paused } = operation.data;
   const said = [];
   const refusing = rates.rejected > 0 ? `refusing ${rate(rates.rejected)} calls/s` : 'refusing calls';
-  switch (circuit?.state) {
+  if (circuit && !acts(circuit)) {
+    const does = circuit.state === 'closed' ? 'refuses nothing' : 'would refuse calls, and refuses nothing';
+    said.push(circuit.mode === 'shadow' ? `the circuit is in shadow: it ${does}` : 'the circuit breaker is off: nothing protects here');
+  }
+  switch (circuit && acts(circuit) ? circuit.state : '') {
     case 'open':
       said.push(refusing);
       break;
@@ -46,7 +49,7 @@ export function doing(operation) {
       said.push('the circuit breaker is off');
       break;
     default:
-      if (circuit?.failure_count > 0) {
+      if (circuit?.state === 'closed' && circuit.failure_count > 0) {
         said.push(`${circuit.failure_count} failures counted, opens at ${circuit.threshold}`);
       }
   }

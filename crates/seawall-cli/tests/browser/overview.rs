@@ -41,6 +41,49 @@ async fn an_operator_sees_an_open_circuit_and_what_is_done_about_it() {
     })";
     assert_eq!(browser.value(merged).await, json!([1, 2, 4, 0, 6]));
 
+    // The strip is drawn from the changes of state, also from those between two snapshots; and an outage is one
+    // outage, however many probes fail in it.
+    let told = "Promise.all([import('/dashboard/operation.js'), import('/dashboard/health.js')]).then(
+        ([{ Operation }, { judge }]) => {
+        const rates = { calls: 0, successes: 0, failures: 0, timed_out: 0, rejected: 0 };
+        const [one, now, said] = [new Operation(), 1_000_000, new Set()];
+        const take = (at, state, in_state_ms, broken_for_ms, mode = 'enforce') => {
+            const circuit = { state, mode, in_state_ms, broken_for_ms, reason: 'r' };
+            one.take({ name: 'a', rates, hour: 'o', minute: 1, minutes: [{}], circuit }, at);
+            const open = mode === 'enforce' && state === 'open' ? ['a'] : [];
+            const half = mode === 'enforce' && state === 'half_open' ? ['a'] : [];
+            const health = { healthy: open.length === 0, open_circuit_breakers: open,
+                half_open_circuit_breakers: half, total_circuit_breakers: 1 };
+            const { level, text } = judge({ health }, new Map([['a', one]]));
+            said.add(`${level} ${text.replace(/ \\(.*/, '')}`);
+        };
+        one.changed('closed → open: r', now);
+        take(now + 900, 'open', 900, 900);
+        one.changed('open → half_open: recovery_timeout has passed', now + 1000);
+        one.changed('half_open → open: a probe failed', now + 1020);
+        take(now + 1900, 'open', 880, 1900);
+        one.changed('open → half_open: recovery_timeout has passed', now + 2020);
+        take(now + 2900, 'half_open', 880, 2900);
+        const stays = one.stays.map(({ state, from, to }) => [state, from - now, to - now]).slice(1);
+        const outage = [...said];
+        take(now + 3900, 'open', 100, null, 'shadow');
+        return { stays, outage, since: one.brokenSince, shadow: [one.look.word, one.look.level] };
+    })";
+    let told = browser.value(told).await;
+    let stays = json!([
+        ["open", 0, 1000],
+        ["half_open", 1000, 1020],
+        ["open", 1020, 2020],
+        ["half_open", 2020, 2900]
+    ]);
+    assert_eq!(told["stays"], stays, "{told}");
+    assert_eq!(told["outage"].as_array().unwrap().len(), 1, "no flicker: {told}");
+    assert!(
+        told["outage"][0].as_str().unwrap().starts_with("open 1 of 1 circuit open: a"),
+        "{told}"
+    );
+    assert_eq!(told["shadow"], json!(["Shadow: would refuse", "healthy"]), "{told}");
+
     browser.sees(".alert", "Circuit open").await;
     browser.click(".alert button").await;
     browser.sees(".alert .taken", "taken by local").await;
