@@ -26,7 +26,9 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         registry.register(name, vec![fallback.clone(), retry.clone()]).unwrap();
     }
     let breaker = CircuitBreakerConfig { failure_threshold: Some(2), ..Default::default() };
-    registry.register("broken", vec![PolicyConfig::CircuitBreaker(breaker)]).unwrap();
+    for name in ["broken", "broken, with a stand-in", "broken, with a plain stand-in"] {
+        registry.register(name, vec![PolicyConfig::CircuitBreaker(breaker.clone())]).unwrap();
+    }
     let limit = RateLimiterConfig { rate: 1, keyed: true, ..Default::default() };
     registry.register("keyed", vec![PolicyConfig::RateLimiter(limit)]).unwrap();
     let costly =
@@ -107,6 +109,30 @@ fn plain_functions_wait_on_their_thread() {
     assert_eq!(service.name, "servicexxx");
     service.calls.store(0, SeqCst);
     assert_eq!(service.count(99), Ok(0), "the fallback answers");
+}
+
+#[resilient("broken, with a stand-in", registry = REGISTRY, fallback = |error: Error<String>| async move {
+    Ok(format!("instead of {error:?}"))
+})]
+async fn stood_in() -> Result<String, String> {
+    Err("down".into())
+}
+
+#[resilient("broken, with a plain stand-in", registry = REGISTRY, fallback = |_| Ok(7))]
+fn stood_in_plainly() -> Result<u32, String> {
+    Err("down".into())
+}
+
+#[test]
+fn a_fallback_that_is_handed_over_needs_no_policy() {
+    for _ in 0..2 {
+        assert_eq!(run(stood_in()).unwrap(), "instead of Inner(\"down\")");
+        assert_eq!(stood_in_plainly(), Ok(7));
+    }
+    // The circuit is open now: a refusal is stood in for, too.
+    let refused = run(stood_in()).unwrap();
+    assert!(refused.contains("CircuitOpen"), "{refused}");
+    assert_eq!(stood_in_plainly(), Ok(7));
 }
 
 #[resilient("generic", registry = REGISTRY)]

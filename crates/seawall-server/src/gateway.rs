@@ -199,6 +199,10 @@ impl Work for Asked {
     type Call = Answering;
     type Alternative = Answering;
 
+    fn alternatives(&self) -> u32 {
+        self.upstreams.len().saturating_sub(1) as u32
+    }
+
     fn call(&mut self, _: Attempt) -> Answering {
         self.ask(0)
     }

@@ -24,7 +24,9 @@ pub struct Attributes {
     /// The value is a stream: its outcome is known at its end, which the driver reports with
     /// [`handle_end`](crate::Execution::handle_end).
     pub streamed: bool,
-    /// How many alternatives the driver has to offer a fallback.
+    /// How many alternatives the driver has. They are called as a fallback in the pipeline says; without one, as the
+    /// default fallback around the whole pipeline would call them. [`Operation`](crate::Operation) and
+    /// [`drive`](crate::drive) raise this to what their work has.
     pub fallbacks: u32,
 }
 

@@ -14,6 +14,7 @@ use crate::{
 use smallvec::SmallVec;
 use std::{ops::Deref, sync::Arc, task::Waker};
 
+mod alternative;
 mod command;
 mod node;
 mod release;
@@ -39,6 +40,8 @@ pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
     now: Instant,
     next_call: u32,
     attempt: u32,
+    /// Alternatives called without a fallback policy.
+    stood_in: u32,
     /// The driver can have two calls in progress at once.
     concurrent: bool,
     phase: Phase,
@@ -87,6 +90,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             now,
             next_call: 0,
             attempt: 1,
+            stood_in: 0,
             concurrent: true,
             phase: Phase::Running,
         }
@@ -317,7 +321,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 );
             }
             if parent == NO_PARENT {
-                return self.answer(resolution);
+                return self.answer_or_stand_in(at, resolution);
             }
             let outer = usize::from(parent);
             let outcome = resolution.outcome;

@@ -3,6 +3,8 @@
 //! Use it outermost, where a second upstream, a cached value or a default is better than an error. Not to
 //! hide errors that the caller should see. The invariant: the primary has ended, and all its permits
 //! are back, before the first alternative is called; alternatives are tried in order, each once.
+//!
+//! A caller who hands over an alternative under a pipeline without a fallback gets the default one around it all.
 
 use crate::{
     Outcome,
@@ -30,7 +32,7 @@ impl FallbackConfig {
 }
 
 /// A fallback. The alternatives themselves are the driver's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fallback {
     config: FallbackConfig,
 }

@@ -242,6 +242,11 @@ impl Pipeline {
         })
     }
 
+    /// Whether a fallback stands in it, in whatever mode.
+    pub(crate) fn has_fallback(&self) -> bool {
+        self.policies.iter().any(|policy| matches!(policy, Policy::Fallback(_)))
+    }
+
     /// Its first bulkhead, if it has one.
     pub fn bulkhead(&self) -> Option<&Arc<Bulkhead>> {
         self.policies.iter().find_map(|policy| match policy {

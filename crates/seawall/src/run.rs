@@ -195,6 +195,8 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
         (call, alternative, sleep): Places<'f, W, Tm>,
     ) -> Self {
         let polled_at = timer.now();
+        let fallbacks = attributes.fallbacks.max(work.alternatives());
+        let attributes = Attributes { fallbacks, ..attributes };
         Self {
             running: Running {
                 execution: Execution::prepare(pipeline, attributes, fresh_seed(), polled_at),

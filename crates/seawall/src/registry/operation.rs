@@ -137,6 +137,7 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         Fut: Future<Output = Result<T, E>>,
     {
         let (pipeline, timer) = (self.pipeline(), self.timer.clone());
+        let attributes = Attributes { fallbacks: 0, ..attributes };
         drive_to_value(pipeline, timer, attributes, classify, Plain(operation)).await
     }
 
@@ -154,10 +155,13 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        let attributes = Attributes { fallbacks: 0, ..attributes };
         self.drive(attributes, classify, Plain(operation)).await
     }
 
-    /// Calls `operation`, and `fallback` with the error where it gives no value.
+    /// Calls `operation`, and `fallback` with the error where it gives no value: a failure, a timeout or a refusal.
+    /// A [`Fallback`](crate::Fallback) among the policies decides by its own configuration; without one, the closure
+    /// is called whatever the error is. Nothing begins after the caller's own deadline.
     ///
     /// # Errors
     /// What `fallback` answers.
@@ -172,10 +176,7 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         G: FnOnce(Error<E>) -> Alt,
         Alt: Future<Output = Result<T, E>>,
     {
-        let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
-        let work = Either(|_| operation(), Some(fallback));
-        let (pipeline, timer) = (self.pipeline(), self.timer.clone());
-        drive_to_value(pipeline, timer, attributes, &AnyError, work).await
+        self.call_or_with(Attributes::default(), &AnyError, |_| operation(), fallback).await
     }
 
     /// The same, with what the policies should know of the call and of its results.
@@ -195,7 +196,7 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         G: FnOnce(Error<E>) -> Alt,
         Alt: Future<Output = Result<T, E>>,
     {
-        let attributes = Attributes { fallbacks: 1, ..attributes };
+        let attributes = Attributes { fallbacks: 0, ..attributes };
         let work = Either(operation, Some(fallback));
         let (pipeline, timer) = (self.pipeline(), self.timer.clone());
         drive_to_value(pipeline, timer, attributes, classify, work).await

@@ -26,6 +26,11 @@ pub trait Work {
     /// A call of an alternative.
     type Alternative: Future<Output = Result<Self::Value, Self::Error>>;
 
+    /// How many alternatives there are; 1 unless said otherwise. Further ones are not asked for.
+    fn alternatives(&self) -> u32 {
+        1
+    }
+
     /// Calls the operation.
     fn call(&mut self, attempt: Attempt) -> Self::Call;
 
@@ -54,6 +59,9 @@ where
     type Call = Fut;
     type Alternative = Ready<Result<T, E>>;
 
+    fn alternatives(&self) -> u32 {
+        0
+    }
     fn call(&mut self, attempt: Attempt) -> Fut {
         (self.0)(attempt)
     }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod blocking;
+mod closures;
 mod endings;
 mod stage;
 mod streams;
