@@ -12,23 +12,33 @@ use std::{
 };
 use utoipa::ToSchema;
 
-/// What can be measured.
+/// What can be measured. The names that the documents of the systems before this one use are taken, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Subject {
     /// A preset by its name, in full.
+    #[serde(alias = "preset_loading")]
     PresetAccess,
     /// The whole configuration, read from its file and checked.
+    #[serde(
+        alias = "resilience_config_loading",
+        alias = "custom_config_loading",
+        alias = "legacy_config_loading",
+        alias = "settings_initialization"
+    )]
     ConfigLoading,
     /// One change of a preset, validated.
+    #[serde(alias = "validation_performance")]
     Validation,
     /// A gateway with all its operations, made from the configuration.
+    #[serde(alias = "service_initialization")]
     ServiceInit,
     /// A call through a closed circuit breaker.
     BreakerCall,
     /// A call through a retry policy that is not needed.
     RetryDecision,
     /// A call through five policies.
+    #[serde(alias = "text_processing")]
     Pipeline,
     /// The page of metrics for Prometheus.
     Metrics,

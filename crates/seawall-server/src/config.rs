@@ -12,6 +12,7 @@ mod effective;
 mod operating;
 mod upstream;
 
+pub(crate) use check::{NAME_RULE, is_name};
 pub use effective::EffectivePolicy;
 pub use operating::{
     AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, Scope, Secret, StoreConfig,
@@ -112,7 +113,8 @@ pub struct OperationConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Bytes in a request's body; beyond it the answer is 413.
+    /// Bytes in a request's body, however it is framed; beyond it the answer is 413. A request to the control API may
+    /// have 1 MiB at most, and 64 KiB whatever is set here, so that the limit can be set again.
     pub max_body_bytes: u64,
     /// Bytes of a body kept for further attempts; a longer one is passed on as it comes, once.
     pub max_replay_bytes: u64,

@@ -28,9 +28,11 @@ mod health;
 mod monitoring;
 mod openapi;
 mod operations;
+mod parameters;
 mod performance;
 mod presets;
 mod prometheus;
+mod refusals;
 mod validation;
 mod views;
 
@@ -43,8 +45,10 @@ pub use config::{ChangeMode, ConfigAnswer, ConfigChanged, RevisionHistory, Revis
 pub use operations::{
     ModeChange, OperationDetail, OperationLine, Operations, PauseChange, PolicyValue, PolicyView,
 };
+use parameters::Known;
 pub(crate) use performance::Benchmarks;
 pub use performance::{BenchmarkAnswer, Suite};
+pub(crate) use refusals::Refusals;
 pub(crate) use validation::Turns;
 pub use views::{
     CircuitBreakerView, CircuitMetrics, ForcedView, KeysView, LatencyView, OperationMetrics,
@@ -61,6 +65,7 @@ pub(crate) struct Control {
     pub(crate) audit: Arc<Audit>,
     pub(crate) benchmarks: Arc<Benchmarks>,
     pub(crate) turns: Arc<Turns>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     pub(crate) access: Arc<Access>,
     pub(crate) draining: Arc<AtomicBool>,
@@ -118,9 +123,14 @@ impl Control {
         paths.merge(open_paths);
         paths.merge(writing_paths);
         let document = openapi::document(paths);
-        let open = open.route_layer(from_fn_with_state(self.clone(), auth::open));
-        let reading = reading.route_layer(from_fn_with_state(self.clone(), auth::read));
+        let known = Known::of(&document);
+        let strict = || from_fn_with_state(known.clone(), parameters::refuse_unknown);
+        let open =
+            open.route_layer(strict()).route_layer(from_fn_with_state(self.clone(), auth::open));
+        let reading =
+            reading.route_layer(strict()).route_layer(from_fn_with_state(self.clone(), auth::read));
         let writing = writing
+            .route_layer(strict())
             .route_layer(from_fn_with_state(self.clone(), auth::write))
             .route_layer(from_fn_with_state(self.clone(), audit::note));
         Router::new()

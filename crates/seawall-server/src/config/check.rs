@@ -148,10 +148,20 @@ impl GatewayConfig {
     }
 }
 
+/// What a name must be, wherever one is given: it is also a part of a path.
+pub(crate) const NAME_RULE: &str = "use 1 to 64 of the letters a to z and A to Z, digits, - _ . and begin with a letter or a digit";
+
+/// Whether this may be the name of an upstream, an operation, a strategy or a preset.
+pub(crate) fn is_name(name: &str) -> bool {
+    let sign = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(sign)
+}
+
 fn check_name(name: &str, report: &mut Report<'_>) {
-    let visible = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
-    if !visible || name.len() > 64 {
-        report.error("", "not a name", "use up to 64 letters, digits, - _ .");
+    if !is_name(name) {
+        report.error("", format!("{name:?} is not a name"), NAME_RULE);
     }
 }
 

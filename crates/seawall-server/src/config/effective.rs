@@ -63,6 +63,8 @@ impl GatewayConfig {
         for (name, strategy) in &self.strategies {
             catalog.add_strategy(name, strategy.policies.clone());
         }
+        let operations = self.upstreams.keys().chain(self.operations.keys());
+        operations.for_each(|name| catalog.add_operation(name));
         catalog
     }
 

@@ -37,10 +37,11 @@ struct AlertParameters {
     #[param(minimum = 1, maximum = 1000, default = 50)]
     max_alerts: usize,
     /// Only those of one level.
+    #[serde(default, deserialize_with = "crate::control::answer::any_case_or_none")]
     #[param(inline)]
     level: Option<Level>,
     /// `json` or `csv`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
     #[param(inline)]
     format: TableFormat,
 }

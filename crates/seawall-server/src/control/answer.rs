@@ -1,24 +1,45 @@
-//! What all endpoints share: problems, requests read strictly and within bounds, entity tags, tables as CSV.
+//! What all endpoints share: problems, requests read strictly and within bounds; in the files below it, entity tags
+//! and tables as CSV.
 
 use crate::monitor::Actor;
 use axum::{
     Json,
-    body::Body,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use seawall_config::{Mistake, Severity, presets};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{
-    hash::{DefaultHasher, Hasher},
-    time::Duration,
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IntoDeserializer},
 };
+use std::time::Duration;
 use utoipa::ToSchema;
+
+mod table;
+mod tag;
+
+pub(crate) use table::csv;
+pub(crate) use tag::{clock, tagged};
 
 /// Bytes that a request to the control plane may have.
 pub(crate) const MAX_BODY: usize = 1 << 20;
+/// Bytes that it may have however small `limits.max_body_bytes` is: enough to set that limit again.
+const LEAST_BODY: u64 = 64 << 10;
+
+/// How long the body of this request may be.
+#[derive(Clone, Copy)]
+pub(crate) struct MostBytes(usize);
+
+impl MostBytes {
+    /// What `limits.max_body_bytes` comes to here.
+    pub(crate) fn of(max_body_bytes: u64) -> Self {
+        let most = max_body_bytes.max(LEAST_BODY);
+        Self(usize::try_from(most).map_or(MAX_BODY, |most| most.min(MAX_BODY)))
+    }
+}
+
 /// How long one may take to send them.
 const SLOWEST_BODY: Duration = Duration::from_secs(10);
 
@@ -29,6 +50,8 @@ pub struct ProblemDocument {
     pub kind: String,
     pub title: String,
     pub status: u16,
+    /// The kind of the error for programs, such as `VALIDATION_ERROR`: one for each status.
+    pub error_code: String,
     /// What is wrong, and what would be right.
     pub detail: String,
     /// The field that is wrong.
@@ -106,6 +129,7 @@ fn problem_with(
         kind: "about:blank".into(),
         title: title.to_owned(),
         status: status.as_u16(),
+        error_code: error_code(status).into(),
         detail: detail.to_owned(),
         field: field.map(str::to_owned),
         errors,
@@ -113,6 +137,24 @@ fn problem_with(
     let text = serde_json::to_string(&document).unwrap_or_default();
     let kind = [("content-type", "application/problem+json")];
     (status, kind, text).into_response()
+}
+
+/// The kind of an error, in the words of the systems before this one.
+fn error_code(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "BAD_REQUEST",
+        401 => "AUTHENTICATION_ERROR",
+        403 => "AUTHORIZATION_ERROR",
+        404 => "NOT_FOUND",
+        405 => "METHOD_NOT_ALLOWED",
+        408 => "REQUEST_TIMEOUT",
+        409 => "CONFLICT",
+        413 => "PAYLOAD_TOO_LARGE",
+        415 => "UNSUPPORTED_MEDIA_TYPE",
+        422 => "VALIDATION_ERROR",
+        429 => "RATE_LIMIT_EXCEEDED",
+        _ => "INFRASTRUCTURE_ERROR",
+    }
 }
 
 /// 404, with the names that there are.
@@ -210,14 +252,15 @@ pub(crate) async fn text(request: Request, kinds: &[&str]) -> Result<String, Res
         let detail = format!("send it as {}", kinds.join(" or "));
         return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", &detail));
     }
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let most = request.extensions().get::<MostBytes>().map_or(MAX_BODY, |most| most.0);
+    let body = Limited::new(request.into_body(), most).collect();
     let Ok(read) = tokio::time::timeout(SLOWEST_BODY, body).await else {
         let detail = format!("the body did not come within {SLOWEST_BODY:?}");
         return Err(problem(StatusCode::REQUEST_TIMEOUT, "Request too slow", &detail));
     };
     let bytes = read.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            let detail = format!("the body is longer than {MAX_BODY} bytes");
+            let detail = format!("the body is longer than {most} bytes");
             return problem(StatusCode::PAYLOAD_TOO_LARGE, "Body too large", &detail);
         }
         problem(StatusCode::BAD_REQUEST, "Broken request", "the body broke off before its end")
@@ -243,6 +286,20 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
+/// A word of a query in any case: `level=CRITICAL` is `level=critical`.
+pub(crate) fn any_case<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    T::deserialize(String::deserialize(from)?.to_ascii_lowercase().into_deserializer())
+}
+
+/// The same where there may be none.
+pub(crate) fn any_case_or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    any_case(from).map(Some)
+}
+
 /// A name in the path.
 pub(crate) struct Named(pub(crate) String);
 
@@ -266,102 +323,5 @@ impl<S: Sync> FromRequestParts<S> for Actor {
         _: &S,
     ) -> Result<Self, std::convert::Infallible> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
-    }
-}
-
-/// JSON with an entity tag: who has the same already is told so, in few bytes. Times of asking do not count.
-pub(crate) fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
-    let text = match serde_json::to_string(value) {
-        Ok(text) => text,
-        Err(error) => return failed(&error.to_string()).into(),
-    };
-    let tag = tag(&text);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    let same = known.is_some_and(|known| {
-        known
-            .split(',')
-            .map(|one| one.trim().trim_start_matches("W/"))
-            .any(|one| one == tag || one == "*")
-    });
-    let cache = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "no-cache")];
-    if same {
-        return (StatusCode::NOT_MODIFIED, cache).into_response();
-    }
-    (cache, [(header::CONTENT_TYPE, "application/json")], text).into_response()
-}
-
-/// A fast hash is enough: who forges a tag deceives only himself.
-fn tag(text: &str) -> String {
-    /// What grows by itself, with what ends it.
-    const GROWING: [(&str, char); 2] = [("\"timestamp\":\"", '"'), ("\"seconds_in_state\":{", '}')];
-    let mut passed_over: Vec<(usize, usize)> = Vec::new();
-    for (begin, end) in GROWING {
-        passed_over.extend(text.match_indices(begin).map(|(at, _)| {
-            let from = at + begin.len();
-            (from, text[from..].find(end).map_or(text.len(), |length| from + length))
-        }));
-    }
-    passed_over.sort_unstable();
-    let mut hash = DefaultHasher::new();
-    let mut from = 0;
-    for (start, end) in passed_over {
-        hash.write(text.get(from..start).unwrap_or("").as_bytes());
-        from = end;
-    }
-    hash.write(text.get(from..).unwrap_or("").as_bytes());
-    format!("\"{:016x}\"", hash.finish())
-}
-
-/// A table that a spreadsheet opens.
-pub(crate) fn csv(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Response {
-    let mut text = header.join(",") + "\r\n";
-    for row in rows {
-        let cells: Vec<String> = row.iter().map(|cell| cell_of(cell)).collect();
-        text.push_str(&cells.join(","));
-        text.push_str("\r\n");
-    }
-    let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
-    (kind, Body::from(text)).into_response()
-}
-
-/// A cell in quotes where it needs them; a spreadsheet takes none for a formula.
-fn cell_of(text: &str) -> String {
-    let formula =
-        text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
-    let text = if formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_do_not_count_when_it_was_asked() {
-        let at = |time: &str, n: u32| tag(&format!("{{\"timestamp\":\"{time}\",\"n\":{n}}}"));
-        assert_eq!(at("a", 1), at("bb", 1));
-        assert_ne!(at("a", 1), at("a", 2));
-        let spent = |time: &str, n: u32| {
-            tag(&format!("[{{\"seconds_in_state\":{{\"open\":{time}}},\"n\":{n}}}]"))
-        };
-        assert_eq!(spent("1.5", 1), spent("22.5", 1));
-        assert_ne!(spent("1.5", 1), spent("1.5", 2));
-    }
-
-    #[test]
-    fn cells_are_no_formulas() {
-        for (text, expected) in [
-            ("plain", "plain"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("=1+1", "'=1+1"),
-            ("-5.5", "-5.5"),
-            ("@x,y", "\"'@x,y\""),
-        ] {
-            assert_eq!(cell_of(text), expected);
-        }
     }
 }

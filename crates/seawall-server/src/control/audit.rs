@@ -1,5 +1,6 @@
-//! Who changed what: one entry for each request that changes something, whether it was let or not. Requests without
-//! a known key leave none: they would push out the others.
+//! Who changed what: one entry for each request that changes something, whether it was let or not. Requests of
+//! strangers (a wrong key, a forbidden host, a page of another site) have a bounded journal of their own, so that they
+//! cannot push out the others; requests without a key leave none.
 
 use super::{
     Control,
@@ -24,6 +25,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Entries kept in memory, and in the store.
 const KEPT: usize = 2000;
+/// The same of strangers' requests.
+const STRANGERS_KEPT: usize = 500;
 
 pub(super) fn reading() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(list))
@@ -43,20 +46,84 @@ pub(crate) struct AuditEntry {
     path: String,
     /// 200 and the like: done; 400 and above: refused.
     status: u16,
+    /// Why a stranger was not let in, and how many more there were; none for who has a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// All entries.
 pub(crate) struct Audit {
-    pub(crate) journal: Journal<AuditEntry>,
+    journal: Journal<AuditEntry>,
+    strangers: Journal<AuditEntry>,
     next: AtomicU64,
+}
+
+/// A stranger's request.
+pub(super) struct Refused {
+    pub(super) from: String,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) status: u16,
+    pub(super) reason: String,
 }
 
 impl Audit {
     /// With what the store has of former runs.
     pub(crate) fn new(store: Option<&Store>) -> Self {
         let journal: Journal<AuditEntry> = Journal::open("audit", KEPT, store);
-        let next = journal.latest().iter().map(|entry| entry.id).max().unwrap_or(0) + 1;
-        Self { journal, next: AtomicU64::new(next) }
+        let strangers: Journal<AuditEntry> =
+            Journal::open("audit_strangers", STRANGERS_KEPT, store);
+        let all = journal.latest().into_iter().chain(strangers.latest());
+        let next = all.map(|entry| entry.id).max().unwrap_or(0) + 1;
+        Self { journal, strangers, next: AtomicU64::new(next) }
+    }
+
+    /// Writes entries that could not be written when they were made.
+    ///
+    /// # Errors
+    /// When the store still cannot be written.
+    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
+        self.journal.save(store)?;
+        self.strangers.save(store)
+    }
+
+    fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// All entries, the latest first.
+    fn latest(&self) -> Vec<Arc<AuditEntry>> {
+        let mut all = self.journal.latest();
+        all.extend(self.strangers.latest());
+        all.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        all
+    }
+}
+
+/// The path of a request with its query, as far as it is written down.
+pub(super) fn path_of(request: &Request) -> String {
+    let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+    path.chars().take(500).collect()
+}
+
+/// Writes down that a stranger was not let in.
+pub(super) async fn note_refused(control: &Control, refused: Refused) {
+    let Refused { from, method, path, status, reason } = refused;
+    let (id, at, who, reason) =
+        (control.audit.next_id(), wall::now(), "unknown".to_owned(), Some(reason));
+    let entry = AuditEntry { id, at, who, from, method, path, status, reason };
+    let (live, audit) = (control.live.clone(), control.audit.clone());
+    written(move || {
+        let store = live.store.as_deref();
+        live.stored(audit.strangers.add(entry, STRANGERS_KEPT, store));
+    })
+    .await;
+}
+
+/// Writes an entry off the threads that serve. The answer says that it is done: then it is also written down.
+async fn written(write: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(write).await {
+        tracing::error!(%error, "the audit log was not written");
     }
 }
 
@@ -64,20 +131,20 @@ impl Audit {
 pub(super) async fn note(State(control): State<Control>, request: Request, next: Next) -> Response {
     let from = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
     let method = request.method().to_string();
-    let path =
-        request.uri().path_and_query().map_or("", |path| path.as_str()).chars().take(500).collect();
+    let path = path_of(&request);
     let response = next.run(request).await;
     let Some(who) = response.extensions().get::<Actor>().map(|actor| actor.name.clone()) else {
         return response;
     };
     let entry = AuditEntry {
-        id: control.audit.next.fetch_add(1, Ordering::Relaxed),
+        id: control.audit.next_id(),
         at: wall::now(),
         who,
         from: from.unwrap_or_default(),
         method,
         path,
         status: response.status().as_u16(),
+        reason: None,
     };
     tracing::info!(
         who = entry.who,
@@ -88,14 +155,11 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
         entry.path
     );
     let (live, audit) = (control.live.clone(), control.audit.clone());
-    let write = move || {
+    written(move || {
         let store = live.store.as_deref();
         live.stored(audit.journal.add(entry, KEPT, store));
-    };
-    // The answer says that it is done: then it is also written down.
-    if let Err(error) = tokio::task::spawn_blocking(write).await {
-        tracing::error!(%error, "the audit log was not written");
-    }
+    })
+    .await;
     response
 }
 
@@ -110,7 +174,7 @@ struct AuditParameters {
     /// Only entries before this one.
     before: Option<u64>,
     /// `json` or `csv`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
     #[param(inline)]
     format: TableFormat,
 }
@@ -137,7 +201,7 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
-    let all = control.audit.journal.latest();
+    let all = control.audit.latest();
     let wanted =
         |entry: &&Arc<AuditEntry>| parameters.before.is_none_or(|before| entry.id < before);
     let mut entries: Vec<AuditEntry> =
@@ -145,10 +209,12 @@ async fn list(
     let more = entries.len() > limit;
     entries.truncate(limit);
     if parameters.format == TableFormat::Csv {
-        let names = ["id", "at", "who", "from", "method", "path", "status"];
+        let names = ["id", "at", "who", "from", "method", "path", "status", "reason"];
         let cells = |entry: AuditEntry| {
-            let AuditEntry { id, at, who, from, method, path, status } = entry;
-            vec![id.to_string(), at, who, from, method, path, status.to_string()]
+            let AuditEntry { id, at, who, from, method, path, status, reason } = entry;
+            let (id, status, reason) =
+                (id.to_string(), status.to_string(), reason.unwrap_or_default());
+            vec![id, at, who, from, method, path, status, reason]
         };
         return Ok(csv(&names, entries.into_iter().map(cells)));
     }

@@ -1,9 +1,15 @@
 //! Who may look and change.
 //!
 //! Without keys the server listens on loopback only; then the address in `Host` must be loopback too, so that a web
-//! page cannot reach it under a name of its own (DNS rebinding), and no page of another site may change anything.
+//! page cannot reach it under a name of its own (DNS rebinding). No page of another site may change anything: what
+//! needs the scope to write is refused across sites, whatever its method.
 
-use super::{Control, problem};
+use super::{
+    Control,
+    answer::MostBytes,
+    problem,
+    refusals::{self, Reason},
+};
 use crate::{Scope, monitor::Actor};
 use axum::{
     extract::{Request, State},
@@ -23,6 +29,9 @@ pub(super) async fn read(state: State<Control>, request: Request, next: Next) ->
 
 /// Lets through who may change.
 pub(super) async fn write(state: State<Control>, request: Request, next: Next) -> Response {
+    if is_foreign(&request) {
+        return foreign(&state.0, &request).await;
+    }
     admit(Need::Write, state, request, next).await
 }
 
@@ -46,13 +55,17 @@ async fn admit(
 ) -> Response {
     let identity = match control.access.identify(request.headers()) {
         Ok(identity) => identity,
-        Err(told) => return unauthorized(told),
+        Err(told) => {
+            refusals::refused(&control, &request, Reason::WrongKey, "").await;
+            return unauthorized(told);
+        }
     };
     let reads_are_open = !control.access.protects_reads();
     let enough = match (need, &identity) {
         (Need::Nothing, _) | (Need::Read, Some(_)) => true,
         (Need::Read, None) => reads_are_open,
         (Need::Write, Some(identity)) if identity.scope == Scope::Read => {
+            refusals::refused(&control, &request, Reason::ReadOnlyKey, "").await;
             let detail = format!("{} may look, not change", identity.name);
             let mut response = problem(StatusCode::FORBIDDEN, "Key may only read", &detail);
             response.extensions_mut().insert(Actor::named(&identity.name));
@@ -61,6 +74,7 @@ async fn admit(
         (Need::Write, identity) => identity.is_some(),
     };
     if !enough {
+        refusals::refused(&control, &request, Reason::NoKey, "").await;
         return unauthorized("send a key as `Authorization: Bearer …` or `X-API-Key: …`");
     }
     let name = identity.map_or_else(|| "anyone".to_owned(), |identity| identity.name);
@@ -88,22 +102,40 @@ fn unauthorized(detail: &str) -> Response {
 /// Keeps web pages of other sites out.
 pub(super) async fn same_site(
     State(control): State<Control>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let host = host_of(&request);
     let rebound = control.access.is_open() && !host.as_deref().is_some_and(is_loopback_host);
     if rebound {
+        let named = format!(" ({})", refusals::plain(host.as_deref().unwrap_or("none named")));
+        refusals::refused(&control, &request, Reason::ForbiddenHost, &named).await;
         let detail =
             "without SEAWALL_API_KEYS the control plane answers to loopback addresses only";
         return problem(StatusCode::FORBIDDEN, "Forbidden host", detail);
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !safe && !same_origin(request.headers(), host.as_deref()) {
-        let detail = "a page of another site may not change anything here";
-        return problem(StatusCode::FORBIDDEN, "Foreign origin", detail);
+    if !safe && is_foreign(&request) {
+        return foreign(&control, &request).await;
     }
+    let most = MostBytes::of(control.live.now().config.limits.max_body_bytes);
+    request.extensions_mut().insert(most);
     next.run(request).await
+}
+
+fn foreign<'c>(
+    control: &'c Control,
+    request: &Request,
+) -> impl Future<Output = Response> + use<'c> {
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let named = origin.map(|origin| format!(" ({})", refusals::plain(origin)));
+    let noted =
+        refusals::refused(control, request, Reason::ForeignSite, &named.unwrap_or_default());
+    async move {
+        noted.await;
+        let detail = "a page of another site may not change anything here";
+        problem(StatusCode::FORBIDDEN, "Foreign origin", detail)
+    }
 }
 
 /// `Host`, or the authority of an HTTP/2 request.
@@ -119,12 +151,27 @@ fn is_loopback_host(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Browsers name the page that sends a request; other clients name none.
+/// Whether a page of another site sent it. Browsers say so; other clients say nothing, and are let through.
+fn is_foreign(request: &Request) -> bool {
+    let host = host_of(request);
+    !same_origin(request.headers(), host.as_deref()) || is_cross_site(request.headers())
+}
+
+/// `Sec-Fetch-Site`: another port of the same machine is another origin, too. `none` is who typed the address.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    sites.any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
+}
+
+/// `Origin`: of which page a request is.
 fn same_origin(headers: &HeaderMap, host: Option<&str>) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let origin = origin.to_str().unwrap_or("");
-    let named = origin.split_once("://").map(|(_, authority)| authority);
-    named.is_some() && named == host
+    let same = |origin: &HeaderValue| {
+        let (scheme, authority) = origin.to_str().ok()?.split_once("://")?;
+        let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+        let bare = |name: &str| name.strip_suffix(port).unwrap_or(name).to_ascii_lowercase();
+        Some(bare(authority) == bare(host?))
+    };
+    headers.get_all(header::ORIGIN).iter().all(|origin| same(origin) == Some(true))
 }
 
 #[cfg(test)]
@@ -151,6 +198,16 @@ mod tests {
         assert!(same_origin(&HeaderMap::new(), None));
         assert!(with("http://127.0.0.1:8000"));
         assert!(!with("http://evil.example"));
-        assert!(!with("null"));
+        assert!(with("http://127.0.0.1:8000"));
+        for foreign in ["null", "", "127.0.0.1:8000", "http://127.0.0.1:80", "http://127.0.0.1"] {
+            assert!(!with(foreign), "{foreign}");
+        }
+        let mut both = HeaderMap::new();
+        both.append("origin", "http://127.0.0.1:8000".parse().unwrap());
+        both.append("origin", "http://evil.example".parse().unwrap());
+        assert!(!same_origin(&both, Some("127.0.0.1:8000")));
+        let mut plain = HeaderMap::new();
+        plain.insert("origin", "http://LocalHost".parse().unwrap());
+        assert!(same_origin(&plain, Some("localhost:80")), "the port of the scheme is not named");
     }
 }

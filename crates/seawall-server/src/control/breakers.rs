@@ -35,7 +35,7 @@ pub(crate) enum TableFormat {
 #[into_params(parameter_in = Query)]
 pub(crate) struct TableParameters {
     /// `json` or `csv`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
     #[param(inline)]
     pub(crate) format: TableFormat,
 }

@@ -43,6 +43,7 @@ pub(crate) struct Health {
     /// The worst of all parts: `unhealthy` while a circuit refuses calls; `degraded` while one is half-open or held
     /// by an operator, the file is refused, the store cannot be written, or the server stops; else `healthy`.
     status: ComponentStatus,
+    #[serde(serialize_with = "super::answer::clock")]
     timestamp: String,
     /// Those that enforce and are open, or forced open.
     open_circuit_breakers: Vec<String>,
@@ -211,6 +212,7 @@ struct MetricsSummary {
     total_circuit_breakers: usize,
     /// Closed, or refusing nobody since they do not enforce.
     healthy_circuit_breakers: usize,
+    #[serde(serialize_with = "super::answer::clock")]
     timestamp: String,
 }
 
@@ -313,6 +315,7 @@ async fn reset_metrics(
 /// What a dashboard of one's own shows first.
 #[derive(Serialize, ToSchema)]
 struct Dashboard {
+    #[serde(serialize_with = "super::answer::clock")]
     timestamp: String,
     health: DashboardHealth,
     performance: CallPerformance,

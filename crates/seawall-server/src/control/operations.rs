@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     OperationConfig,
+    config::{NAME_RULE, is_name},
     monitor::Actor,
     revisions::{Ask, Revision},
 };
@@ -43,7 +44,7 @@ struct ListParameters {
     /// The last name of the page before.
     after: Option<String>,
     /// `json` or `csv`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
     #[param(inline)]
     format: TableFormat,
 }
@@ -252,8 +253,8 @@ fn of_route(policy: &seawall::Policy) -> Vec<PolicyValue> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewOperation {
-    /// Up to 64 letters, digits, `-`, `_`, `.`.
-    #[schema(min_length = 1, max_length = 64)]
+    /// Up to 64 letters, digits, `-`, `_`, `.`; the first is a letter or a digit.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     name: String,
     /// A profile by name. Not together with `policies`; without either it has the preset's.
     #[serde(default)]
@@ -274,6 +275,9 @@ async fn register(
     Sent(asked): Sent<NewOperation>,
 ) -> Result<Response, Refusal> {
     let name = asked.name.clone();
+    if !is_name(&name) {
+        return Err(wrong("name", &format!("name is {name:?}; {NAME_RULE}")));
+    }
     let mut config = json!(OperationConfig { strategy: asked.strategy, policies: None });
     if let Some(policies) = asked.policies {
         config["policies"] = policies.into();

@@ -1,6 +1,6 @@
 //! `GET /metrics`: the numbers of all operations, and those of the control plane itself.
 
-use super::{Control, answer::Refusal, config::blocking};
+use super::{Control, answer::Refusal, config::blocking, refusals::Reason};
 use crate::{
     alerts::Level,
     gateway::places::Barred,
@@ -58,6 +58,12 @@ fn of_control(page: &mut Page, control: &Control) {
         let count = lasting.iter().filter(|alert| alert.level == level).count();
         let name = format!("{level:?}").to_lowercase();
         page.line("seawall_alerts_active", &format!("level=\"{name}\""), count);
+    }
+    let name = "seawall_control_refusals_total";
+    page.family(name, "counter", "Requests to the control plane that were not let in, by reason.");
+    for reason in Reason::ALL {
+        let label = format!("reason=\"{}\"", reason.label());
+        page.line(name, &label, control.refusals.count(reason));
     }
     page.family("seawall_store_failed", "gauge", "1 while the store cannot be written.");
     let failed = u8::from(control.live.store_failure().is_some());

@@ -146,6 +146,7 @@ pub struct CircuitMetrics {
     /// Times it closed, after probes or by an operator.
     pub closes: u64,
     /// By state; none where there is a circuit for each key.
+    #[serde(serialize_with = "super::answer::clock")]
     pub seconds_in_state: Option<BTreeMap<String, f64>>,
 }
 

@@ -168,6 +168,9 @@ async fn read_payload(
                         return Ok(Payload::Whole(Kept::new(kept.freeze(), trailers)));
                     }
                 };
+                if kept.len().saturating_add(data.len()) as u64 > limits.max_body_bytes {
+                    return Err(Refused::TooLarge(limits.max_body_bytes));
+                }
                 // Most bodies are one piece: no copy then.
                 if kept.is_empty() && body.is_end_stream() {
                     return Ok(Payload::Whole(Kept::new(data, None)));

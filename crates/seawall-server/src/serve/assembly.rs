@@ -39,6 +39,7 @@ pub(super) fn assembled(live: Live, listener: TcpListener, address: SocketAddr) 
         audit: written.audit.clone(),
         benchmarks: written.benchmarks.clone(),
         turns: Arc::default(),
+        refusals: Arc::default(),
         snapshots,
         access: live.access.clone(),
         draining: draining.clone(),
@@ -92,7 +93,7 @@ impl Written {
             self.live.save(store),
             self.live.monitor().save(store),
             self.alerts.save(store),
-            self.audit.journal.save(store),
+            self.audit.save(store),
             self.benchmarks.journal.save(store),
         ];
         self.live.stored(all.into_iter().collect());

@@ -82,6 +82,10 @@ async fn who_polls_is_told_in_few_bytes_that_nothing_changed() {
     let world = World::quiet().await;
     for path in [
         "health",
+        "health/detailed",
+        "dashboard",
+        "performance/report",
+        "operations/chat",
         "config",
         "circuit-breakers",
         "operations",
@@ -98,4 +102,131 @@ async fn who_polls_is_told_in_few_bytes_that_nothing_changed() {
     let before = world.get("config").await.header("etag").to_owned();
     world.put("config", json!({ "configuration": { "preset": "production" } })).await;
     assert_ne!(world.get("config").await.header("etag"), before);
+}
+
+/// What is answered to a request whose body comes in pieces, without a length.
+async fn chunked(world: &World, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         transfer-encoding: chunked\r\n\r\n",
+        world.address
+    );
+    for piece in body.as_bytes().chunks(50) {
+        request += &format!("{:x}\r\n{}\r\n", piece.len(), String::from_utf8_lossy(piece));
+    }
+    request += "0\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_length_of_a_body_is_bounded_however_it_is_framed() {
+    let yaml = format!("{}limits: {{ max_body_bytes: 70000 }}\n", crate::world::QUIET);
+    let world = World::of(&yaml).await;
+    let long = format!("{{\"configuration\": {{\"x\": \"{}\"}}}}", "x".repeat(70_000));
+    let path = "/internal/resilience/config/validate";
+    for (body, status) in [(long.as_str(), "413"), ("{\"configuration\": {}}", "200")] {
+        let answer = chunked(&world, "POST", path, body).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(world.ask(Method::POST, "config/validate", body).await.status.as_str(), status);
+    }
+    let small = json!({ "configuration": { "limits": { "max_body_bytes": 10 } } });
+    assert_eq!(world.put("config", small).await.status, 200);
+    let data = chunked(&world, "POST", "/chat/x", "eleven byte").await;
+    assert!(data.starts_with("HTTP/1.1 413 "), "on the way of the data, too: {data}");
+    let ten = chunked(&world, "POST", "/chat/x", "ten bytes!").await;
+    assert!(!ten.starts_with("HTTP/1.1 413 "), "{ten}");
+    let again = json!({ "configuration": { "limits": { "max_body_bytes": 1000 } } });
+    assert_eq!(world.put("config", again).await.status, 200, "a small limit can be set again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_obeys_the_rule_wherever_it_is_given() {
+    let world = World::quiet().await;
+    let long = "x".repeat(65);
+    for bad in ["", ".", "..", "-a", "_a", "a b", "a/b", "a\"b", "a{}", "a?b", "a%2f", "ü", &long]
+    {
+        let problem = world.post("operations", json!({ "name": bad })).await.problem(422);
+        assert_eq!(problem["field"], "name", "{bad:?}");
+        assert!(problem["detail"].as_str().unwrap().contains("begin with a letter"), "{problem}");
+        for section in ["operations", "upstreams", "strategies", "presets"] {
+            let one = match section {
+                "upstreams" => json!({ "endpoints": ["http://127.0.0.1:9"] }),
+                "strategies" => json!({ "policies": [] }),
+                _ => json!({}),
+            };
+            let change = json!({ "configuration": { section: { bad: one } } });
+            let problem = world.put("config", change).await.problem(422);
+            let told = problem["errors"].to_string();
+            assert!(told.contains("is not a name"), "{section} {bad:?}: {told}");
+        }
+    }
+    for good in ["a", "0", "A.b-c_d", &"x".repeat(64)] {
+        let answer = world.post("operations", json!({ "name": good })).await;
+        assert_eq!(answer.status, 201, "{good}: {}", answer.text());
+        assert_eq!(world.get(&format!("operations/{good}")).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_a_query_may_be_in_any_case() {
+    let world = World::quiet().await;
+    for path in [
+        "monitoring/alerts?level=CRITICAL&format=Json",
+        "monitoring/export?format=JSON",
+        "operations?format=Json",
+        "audit?format=JSON",
+        "performance/report?format=JSON",
+    ] {
+        assert_eq!(world.get(path).await.header("content-type"), "application/json", "{path}");
+    }
+    for path in ["circuit-breakers?format=CSV", "monitoring/alerts?format=Csv&level=Warning"] {
+        assert!(world.get(path).await.header("content-type").starts_with("text/csv"), "{path}");
+    }
+    for path in ["monitoring/alerts?level=loud", "audit?format=xml", "performance/report?format="] {
+        world.get(path).await.problem(422);
+    }
+    let report = world.get("performance/report?format=Text").await;
+    assert!(report.header("content-type").starts_with("text/plain"));
+    assert!(report.text().contains("config_loading   not measured"), "{}", report.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_problem_has_a_code() {
+    let world = World::quiet().await;
+    for (path, status, code) in [
+        ("nothing", 404, "NOT_FOUND"),
+        ("operations/nope", 404, "NOT_FOUND"),
+        ("audit?limit=0", 422, "VALIDATION_ERROR"),
+    ] {
+        assert_eq!(world.get(path).await.problem(status)["error_code"], code, "{path}");
+    }
+    let wrong = world.ask(Method::DELETE, "config", "").await.problem(405);
+    assert_eq!(wrong["error_code"], "METHOD_NOT_ALLOWED");
+    let again = json!({ "name": "chat" });
+    assert_eq!(world.post("operations", again).await.problem(409)["error_code"], "CONFLICT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn benchmarks_are_known_by_their_former_names() {
+    let world = World::quiet().await;
+    for (former, name) in [
+        ("preset_loading", "preset_access"),
+        ("resilience_config_loading", "config_loading"),
+        ("custom_config_loading", "config_loading"),
+        ("legacy_config_loading", "config_loading"),
+        ("settings_initialization", "config_loading"),
+        ("service_initialization", "service_init"),
+        ("validation_performance", "validation"),
+        ("text_processing", "pipeline"),
+    ] {
+        let asked = json!({ "operation_name": former, "iterations": 1 });
+        let answer = world.posted("performance/benchmark", asked).await;
+        assert_eq!(answer["suite"]["results"][0]["operation"], name, "{former}");
+        let history = world.json(&format!("performance/history?operation={former}&limit=1")).await;
+        assert_eq!(history["runs"][0]["results"][0]["operation"], name, "{former}");
+    }
 }

@@ -137,7 +137,9 @@ async fn secure_validation_looks_at_content_and_is_bounded_in_number() {
     assert_eq!(found["security_info"]["max_size_bytes"], 4096);
     let body = json!({ "configuration": { "retry_attempts": 3 } });
     // Nobody may say who he is: the first answer came a moment ago, whatever the second says of itself.
-    let second = world.post("config/validate-secure?client_ip=other", body).await;
+    let stranger = world.post("config/validate-secure?client_ip=other", body.clone()).await;
+    assert_eq!(stranger.problem(422)["field"], "client_ip");
+    let second = world.post("config/validate-secure", body).await;
     assert_eq!(second.problem(429)["status"], 429);
     assert_eq!(second.header("retry-after"), "1");
     let status = world.json("config/validate/rate-limit-status").await;

@@ -2,13 +2,14 @@
 
 use super::{Preset, presets, profile};
 use crate::PolicyConfig;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Presets and strategies by name: the built-in ones, and those that were added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
     presets: Vec<Preset>,
     strategies: BTreeMap<String, Vec<PolicyConfig>>,
+    operations: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -21,6 +22,18 @@ impl Catalog {
     /// Adds a strategy; one of the same name gives way to it.
     pub fn add_strategy(&mut self, name: impl Into<String>, policies: Vec<PolicyConfig>) {
         self.strategies.insert(name.into(), policies);
+    }
+
+    /// Adds the name of an operation that there is, so that a change of another one can be told from it.
+    pub fn add_operation(&mut self, name: impl Into<String>) {
+        self.operations.insert(name.into());
+    }
+
+    /// The names of operations that are known: those that were added, and those that a preset has a strategy for.
+    pub fn operations(&self) -> BTreeSet<&str> {
+        let of_presets =
+            self.presets().into_iter().flat_map(|preset| preset.operation_overrides.keys());
+        self.operations.iter().chain(of_presets).map(String::as_str).collect()
     }
 
     /// The preset of this name.

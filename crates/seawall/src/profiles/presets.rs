@@ -194,7 +194,8 @@ impl Preset {
             _ => (1.5, 2.0, 30.0),
         };
         let jitter_ms = profile(&strategy).and_then(|row| row.retry?.jitter_max_ms).unwrap_or(2000);
-        let total = retry_attempts.saturating_mul(20).min(120);
+        // The preset's own: a change of the attempts alone must not move it.
+        let total = self.retry_attempts.saturating_mul(20).min(120);
         let mut operation_overrides = self.operation_overrides.clone();
         operation_overrides.extend(change.operation_overrides.clone());
         Settings {

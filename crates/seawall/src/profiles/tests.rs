@@ -130,7 +130,7 @@ fn a_preset_can_be_changed_in_a_few_words() {
     let settings = preset("production").unwrap().settings(&change);
     let catalog = Catalog::default();
     for (operation, expected) in [
-        ("anything", "breaker 10/120s/1, retry 4x0.5s [1s,7.5s] +2s 80s"),
+        ("anything", "breaker 10/120s/1, retry 4x0.5s [1s,7.5s] +2s 100s"),
         ("mine", "breaker 10/300s/1, retry 7x1.5s [3s,60s] +5s 300s"),
         ("sentiment", "breaker 3/30s/1, retry 2x0.5s [1s,5s] +2s 10s"),
     ] {

@@ -1,10 +1,23 @@
 //! What can be said only of several fields together.
 
 use super::{Verdict, worst_case_wait};
+use crate::{excerpt, nearest::nearest};
 use seawall::{Catalog, Override, Settings};
+
+/// The operations that the documents of the systems before this one speak of.
+const DOCUMENTED: [&str; 5] = ["key_points", "qa", "questions", "sentiment", "summarize"];
 
 /// Seconds. Whoever waits longer has given up.
 const LONGEST_WAIT: f64 = 300.0;
+
+/// Fewer failures than this open a circuit by chance.
+const FEWEST_FAILURES: u32 = 3;
+
+/// As many attempts as the most patient strategy, `critical`, makes.
+const MOST_ATTEMPTS: u32 = 7;
+
+/// Seconds that an attempt needs at least, with the wait before it.
+const SECONDS_AN_ATTEMPT: u32 = 2;
 
 /// As many attempts as the patient strategy `conservative` makes.
 const MANY_ATTEMPTS: u32 = 5;
@@ -15,6 +28,8 @@ pub(super) fn check(change: &Override, catalog: &Catalog, production: bool, to: 
     let settings = preset.settings(change);
     waits(change, &settings, to);
     attempts(change, to);
+    extremes(change, to);
+    operations(change, catalog, to);
     if production && change.jitter_enabled == Some(false) {
         to.warning(
             "jitter_enabled is false in production: callers that failed together try again together",
@@ -80,5 +95,52 @@ fn attempts(change: &Override, to: &mut Verdict) {
             format!("set circuit_breaker_threshold to {attempts} or more"),
         ),
         _ => {}
+    }
+}
+
+/// Values that are within their bounds, and hardly ever meant, whatever else is given.
+fn extremes(change: &Override, to: &mut Verdict) {
+    if let (Some(attempts), Some(longest)) = (change.retry_attempts, change.max_delay_seconds) {
+        let needed = attempts.saturating_mul(SECONDS_AN_ATTEMPT);
+        if longest < needed {
+            to.warning(
+                format!(
+                    "max_delay_seconds is {longest}, less than {SECONDS_AN_ATTEMPT} seconds for each of the {attempts} attempts of retry_attempts"
+                ),
+                format!("set max_delay_seconds to {needed} or more, or lower retry_attempts"),
+            );
+        }
+    }
+    if let Some(threshold) = change.circuit_breaker_threshold.filter(|it| *it < FEWEST_FAILURES) {
+        to.warning(
+            format!(
+                "circuit_breaker_threshold is {threshold}: so few failures open a circuit by chance"
+            ),
+            format!("set circuit_breaker_threshold to {FEWEST_FAILURES} or more"),
+        );
+    }
+    if let Some(attempts) = change.retry_attempts.filter(|it| *it > MOST_ATTEMPTS) {
+        to.warning(
+            format!("retry_attempts is {attempts}: so many attempts keep an overload up"),
+            format!("set retry_attempts to {MOST_ATTEMPTS} or less, or use the preset production"),
+        );
+    }
+}
+
+/// Operations that nobody calls by these names.
+fn operations(change: &Override, catalog: &Catalog, to: &mut Verdict) {
+    let mut known = catalog.operations();
+    known.extend(DOCUMENTED);
+    for name in change.operation_overrides.keys().filter(|name| !known.contains(name.as_str())) {
+        let mut field = "operation_overrides".to_owned();
+        crate::path::write_key(&mut field, name);
+        let suggestion = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("{field}: did you mean `{near}`?"),
+            None => {
+                let known: Vec<&str> = known.iter().copied().collect();
+                format!("{field}: the known operations are {}", excerpt::listed(&known))
+            }
+        };
+        to.warning(format!("{field} is no operation that is known here"), suggestion);
     }
 }

@@ -61,7 +61,7 @@ fn types_are_exact_but_for_whole_floats() {
         (json!({"default_strategy": "database"}), false),
         (json!({"default_strategy": 1}), false),
         (json!({"operation_overrides": {}}), true),
-        (json!({"operation_overrides": {"qa": "critical", "of one's own": "balanced"}}), true),
+        (json!({"operation_overrides": {"qa": "critical", "sentiment": "balanced"}}), true),
         (json!({"operation_overrides": {"qa": 1}}), false),
         (json!({"operation_overrides": {"": "balanced"}}), false),
         (json!({"operation_overrides": ["qa"]}), false),
@@ -140,7 +140,7 @@ fn fields_are_held_against_one_another() {
             "W max_delay_seconds allows waits that add up to 600 seconds, over 5 minutes",
         ),
         (
-            json!({"retry_attempts": 10, "max_delay_seconds": 300, "exponential_multiplier": 5,
+            json!({"retry_attempts": 7, "max_delay_seconds": 300, "exponential_multiplier": 5,
                    "exponential_max": 120}),
             "",
         ),
@@ -156,6 +156,19 @@ fn fields_are_held_against_one_another() {
         (json!({"jitter_max": 8, "exponential_max": 7, "jitter_enabled": false}), ""),
         (json!({"jitter_max": 8}), ""),
         (json!({"jitter_enabled": false}), ""),
+        (json!({"retry_attempts": 5, "max_delay_seconds": 10}), ""),
+        (
+            json!({"retry_attempts": 5, "max_delay_seconds": 9}),
+            "W max_delay_seconds is 9, less than 2 seconds for each of the 5 attempts",
+        ),
+        (json!({"retry_attempts": 7}), ""),
+        (json!({"retry_attempts": 8}), "W retry_attempts is 8: so many attempts"),
+        (json!({"circuit_breaker_threshold": 3}), ""),
+        (json!({"circuit_breaker_threshold": 2}), "W circuit_breaker_threshold is 2: so few"),
+        (
+            json!({"operation_overrides": {"sentimet": "balanced"}}),
+            "W operation_overrides.sentimet is no operation that is known here",
+        ),
     ] {
         let verdict = verdict(&value);
         let told = told(&verdict);
@@ -211,7 +224,7 @@ fn waits_add_up() {
         ("production", json!({}), 2.0 + 3.0 + 6.0 + 12.0 + 8.0),
         ("simple", json!({"retry_attempts": 1}), 0.0),
         ("simple", json!({"retry_attempts": 10, "max_delay_seconds": 5}), 5.0),
-        ("simple", json!({"retry_attempts": 4_000_000_000_u32}), 120.0),
+        ("simple", json!({"retry_attempts": 4_000_000_000_u32}), 60.0),
         (
             "simple",
             json!({"retry_attempts": 101, "max_delay_seconds": 4_000_000, "jitter_enabled": false}),
@@ -221,4 +234,15 @@ fn waits_add_up() {
         let settings = settings(preset, change.clone());
         assert_eq!(worst_case_wait(&settings), expected, "{preset} {change}");
     }
+}
+
+#[test]
+fn operations_are_known_by_the_catalog() {
+    let value = json!({"operation_overrides": {"of one's own": "balanced"}});
+    let verdict = verdict(&value);
+    assert!(verdict.is_valid && verdict.warnings.len() == 1, "{}", told(&verdict));
+    assert!(verdict.suggestions[0].contains("key_points, qa, questions"), "{}", told(&verdict));
+    let mut catalog = Catalog::default();
+    catalog.add_operation("of one's own");
+    assert_eq!(validate(&value, &catalog), Verdict::new());
 }

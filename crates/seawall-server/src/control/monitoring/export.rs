@@ -39,7 +39,7 @@ enum ExportFormat {
 #[into_params(parameter_in = Query)]
 struct ExportParameters {
     /// `json`, `csv` or `prometheus`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
     #[param(inline)]
     format: ExportFormat,
     /// How far back to look, in hours.

@@ -9,7 +9,11 @@ use crate::{
     },
     wall,
 };
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -77,6 +81,7 @@ struct Compared {
 /// What was measured last, against thresholds and against before.
 #[derive(Serialize, ToSchema)]
 struct Report {
+    #[serde(serialize_with = "crate::control::answer::clock")]
     timestamp: String,
     runs: usize,
     benchmarks: Vec<Compared>,
@@ -84,10 +89,33 @@ struct Report {
     recommendations: Vec<String>,
 }
 
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ReportFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ReportParameters {
+    /// `json` or `text`.
+    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
+    #[param(inline)]
+    format: ReportFormat,
+}
+
 /// The latest measurements, against their thresholds and against the history. Nothing is run.
 #[utoipa::path(get, path = "/internal/resilience/performance/report", tag = "performance",
-    security(("key" = ["read"])), responses((status = 200, body = Report)))]
-async fn report(State(control): State<Control>, headers: HeaderMap) -> Response {
+    params(ReportParameters), security(("key" = ["read"])),
+    responses((status = 200, content((Report = "application/json"), (String = "text/plain")))))]
+async fn report(
+    State(control): State<Control>,
+    Asked(parameters): Asked<ReportParameters>,
+    headers: HeaderMap,
+) -> Response {
     let suites = control.benchmarks.journal.latest();
     let benchmarks: Vec<Compared> =
         Subject::ALL.into_iter().map(|subject| compared(subject, &suites)).collect();
@@ -108,7 +136,40 @@ async fn report(State(control): State<Control>, headers: HeaderMap) -> Response 
         }
     }
     let body = Report { timestamp: wall::now(), runs: suites.len(), benchmarks, recommendations };
-    tagged(&headers, &body)
+    match parameters.format {
+        ReportFormat::Json => tagged(&headers, &body),
+        ReportFormat::Text => {
+            ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body.text()).into_response()
+        }
+    }
+}
+
+impl Report {
+    /// The same for people: a line for each subject, then what to look at.
+    fn text(&self) -> String {
+        let mut text =
+            format!("Seawall performance report\n{}\nruns: {}\n\n", self.timestamp, self.runs);
+        for one in &self.benchmarks {
+            let Compared { operation, threshold_ms, .. } = one;
+            let verdict = match one.passed {
+                Some(true) => "PASS",
+                Some(false) => "FAIL",
+                None => "not measured",
+            };
+            let latest = one.latest_ms.map(|ms| format!("{ms:.6} ms")).unwrap_or_default();
+            let change = one.change_percent.map(|more| format!("{more:+.1} % to before"));
+            let line = format!(
+                "{operation:16} {verdict:12} {latest:>16}  threshold {threshold_ms} ms  {}",
+                change.unwrap_or_default()
+            );
+            text += line.trim_end();
+            text.push('\n');
+        }
+        for told in &self.recommendations {
+            text += &format!("\n- {told}");
+        }
+        text.trim_end().to_owned() + "\n"
+    }
 }
 
 /// `suites` are the latest first.
