@@ -1,20 +1,27 @@
 //! Tokio's clock and sleeps behind Seawall's traits; a paused tokio clock pauses the policies too.
 
 use seawall::{Clock, Instant, Timer};
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
-/// Tokio's clock, counted from the process's first use of it.
+/// Tokio's clock: that of the runtime it is read in. All runtimes of the process share one scale, so a paused clock
+/// of one of them (a test's) leaves no trace in another.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioTimer;
 
-static START: LazyLock<tokio::time::Instant> = LazyLock::new(tokio::time::Instant::now);
+/// Read from the operating system's clock, which nobody pauses: the first runtime's clock may run hours ahead of the
+/// next one's.
+static START: LazyLock<tokio::time::Instant> =
+    LazyLock::new(|| tokio::time::Instant::from_std(std::time::Instant::now()));
 
-/// A head start, so that "a little before now" exists from the first call on.
-const HEAD_START: std::time::Duration = std::time::Duration::from_secs(1);
+/// A head start: a clock that was paused when its runtime was built stands before the process's first use of it.
+const HEAD_START: Duration = Duration::from_secs(3600);
 
 impl Clock for TokioTimer {
     fn now(&self) -> Instant {
-        Instant::EPOCH + START.elapsed() + HEAD_START
+        // The start first: read later, it would not be the earlier one.
+        let start = *START;
+        let now = tokio::time::Instant::now();
+        Instant::EPOCH + HEAD_START + now.duration_since(start) - start.duration_since(now)
     }
 }
 
@@ -22,9 +29,8 @@ impl Timer for TokioTimer {
     type Sleep = tokio::time::Sleep;
 
     fn sleep_until(&self, at: Instant) -> Self::Sleep {
-        let from_start = at.since(Instant::EPOCH + HEAD_START);
         // Tokio's own limit for "never" is about thirty years.
-        let bounded = from_start.min(std::time::Duration::from_secs(86_400 * 365 * 20));
-        tokio::time::sleep_until(*START + bounded)
+        let wait = at.since(self.now()).min(Duration::from_secs(86_400 * 365 * 20));
+        tokio::time::sleep_until(tokio::time::Instant::now() + wait)
     }
 }

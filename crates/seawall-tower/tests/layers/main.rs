@@ -5,6 +5,7 @@ mod body;
 mod client;
 mod deadline;
 mod operation;
+mod paused;
 mod server;
 mod shared;
 
