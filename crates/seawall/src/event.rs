@@ -34,15 +34,24 @@ pub enum Kind {
     CallFinished {
         /// How.
         outcome: Outcome,
-        /// Retry's count, from 1.
+        /// Retry's count, from 1; 0 for an alternative.
         attempt: u32,
         /// How long it ran.
         took: Duration,
     },
     /// A call was stopped, since its result was no longer needed.
     CallCancelled {
+        /// Retry's count, from 1; 0 for an alternative.
+        attempt: u32,
+        /// By a timeout, or by a panic: it failed. Otherwise somebody was faster, or the caller went away.
+        cut_off: bool,
         /// How long it ran.
         took: Duration,
+    },
+    /// The answer of a call that had succeeded broke off while it was on its way.
+    AnswerFailed {
+        /// How.
+        outcome: Outcome,
     },
     /// A policy refused.
     Rejected(Rejection),
@@ -110,6 +119,7 @@ impl Kind {
             Self::CallStarted { .. } => "call_started",
             Self::CallFinished { .. } => "call_finished",
             Self::CallCancelled { .. } => "call_cancelled",
+            Self::AnswerFailed { .. } => "answer_failed",
             Self::Rejected(_) => "rejected",
             Self::Queued { .. } => "queued",
             Self::RetryScheduled { .. } => "retry_scheduled",
@@ -145,10 +155,16 @@ impl fmt::Display for Kind {
         match self {
             Self::Started => f.write_str("started"),
             Self::CallStarted { attempt } => write!(f, "attempt {attempt} called"),
+            Self::CallFinished { outcome, attempt: 0, took } => {
+                write!(f, "the alternative ended in {} after {}", outcome.label(), Short(*took))
+            }
             Self::CallFinished { outcome, attempt, took } => {
                 write!(f, "attempt {attempt} ended in {} after {}", outcome.label(), Short(*took))
             }
-            Self::CallCancelled { took } => write!(f, "call cancelled after {}", Short(*took)),
+            Self::AnswerFailed { outcome } => {
+                write!(f, "the answer ended in {}", outcome.label())
+            }
+            Self::CallCancelled { took, .. } => write!(f, "call cancelled after {}", Short(*took)),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::Queued { policy } => write!(f, "waiting at the {policy}"),
             Self::RetryScheduled { attempt, delay } => {

@@ -265,13 +265,13 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             parent = at as u16;
             depth += 1;
         }
-        let id = self.leaf(parent, deadline);
         let attempt = self.attempt;
+        let id = self.leaf(parent, deadline, attempt);
         self.emit(Kind::CallStarted { attempt });
         self.commands.push(Command::Call { id, attempt, deadline });
     }
 
-    fn leaf(&mut self, parent: u16, deadline: Instant) -> CallId {
+    fn leaf(&mut self, parent: u16, deadline: Instant, attempt: u32) -> CallId {
         let calls_before = self.next_call;
         let id = CallId(calls_before);
         self.next_call += 1;
@@ -279,7 +279,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         if let Some(node) = self.nodes.last_mut() {
             node.parent = parent;
             node.calls_before = calls_before;
-            node.part = Part::Call { id, attempt: self.attempt, started_at: self.now };
+            node.part = Part::Call { id, attempt, started_at: self.now };
             node.deadline = deadline;
         }
         id
@@ -294,7 +294,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             Step::Wait => {}
             Step::Call => self.enter(at as u16, depth + 1, deadline, waker),
             Step::Fallback { nth } => {
-                let id = self.leaf(at as u16, deadline);
+                let id = self.leaf(at as u16, deadline, 0);
                 self.commands.push(Command::Fallback { id, nth, after: inner });
             }
             Step::Finish(outcome) => self.finish(at, Resolution { outcome, call: None }, waker),

@@ -18,6 +18,7 @@ enum Count {
     Failures,
     TimedOut,
     Refused,
+    RateLimited,
     Abandoned,
     Calls,
     FailedCalls,
@@ -98,11 +99,16 @@ pub struct Counts {
     pub timed_out_calls: u64,
     /// Executions that ended in a rejection.
     pub rejected_calls: u64,
+    /// Executions that ended in a rejection by a rate limiter; they are among `rejected_calls`.
+    pub rate_limited_calls: u64,
     /// Executions whose caller went away.
     pub abandoned_calls: u64,
-    /// Calls of the operation, those of retries included.
+    /// Calls of the operation that ended, those of retries included. A call that was refused further in, by the
+    /// policies of an operation that it called, did not run and is none; an alternative is counted in
+    /// `fallbacks`.
     pub attempts: u64,
-    /// Calls of the operation that failed or were cut off.
+    /// Attempts that failed, timed out, or were cut off by a timeout, also those whose answer broke off while it
+    /// was on its way.
     pub failed_attempts: u64,
     /// Retries scheduled.
     pub retries_executed: u64,
@@ -131,7 +137,7 @@ pub struct Counts {
     pub circuit_breaker_closes: u64,
     /// Refusals of the bulkhead.
     pub bulkhead_rejections: u64,
-    /// Refusals by reason.
+    /// Refusals by reason: those of its own policies, and those that came up from an operation that it called.
     pub rejections: Vec<(&'static str, u64)>,
     /// What policies in shadow would have done, by policy.
     pub shadowed: Vec<(&'static str, u64)>,
@@ -151,6 +157,7 @@ impl Metrics {
             failed_calls: count(Count::Failures),
             timed_out_calls: count(Count::TimedOut),
             rejected_calls: count(Count::Refused),
+            rate_limited_calls: count(Count::RateLimited),
             abandoned_calls: count(Count::Abandoned),
             attempts: count(Count::Calls),
             failed_attempts: count(Count::FailedCalls),
@@ -229,7 +236,12 @@ impl Metrics {
             Outcome::Failure(_) => Count::Failures,
             Outcome::TimedOut { .. } => Count::TimedOut,
             // Refusals take no time; among the latencies they would make an outage look fast.
-            Outcome::Rejected(_) => return self.add(Count::Refused),
+            Outcome::Rejected(rejection) => {
+                if rejection.reason == Reason::RateLimited {
+                    self.add(Count::RateLimited);
+                }
+                return self.add(Count::Refused);
+            }
         });
         self.latency.record(took);
     }
@@ -252,6 +264,33 @@ impl Metrics {
         if circuit.state != state {
             circuit.enter(now, state);
         }
+    }
+
+    #[inline]
+    fn call_finished(&self, outcome: Outcome, attempt: u32) {
+        match outcome {
+            Outcome::Success => self.attempted(attempt, false),
+            // What is refused further in is refused to this one's caller, too, for the same reason.
+            Outcome::Rejected(rejection) => self.refused(rejection.reason),
+            Outcome::Failure(_) | Outcome::TimedOut { .. } => self.attempted(attempt, true),
+        }
+    }
+
+    /// A call is over; alternatives, with the number 0, are no attempts.
+    #[inline]
+    fn attempted(&self, attempt: u32, failed: bool) {
+        if attempt == 0 {
+            return;
+        }
+        self.add(Count::Calls);
+        if failed {
+            self.add(Count::FailedCalls);
+        }
+    }
+
+    #[cold]
+    fn refused(&self, reason: Reason) {
+        self.rows[REASONS + reason.index()].fetch_add(1, Relaxed);
     }
 
     /// Counts what a policy in shadow would have done. Its circuit changes all the same.
@@ -277,15 +316,15 @@ impl Observer for Metrics {
         }
         self.add(match event.kind {
             Kind::Started => Count::Started,
-            Kind::CallStarted { .. } => Count::Calls,
-            Kind::CallFinished { outcome: Outcome::Success, .. } | Kind::CallCancelled { .. } => {
-                return;
+            Kind::CallStarted { .. } => return,
+            Kind::CallFinished { outcome, attempt, .. } => {
+                return self.call_finished(outcome, attempt);
             }
-            Kind::CallFinished { .. } => Count::FailedCalls,
-            Kind::Rejected(rejection) => {
-                self.rows[REASONS + rejection.reason.index()].fetch_add(1, Relaxed);
-                return;
+            Kind::CallCancelled { attempt, cut_off, .. } => {
+                return self.attempted(attempt, cut_off);
             }
+            Kind::AnswerFailed { .. } => Count::FailedCalls,
+            Kind::Rejected(rejection) => return self.refused(rejection.reason),
             Kind::Queued { .. } => Count::Queued,
             Kind::RetryScheduled { .. } => Count::Retries,
             Kind::Withheld { why: Withheld::Budget, .. } => Count::Unaffordable,

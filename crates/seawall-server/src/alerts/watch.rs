@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) struct Watched {
     pub(crate) operation: String,
     pub(crate) ended: u64,
-    /// Failed, timed out, or refused by the open circuit: without an answer for that the dependency is sick.
+    /// Failed, timed out, or refused for another reason than a rate limit: without a good answer.
     pub(crate) failed: u64,
     pub(crate) timed_out: u64,
     pub(crate) p95: Option<Duration>,
@@ -73,7 +73,7 @@ impl Watched {
 
     fn error_rate(&self, failed: f64, bounds: &AlertConfig) -> Option<Condition> {
         let told = format!(
-            "{} of {} calls in the last minute failed, or met the open circuit",
+            "{} of {} calls in the last minute failed or were refused",
             percent(failed),
             self.ended
         );

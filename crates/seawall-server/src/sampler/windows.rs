@@ -56,7 +56,7 @@ struct Few {
     failed: u64,
     timed_out: u64,
     rejected: u64,
-    /// Of those, by an open circuit.
+    /// Of those, for another reason than that the caller asks too often.
     refused: u64,
     retries: u64,
     opens: u64,
@@ -97,12 +97,7 @@ impl Few {
             failed: counts.failed_calls + counts.timed_out_calls,
             timed_out: counts.timed_out_calls,
             rejected: counts.rejected_calls,
-            refused: counts
-                .rejections
-                .iter()
-                .filter(|(reason, _)| ["circuit_open", "probes_taken"].contains(reason))
-                .map(|(_, count)| count)
-                .sum(),
+            refused: counts.rejected_calls.saturating_sub(counts.rate_limited_calls),
             retries: counts.retries_executed,
             opens: counts.circuit_breaker_opens,
             half_opens: counts.circuit_breaker_half_opens,

@@ -227,3 +227,33 @@ async fn a_repaired_file_ends_its_alert_at_once() {
     assert_eq!(world.json("health").await["status"], "healthy");
     streamed(&world, |text| text.contains("the file is good again").then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_counts_what_its_clients_get() {
+    let sick = Upstream::statuses(&[500]).await;
+    let world = behind(&sick, "recovery_timeout: 1h").await;
+    fail(&world, 2).await;
+    for _ in 0..18 {
+        assert_eq!(world.get("/x").await.status, 503);
+    }
+    for name in ["route%20%2F%2A", "only"] {
+        let metrics = world.json(&format!("metrics/{name}")).await["metrics"].clone();
+        assert_eq!(metrics["rejections"]["circuit_open"], 18, "{name}: {metrics}");
+        assert_eq!(metrics["rejected_calls"], 18, "{name}");
+        assert_eq!(
+            (&metrics["attempts"], &metrics["failed_attempts"]),
+            (&2.into(), &2.into()),
+            "{name}"
+        );
+    }
+    let alert = async || {
+        let alerts = world.json("monitoring/alerts").await["alerts"].as_array().unwrap().clone();
+        let of_route =
+            |one: &&Value| one["operation"] == "route /*" && one["category"] == "error_rate";
+        alerts.iter().find(of_route).cloned()
+    };
+    eventually("the route is alerted, with all of its clients", || async {
+        alert().await.is_some_and(|alert| alert["actual_value"] == 1.0)
+    })
+    .await;
+}

@@ -16,7 +16,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         self.stood_in += 1;
         let nth = self.stood_in;
         self.emit(Kind::FellBack { nth });
-        let id = self.leaf(NO_PARENT, self.attributes.deadline);
+        let id = self.leaf(NO_PARENT, self.attributes.deadline, 0);
         // The driver takes the value that is stood in for before that value is cancelled.
         self.commands.push(Command::Fallback { id, nth, after: resolution });
         self.release_subtree(at, Cause::Discarded);

@@ -29,7 +29,22 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         };
         self.give_back(outcome);
         if self.attributes.streamed && answered.is_success() {
+            if matches!(outcome, Outcome::Failure(_) | Outcome::TimedOut { .. }) {
+                self.answer_failed(outcome);
+            }
             self.finished(outcome);
+        }
+    }
+
+    /// The attempt that had answered failed after all; an alternative is no attempt.
+    #[cold]
+    fn answer_failed(&self, outcome: Outcome) {
+        let answered = self.nodes.iter().rev().find_map(|node| match node.part {
+            Part::Call { attempt, .. } => Some(attempt),
+            _ => None,
+        });
+        if answered.is_some_and(|attempt| attempt > 0) {
+            self.emit(Kind::AnswerFailed { outcome });
         }
     }
 
@@ -69,10 +84,11 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         self.nodes[at].wake_at = Instant::FAR_FUTURE;
         match self.nodes[at].part {
             Part::Gone => return,
-            Part::Call { id, started_at, .. } => {
+            Part::Call { id, attempt, started_at } => {
                 if was_running {
                     let took = self.now.since(started_at);
-                    self.emit(Kind::CallCancelled { took });
+                    let cut_off = matches!(cause, Cause::TimedOut | Cause::Panicked);
+                    self.emit(Kind::CallCancelled { attempt, cut_off, took });
                 }
                 self.cancel(id);
             }

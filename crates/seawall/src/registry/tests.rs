@@ -372,3 +372,38 @@ fn what_an_operator_forces_while_it_is_off_counts_when_it_acts() {
     operation.set_mode("circuit_breaker", Mode::Enforce);
     assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).unwrap_err().is_rejected());
 }
+
+#[test]
+fn what_an_inner_operation_refuses_is_what_the_outer_one_counts() {
+    use crate::{Attempt, Attributes, Outcome};
+    let registry = Registry::default();
+    let inner = registry.register("inner", vec![breaker()]).unwrap();
+    let outer = registry.register("outer", vec![]).unwrap();
+    let classify = |result: &Result<(), Error<&str>>| match result {
+        Ok(()) => Outcome::Success,
+        Err(error) => error.outcome(|_| Outcome::failure(crate::Class::Transient)),
+    };
+    for _ in 0..4 {
+        let call = |_: Attempt| inner.call_blocking(|| Err("down"));
+        outer.call_blocking_with(Attributes::default(), &classify, call).unwrap_err();
+    }
+    let (inner, outer) = (inner.counts(), outer.counts());
+    for counts in [&inner, &outer] {
+        assert_eq!((counts.attempts, counts.failed_attempts), (1, 1), "{counts:?}");
+        assert_eq!((counts.failed_calls, counts.rejected_calls), (1, 3), "{counts:?}");
+        assert!(counts.rejections.contains(&("circuit_open", 3)), "{counts:?}");
+    }
+}
+
+#[test]
+fn an_attempt_that_a_timeout_cuts_off_has_failed() {
+    let registry = Registry::default();
+    let limit = Duration::from_millis(5);
+    let timeout = PolicyConfig::Timeout(TimeoutConfig { limit, ..Default::default() });
+    let operation = registry.register("slow", vec![timeout]).unwrap();
+    let hang = || std::future::pending::<Result<(), &str>>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    assert!(runtime.block_on(operation.call(hang)).unwrap_err().is_timed_out());
+    let counts = operation.counts();
+    assert_eq!((counts.attempts, counts.failed_attempts, counts.timed_out_calls), (1, 1, 1));
+}
