@@ -91,7 +91,7 @@ pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timeout::{Timeout, TimeoutConfig};
 #[cfg(not(loom))]
-pub use timer::{SystemSleep, SystemTimer};
+pub use timer::{DefaultSleep, DefaultTimer, SystemSleep, SystemTimer};
 pub use window::Tally;
 
 /// The guides' examples, compiled and run.
@@ -99,6 +99,9 @@ pub use window::Tally;
 mod guides {
     #[doc = include_str!("../../../docs/library.md")]
     struct Library;
+    #[doc = include_str!("../../../docs/testing.md")]
+    #[cfg(feature = "tokio")]
+    struct Testing;
     #[doc = include_str!("../../../docs/policies/timeout.md")]
     struct Timeout;
     #[doc = include_str!("../../../docs/policies/retry.md")]

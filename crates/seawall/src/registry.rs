@@ -1,7 +1,7 @@
 //! Operations by name: the one place where state lives, that handles address and the API shows.
 
 use crate::{
-    Instant, Metrics, Mode, Name, Observer, Pipeline, PolicyConfig, Preset, State, SystemTimer,
+    DefaultTimer, Instant, Metrics, Mode, Name, Observer, Pipeline, PolicyConfig, Preset, State,
     Timer, preset,
 };
 use arc_swap::ArcSwap;
@@ -31,7 +31,7 @@ const MAX_NAME: usize = 200;
 
 /// Operations by name. Clones share them.
 #[derive(Clone)]
-pub struct Registry<Tm = SystemTimer> {
+pub struct Registry<Tm = DefaultTimer> {
     shared: Arc<Shared<Tm>>,
 }
 
@@ -82,7 +82,7 @@ impl Health {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self::with_timer(SystemTimer, &crate::presets()[0], Vec::new())
+        Self::with_timer(DefaultTimer, &crate::presets()[0], Vec::new())
     }
 }
 
@@ -93,7 +93,7 @@ impl Registry {
     /// When there is no such preset.
     pub fn with_preset(name: &str) -> Result<Self, RegistryError> {
         let preset = preset(name).ok_or_else(|| RegistryError::UnknownPreset(name.into()))?;
-        Ok(Self::with_timer(SystemTimer, preset, Vec::new()))
+        Ok(Self::with_timer(DefaultTimer, preset, Vec::new()))
     }
 }
 

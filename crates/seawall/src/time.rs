@@ -131,10 +131,10 @@ impl<Tm: Timer + ?Sized> Timer for &Tm {
 }
 
 /// The clock, and what it showed at the process's first use of it.
-static CLOCK: LazyLock<(quanta::Clock, u64)> = LazyLock::new(|| {
+static CLOCK: LazyLock<(quanta::Clock, u64, std::time::Instant)> = LazyLock::new(|| {
     let clock = quanta::Clock::new();
     let start = clock.raw();
-    (clock, start)
+    (clock, start, std::time::Instant::now())
 });
 
 /// The processor's clock where it is steady, else the operating system's, counted from the process's first use of
@@ -142,11 +142,22 @@ static CLOCK: LazyLock<(quanta::Clock, u64)> = LazyLock::new(|| {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+/// An hour, so that "before now" exists from the first call on, also on a clock that was paused before it.
+const HEAD_START: u64 = 3_600_000_000_000;
+
+impl SystemClock {
+    /// What this clock showed at that moment of the operating system's.
+    #[cfg(all(feature = "tokio", not(loom)))]
+    pub(crate) fn at(moment: std::time::Instant) -> Instant {
+        let start = CLOCK.2;
+        Instant(HEAD_START) + moment.duration_since(start) - start.duration_since(moment)
+    }
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        let (clock, start) = &*CLOCK;
-        // One second of head start, so that "a little before now" exists from the first call on.
-        Instant(clock.delta_as_nanos(*start, clock.raw()) + 1_000_000_000)
+        let (clock, start, _) = &*CLOCK;
+        Instant(clock.delta_as_nanos(*start, clock.raw()) + HEAD_START)
     }
 }
 

@@ -16,6 +16,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+mod default;
+
+pub use default::{DefaultSleep, DefaultTimer};
+
 /// The operating system's monotonic clock, and sleeps on one thread of our own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemTimer;

@@ -16,7 +16,11 @@ struct Boundary {
 }
 
 const CORE: &str = "crates/seawall/src/";
-const CLOCKS: &[&str] = &["crates/seawall/src/time.rs", "crates/seawall/src/timer.rs"];
+const CLOCKS: &[&str] = &[
+    "crates/seawall/src/time.rs",
+    "crates/seawall/src/timer.rs",
+    "crates/seawall/src/timer/default.rs",
+];
 const VIRTUAL: &str = "the simulator's time is the caller's: ask the pipeline's clock or timer";
 
 const BOUNDARIES: &[Boundary] = &[

@@ -2,8 +2,8 @@
 
 use super::Registered;
 use crate::{
-    AnyError, Attempt, Attributes, CircuitView, Classify, Counts, Error, Event, Force, Instant,
-    Kind, Metrics, Mode, Name, Pipeline, PolicyConfig, State, SystemTimer, Timer, Transition,
+    AnyError, Attempt, Attributes, CircuitView, Classify, Counts, DefaultTimer, Error, Event,
+    Force, Instant, Kind, Metrics, Mode, Name, Pipeline, PolicyConfig, State, Timer, Transition,
     config::ConfigError,
     run::{Either, Held, Plain, Work, drive, drive_blocking, drive_to_value},
     sync::lock,
@@ -12,7 +12,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 /// A handle on a registered operation: cheap to clone, and to call.
 #[derive(Clone)]
-pub struct Operation<Tm = SystemTimer> {
+pub struct Operation<Tm = DefaultTimer> {
     pub(super) registered: Arc<Registered>,
     pub(super) timer: Tm,
 }

@@ -183,7 +183,7 @@ impl Observer for Noted {
 fn a_reset_is_told_to_everyone() {
     let noted = Arc::new(Noted::default());
     let registry =
-        Registry::with_timer(SystemTimer, preset("simple").unwrap(), vec![noted.clone()]);
+        Registry::with_timer(DefaultTimer, preset("simple").unwrap(), vec![noted.clone()]);
     let operation = registry.register("watched", vec![breaker()]).unwrap();
     assert!(run(operation.call(async || Err::<(), _>(()))).is_err());
     assert_eq!(operation.reset_circuit(), Some((State::Open, State::Closed)));
@@ -290,7 +290,7 @@ fn new_operations_start_from_defaults_of_ones_own() {
         name if name.starts_with("db_") => vec![breaker()],
         _ => vec![retry()],
     };
-    let registry = Registry::with_defaults(SystemTimer, defaults, Vec::new());
+    let registry = Registry::with_defaults(DefaultTimer, defaults, Vec::new());
     assert_eq!(registry.operation("db_users").unwrap().policies(), [breaker()]);
     assert_eq!(registry.operation("prices").unwrap().policies(), [retry()]);
     assert!(registry.operation("wrong").unwrap_err().to_string().contains("limit"));

@@ -2,12 +2,14 @@
 
 use super::{Attempt, Running, answer, keep};
 use crate::{
-    Attributes, Classify, Clock, Error, Execution, Pipeline, execution::Command, random::fresh_seed,
+    Attributes, Classify, Clock, Error, Execution, Pipeline, SystemClock, execution::Command,
+    random::fresh_seed,
 };
 use smallvec::SmallVec;
 use std::{
     sync::Arc,
     task::{Wake, Waker},
+    time::Duration,
 };
 
 /// Runs an operation on the calling thread. A timeout cannot interrupt it: it turns the answer into a
@@ -28,13 +30,15 @@ pub(crate) fn drive_blocking<T, E>(
     let mut running = Running { execution: execution.sequential(), clock, in_operation: false };
     running.execution.begin(&waker);
     let mut results = SmallVec::new();
+    // What passed on this thread while the clock stood still, as one that a test has paused does.
+    let mut stood = Duration::ZERO;
     loop {
         match running.execution.poll_command() {
             Some(Command::Call { id, attempt, deadline }) => {
                 let result = running.operation(|| operation(Attempt { number: attempt, deadline }));
                 let outcome = classify.classify(&result);
                 results.push((id, result));
-                let now = running.clock.now();
+                let now = running.clock.now() + stood;
                 // First the timers, as an async driver would have met them.
                 running.execution.handle_wake(now, &waker);
                 running.execution.handle_result(id, outcome, now, &waker);
@@ -59,17 +63,21 @@ pub(crate) fn drive_blocking<T, E>(
                     },
                 };
                 keep(&mut results, id, came_to);
-                let now = running.clock.now();
+                let now = running.clock.now() + stood;
                 running.execution.handle_result(id, outcome, now, &waker);
             }
             Some(Command::Cancel(id)) => results.retain(|(call, _)| *call != id),
             Some(Command::Done(done)) => return answer(done, pipeline, &mut results),
             None => {
+                let (before, parked_at) = (running.clock.now(), SystemClock.now());
                 match running.execution.poll_timeout() {
-                    Some(at) => std::thread::park_timeout(at.since(running.clock.now())),
+                    Some(at) => std::thread::park_timeout(at.since(before + stood)),
                     None => std::thread::park(),
                 }
-                let now = running.clock.now();
+                if running.clock.now() == before {
+                    stood += SystemClock.now().since(parked_at);
+                }
+                let now = running.clock.now() + stood;
                 running.execution.handle_wake(now, &waker);
             }
         }

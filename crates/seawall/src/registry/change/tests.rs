@@ -2,7 +2,7 @@
 
 use super::super::MAX_OPERATIONS;
 use super::*;
-use crate::{CircuitBreakerConfig, RetryConfig, State, SystemTimer, TimeoutConfig};
+use crate::{CircuitBreakerConfig, DefaultTimer, RetryConfig, State, TimeoutConfig};
 use std::time::Duration;
 
 fn timeout(seconds: u64) -> PolicyConfig {
@@ -98,7 +98,7 @@ fn modes_switched_by_hand_stay_also_when_it_is_between_plan_and_commit() {
 fn the_brake_holds_for_operations_that_come_with_a_change() {
     let registry = Registry::default();
     let mut change = registry.change();
-    let operation: Operation<SystemTimer> = change.set("a", vec![], None).unwrap();
+    let operation: Operation<DefaultTimer> = change.set("a", vec![], None).unwrap();
     registry.pause_repeats(true);
     change.commit().unwrap();
     assert!(operation.pipeline().repeats_are_paused());
