@@ -134,6 +134,16 @@ pub struct Limits {
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub client_timeout: Duration,
+    /// The least rate of a request's body, in bytes a second; 0 for none. It counts the time in which the client is
+    /// waited for, beyond the first `client_timeout` of it, and not the time in which the upstream does not read.
+    /// Below it the answer is 408, and nobody but the client is to blame.
+    #[schemars(range(max = 1_000_000_000))]
+    pub min_upload_rate: u64,
+    /// How long a client may read nothing of an answer. Then the connection is closed, the upstream's call is
+    /// cancelled, and its permits go back.
+    #[serde(with = "seawall::config::duration")]
+    #[schemars(schema_with = "seawall::config::duration::schema")]
+    pub write_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -145,6 +155,8 @@ impl Default for Limits {
             max_in_flight: 5_000,
             keep_alive_timeout: Duration::from_secs(90),
             client_timeout: Duration::from_secs(30),
+            min_upload_rate: 1024,
+            write_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -22,6 +22,7 @@ use std::{
 };
 
 pub(crate) mod body;
+mod calls;
 mod event;
 pub(crate) mod forward;
 mod interim;
@@ -36,9 +37,11 @@ pub(crate) mod route;
 mod stream;
 mod table;
 mod trailers;
+pub(crate) mod upload;
 pub(crate) mod upstream;
 
 use body::{AnswerBody, Passing};
+use calls::{ByOpening, Calls};
 use forward::Pseudonym;
 use interim::Passage;
 use opening::Opened;
@@ -52,6 +55,8 @@ use table::Table;
 use upstream::{CallError, Upstream};
 
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
+/// The longest `Retry-After` that is waited for while a healthy fallback stands ready.
+const WORTH_WAITING: Duration = Duration::from_secs(1);
 const ATTEMPT: &str = "x-seawall-attempt";
 
 /// Everything the data path needs.
@@ -174,7 +179,9 @@ impl Gateway {
             repeatable,
         };
         match route.operation.drive(attributes, &ByAnswer, asked).await {
-            Ok((answer, permits)) => respond(answer, permits, &self.pseudonym),
+            Ok((answer, permits)) => {
+                respond(answer, permits, &self.pseudonym, table.limits.write_timeout)
+            }
             Err(error) => match exchange.fault() {
                 Some(refused) => reply::problem(&refused.problem(), api),
                 None => refuse(&route.operation, first, api, error.flatten()),
@@ -208,8 +215,11 @@ impl Work for Asked {
     }
 
     fn fallback(&mut self, nth: u32, failed: Failed<Self>) -> Result<Answering, Failed<Self>> {
-        let spent = !self.exchange.is_kept() && self.trail.calls.load(Ordering::Relaxed) > 0;
-        if spent { Err(failed) } else { Ok(self.ask(nth as usize)) }
+        if self.exchange.is_spent() { Err(failed) } else { Ok(self.ask(nth as usize)) }
+    }
+
+    fn caller_wait(&self) -> Duration {
+        self.exchange.waited()
     }
 }
 
@@ -219,8 +229,14 @@ impl Asked {
         let (exchange, trail) = (self.exchange.clone(), self.trail.clone());
         let may_repeat = upstream.may_repeat(&exchange.method, &exchange.headers);
         let repeatable = self.repeatable && may_repeat;
+        let max_retry_after = if self.upstreams[which + 1..].iter().any(|next| next.is_healthy()) {
+            WORTH_WAITING
+        } else {
+            Duration::MAX
+        };
         Box::pin(async move {
-            let attributes = Attributes { repeatable, streamed: true, ..Attributes::default() };
+            let attributes =
+                Attributes { repeatable, streamed: true, max_retry_after, ..Attributes::default() };
             let first_endpoint = upstream.first_endpoint();
             let operation = upstream.operation.clone();
             let call = |attempt| {
@@ -228,21 +244,11 @@ impl Asked {
                 let (upstream, exchange) = (upstream.clone(), exchange.clone());
                 async move { upstream.call(&exchange, first_endpoint, attempt).await }
             };
-            let (opened, permits) = operation.call_held(attributes, &ByOpening, call).await?;
+            let waited = exchange.waited();
+            let calls = Calls { call, exchange: exchange.clone(), waited };
+            let (opened, permits) = operation.drive(attributes, &ByOpening, calls).await?;
             Ok(Answer { opened, permits, upstream })
         })
-    }
-}
-
-/// Classifies an upstream's answer by its opening; a transport error by whether it was sent.
-struct ByOpening;
-
-impl Classify<Opened, CallError> for ByOpening {
-    fn classify(&self, result: &Result<Opened, CallError>) -> Outcome {
-        match result {
-            Ok(opened) => opened.outcome(),
-            Err(error) => error.outcome(),
-        }
     }
 }
 
@@ -258,7 +264,12 @@ impl Classify<Answer, Error<CallError>> for ByAnswer {
     }
 }
 
-fn respond(answer: Answer, route_permits: Held, pseudonym: &Pseudonym) -> Response<AnswerBody> {
+fn respond(
+    answer: Answer,
+    route_permits: Held,
+    pseudonym: &Pseudonym,
+    write_timeout: Duration,
+) -> Response<AnswerBody> {
     let Answer { opened: Opened { mut parts, rest, .. }, permits, upstream } = answer;
     pseudonym.add_to(&mut parts.headers, parts.version);
     // The version is of one connection, as those headers are.
@@ -270,8 +281,8 @@ fn respond(answer: Answer, route_permits: Held, pseudonym: &Pseudonym) -> Respon
         parts.headers.remove(header::CONTENT_LENGTH);
     }
     describe(&mut parts.headers, &upstream);
-    let passing = Passing::new(rest, [permits, route_permits]);
-    Response::from_parts(parts, AnswerBody::Passing(Box::new(passing)))
+    let body = Passing::body(rest, [permits, route_permits], write_timeout);
+    Response::from_parts(parts, body)
 }
 
 /// Who answered, and how its circuit stands.
@@ -332,6 +343,11 @@ impl Refused {
                 StatusCode::REQUEST_TIMEOUT,
                 "Request too slow",
                 format!("nothing came for limits.client_timeout, {bound:?}"),
+            ),
+            Self::BelowRate(rate) => reply::plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "Request too slow",
+                format!("it came with fewer bytes a second than limits.min_upload_rate, {rate}"),
             ),
             Self::TooLong => reply::plain(
                 StatusCode::URI_TOO_LONG,

@@ -5,12 +5,12 @@ use crate::{
     access::{Access, Peer},
     control,
     feed::Feed,
-    gateway::{Client, Gateway, body::AnswerBody},
+    gateway::{Client, Gateway, body::AnswerBody, upload::Unread},
     monitor::{Actor, Monitor},
     revisions::{Ask, Cause, First, Live, Parts},
 };
 use axum::Router;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer as HyperTimer},
@@ -40,10 +40,12 @@ use tower::ServiceExt;
 mod assembly;
 mod framing;
 mod front;
+mod linger;
 mod tracked;
 mod wire;
 
 use assembly::{Written, assembled, registry};
+use linger::Lingering;
 use tracked::Tracked;
 pub(crate) use wire::InterimSender;
 use wire::{InProgress, Line, Patience, Wire};
@@ -236,10 +238,14 @@ impl Server {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let shared = self.shared.clone();
-        let patience = Patience::new(&self.live.now().config.limits);
-        let line = Arc::new(Line::new());
+        let limits = self.live.now().config.limits.clone();
+        let patience = Patience::new(&limits);
+        let (line, unread) = (Arc::new(Line::new()), Unread::default());
+        let stream = Lingering::new(stream, limits.write_timeout, unread.clone());
         let wire = Wire::new(stream, line.clone(), patience);
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            unread.expect(&request);
+            request.extensions_mut().insert(unread.clone());
             let (shared, in_progress) = (shared.clone(), line.begin());
             async move { Ok::<_, Infallible>(shared.answer(request, peer, in_progress).await) }
         });
@@ -314,10 +320,15 @@ impl Shared {
         peer: SocketAddr,
     ) -> Response<AnswerBody> {
         request.extensions_mut().insert(Peer(peer));
+        let unread = request.extensions_mut().remove::<Unread>().unwrap_or_default();
         let answer: Result<_, BoxError> =
             self.control.clone().oneshot(request).await.map_err(|never| match never {});
         match answer {
-            Ok(response) => response.map(AnswerBody::Control),
+            Ok(response) => {
+                let refused = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
+                unread.0.fetch_and(refused, Ordering::Relaxed);
+                response.map(AnswerBody::Control)
+            }
             Err(_) => Response::new(AnswerBody::empty()),
         }
     }

@@ -4,6 +4,7 @@ use crate::Instant;
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::LazyLock,
+    time::Duration,
 };
 
 /// What policies may know of one execution.
@@ -19,6 +20,9 @@ pub struct Attributes {
     pub repeatable: bool,
     /// Attempts that this call is worth, the first included: less than a retry's own bound lowers it.
     pub max_attempts: u32,
+    /// The longest `Retry-After` that is worth waiting for: less than a retry's own bound lowers it. For callers that
+    /// have somewhere else to go.
+    pub max_retry_after: Duration,
     /// The caller gives up at this instant, as if the outermost policy were a timeout that ends then.
     pub deadline: Instant,
     /// The value is a stream: its outcome is known at its end, which the driver reports with
@@ -38,6 +42,7 @@ impl Default for Attributes {
             priority: Priority::Normal,
             repeatable: true,
             max_attempts: u32::MAX,
+            max_retry_after: Duration::MAX,
             deadline: Instant::FAR_FUTURE,
             streamed: false,
             fallbacks: 0,

@@ -353,6 +353,12 @@ impl Pattern for Arc<Bulkhead> {
             Frame::Outside => {}
         }
     }
+
+    fn exclude(&self, frame: &mut Frame, length: Duration) {
+        if let Frame::Inside { since } = frame {
+            *since = *since + length;
+        }
+    }
 }
 
 #[cfg(test)]

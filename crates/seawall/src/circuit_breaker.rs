@@ -369,6 +369,12 @@ impl Pattern for Arc<CircuitBreaker> {
         }
         self.settle(frame, cx, verdict);
     }
+
+    fn exclude(&self, frame: &mut Frame, length: Duration) {
+        if let Some(ticket) = &mut frame.ticket {
+            ticket.started = ticket.started + length;
+        }
+    }
 }
 
 fn nanos_since(now: Instant, started: Instant) -> u64 {

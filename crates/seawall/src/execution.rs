@@ -16,6 +16,7 @@ use std::{ops::Deref, sync::Arc, task::Waker};
 
 mod alternative;
 mod command;
+mod exclude;
 mod node;
 mod release;
 mod shadow;

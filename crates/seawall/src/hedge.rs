@@ -185,6 +185,11 @@ impl Pattern for Arc<Hedge> {
             self.count(frame, cx.now, false);
         }
     }
+
+    fn exclude(&self, frame: &mut Frame, length: Duration) {
+        frame.started_at = frame.started_at + length;
+        frame.next_at = frame.next_at + length;
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -9,7 +9,7 @@ use crate::{
     event::{Event, Kind, Observer},
     random::Random,
 };
-use std::{fmt::Debug, sync::Arc, task::Waker};
+use std::{fmt::Debug, sync::Arc, task::Waker, time::Duration};
 
 mod mode;
 mod patterns;
@@ -172,6 +172,9 @@ pub(crate) trait Pattern {
         Step::Wait
     }
     fn release(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, _cause: Cause) {}
+    /// The caller was waited for, for `length`, while a call ran inside: limits move by it, and what is measured
+    /// leaves it out.
+    fn exclude(&self, _frame: &mut Self::Frame, _length: Duration) {}
 }
 
 impl Pattern for Arc<dyn CustomPolicy> {

@@ -171,6 +171,14 @@ impl Retry {
     }
 }
 
+/// How long the dependency asked to be left alone.
+fn asked(outcome: &Outcome) -> Duration {
+    match outcome {
+        Outcome::Failure(Failure { retry_after: Some(asked), .. }) => *asked,
+        _ => Duration::ZERO,
+    }
+}
+
 pub(crate) struct Frame {
     attempts: u32,
     /// What this attempt was paid out of the budget, where it is a retry.
@@ -207,6 +215,7 @@ impl Pattern for std::sync::Arc<Retry> {
         }
         if frame.attempts >= config.max_attempts.min(cx.attributes.max_attempts)
             || !config.is_retryable(&outcome, cx.attributes.repeatable)
+            || asked(&outcome) > cx.attributes.max_retry_after
         {
             return Step::Finish(outcome);
         }
@@ -241,6 +250,10 @@ impl Pattern for std::sync::Arc<Retry> {
         frame.resume_at = Instant::FAR_FUTURE;
         *cx.attempt = frame.attempts;
         Step::Call
+    }
+
+    fn exclude(&self, frame: &mut Frame, length: Duration) {
+        frame.started_at = frame.started_at + length;
     }
 }
 

@@ -4,8 +4,7 @@
 //! succeeds at once nothing is allocated and no timer is made: the operation is polled first.
 
 use crate::{
-    Attributes, Classify, Clock, Elapsed, Error, Execution, Instant, Outcome, Pipeline, Reason,
-    Rejection, Timer,
+    Attributes, Classify, Clock, Error, Execution, Instant, Outcome, Pipeline, Timer,
     execution::{CallId, Command, Resolution},
     policy::Cause,
     random::fresh_seed,
@@ -16,12 +15,15 @@ use std::{
     ops::Deref,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 mod blocking;
+mod results;
 mod work;
 
 pub(crate) use blocking::drive_blocking;
+use results::{Results, answer, keep};
 #[cfg(not(loom))]
 pub(crate) use work::Either;
 pub(crate) use work::Plain;
@@ -68,49 +70,6 @@ impl<P: Deref<Target = Pipeline>, C: Clock> Running<P, C> {
         let result = run();
         self.in_operation = false;
         result
-    }
-}
-
-type Results<T, E> = SmallVec<[(CallId, Result<T, E>); 1]>;
-
-/// Takes a call's result out of those kept.
-fn take<T, E>(results: &mut Results<T, E>, call: Option<CallId>) -> Option<Result<T, E>> {
-    let at = results.iter().position(|(id, _)| Some(*id) == call)?;
-    Some(results.swap_remove(at).1)
-}
-
-/// Keeps what an operation came to as the result of `id`; timeouts and rejections are no results.
-fn keep<T, E>(results: &mut Results<T, E>, id: CallId, came_to: Result<T, Error<E>>) {
-    match came_to {
-        Ok(value) => results.push((id, Ok(value))),
-        Err(Error::Inner(error)) => results.push((id, Err(error))),
-        Err(_) => {}
-    }
-}
-
-/// The answer that a resolution stands for.
-fn answer<T, E>(
-    done: Resolution,
-    pipeline: &Pipeline,
-    results: &mut Results<T, E>,
-) -> Result<T, Error<E>> {
-    match done.outcome {
-        Outcome::Rejected(rejection) => Err(Error::Rejected(rejection)),
-        Outcome::TimedOut { limit } => match take(results, done.call) {
-            // The operation's own timeout, by its classification: its error says more than ours.
-            Some(Err(error)) => Err(Error::Inner(error)),
-            _ => Err(Error::TimedOut(Elapsed { operation: pipeline.name().clone(), limit })),
-        },
-        Outcome::Success | Outcome::Failure(_) => match take(results, done.call) {
-            Some(result) => result.map_err(Error::Inner),
-            // A policy answered in place of a call.
-            None => {
-                let injected = matches!(done.outcome, Outcome::Failure(_));
-                let reason =
-                    if injected { Reason::FaultInjected } else { Reason::Custom("no value") };
-                Err(Error::Rejected(Rejection::new(reason, None)))
-            }
-        },
     }
 }
 
@@ -178,6 +137,8 @@ struct Driver<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> {
     sleep: Pin<&'f mut Option<Tm::Sleep>>,
     sleeping_until: Option<Instant>,
     begun: bool,
+    /// Time waited for the caller that the execution knows of.
+    excluded: Duration,
     /// The clock at the beginning of this poll.
     polled_at: Instant,
 }
@@ -213,6 +174,7 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
             sleep,
             sleeping_until: None,
             begun: false,
+            excluded: Duration::ZERO,
             polled_at,
         }
     }
@@ -223,6 +185,7 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
     {
         if self.begun {
             self.polled_at = self.running.clock.now();
+            self.exclude_caller_wait();
             self.running.execution.handle_wake(self.polled_at, cx.waker());
         } else {
             self.begun = true;
@@ -239,6 +202,7 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
                 }
             }
             if let Some((id, result)) = self.poll_calls(cx) {
+                self.exclude_caller_wait();
                 let outcome = classify.classify(&result);
                 if outcome.is_success() && self.succeed(id) {
                     return Poll::Ready(result.map_err(Error::Inner));
@@ -263,7 +227,19 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
             // Whether the deadline has passed is read from the clock, not from the sleep.
             self.sleeping_until = None;
             let now = self.running.clock.now();
+            self.exclude_caller_wait();
             self.running.execution.handle_wake(now, cx.waker());
+        }
+    }
+
+    /// Takes out what the caller was waited for since the last time. For most work that is nothing, and known to
+    /// the compiler.
+    #[inline(always)]
+    fn exclude_caller_wait(&mut self) {
+        let waited = self.work.caller_wait();
+        if waited > self.excluded {
+            self.running.execution.exclude(waited - self.excluded);
+            self.excluded = waited;
         }
     }
 

@@ -162,6 +162,11 @@ impl Pattern for Timeout {
             self.unfinished(frame, cx.now);
         }
     }
+
+    fn exclude(&self, frame: &mut Frame, length: Duration) {
+        frame.deadline = frame.deadline + length;
+        frame.started_at = frame.started_at + length;
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::{
     opening::Rest,
     protocol::Trouble,
     stream::{Ending, Last, Watch},
+    upstream::client_fault,
 };
 use crate::{BoxError, Held};
 use bytes::Bytes;
@@ -14,16 +15,21 @@ use http_body_util::Full;
 use seawall::{Class, Outcome};
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
+    time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// Every body that the server sends.
 pub(crate) enum AnswerBody {
     /// Our own words.
     Own(Full<Bytes>),
     /// An upstream's, under way.
-    Passing(Box<Passing>),
+    Passing(Arc<Mutex<Option<Passing>>>),
     /// The control plane's.
     Control(axum::body::Body),
 }
@@ -50,7 +56,10 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Passing(body) => body.poll_next(cx),
+            Self::Passing(body) => match lock(body).as_mut() {
+                Some(passing) => passing.poll_next(cx),
+                None => Poll::Ready(Some(Err("the client did not read on".into()))),
+            },
             Self::Control(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
         }
     }
@@ -58,7 +67,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => body.is_end_stream(),
-            Self::Passing(body) => body.is_over(),
+            Self::Passing(body) => lock(body).as_ref().is_some_and(Passing::is_over),
             Self::Control(body) => body.is_end_stream(),
         }
     }
@@ -66,7 +75,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(body) => body.size_hint(),
-            Self::Passing(body) => body.size_hint(),
+            Self::Passing(body) => lock(body).as_ref().map(Passing::size_hint).unwrap_or_default(),
             Self::Control(body) => body.size_hint(),
         }
     }
@@ -78,15 +87,30 @@ pub(crate) struct Passing {
     /// Of the route and of the upstream; `None` when the end has been told.
     permits: Option<[Held; 2]>,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Since when the client has had a piece, or the headers, and not asked for more.
+    unasked_since: Option<Instant>,
+    /// Who looks whether it asks.
+    guard: Option<AbortHandle>,
 }
 
 type Piece = Option<Result<Frame<Bytes>, BoxError>>;
 
 impl Passing {
-    pub(super) fn new(rest: Rest, permits: [Held; 2]) -> Self {
-        let mut this = Self { rest, permits: Some(permits), alarm: None };
+    /// The answer as a body. A client that does not read on within `write_timeout` loses it.
+    pub(super) fn body(rest: Rest, permits: [Held; 2], write_timeout: Duration) -> AnswerBody {
+        let unasked_since = Some(Instant::now());
+        let mut this =
+            Self { rest, permits: Some(permits), alarm: None, unasked_since, guard: None };
         this.end_if_over();
-        this
+        let under_way = this.permits.is_some();
+        let body = Arc::new(Mutex::new(Some(this)));
+        if under_way {
+            let guard = tokio::spawn(guard(Arc::downgrade(&body), write_timeout)).abort_handle();
+            if let Some(this) = lock(&body).as_mut() {
+                this.guard = Some(guard);
+            }
+        }
+        AnswerBody::Passing(body)
     }
 
     fn is_over(&self) -> bool {
@@ -116,13 +140,14 @@ impl Passing {
         for permit in self.permits.take().into_iter().flatten() {
             permit.end(outcome);
         }
+        if let Some(guard) = self.guard.take() {
+            guard.abort();
+        }
     }
 
-    /// With a known length nobody asks again after the last byte.
+    /// Ends when the upstream has given its last byte, whatever of it the client has read by then: with a known
+    /// length nobody asks again after it.
     fn end_if_over(&mut self) {
-        if !self.rest.held.is_empty() {
-            return;
-        }
         let plain_end = self.rest.watch.is_none() && self.rest.body.is_end_stream();
         if let Some(outcome) = self.rest.ended.or_else(|| plain_end.then_some(Outcome::Success)) {
             self.end(outcome);
@@ -130,6 +155,18 @@ impl Passing {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
+        if self.unasked_since.take().is_some() {
+            // While the client did not ask, nor was the upstream asked: its clock begins now.
+            self.rest.touch();
+        }
+        let piece = self.poll_piece(cx);
+        if let Poll::Ready(Some(Ok(_))) = piece {
+            self.unasked_since = Some(Instant::now());
+        }
+        piece
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
         loop {
             if let Some(frame) = self.rest.held.pop_front() {
                 self.end_if_over();
@@ -167,6 +204,10 @@ impl Passing {
     }
 
     fn break_off(&mut self, trouble: Trouble, error: BoxError) -> Poll<Piece> {
+        if self.rest.is_client_fault() {
+            self.end(client_fault());
+            return Poll::Ready(Some(Err(error)));
+        }
         match &mut self.rest.watch {
             Some(watch) => {
                 let ending = watch.break_off(trouble, &format!("the upstream broke off: {error}"));
@@ -213,6 +254,39 @@ impl Drop for Passing {
     fn drop(&mut self) {
         if let Some(outcome) = self.rest.watch.as_ref().and_then(Watch::left) {
             self.end(outcome);
+        }
+        if let Some(guard) = self.guard.take() {
+            guard.abort();
+        }
+        if let Some(uploads) = &self.rest.uploads {
+            uploads.answered();
+        }
+    }
+}
+
+type Shared = Mutex<Option<Passing>>;
+
+fn lock(body: &Shared) -> MutexGuard<'_, Option<Passing>> {
+    body.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the answer away from a client that does not read: its permits go back, and the upstream's call is
+/// cancelled. Nobody asks the body for more meanwhile, so it cannot do so itself.
+async fn guard(body: Weak<Shared>, write_timeout: Duration) {
+    let mut due = Instant::now() + write_timeout;
+    loop {
+        sleep_until(due).await;
+        let Some(body) = body.upgrade() else { return };
+        let mut place = lock(&body);
+        let Some(passing) = place.as_mut() else { return };
+        let now = Instant::now();
+        due = passing.unasked_since.unwrap_or(now) + write_timeout;
+        if due <= now {
+            // The guard is this task: it must not end itself half-way.
+            passing.guard = None;
+            passing.end(client_fault());
+            *place = None;
+            return;
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     protocol::Api,
     stream::{Ending, Last, Watch},
     trailers,
+    upload::Uploads,
     upstream::CallError,
 };
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use seawall::Outcome;
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// Events held at most, and bytes.
@@ -58,6 +59,10 @@ pub(crate) struct Rest {
     /// When its first content must have come, while it has not.
     pub(super) first_by: Option<(Instant, Duration)>,
     pub(super) last_piece: Instant,
+    /// The request's body, where it may still be under way.
+    pub(super) uploads: Option<Arc<Uploads>>,
+    /// How long the client had been waited for at the last piece, and when the answer began.
+    pub(super) waited: [Duration; 2],
     /// How it ended, where its end has come already.
     pub(super) ended: Option<Outcome>,
 }
@@ -75,6 +80,7 @@ impl Opened {
         api: Option<Api>,
         patience: Patience,
         began: Instant,
+        uploads: Option<Arc<Uploads>>,
     ) -> Result<Self, CallError> {
         let (parts, body) = response.into_parts();
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
@@ -94,6 +100,8 @@ impl Opened {
             idle: patience.idle,
             first_by: first_by.map(|limit| (began + limit, limit)),
             last_piece: now,
+            waited: [uploads.as_ref().map_or(Duration::ZERO, |uploads| uploads.waited()); 2],
+            uploads,
             ended: None,
         };
         let hold = patience.hold;
@@ -130,6 +138,8 @@ impl Opening {
                 }
                 Ok(None) => return self.end(),
                 Err(_) if until == Some(due) => return Ok(None),
+                // The client was waited for in the meantime.
+                Err(_) if Instant::now() < rest.due() => {}
                 Err(_) => {
                     let (limit, told) = rest.lateness(due);
                     return Err(CallError::late(limit, told));
@@ -191,7 +201,7 @@ impl Opening {
 impl Rest {
     /// Reads along the next piece; what of it may pass on.
     pub(super) fn take(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
-        self.last_piece = Instant::now();
+        self.touch();
         let frame = trailers::of(frame);
         let Some(watch) = &mut self.watch else {
             if !self.begun {
@@ -207,18 +217,42 @@ impl Rest {
         frame
     }
 
-    /// The clock that rings next, if nothing comes before: the first content's, or that of pauses.
+    /// The upstream is asked for the next piece now.
+    pub(super) fn touch(&mut self) {
+        self.last_piece = Instant::now();
+        self.waited[0] = self.waited();
+    }
+
+    /// How long the client was waited for, while its request's body is passed on.
+    fn waited(&self) -> Duration {
+        self.uploads.as_ref().map_or(Duration::ZERO, |uploads| uploads.waited())
+    }
+
+    /// The clock that rings next, if nothing comes before: the first content's, or that of pauses. Both stand while
+    /// the client is waited for.
     pub(super) fn due(&self) -> Instant {
-        let idle = self.last_piece + self.idle;
-        self.first_by.map_or(idle, |(at, _)| at.min(idle))
+        let waited = self.waited();
+        let idle = self.last_piece + self.idle + waited.saturating_sub(self.waited[0]);
+        self.first_by(waited).map_or(idle, |at| at.min(idle))
+    }
+
+    fn first_by(&self, waited: Duration) -> Option<Instant> {
+        self.first_by.map(|(at, _)| at + waited.saturating_sub(self.waited[1]))
     }
 
     /// Why `now` is too late.
     pub(super) fn lateness(&self, now: Instant) -> (Duration, String) {
-        match self.first_by {
-            Some((at, limit)) if at <= now => (limit, format!("no content came within {limit:?}")),
+        match (self.first_by, self.first_by(self.waited())) {
+            (Some((_, limit)), Some(at)) if at <= now => {
+                (limit, format!("no content came within {limit:?}"))
+            }
             _ => (self.idle, format!("nothing came for {:?}", self.idle)),
         }
+    }
+
+    /// Whether the client itself spoiled its request while the answer was under way.
+    pub(super) fn is_client_fault(&self) -> bool {
+        self.uploads.as_ref().is_some_and(|uploads| uploads.fault().is_some())
     }
 }
 

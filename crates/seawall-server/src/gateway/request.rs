@@ -1,20 +1,21 @@
 //! A request on its way: what is kept of it, so that it can be sent more than once.
 
-use super::{interim::Passage, kept::Kept, trailers};
-use crate::{BoxError, config::Limits};
-use bytes::{Bytes, BytesMut};
+use super::{
+    interim::Passage,
+    kept::Kept,
+    upload::{Source, Unread, Upload, Uploads},
+};
+use crate::config::Limits;
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Either};
+use http_body::Body;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, OnceLock},
-    task::{Context, Poll},
+    future::poll_fn,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::time::Sleep;
 
 /// The body as it is sent: kept whole, or passed on once as it comes.
 pub(crate) type Outgoing = Either<Kept, Upload>;
@@ -36,11 +37,11 @@ pub(crate) struct Exchange {
 }
 
 /// What the client did wrong while its body was already being passed on.
-type Fault = Arc<OnceLock<Refused>>;
+pub(super) type Fault = Arc<OnceLock<Refused>>;
 
 enum Payload {
     Whole(Kept),
-    Once(Mutex<Option<Upload>>),
+    Once(Arc<Uploads>),
 }
 
 /// Why a request was not taken.
@@ -48,6 +49,8 @@ enum Payload {
 pub(crate) enum Refused {
     TooLarge(u64),
     TooSlow(Duration),
+    /// Its body came, on average, in fewer bytes a second.
+    BelowRate(u64),
     /// Its path, behind that of the endpoint, is longer than an address may be.
     TooLong,
     Broken,
@@ -60,9 +63,10 @@ impl Exchange {
         body: Incoming,
         limits: &Limits,
     ) -> Result<Self, Refused> {
-        let http::request::Parts { method, uri, mut headers, .. } = parts;
+        let http::request::Parts { method, uri, mut headers, mut extensions, .. } = parts;
         let fault = Fault::default();
-        let body = read_payload(body, limits, &fault).await?;
+        let unread = extensions.remove::<Unread>().unwrap_or_default();
+        let body = read_payload(body, limits, unread, &fault).await?;
         let takes_trailers = has_token(&headers, &header::TE, b"trailers");
         let has_length = headers.contains_key(header::CONTENT_LENGTH);
         let says_length = has_length || headers.contains_key(header::TRANSFER_ENCODING);
@@ -118,21 +122,43 @@ impl Exchange {
         let _ = self.fault.set(refused);
     }
 
+    /// Whether some of its body is gone, so that it cannot be sent any more.
+    pub(crate) fn is_spent(&self) -> bool {
+        match &self.body {
+            Payload::Whole(_) => false,
+            Payload::Once(uploads) => uploads.is_spent(),
+        }
+    }
+
+    /// How long the client has been waited for while its body was passed on.
+    pub(crate) fn waited(&self) -> Duration {
+        match &self.body {
+            Payload::Whole(_) => Duration::ZERO,
+            Payload::Once(uploads) => uploads.waited(),
+        }
+    }
+
+    /// Its body, where it is passed on as it comes.
+    pub(super) fn uploads(&self) -> Option<Arc<Uploads>> {
+        match &self.body {
+            Payload::Whole(_) => None,
+            Payload::Once(uploads) => Some(uploads.clone()),
+        }
+    }
+
     /// The body for one more attempt; `None` when it is spent.
-    pub(crate) fn body(&self) -> Option<Outgoing> {
+    pub(crate) async fn body(&self) -> Option<Outgoing> {
         match &self.body {
             Payload::Whole(kept) => Some(Either::Left(kept.clone())),
-            Payload::Once(upload) => {
-                let mut upload = upload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                upload.take().map(Either::Right)
-            }
+            Payload::Once(uploads) => uploads.lend().await.map(Either::Right),
         }
     }
 }
 
 async fn read_payload(
-    mut body: Incoming,
+    body: Incoming,
     limits: &Limits,
+    unread: Unread,
     fault: &Fault,
 ) -> Result<Payload, Refused> {
     let declared = body.size_hint().lower();
@@ -142,116 +168,28 @@ async fn read_payload(
     if body.is_end_stream() {
         return Ok(Payload::Whole(Kept::default()));
     }
+    let mut source = Source::new(body, limits, unread);
     let mut kept = BytesMut::new();
     loop {
         if declared.max(kept.len() as u64) > limits.max_replay_bytes {
-            let left = limits.max_body_bytes.checked_sub(kept.len() as u64);
-            let upload = Upload {
-                kept: Some(kept.freeze()),
-                rest: body,
-                left: left.ok_or(Refused::TooLarge(limits.max_body_bytes))?,
-                bound: limits.max_body_bytes,
-                patience: limits.client_timeout,
-                alarm: None,
-                fault: fault.clone(),
-            };
-            return Ok(Payload::Once(Mutex::new(Some(upload))));
+            return Ok(Payload::Once(Uploads::new(source, kept.freeze(), fault.clone())));
         }
-        let frame = tokio::time::timeout(limits.client_timeout, body.frame()).await;
-        match frame.map_err(|_| Refused::TooSlow(limits.client_timeout))? {
-            Some(Ok(frame)) => {
-                let data = match frame.into_data() {
-                    Ok(data) => data,
-                    // They are the end of a body.
-                    Err(frame) => {
-                        let trailers = frame.into_trailers().ok().map(trailers::cleaned);
-                        return Ok(Payload::Whole(Kept::new(kept.freeze(), trailers)));
-                    }
-                };
-                if kept.len().saturating_add(data.len()) as u64 > limits.max_body_bytes {
-                    return Err(Refused::TooLarge(limits.max_body_bytes));
-                }
-                // Most bodies are one piece: no copy then.
-                if kept.is_empty() && body.is_end_stream() {
-                    return Ok(Payload::Whole(Kept::new(data, None)));
-                }
-                kept.extend_from_slice(&data);
+        let Some(frame) = poll_fn(|cx| source.poll(cx)).await else {
+            return Ok(Payload::Whole(Kept::new(kept.freeze(), None)));
+        };
+        let data = match frame?.into_data() {
+            Ok(data) => data,
+            // They are the end of a body.
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok();
+                return Ok(Payload::Whole(Kept::new(kept.freeze(), trailers)));
             }
-            Some(Err(_)) => return Err(Refused::Broken),
-            None => return Ok(Payload::Whole(Kept::new(kept.freeze(), None))),
+        };
+        // Most bodies are one piece: no copy then.
+        if kept.is_empty() && source.is_end() {
+            return Ok(Payload::Whole(Kept::new(data, None)));
         }
-    }
-}
-
-/// A body that is too long to keep: what was read of it, then the rest as it comes.
-pub(crate) struct Upload {
-    kept: Option<Bytes>,
-    rest: Incoming,
-    left: u64,
-    bound: u64,
-    patience: Duration,
-    /// Rings when nothing has come for `patience`; set while the client is waited for.
-    alarm: Option<Pin<Box<Sleep>>>,
-    fault: Fault,
-}
-
-impl Upload {
-    fn blame(&self, refused: Refused) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // The first fault is the cause of those that follow.
-        let _ = self.fault.set(refused);
-        Poll::Ready(Some(Err("the client's request broke off".into())))
-    }
-
-    fn is_too_slow(&mut self, cx: &mut Context<'_>) -> bool {
-        let patience = self.patience;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        alarm.as_mut().poll(cx).is_ready()
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(kept) = self.kept.take().filter(|kept| !kept.is_empty()) {
-            return Poll::Ready(Some(Ok(Frame::data(kept))));
-        }
-        match Pin::new(&mut self.rest).poll_frame(cx) {
-            Poll::Pending if self.is_too_slow(cx) => self.blame(Refused::TooSlow(self.patience)),
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Err(_))) => self.blame(Refused::Broken),
-            Poll::Ready(Some(Ok(frame))) => {
-                self.alarm = None;
-                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                match self.left.checked_sub(length) {
-                    Some(left) => {
-                        self.left = left;
-                        Poll::Ready(Some(Ok(trailers::of(frame))))
-                    }
-                    None => self.blame(Refused::TooLarge(self.bound)),
-                }
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.kept.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let kept = self.kept.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.rest.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(kept + rest.lower());
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(kept + upper);
-        }
-        hint
+        kept.extend_from_slice(&data);
     }
 }
 

@@ -12,10 +12,12 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use seawall::{Attempt, Class, Failure, Outcome, Reason, Rejection};
+use seawall::{Attempt, Class, Failure, Mode, Outcome, Policy, Reason, Rejection, State};
 use std::{
     fmt,
+    future::Future,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -70,13 +72,17 @@ impl std::error::Error for CallError {}
 impl CallError {
     pub(crate) fn outcome(&self) -> Outcome {
         if self.by_client {
-            // It says nothing about the upstream, and no other upstream would fare better.
-            return Outcome::Rejected(Rejection::new(Reason::Custom("client"), None));
+            return client_fault();
         }
         if let Some(limit) = self.limit {
             return Outcome::TimedOut { limit };
         }
         Outcome::Failure(Failure { unsent: self.unsent, ..Failure::new(Class::Transient) })
+    }
+
+    /// The request's body is gone, so nothing was sent.
+    fn spent() -> Self {
+        Self { by_client: true, ..Self::broken("the request's body is spent".into()) }
     }
 
     /// It was answered, but not to the end of the answer's opening.
@@ -88,6 +94,11 @@ impl CallError {
     pub(super) fn late(limit: Duration, text: String) -> Self {
         Self { limit: Some(limit), ..Self::broken(text) }
     }
+}
+
+/// The client spoiled its own request: that says nothing about the upstream, and no other would fare better.
+pub(super) const fn client_fault() -> Outcome {
+    Outcome::Rejected(Rejection::new(Reason::Custom("client"), None))
 }
 
 /// The innermost cause says what happened; the outer ones only that something did.
@@ -208,6 +219,19 @@ impl Upstream {
         }
     }
 
+    /// Whether its circuit lets calls pass.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let pipeline = self.operation.pipeline();
+        let acts = |at: usize| pipeline.mode(at) == Mode::Enforce;
+        let mut policies = pipeline.policies().iter().enumerate();
+        !policies.any(|(at, policy)| match policy {
+            Policy::CircuitBreaker(breaker) => {
+                acts(at) && matches!(breaker.state(), State::Open | State::ForcedOpen)
+            }
+            _ => false,
+        })
+    }
+
     /// The endpoint that the next request begins with.
     pub(crate) fn first_endpoint(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed)
@@ -221,18 +245,43 @@ impl Upstream {
         attempt: Attempt,
     ) -> Result<Opened, CallError> {
         let began = Instant::now();
+        let waited = exchange.waited();
         let asking = self.ask(exchange, first_endpoint, attempt);
-        // A body that is passed on takes as long as its client does: then the upstream's time begins later.
-        let limit = self.patience.first_byte.filter(|_| exchange.is_kept());
-        let response = match limit {
-            Some(limit) => timeout_at(began + limit, asking).await.unwrap_or_else(|_| {
-                Err(CallError::late(limit, format!("no content came within {limit:?}")))
-            })?,
-            None => asking.await?,
+        let opened = async {
+            let response = self.within_first_byte(exchange, began, asking).await?;
+            let api = self.protocol.api(exchange.uri.path());
+            let began = began + exchange.waited().saturating_sub(waited);
+            Opened::read(response, api, self.patience, began, exchange.uploads()).await
         };
-        let api = self.protocol.api(exchange.uri.path());
-        let began = if limit.is_some() { began } else { Instant::now() };
-        Opened::read(response, api, self.patience, began).await
+        opened.await.map_err(|error| {
+            let by_client = exchange.fault().is_some() || error.by_client;
+            CallError { by_client, ..error }
+        })
+    }
+
+    /// Bounds the wait for an answer by `first_byte_timeout`. It stands while the client is waited for.
+    async fn within_first_byte<T>(
+        &self,
+        exchange: &Exchange,
+        began: Instant,
+        asking: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let Some(limit) = self.patience.first_byte else { return asking.await };
+        let mut asking = pin!(asking);
+        let waited = exchange.waited();
+        let due = || began + limit + exchange.waited().saturating_sub(waited);
+        loop {
+            match timeout_at(due(), &mut asking).await {
+                Ok(answered) => return answered,
+                Err(_) if Instant::now() < due() => {}
+                Err(_) => {
+                    return Err(CallError::late(
+                        limit,
+                        format!("no content came within {limit:?}"),
+                    ));
+                }
+            }
+        }
     }
 
     /// Asks until an endpoint answers. Further attempts begin at the next endpoint; an endpoint that refuses the connection
@@ -245,10 +294,10 @@ impl Upstream {
     ) -> Result<Response<Incoming>, CallError> {
         let turns = self.endpoints.len();
         let offset = first_endpoint.wrapping_add(attempt.number as usize - 1);
-        let mut last = CallError::broken("the request's body is spent".into());
+        let mut last = CallError::spent();
         for turn in 0..turns {
             let endpoint = &self.endpoints[offset.wrapping_add(turn) % turns];
-            let Some(body) = exchange.body() else { return Err(last) };
+            let Some(body) = exchange.body().await else { return Err(last) };
             let mut request = prepare(exchange, endpoint, body, attempt)?;
             if let Some(host) = exchange.host.as_ref().filter(|_| self.preserve_host) {
                 request.headers_mut().insert(header::HOST, host.clone());
@@ -269,8 +318,7 @@ impl Upstream {
                 Err(error) => {
                     let unsent = error.is_connect();
                     let text = format!("{}: {}", endpoint.authority, innermost(&error));
-                    let by_client = exchange.fault().is_some();
-                    last = CallError { unsent, by_client, ..CallError::broken(text) };
+                    last = CallError { unsent, ..CallError::broken(text) };
                     if !unsent {
                         return Err(last);
                     }

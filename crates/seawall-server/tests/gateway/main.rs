@@ -1,6 +1,7 @@
 //! The gateway on real sockets: what passes through, what the policies do to it, and what hostile peers get.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bodies;
 mod chaos;
 mod clients;
 mod control;

@@ -10,7 +10,7 @@ use crate::{
     policy::Cause,
     {bulkhead, chaos, circuit_breaker, fallback, hedge, rate_limiter, retry, throttle, timeout},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Declares the policies, their frames, their configurations, and the dispatch between them.
 macro_rules! patterns {
@@ -165,6 +165,13 @@ macro_rules! patterns {
                 match (self, frame) {
                     $((Self::$name(policy), Frame::$name(frame)) => policy.release(frame, cx, cause),)*
                     (Self::Custom(policy), Frame::Custom(frame)) => policy.release(frame, cx, cause),
+                    _ => {}
+                }
+            }
+
+            pub(crate) fn exclude(&self, frame: &mut Frame, length: Duration) {
+                match (self, frame) {
+                    $((Self::$name(policy), Frame::$name(frame)) => policy.exclude(frame, length),)*
                     _ => {}
                 }
             }

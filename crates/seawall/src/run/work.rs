@@ -1,7 +1,10 @@
 //! What a driver runs: the caller's operation, and what may stand in for it.
 
 use crate::{Error, Instant};
-use std::future::{Future, Ready};
+use std::{
+    future::{Future, Ready},
+    time::Duration,
+};
 
 /// What an operation may know of the attempt it is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,13 @@ pub trait Work {
         nth: u32,
         failed: Failed<Self>,
     ) -> Result<Self::Alternative, Failed<Self>>;
+
+    /// How long this work has waited so far for its own caller rather than for the dependency: for the rest of a
+    /// request that is passed on as it comes, say. Limits stand meanwhile, and no latency contains it
+    /// ([`Execution::exclude`](crate::Execution::exclude)). It never shrinks.
+    fn caller_wait(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// An operation without an alternative.

@@ -144,6 +144,7 @@ impl World {
             },
             streamed: random.below(3) == 0,
             fallbacks: random.below(3) as u32,
+            max_retry_after: Duration::MAX,
         };
         let seed = random.bits();
         let caller = Caller::start(self.pipeline.clone(), attributes, seed, self.now);

@@ -1,0 +1,50 @@
+//! What calls came to, until the execution says which of it is the answer.
+
+use crate::{
+    Elapsed, Error, Outcome, Pipeline, Reason, Rejection,
+    execution::{CallId, Resolution},
+};
+use smallvec::SmallVec;
+
+pub(super) type Results<T, E> = SmallVec<[(CallId, Result<T, E>); 1]>;
+
+/// Takes a call's result out of those kept.
+fn take<T, E>(results: &mut Results<T, E>, call: Option<CallId>) -> Option<Result<T, E>> {
+    let at = results.iter().position(|(id, _)| Some(*id) == call)?;
+    Some(results.swap_remove(at).1)
+}
+
+/// Keeps what an operation came to as the result of `id`; timeouts and rejections are no results.
+pub(super) fn keep<T, E>(results: &mut Results<T, E>, id: CallId, came_to: Result<T, Error<E>>) {
+    match came_to {
+        Ok(value) => results.push((id, Ok(value))),
+        Err(Error::Inner(error)) => results.push((id, Err(error))),
+        Err(_) => {}
+    }
+}
+
+/// The answer that a resolution stands for.
+pub(super) fn answer<T, E>(
+    done: Resolution,
+    pipeline: &Pipeline,
+    results: &mut Results<T, E>,
+) -> Result<T, Error<E>> {
+    match done.outcome {
+        Outcome::Rejected(rejection) => Err(Error::Rejected(rejection)),
+        Outcome::TimedOut { limit } => match take(results, done.call) {
+            // The operation's own timeout, by its classification: its error says more than ours.
+            Some(Err(error)) => Err(Error::Inner(error)),
+            _ => Err(Error::TimedOut(Elapsed { operation: pipeline.name().clone(), limit })),
+        },
+        Outcome::Success | Outcome::Failure(_) => match take(results, done.call) {
+            Some(result) => result.map_err(Error::Inner),
+            // A policy answered in place of a call.
+            None => {
+                let injected = matches!(done.outcome, Outcome::Failure(_));
+                let reason =
+                    if injected { Reason::FaultInjected } else { Reason::Custom("no value") };
+                Err(Error::Rejected(Rejection::new(reason, None)))
+            }
+        },
+    }
+}
