@@ -8,6 +8,7 @@ mod operation;
 mod paused;
 mod server;
 mod shared;
+mod vectors;
 
 use seawall::{Operation, PolicyConfig, Registry, preset};
 use seawall_tower::TokioTimer;

@@ -153,7 +153,8 @@ impl RateLimiterConfig {
             let hour = Duration::from_secs(3600);
             problems.require(max_wait <= hour, "max_wait", max_wait, "at most an hour");
             let one_bucket = self.also.is_empty() && self.algorithm == Algorithm::TokenBucket;
-            let right = "of use with one token bucket only: leave it out, or the other limits";
+            let right =
+                "of use beside other limits or another algorithm than a token bucket: leave it out";
             problems.require(one_bucket, "max_wait", max_wait, right);
         }
         problems.require(

@@ -12,6 +12,7 @@
 mod breaker;
 mod limit;
 mod retry;
+mod second;
 
 use seawall::Instant;
 use serde_json::Value;

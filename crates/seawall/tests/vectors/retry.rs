@@ -82,23 +82,23 @@ pub(crate) fn hint(case: &Case) -> Held {
 }
 
 /// One caller after the other under a retry.
-struct Caller {
-    retry: Arc<Retry>,
+pub(crate) struct Caller {
+    pub(crate) retry: Arc<Retry>,
     pipeline: Arc<Pipeline>,
-    now: Instant,
+    pub(crate) now: Instant,
     execution: Option<Execution>,
     attempts: u32,
 }
 
 impl Caller {
-    fn new(config: RetryConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: RetryConfig) -> Result<Self, String> {
         let retry = Arc::new(Retry::new(config).map_err(|error| error.to_string())?);
         let pipeline = Arc::new(Pipeline::new("retried", [Policy::Retry(retry.clone())]));
         Ok(Self { retry, pipeline, now: at(0.0), execution: None, attempts: 0 })
     }
 
     /// The attempt in progress ends like this; whether another one follows.
-    fn ends(&mut self, outcome: Outcome) -> bool {
+    pub(crate) fn ends(&mut self, outcome: Outcome) -> bool {
         let waker = Waker::noop();
         let mut execution = match self.execution.take() {
             // Nobody has more attempts than the bound of the configuration.
@@ -123,7 +123,7 @@ impl Caller {
     }
 }
 
-fn quick(max_attempts: u32, budget: Option<RetryBudget>) -> RetryConfig {
+pub(crate) fn quick(max_attempts: u32, budget: Option<RetryBudget>) -> RetryConfig {
     let backoff = Backoff {
         base_delay: Duration::from_nanos(1),
         max_delay: Duration::from_nanos(1),
