@@ -186,7 +186,9 @@ impl Pipeline {
             self.controls.set(index, mode);
             count += 1;
             if let Policy::CircuitBreaker(breaker) = found {
-                change = change.or(forget(breaker, before, mode, now));
+                // Every breaker forgets, also where an earlier one already had a change to tell.
+                let forgot = forget(breaker, before, mode, now);
+                change = change.or(forgot);
             }
         }
         (count, change)
@@ -200,7 +202,8 @@ impl Pipeline {
             let is_it = |policy: &Policy| matches!(policy, Policy::CircuitBreaker(one) if Arc::ptr_eq(one, breaker));
             let before = former.policies.iter().position(is_it);
             let before = before.map_or(Mode::Enforce, |index| former.mode(index));
-            change = change.or(forget(breaker, before, self.mode(index), Some(now)));
+            let forgot = forget(breaker, before, self.mode(index), Some(now));
+            change = change.or(forgot);
         }
         change
     }
