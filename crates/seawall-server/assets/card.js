@@ -18,6 +18,7 @@ const NUMBERS = [
   ['queued', 'queued', (data) => count(data.queued), (data) => data.queued > 0],
   ['failures/s', 'failures', ({ rates }) => rate(rates.failures), ({ rates }) => rates.failures > 0],
   ['timed out/s', 'timeouts', ({ rates }) => rate(rates.timed_out), ({ rates }) => rates.timed_out > 0],
+  ['caller faults/s', 'caller-faults', ({ rates }) => rate(rates.caller_faults)],
   ['rejected/s', 'rejected', ({ rates }) => rate(rates.rejected), ({ rates }) => rates.rejected > 0],
   ['retries/s', 'retries', ({ rates }) => rate(rates.retries)],
   ['p50', 'p50', ({ latency_ms: ms }) => latency(ms?.p50)],

@@ -123,6 +123,7 @@ impl Page {
                 ("failure", counts.failed_calls),
                 ("timed_out", counts.timed_out_calls),
                 ("rejected", counts.rejected_calls),
+                ("caller_fault", counts.caller_faults),
             ] {
                 let labels = format!("operation=\"{}\",outcome=\"{outcome}\"", row.name);
                 self.line("seawall_calls_total", &labels, value);

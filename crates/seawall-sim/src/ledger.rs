@@ -42,6 +42,7 @@ impl From<Outcome> for End {
             Outcome::Failure(_) => Self::Failure,
             Outcome::TimedOut { .. } => Self::TimedOut,
             Outcome::Rejected(_) => Self::Rejected,
+            Outcome::CallerFault(_) => Self::Left,
         }
     }
 }

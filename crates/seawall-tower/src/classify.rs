@@ -17,15 +17,18 @@ impl<B, E> Classify<Response<B>, E> for HttpClassify {
     }
 }
 
-/// The outcome of an answer: 408, 425, 5xx that may pass, and 529 are transient, 429 is a rate limit, every
-/// other 4xx and 5xx is permanent; the rest is success. `x-should-retry` wins over the class.
+/// The outcome of an answer: below 400 it is a success; 429 is a rate limit; 408, 425 and everything from 500 on
+/// is transient and the dependency's fault, also the codes of proxies and of content delivery networks (520 to
+/// 530, 599). Every other 4xx is permanent and the caller's fault, and so are 501, 505, 506, 508, 510 and 511: they
+/// speak of this request or of the way to the dependency, not of its health. `x-should-retry` wins over the class
+/// where it is asked whether to repeat.
 pub fn classify_status(status: StatusCode, headers: &HeaderMap) -> Outcome {
     let class = match status.as_u16() {
         0..=399 => return Outcome::Success,
-        408 | 425 | 500 | 502 | 503 | 504 | 529 => Class::Transient,
         429 => Class::RateLimited,
-        // Other 5xx (501, 505 …) say that the request can never work there.
-        _ => Class::Permanent,
+        408 | 425 => Class::Transient,
+        400..=499 | 501 | 505 | 506 | 508 | 510 | 511 => Class::Permanent,
+        _ => Class::Transient,
     };
     Outcome::Failure(Failure {
         retry_after: retry_after(headers, SystemTime::now()),

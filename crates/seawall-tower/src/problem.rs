@@ -47,9 +47,13 @@ pub fn timeout_problem(elapsed: &Elapsed) -> Problem {
     Problem {
         status: StatusCode::GATEWAY_TIMEOUT,
         title: "Timed out",
-        detail: format!("{}: no answer within {:?}", elapsed.operation, elapsed.limit),
-        policy: "timeout",
-        reason: "timed_out",
+        detail: if elapsed.by_caller {
+            elapsed.to_string()
+        } else {
+            format!("{}: no answer within {:?}", elapsed.operation, elapsed.limit)
+        },
+        policy: if elapsed.by_caller { "deadline" } else { "timeout" },
+        reason: if elapsed.by_caller { "deadline_passed" } else { "timed_out" },
         retry_after: Some(Duration::from_secs(1)),
     }
 }

@@ -117,7 +117,7 @@ impl Bulkhead {
             Outcome::TimedOut { .. } => true,
             Outcome::Failure(failure) if failure.class == Class::RateLimited => true,
             // A quick error says nothing about how much the dependency can take.
-            Outcome::Failure(_) | Outcome::Rejected(_) => return,
+            Outcome::Failure(_) | Outcome::Rejected(_) | Outcome::CallerFault(_) => return,
         };
         let sample = Sample { took, dropped, in_use: self.in_use() };
         let limit = u64::from(lock(estimator).record(now, sample));

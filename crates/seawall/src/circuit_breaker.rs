@@ -250,7 +250,7 @@ fn verdict(outcome: &Outcome) -> Verdict {
         // A permanent failure is an answer: the dependency lives.
         Outcome::Success => Verdict::Success,
         Outcome::TimedOut { .. } => Verdict::Failure,
-        Outcome::Rejected(_) => Verdict::None,
+        Outcome::Rejected(_) | Outcome::CallerFault(_) => Verdict::None,
         Outcome::Failure(failure) => match failure.class {
             Class::Permanent => Verdict::Success,
             Class::RateLimited => Verdict::RateLimited,

@@ -1,6 +1,6 @@
 //! One error, generic over the caller's own. "Did it run?" is in the type.
 
-use crate::{Name, Outcome, time::Short};
+use crate::{CallerFault, Name, Outcome, time::Short};
 use std::{fmt, time::Duration};
 
 /// Why an execution gave no value.
@@ -21,6 +21,19 @@ pub struct Elapsed {
     pub operation: Name,
     /// The time it was allowed.
     pub limit: Duration,
+    /// It was the caller's own deadline that passed, not a limit of a policy.
+    pub by_caller: bool,
+}
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, limit, by_caller } = self;
+        if *by_caller {
+            write!(f, "{operation}: the caller's deadline passed after {limit:?}")
+        } else {
+            write!(f, "{operation} timed out after {limit:?}")
+        }
+    }
 }
 
 /// A refusal, by whom and why.
@@ -193,6 +206,9 @@ impl<E> Error<E> {
     pub fn outcome(&self, inner: impl FnOnce(&E) -> Outcome) -> Outcome {
         match self {
             Self::Inner(error) => inner(error),
+            Self::TimedOut(Elapsed { limit, by_caller: true, .. }) => {
+                Outcome::CallerFault(CallerFault::Deadline { limit: *limit })
+            }
             Self::TimedOut(elapsed) => Outcome::TimedOut { limit: elapsed.limit },
             Self::Rejected(rejection) => Outcome::Rejected(*rejection),
         }
@@ -214,9 +230,7 @@ impl<E> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inner(_) => f.write_str("operation failed"),
-            Self::TimedOut(elapsed) => {
-                write!(f, "{} timed out after {:?}", elapsed.operation, elapsed.limit)
-            }
+            Self::TimedOut(elapsed) => elapsed.fmt(f),
             Self::Rejected(rejection) => rejection.fmt(f),
         }
     }

@@ -88,6 +88,11 @@ pub enum Kind {
         /// The time they were allowed.
         limit: Duration,
     },
+    /// The caller's own deadline passed; what still ran was cut off.
+    DeadlinePassed {
+        /// The time that it left when the execution began.
+        limit: Duration,
+    },
     /// A fallback was called.
     FellBack {
         /// Which one, from 1.
@@ -127,6 +132,7 @@ impl Kind {
             Self::Hedged { .. } => "hedged",
             Self::FaultInjected(_) => "fault_injected",
             Self::TimedOut { .. } => "timed_out",
+            Self::DeadlinePassed { .. } => "deadline_passed",
             Self::FellBack { .. } => "fell_back",
             Self::CircuitChanged(_) => "circuit_changed",
             Self::Finished { .. } => "finished",
@@ -174,6 +180,9 @@ impl fmt::Display for Kind {
             Self::Hedged { nth, after } => write!(f, "hedge {nth} called after {}", Short(*after)),
             Self::FaultInjected(fault) => write!(f, "fault injected: {}", fault.label()),
             Self::TimedOut { limit } => write!(f, "timed out after {}", Short(*limit)),
+            Self::DeadlinePassed { limit } => {
+                write!(f, "the caller's deadline passed after {}", Short(*limit))
+            }
             Self::FellBack { nth } => write!(f, "fell back to alternative {nth}"),
             Self::CircuitChanged(transition) => transition.fmt(f),
             Self::Finished { outcome, took, calls } => {

@@ -6,7 +6,7 @@
 //! driver that streams a response keeps the execution, and with it the permits, until the last byte.
 
 use crate::{
-    Attributes, Instant, Mode, Outcome, Pipeline, Policy, Reason, Rejection,
+    Attributes, CallerFault, Instant, Mode, Outcome, Pipeline, Policy, Reason, Rejection,
     event::Kind,
     policy::{Cause, Cx, Frame, Sink, Step},
     random::Random,
@@ -163,9 +163,10 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     /// The caller's own deadline has passed.
     fn give_up(&mut self) {
         let limit = self.attributes.deadline.since(self.started_at);
-        self.emit(Kind::TimedOut { limit });
-        self.release_from(0, |_, _| true, Cause::TimedOut);
-        self.answer(Resolution { outcome: Outcome::TimedOut { limit }, call: None });
+        self.emit(Kind::DeadlinePassed { limit });
+        self.release_from(0, |_, _| true, Cause::CallerGone);
+        let outcome = Outcome::CallerFault(CallerFault::Deadline { limit });
+        self.answer(Resolution { outcome, call: None });
     }
 
     /// The stream that was the answer ended like this: the permits go back, the breakers count it.

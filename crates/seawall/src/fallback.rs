@@ -53,7 +53,8 @@ impl Fallback {
     /// Whether this outcome asks for an alternative: naked use.
     pub fn applies(&self, outcome: &Outcome) -> bool {
         match outcome {
-            Outcome::Success => false,
+            // Another dependency would fare no better with what the caller spoiled.
+            Outcome::Success | Outcome::CallerFault(_) => false,
             Outcome::Failure(failure) => {
                 self.config.on_permanent || failure.class != crate::Class::Permanent
             }

@@ -6,7 +6,7 @@
 //! the calls whatever happens. (Dean and Barroso: *The Tail at Scale*, 2013.)
 
 use crate::{
-    Class, Instant, Outcome, Percentile,
+    Instant, Outcome, Percentile,
     config::{ConfigError, Problems, validated},
     event::{Kind, Withheld},
     policy::{Cause, Cx, Pattern, Step, policy_config},
@@ -149,8 +149,7 @@ impl Pattern for Arc<Hedge> {
         }
         let is_answer = match outcome {
             Outcome::Success => true,
-            Outcome::Failure(failure) => failure.class == Class::Permanent,
-            Outcome::TimedOut { .. } | Outcome::Rejected(_) => false,
+            outcome => outcome.blames_caller(),
         };
         if is_answer || frame.running == 0 {
             frame.counts = false;

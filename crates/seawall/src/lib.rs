@@ -70,7 +70,7 @@ pub use execution::{CallId, Command, Execution, Resolution};
 pub use fallback::{Fallback, FallbackConfig};
 pub use hedge::{Hedge, HedgeConfig};
 pub use metrics::{Counts, Histogram, Latencies, Metrics};
-pub use outcome::{AnyError, Class, Classify, Failure, Outcome};
+pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome};
 pub use pipeline::{Name, Pipeline, check_policies};
 pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Policy, PolicyConfig, Step};
 pub use profiles::{

@@ -19,6 +19,7 @@ enum Count {
     TimedOut,
     Refused,
     RateLimited,
+    CallerFaults,
     Abandoned,
     Calls,
     FailedCalls,
@@ -93,7 +94,8 @@ pub struct Counts {
     pub total_calls: u64,
     /// Executions that succeeded.
     pub successful_calls: u64,
-    /// Executions that ended in a failure of the operation.
+    /// Executions that ended in a failure of the operation for which the dependency is to blame
+    /// ([`Outcome::blames_dependency`]).
     pub failed_calls: u64,
     /// Executions that ended in a timeout.
     pub timed_out_calls: u64,
@@ -101,6 +103,9 @@ pub struct Counts {
     pub rejected_calls: u64,
     /// Executions that ended in a rejection by a rate limiter; they are among `rejected_calls`.
     pub rate_limited_calls: u64,
+    /// Executions that the caller spoiled: client errors ([`Class::Permanent`](crate::Class)), requests that
+    /// broke off, and deadlines of the caller that passed. They are no failures.
+    pub caller_faults: u64,
     /// Executions whose caller went away.
     pub abandoned_calls: u64,
     /// Calls of the operation that ended, those of retries included. A call that was refused further in, by the
@@ -143,6 +148,20 @@ pub struct Counts {
     pub shadowed: Vec<(&'static str, u64)>,
 }
 
+impl Counts {
+    /// Executions that ended, without those that the caller spoiled or left: what success and error shares are
+    /// shares of.
+    pub const fn judged_calls(&self) -> u64 {
+        self.successful_calls + self.failed_calls + self.timed_out_calls + self.rejected_calls
+    }
+
+    /// The share of successes among [`judged_calls`](Self::judged_calls), from 0 to 1; `None` before the first.
+    pub fn success_rate(&self) -> Option<f64> {
+        let judged = self.judged_calls();
+        (judged > 0).then(|| self.successful_calls as f64 / judged as f64)
+    }
+}
+
 impl Metrics {
     /// All counters now.
     pub fn counts(&self) -> Counts {
@@ -158,6 +177,7 @@ impl Metrics {
             timed_out_calls: count(Count::TimedOut),
             rejected_calls: count(Count::Refused),
             rate_limited_calls: count(Count::RateLimited),
+            caller_faults: count(Count::CallerFaults),
             abandoned_calls: count(Count::Abandoned),
             attempts: count(Count::Calls),
             failed_attempts: count(Count::FailedCalls),
@@ -185,8 +205,14 @@ impl Metrics {
     /// Executions in progress: those begun less those ended, whatever a reset did.
     fn in_flight(&self) -> u64 {
         let row = |count: Count| self.rows[count as usize].load(Relaxed);
-        let ended =
-            [Count::Successes, Count::Failures, Count::TimedOut, Count::Refused, Count::Abandoned];
+        let ended = [
+            Count::Successes,
+            Count::Failures,
+            Count::TimedOut,
+            Count::Refused,
+            Count::CallerFaults,
+            Count::Abandoned,
+        ];
         // Read before what began: so it is never more than that.
         let ended: u64 = ended.map(row).iter().sum();
         row(Count::Started).saturating_sub(ended)
@@ -233,6 +259,7 @@ impl Metrics {
     fn finished(&self, outcome: Outcome, took: Duration) {
         self.add(match outcome {
             Outcome::Success => Count::Successes,
+            Outcome::Failure(_) if outcome.blames_caller() => Count::CallerFaults,
             Outcome::Failure(_) => Count::Failures,
             Outcome::TimedOut { .. } => Count::TimedOut,
             // Refusals take no time; among the latencies they would make an outage look fast.
@@ -242,6 +269,8 @@ impl Metrics {
                 }
                 return self.add(Count::Refused);
             }
+            // How long a caller took to spoil its call is not the dependency's latency.
+            Outcome::CallerFault(_) => return self.add(Count::CallerFaults),
         });
         self.latency.record(took);
     }
@@ -272,7 +301,9 @@ impl Metrics {
             Outcome::Success => self.attempted(attempt, false),
             // What is refused further in is refused to this one's caller, too, for the same reason.
             Outcome::Rejected(rejection) => self.refused(rejection.reason),
-            Outcome::Failure(_) | Outcome::TimedOut { .. } => self.attempted(attempt, true),
+            Outcome::Failure(_) | Outcome::TimedOut { .. } | Outcome::CallerFault(_) => {
+                self.attempted(attempt, outcome.blames_dependency());
+            }
         }
     }
 
@@ -316,7 +347,7 @@ impl Observer for Metrics {
         }
         self.add(match event.kind {
             Kind::Started => Count::Started,
-            Kind::CallStarted { .. } => return,
+            Kind::CallStarted { .. } | Kind::DeadlinePassed { .. } => return,
             Kind::CallFinished { outcome, attempt, .. } => {
                 return self.call_finished(outcome, attempt);
             }

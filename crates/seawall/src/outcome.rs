@@ -17,6 +17,21 @@ pub enum Outcome {
     },
     /// It did not run. This says nothing about the dependency, so no breaker counts it.
     Rejected(Rejection),
+    /// The caller spoiled it. This says nothing about the dependency either: no breaker counts it, no retry
+    /// repeats it, no fallback stands in for it.
+    CallerFault(CallerFault),
+}
+
+/// What a caller did to its own call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerFault {
+    /// Its request cannot be sent, is sent too slowly, or breaks off before its end.
+    Request,
+    /// Its own deadline ([`Attributes::deadline`](crate::Attributes)) passed before an answer came.
+    Deadline {
+        /// The time that the deadline left when the execution began.
+        limit: Duration,
+    },
 }
 
 impl Outcome {
@@ -30,10 +45,33 @@ impl Outcome {
         matches!(self, Self::Success)
     }
 
-    /// `success`, `failure`, `timed_out` or `rejected`: the label in metrics and logs.
+    /// Whether the dependency is to blame. This is the one rule of who is at fault: breakers, budgets, counters,
+    /// alerts and error shares all follow it. A [`Class::Permanent`] failure is the caller's: the dependency
+    /// answered that the request is wrong.
+    pub const fn blames_dependency(&self) -> bool {
+        match self {
+            Self::Failure(failure) => !matches!(failure.class, Class::Permanent),
+            Self::TimedOut { .. } => true,
+            Self::Success | Self::Rejected(_) | Self::CallerFault(_) => false,
+        }
+    }
+
+    /// Whether the caller is to blame: a [`Class::Permanent`] failure or a [`CallerFault`].
+    pub const fn blames_caller(&self) -> bool {
+        match self {
+            Self::Failure(failure) => matches!(failure.class, Class::Permanent),
+            Self::CallerFault(_) => true,
+            Self::Success | Self::TimedOut { .. } | Self::Rejected(_) => false,
+        }
+    }
+
+    /// `success`, `failure`, `timed_out`, `rejected` or `caller_fault`: the label in metrics and logs.
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Success => "success",
+            Self::Failure(Failure { class: Class::Permanent, .. }) | Self::CallerFault(_) => {
+                "caller_fault"
+            }
             Self::Failure(_) => "failure",
             Self::TimedOut { .. } => "timed_out",
             Self::Rejected(_) => "rejected",

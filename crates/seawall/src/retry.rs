@@ -86,8 +86,9 @@ impl RetryConfig {
     /// Whether an attempt with this outcome may be followed by another; pure.
     pub fn is_retryable(&self, outcome: &Outcome, repeatable: bool) -> bool {
         match outcome {
-            // A rejection is our own policies' word: repeating it would only add load.
-            Outcome::Success | Outcome::Rejected(_) => false,
+            // A rejection is our own policies' word, and a caller that spoiled its request cannot send it
+            // again: repeating either would only add load.
+            Outcome::Success | Outcome::Rejected(_) | Outcome::CallerFault(_) => false,
             Outcome::TimedOut { .. } => repeatable && self.retry_timeouts,
             Outcome::Failure(failure) => {
                 (repeatable || failure.unsent)

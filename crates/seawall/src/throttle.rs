@@ -140,7 +140,7 @@ fn accepted(outcome: &Outcome) -> Option<bool> {
     match outcome {
         Outcome::Success => Some(true),
         Outcome::TimedOut { .. } => Some(false),
-        Outcome::Rejected(_) => None,
+        Outcome::Rejected(_) | Outcome::CallerFault(_) => None,
         Outcome::Failure(failure) => Some(failure.class == Class::Permanent),
     }
 }

@@ -81,7 +81,7 @@ const CALLS: Row = Row {
             "Calls by outcome",
             "reqps",
             &[(
-                "sum by (outcome) (rate(seawall_calls_total{operation=~\"$operation\"}[$__rate_interval]))",
+                "sum by (outcome) (rate(seawall_calls_total{operation=~\"$operation\",outcome!=\"caller_fault\"}[$__rate_interval]))",
                 "{{outcome}}",
             )],
         ),
@@ -91,7 +91,7 @@ const CALLS: Row = Row {
             &[(
                 "sum by (operation) (rate(seawall_calls_total{operation=~\"$operation\",\
                  outcome=~\"failure|timed_out\"}[$__rate_interval])) \
-                 / sum by (operation) (rate(seawall_calls_total{operation=~\"$operation\"}[$__rate_interval]))",
+                 / sum by (operation) (rate(seawall_calls_total{operation=~\"$operation\",outcome!=\"caller_fault\"}[$__rate_interval]))",
                 "{{operation}}",
             )],
         ),

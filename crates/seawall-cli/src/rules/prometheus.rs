@@ -23,11 +23,11 @@ const NOTE: &str = "\
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The share of an operation's executions with this outcome.
+/// The share of an operation's executions with this outcome; those that the caller spoiled do not count.
 fn share(outcome: &str) -> String {
     format!(
         "sum without (outcome) (rate(seawall_calls_total{{outcome=~\"{outcome}\"}}[5m])) \
-         / (sum without (outcome) (rate(seawall_calls_total[5m])) > 0)"
+         / (sum without (outcome) (rate(seawall_calls_total{{outcome!=\"caller_fault\"}}[5m])) > 0)"
     )
 }
 

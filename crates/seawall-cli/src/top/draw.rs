@@ -162,9 +162,10 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, view: &View) {
 }
 
 fn row(view: &View, one: &OperationView, age: Duration) -> Row<'static> {
-    let (tone, state) = one.circuit.as_ref().map_or((Tone::Quiet, "-".into()), |circuit| {
-        Tone::of_circuit(&circuit.state, &circuit.mode)
-    });
+    let (tone, state) = match &one.circuit {
+        Some(circuit) => Tone::of_circuit(&circuit.state, &circuit.mode),
+        None => (Tone::Quiet, "-".into()),
+    };
     let errors = error_share(one);
     let error_tone = match errors {
         Some(share) if share > 0.1 => Tone::Bad,

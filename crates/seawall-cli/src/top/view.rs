@@ -202,8 +202,8 @@ fn rank(one: &OperationView) -> u8 {
 
 /// Of the calls that were made, those that failed; none where none were.
 pub(super) fn error_share(one: &OperationView) -> Option<f64> {
-    let Rates { calls, failures, timed_out, rejected, .. } = one.rates;
-    let made = calls - rejected;
+    let Rates { calls, failures, timed_out, caller_faults, rejected, .. } = one.rates;
+    let made = calls - rejected - caller_faults;
     let failed = failures + timed_out;
     (failed > 0.0 || made > 0.0).then(|| (failed / made.max(failed)).min(1.0))
 }

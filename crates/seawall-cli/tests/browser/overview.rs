@@ -41,9 +41,15 @@ async fn an_operator_sees_an_open_circuit_and_what_is_done_about_it() {
     })";
     assert_eq!(browser.value(merged).await, json!([1, 2, 4, 0, 6]));
 
-    // The strip is drawn from the changes of state, also from those between two snapshots; and an outage is one
-    // outage, however many probes fail in it.
-    let told = "Promise.all([import('/dashboard/operation.js'), import('/dashboard/health.js')]).then(
+    assert_one_outage_in_the_strip(&browser).await;
+
+    browser.sees(".alert", "Circuit open").await;
+    browser.click(".alert button").await;
+    browser.sees(".alert .taken", "taken by local").await;
+    browser.end().await;
+}
+
+const STAYS_OF_AN_OUTAGE: &str = "Promise.all([import('/dashboard/operation.js'), import('/dashboard/health.js')]).then(
         ([{ Operation }, { judge }]) => {
         const rates = { calls: 0, successes: 0, failures: 0, timed_out: 0, rejected: 0 };
         const [one, now, said] = [new Operation(), 1_000_000, new Set()];
@@ -69,7 +75,11 @@ async fn an_operator_sees_an_open_circuit_and_what_is_done_about_it() {
         take(now + 3900, 'open', 100, null, 'shadow');
         return { stays, outage, since: one.brokenSince, shadow: [one.look.word, one.look.level] };
     })";
-    let told = browser.value(told).await;
+
+/// The strip is drawn from the changes of state, also from those between two snapshots; and an outage is one
+/// outage, however many probes fail in it.
+async fn assert_one_outage_in_the_strip(browser: &Browser) {
+    let told = browser.value(STAYS_OF_AN_OUTAGE).await;
     let stays = json!([
         ["open", 0, 1000],
         ["half_open", 1000, 1020],
@@ -83,11 +93,6 @@ async fn an_operator_sees_an_open_circuit_and_what_is_done_about_it() {
         "{told}"
     );
     assert_eq!(told["shadow"], json!(["Shadow: would refuse", "healthy"]), "{told}");
-
-    browser.sees(".alert", "Circuit open").await;
-    browser.click(".alert button").await;
-    browser.sees(".alert .taken", "taken by local").await;
-    browser.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watched {
     pub(crate) operation: String,
+    /// Executions that ended and that the caller neither spoiled nor left.
     pub(crate) ended: u64,
     /// Failed, timed out, or refused for another reason than a rate limit: without a good answer.
     pub(crate) failed: u64,

@@ -338,6 +338,8 @@ struct CallPerformance {
     total_calls: u64,
     successful: u64,
     failed: u64,
+    /// Spoiled by the caller: client errors, requests that broke off, deadlines of the caller. No failures.
+    caller_faults: u64,
     retry_attempts: u64,
     /// Of the calls that ended, 0 to 1; none before the first.
     success_rate: Option<f64>,
@@ -349,16 +351,17 @@ struct CallPerformance {
 async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Response {
     let operations = control.registry.operations();
     let mut performance = CallPerformance::default();
-    let mut ended = 0;
+    let mut judged = 0;
     for operation in &operations {
         let counts = operation.counts();
         performance.total_calls += counts.total_calls;
         performance.successful += counts.successful_calls;
         performance.failed += counts.failed_calls + counts.timed_out_calls;
         performance.retry_attempts += counts.retries_executed;
-        ended += counts.total_calls.saturating_sub(counts.in_flight);
+        performance.caller_faults += counts.caller_faults;
+        judged += counts.judged_calls();
     }
-    performance.success_rate = (ended > 0).then(|| performance.successful as f64 / ended as f64);
+    performance.success_rate = (judged > 0).then(|| performance.successful as f64 / judged as f64);
     let health = control.registry.health();
     let body = Dashboard {
         timestamp: wall::now(),

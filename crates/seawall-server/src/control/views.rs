@@ -23,6 +23,8 @@ pub struct OperationMetrics {
     pub successful_calls: u64,
     pub failed_calls: u64,
     pub timed_out_calls: u64,
+    /// Executions that the caller spoiled (client errors, broken requests, deadlines of its own); no failures.
+    pub caller_faults: u64,
     /// Executions that were refused.
     pub rejected_calls: u64,
     /// Executions whose caller went away.
@@ -50,7 +52,7 @@ pub struct OperationMetrics {
     pub rejections: BTreeMap<String, u64>,
     /// What policies in shadow would have done, by policy.
     pub shadowed: BTreeMap<String, u64>,
-    /// Of the executions that ended, 0 to 1; none before the first.
+    /// Of the executions that ended and that the caller neither spoiled nor left, 0 to 1; none before the first.
     pub success_rate: Option<f64>,
     pub latency_ms: LatencyView,
 }
@@ -60,7 +62,6 @@ impl OperationMetrics {
         let counts = operation.counts();
         let latencies = operation.metrics().latencies();
         let ms = |q| latencies.quantile(q).map(|time| time.as_secs_f64() * 1000.0);
-        let ended = counts.total_calls.saturating_sub(counts.in_flight);
         let named = |rows: &[(&'static str, u64)]| {
             rows.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
         };
@@ -69,6 +70,7 @@ impl OperationMetrics {
             successful_calls: counts.successful_calls,
             failed_calls: counts.failed_calls,
             timed_out_calls: counts.timed_out_calls,
+            caller_faults: counts.caller_faults,
             rejected_calls: counts.rejected_calls,
             abandoned_calls: counts.abandoned_calls,
             in_flight: counts.in_flight,
@@ -88,7 +90,7 @@ impl OperationMetrics {
             bulkhead_rejections: counts.bulkhead_rejections,
             rejections: named(&counts.rejections),
             shadowed: named(&counts.shadowed),
-            success_rate: (ended > 0).then(|| counts.successful_calls as f64 / ended as f64),
+            success_rate: counts.success_rate(),
             latency_ms: LatencyView {
                 count: latencies.count(),
                 p50: ms(0.5),
@@ -138,6 +140,7 @@ pub struct CircuitMetrics {
     pub successful_calls: u64,
     pub failed_calls: u64,
     pub timed_out_calls: u64,
+    pub caller_faults: u64,
     pub rejected_calls: u64,
     /// Times it opened, failed probes included; in shadow, too.
     pub opens: u64,
@@ -283,6 +286,7 @@ impl CircuitMetrics {
             successful_calls: counts.successful_calls,
             failed_calls: counts.failed_calls,
             timed_out_calls: counts.timed_out_calls,
+            caller_faults: counts.caller_faults,
             rejected_calls: counts.rejected_calls,
             opens: counts.circuit_breaker_opens,
             half_opens: counts.circuit_breaker_half_opens,

@@ -12,7 +12,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use seawall::{Attempt, Class, Failure, Mode, Outcome, Policy, Reason, Rejection, State};
+use seawall::{Attempt, CallerFault, Class, Failure, Mode, Outcome, Policy, State};
 use std::{
     fmt,
     future::Future,
@@ -98,7 +98,7 @@ impl CallError {
 
 /// The client spoiled its own request: that says nothing about the upstream, and no other would fare better.
 pub(super) const fn client_fault() -> Outcome {
-    Outcome::Rejected(Rejection::new(Reason::Custom("client"), None))
+    Outcome::CallerFault(CallerFault::Request)
 }
 
 /// The innermost cause says what happened; the outer ones only that something did.

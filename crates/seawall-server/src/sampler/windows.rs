@@ -53,6 +53,8 @@ struct Begun {
 #[derive(Clone, Copy, Default)]
 struct Few {
     calls: u64,
+    /// Executions that ended and that the caller neither spoiled nor left.
+    judged: u64,
     failed: u64,
     timed_out: u64,
     rejected: u64,
@@ -94,6 +96,7 @@ impl Few {
     fn of(counts: &Counts) -> Self {
         Self {
             calls: counts.total_calls,
+            judged: counts.judged_calls(),
             failed: counts.failed_calls + counts.timed_out_calls,
             timed_out: counts.timed_out_calls,
             rejected: counts.rejected_calls,
@@ -119,6 +122,7 @@ impl Few {
     fn since(&self, old: &Self) -> Self {
         Self {
             calls: grown(self.calls, old.calls),
+            judged: grown(self.judged, old.judged),
             failed: grown(self.failed, old.failed),
             timed_out: grown(self.timed_out, old.timed_out),
             rejected: grown(self.rejected, old.rejected),
@@ -238,7 +242,7 @@ impl Window {
         let pipeline = operation.pipeline();
         Watched {
             operation: operation.name().to_string(),
-            ended: done.calls,
+            ended: done.judged,
             failed: done.failed + done.refused,
             timed_out: done.timed_out,
             p95: self.latest.since(&self.heeded.older).quantile(0.95),

@@ -1,7 +1,7 @@
 //! What happened to the configuration, alerts, sessions, and benchmarks of the real paths.
 
 use crate::{
-    support::{Upstream, eventually},
+    support::{Upstream, eventually, respond},
     world::{QUIET, World},
 };
 use serde_json::{Value, json};
@@ -214,4 +214,46 @@ async fn monitoring_can_be_turned_off() {
     let world = World::with(QUIET, &[("ENABLE_RESILIENCE_MONITORING", "false")]).await;
     world.put("config", json!({ "configuration": { "preset": "production" } })).await;
     assert_eq!(world.json("monitoring/export").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_errors_are_nobodys_failures() {
+    let upstream = Upstream::start(|_, request| async move {
+        respond(if request.uri().path().starts_with("/lost") { 404 } else { 200 }, "")
+    })
+    .await;
+    let world = World::of(&format!(
+        "upstreams: {{ a: {{ endpoints: ['{}'], strategy: balanced }} }}\n\
+         routes: [{{ path: /*, upstream: a }}]\nmonitoring: {{ alerts: {{ minimum_calls: 5 }} }}\n",
+        upstream.endpoint()
+    ))
+    .await;
+    for call in 0..100 {
+        let path = if call % 5 < 3 { "/lost" } else { "/found" };
+        world.get(path).await;
+    }
+    let sampled = || async {
+        let metrics = world.json("metrics").await;
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        metrics["operations"]["a"]["total_calls"] == 100
+    };
+    eventually("all calls have ended, and two samples were taken since", sampled).await;
+    let alerts = world.json("monitoring/alerts").await;
+    assert_eq!(alerts["alerts"], json!([]), "60 times 404 is no outage");
+    for operation in ["a", "route /*"] {
+        let counts = world.json("metrics").await["operations"][operation].clone();
+        assert_eq!((&counts["failed_calls"], &counts["caller_faults"]), (&0.into(), &60.into()));
+        assert_eq!((&counts["failed_attempts"], &counts["success_rate"]), (&0.into(), &1.0.into()));
+    }
+    let dashboard = world.json("dashboard").await;
+    assert_eq!(dashboard["performance"]["failed"], 0);
+    assert_eq!(dashboard["performance"]["success_rate"], 1.0);
+    let metrics = world.get("/metrics").await;
+    for line in [
+        "seawall_calls_total{operation=\"a\",outcome=\"caller_fault\"} 60",
+        "seawall_calls_total{operation=\"a\",outcome=\"failure\"} 0",
+        "circuit_breaker_failures_total{name=\"a\"} 0",
+    ] {
+        assert!(metrics.text().contains(line), "{line} is not in {}", metrics.text());
+    }
 }

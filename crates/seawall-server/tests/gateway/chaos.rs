@@ -127,7 +127,11 @@ async fn whatever_happens_every_request_ends_and_every_place_is_back() {
     let counts = gateway.counts("route /*").await;
     let n = |field: &str| counts[field].as_u64().unwrap();
     let ended = n("successful_calls") + n("failed_calls") + n("timed_out_calls");
-    assert_eq!(ended + n("rejected_calls") + n("abandoned_calls"), n("total_calls"), "{counts}");
+    assert_eq!(
+        ended + n("rejected_calls") + n("caller_faults") + n("abandoned_calls"),
+        n("total_calls"),
+        "{counts}"
+    );
     healed.store(true, SeqCst);
     eventually("the healed upstream answers", async || {
         gateway.get("/").await.header("x-seawall-upstream") == "flaky"

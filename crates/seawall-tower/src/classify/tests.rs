@@ -14,11 +14,12 @@ fn statuses() {
     for status in [200, 204, 206, 301, 304, 101] {
         assert_eq!(class(status), None, "{status}");
     }
-    for status in [408, 425, 500, 502, 503, 504, 529] {
+    // Those of content delivery networks, too: an origin that is down behind one is down.
+    for status in [408, 425, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529, 530, 599] {
         assert_eq!(class(status), Some(Class::Transient), "{status}");
     }
     assert_eq!(class(429), Some(Class::RateLimited));
-    for status in [400, 401, 402, 403, 404, 409, 422, 501, 505] {
+    for status in [400, 401, 402, 403, 404, 409, 422, 451, 499, 501, 505, 508] {
         assert_eq!(class(status), Some(Class::Permanent), "{status}");
     }
 }

@@ -29,7 +29,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         };
         self.give_back(outcome);
         if self.attributes.streamed && answered.is_success() {
-            if matches!(outcome, Outcome::Failure(_) | Outcome::TimedOut { .. }) {
+            if outcome.blames_dependency() {
                 self.answer_failed(outcome);
             }
             self.finished(outcome);

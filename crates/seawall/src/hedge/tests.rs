@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Attributes, PolicyConfig, Random,
+    Attributes, Class, PolicyConfig, Random,
     testing::{Bench, ms},
 };
 

@@ -1,7 +1,7 @@
 //! Each event moves what it should, and nothing else.
 
 use super::*;
-use crate::{Name, Rejection, Transition, Why};
+use crate::{CallerFault, Name, Rejection, Transition, Why};
 
 fn fold(kinds: &[Kind]) -> Metrics {
     let metrics = Metrics::default();
@@ -25,6 +25,8 @@ fn finished(outcome: Outcome, ms: u64) -> Kind {
 fn every_event_is_counted_where_it_belongs() {
     let limit = Duration::from_secs(1);
     let failure = Outcome::failure(crate::Class::Transient);
+    let wrong = Outcome::failure(crate::Class::Permanent);
+    let spoiled = Outcome::CallerFault(CallerFault::Request);
     let full = Rejection::new(Reason::BulkheadFull, None);
     let late = Rejection::new(Reason::QueueTimeout, None);
     let own = Rejection::new(Reason::Custom("mine"), None);
@@ -40,10 +42,16 @@ fn every_event_is_counted_where_it_belongs() {
         Kind::Started,
         Kind::Started,
         Kind::Started,
+        Kind::Started,
+        Kind::Started,
+        Kind::Started,
         Kind::CallStarted { attempt: 1 },
         Kind::CallStarted { attempt: 2 },
         call(Outcome::Success),
         call(failure),
+        call(wrong),
+        call(spoiled),
+        Kind::DeadlinePassed { limit },
         // Cut off by a timeout, and beaten by a hedge.
         Kind::CallCancelled { attempt: 1, cut_off: true, took: limit },
         Kind::CallCancelled { attempt: 1, cut_off: false, took: limit },
@@ -74,18 +82,22 @@ fn every_event_is_counted_where_it_belongs() {
         finished(failure, 20),
         finished(Outcome::TimedOut { limit }, 30),
         finished(Outcome::Rejected(full), 0),
+        finished(wrong, 40),
+        finished(spoiled, 50),
+        finished(Outcome::CallerFault(CallerFault::Deadline { limit }), 60),
         Kind::Abandoned { took: limit },
     ])
     .counts();
     let expected = Counts {
-        total_calls: 6,
+        total_calls: 9,
         successful_calls: 1,
         failed_calls: 1,
         timed_out_calls: 1,
         rejected_calls: 1,
         rate_limited_calls: 0,
+        caller_faults: 3,
         abandoned_calls: 1,
-        attempts: 4,
+        attempts: 6,
         failed_attempts: 3,
         retries_executed: 1,
         retries_unaffordable: 1,

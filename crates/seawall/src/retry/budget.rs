@@ -295,10 +295,11 @@ impl Bucket {
                 self.put(now, self.rates.of(price));
             }
             (Outcome::Success, Some(_)) => self.put(now, self.rates.by_later_success),
-            (Outcome::Failure(_) | Outcome::TimedOut { .. }, _) => {
+            (outcome, _) if outcome.blames_dependency() => {
                 self.take(now, self.rates.of_failure);
             }
-            (Outcome::Rejected(_), _) => {}
+            // Neither our own refusals nor what the caller spoiled speak against the dependency.
+            _ => {}
         }
     }
 

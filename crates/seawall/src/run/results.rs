@@ -1,10 +1,11 @@
 //! What calls came to, until the execution says which of it is the answer.
 
 use crate::{
-    Elapsed, Error, Outcome, Pipeline, Reason, Rejection,
+    CallerFault, Elapsed, Error, Outcome, Pipeline, Reason, Rejection,
     execution::{CallId, Resolution},
 };
 use smallvec::SmallVec;
+use std::time::Duration;
 
 pub(super) type Results<T, E> = SmallVec<[(CallId, Result<T, E>); 1]>;
 
@@ -34,17 +35,26 @@ pub(super) fn answer<T, E>(
         Outcome::TimedOut { limit } => match take(results, done.call) {
             // The operation's own timeout, by its classification: its error says more than ours.
             Some(Err(error)) => Err(Error::Inner(error)),
-            _ => Err(Error::TimedOut(Elapsed { operation: pipeline.name().clone(), limit })),
+            _ => Err(cut_off(pipeline, limit, false)),
         },
-        Outcome::Success | Outcome::Failure(_) => match take(results, done.call) {
-            Some(result) => result.map_err(Error::Inner),
-            // A policy answered in place of a call.
-            None => {
-                let injected = matches!(done.outcome, Outcome::Failure(_));
-                let reason =
-                    if injected { Reason::FaultInjected } else { Reason::Custom("no value") };
-                Err(Error::Rejected(Rejection::new(reason, None)))
+        Outcome::CallerFault(CallerFault::Deadline { limit }) if done.call.is_none() => {
+            Err(cut_off(pipeline, limit, true))
+        }
+        Outcome::Success | Outcome::Failure(_) | Outcome::CallerFault(_) => {
+            match take(results, done.call) {
+                Some(result) => result.map_err(Error::Inner),
+                // A policy answered in place of a call.
+                None => {
+                    let injected = matches!(done.outcome, Outcome::Failure(_));
+                    let reason =
+                        if injected { Reason::FaultInjected } else { Reason::Custom("no value") };
+                    Err(Error::Rejected(Rejection::new(reason, None)))
+                }
             }
-        },
+        }
     }
+}
+
+fn cut_off<E>(pipeline: &Pipeline, limit: Duration, by_caller: bool) -> Error<E> {
+    Error::TimedOut(Elapsed { operation: pipeline.name().clone(), limit, by_caller })
 }

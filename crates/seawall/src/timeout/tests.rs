@@ -1,7 +1,7 @@
 //! The nearest limit wins.
 
 use super::*;
-use crate::{Attributes, Command, Execution, Pipeline, PolicyConfig};
+use crate::{Attributes, CallerFault, Command, Execution, Pipeline, PolicyConfig};
 use std::task::Waker;
 
 fn ms(n: u64) -> Duration {
@@ -10,7 +10,7 @@ fn ms(n: u64) -> Duration {
 
 #[test]
 fn the_nearest_of_all_limits_wins() {
-    for (limits, deadline, expected) in [
+    for (limits, caller, expected) in [
         (&[500][..], None, 500),
         (&[500, 200], None, 200),
         (&[200, 500], None, 200),
@@ -23,7 +23,7 @@ fn the_nearest_of_all_limits_wins() {
             .map(|n| PolicyConfig::Timeout(TimeoutConfig { limit: ms(*n), ..Default::default() }));
         let pipeline = Pipeline::build("t", &configs.collect::<Vec<_>>()).unwrap();
         let start = Instant::from_millis(1_000_000);
-        let deadline = deadline.map_or(Instant::FAR_FUTURE, |after| start + ms(after));
+        let deadline = caller.map_or(Instant::FAR_FUTURE, |after| start + ms(after));
         let attributes = Attributes { deadline, ..Attributes::default() };
         let waker = Waker::noop();
         let mut execution = Execution::start(&pipeline, attributes, 1, start, waker);
@@ -37,7 +37,14 @@ fn the_nearest_of_all_limits_wins() {
         execution.handle_wake(deadline, waker);
         assert_eq!(execution.poll_command(), Some(Command::Cancel(id)), "{limits:?}");
         let Some(Command::Done(done)) = execution.poll_command() else { panic!("{limits:?}") };
-        assert_eq!(done.outcome, Outcome::TimedOut { limit: ms(expected) });
+        let limit = ms(expected);
+        let ended = match caller {
+            Some(after) if after == expected => {
+                Outcome::CallerFault(CallerFault::Deadline { limit })
+            }
+            _ => Outcome::TimedOut { limit },
+        };
+        assert_eq!(done.outcome, ended, "{limits:?}");
     }
 }
 

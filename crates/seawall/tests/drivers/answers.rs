@@ -3,8 +3,8 @@
 use crate::stage::{After, Hand, Stage, finish, ms};
 use seawall::{
     AnyError, Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Command, Error,
-    Execution, Failed, FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, RetryConfig,
-    TimeoutConfig, Work, drive,
+    Execution, Failed, FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, Registry,
+    RetryConfig, TimeoutConfig, Work, drive,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -90,11 +90,48 @@ fn the_callers_deadline_holds_without_any_policy() {
         pending::<Result<(), ()>>()
     };
     let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
-    assert!(matches!(answer, Err(Error::TimedOut(elapsed)) if elapsed.limit == ms(30)));
+    let Err(Error::TimedOut(elapsed)) = &answer else { panic!("{answer:?}") };
+    assert_eq!((elapsed.limit, elapsed.by_caller), (ms(30), true));
+    assert_eq!(
+        answer.unwrap_err().to_string(),
+        "plain: the caller's deadline passed after 30ms",
+        "it does not read as if a policy had set the limit"
+    );
     // And where it has passed already, nothing is called.
     let call = |_| -> Ready<Result<(), ()>> { panic!("nobody waits for this call") };
     let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
     assert!(answer.unwrap_err().is_timed_out());
+}
+
+#[test]
+fn a_callers_own_deadline_never_counts_against_the_dependency() {
+    let hand = Hand::new();
+    let registry = Registry::with_timer(hand.clone(), &seawall::presets()[0], Vec::new());
+    let breaker = CircuitBreakerConfig { failure_threshold: Some(1), ..Default::default() };
+    let policies = vec![PolicyConfig::CircuitBreaker(breaker)];
+    let inner = registry.register("inner", policies.clone()).unwrap();
+    let outer = registry.register("outer", policies).unwrap();
+    for _ in 0..3 {
+        let attributes = Attributes { deadline: hand.now() + ms(5), ..Attributes::default() };
+        let nested = |_| inner.call_with(attributes, &AnyError, |_| pending::<Result<(), ()>>());
+        // Whoever wraps one operation in another hands the blame on, and does not invent one.
+        let by_inner = |result: &Result<(), Error<()>>| match result {
+            Ok(()) => Outcome::Success,
+            Err(error) => error.outcome(|()| Outcome::failure(Class::Unknown)),
+        };
+        let run = outer.call_with(Attributes::default(), &by_inner, nested);
+        let answer = finish(&hand, run);
+        assert!(matches!(answer, Err(Error::Inner(Error::TimedOut(_)))), "{answer:?}");
+    }
+    for operation in [inner, outer] {
+        let breaker = operation.pipeline().circuit_breaker().unwrap().clone();
+        assert_eq!(breaker.state(), seawall::State::Closed);
+        let counts = operation.counts();
+        assert_eq!((counts.total_calls, counts.caller_faults), (3, 3), "{counts:?}");
+        assert_eq!((counts.timed_out_calls, counts.failed_calls, counts.timeouts), (0, 0, 0));
+        assert_eq!((counts.failed_attempts, counts.in_flight), (0, 0));
+        assert_eq!(counts.success_rate(), None, "nothing was said about the dependency");
+    }
 }
 
 #[test]

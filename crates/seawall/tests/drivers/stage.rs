@@ -135,6 +135,7 @@ impl Stage {
             + counts.failed_calls
             + counts.timed_out_calls
             + counts.rejected_calls
+            + counts.caller_faults
             + counts.abandoned_calls;
         assert_eq!(ended, counts.total_calls, "{when}");
         if self.breaker.state() == seawall::State::HalfOpen {

@@ -1,6 +1,8 @@
 //! One caller: obeys its execution, and checks each command against what came before.
 
-use seawall::{Attributes, CallId, Cause, Command, Execution, Instant, Outcome, Pipeline, Policy};
+use seawall::{
+    Attributes, CallId, CallerFault, Cause, Command, Execution, Instant, Outcome, Pipeline, Policy,
+};
 use std::{
     sync::{
         Arc,
@@ -131,7 +133,10 @@ impl Caller {
                     assert_eq!(self.running, [], "calls run on after the answer");
                     let there = done.call.is_none_or(|call| self.kept.contains(&call));
                     assert!(there, "the answer's value is gone");
-                    if matches!(done.outcome, Outcome::Success | Outcome::Failure(_)) {
+                    let spoiled = Outcome::CallerFault(CallerFault::Request);
+                    let has_a_value =
+                        matches!(done.outcome, Outcome::Success | Outcome::Failure(_));
+                    if has_a_value || done.outcome == spoiled {
                         let is_chaos = |policy: &Policy| matches!(policy, Policy::Chaos(_));
                         let injects = self.execution.pipeline().policies().iter().any(is_chaos);
                         let injected = injects && !done.outcome.is_success();

@@ -37,7 +37,7 @@ fn is_fault(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Failure(failure) => failure.class != Class::Permanent,
         Outcome::TimedOut { .. } => true,
-        Outcome::Success | Outcome::Rejected(_) => false,
+        Outcome::Success | Outcome::Rejected(_) | Outcome::CallerFault(_) => false,
     }
 }
 

@@ -6,8 +6,8 @@ use crate::{
     pipelines::{ms, policy},
 };
 use seawall::{
-    Attributes, Class, Failure, Force, Instant, Mode, Outcome, Pipeline, Policy, Priority, Random,
-    Reason, Rejection, State,
+    Attributes, CallerFault, Class, Failure, Force, Instant, Mode, Outcome, Pipeline, Policy,
+    Priority, Random, Reason, Rejection, State,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -158,16 +158,18 @@ impl World {
         let limit = Duration::from_millis(5);
         if self.is_healthy {
             let rejected = Outcome::Rejected(Rejection::new(Reason::Custom("inner"), None));
-            return match random.below(4) {
+            return match random.below(5) {
                 0 => rejected,
                 1 => Outcome::failure(Class::Permanent),
+                2 => Outcome::CallerFault(CallerFault::Request),
                 _ => Outcome::Success,
             };
         }
         let class = [Class::Transient, Class::Permanent, Class::RateLimited, Class::Unknown];
-        match random.below(8) {
+        match random.below(9) {
             0..4 => Outcome::Success,
             4 => Outcome::TimedOut { limit },
+            5 => Outcome::CallerFault(CallerFault::Request),
             _ => Outcome::Failure(Failure {
                 retry_after: (random.below(4) == 0).then(|| ms(random, 200)),
                 unsent: random.below(2) == 0,

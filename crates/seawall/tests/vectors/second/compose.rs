@@ -120,6 +120,7 @@ impl Stack {
             Outcome::Failure(_) => "failure",
             Outcome::TimedOut { .. } => "timed_out",
             Outcome::Rejected(rejection) => label(rejection.reason),
+            Outcome::CallerFault(_) => "caller_fault",
         });
         log.expect(expected, "attempts", || 1 + retries + hedges);
         log.expect(expected, "invocations", || ran.invocations.len());
