@@ -25,6 +25,7 @@ mod config;
 mod dashboard;
 mod events;
 mod health;
+mod metrics;
 mod monitoring;
 mod openapi;
 mod operations;
@@ -89,6 +90,7 @@ fn open() -> OpenApiRouter<Control> {
 fn reading() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .merge(health::reading())
+        .merge(metrics::reading())
         .merge(breakers::reading())
         .merge(operations::reading())
         .merge(config::reading())
@@ -105,7 +107,7 @@ fn reading() -> OpenApiRouter<Control> {
 /// The endpoints that change something.
 fn writing() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
-        .merge(health::writing())
+        .merge(metrics::writing())
         .merge(breakers::writing())
         .merge(operations::writing())
         .merge(config::writing())

@@ -1,0 +1,221 @@
+//! The counters of operations and circuit breakers as JSON, and the dashboard's summary of them.
+
+use super::{
+    Control,
+    answer::{Answer, Asked, Named, Refusal, tagged, unknown},
+    config::blocking,
+    views::{self, CircuitBreakerView, OperationMetrics},
+};
+use crate::{Registry, wall};
+use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use seawall::{CircuitView, Mode, State as Circuit};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn reading() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
+        .routes(routes!(metrics))
+        .routes(routes!(operation_metrics))
+        .routes(routes!(dashboard))
+}
+
+pub(super) fn writing() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(reset_metrics))
+}
+
+/// All counters.
+#[derive(Serialize, ToSchema)]
+struct AllMetrics {
+    operations: BTreeMap<String, OperationMetrics>,
+    circuit_breakers: BTreeMap<String, CircuitBreakerView>,
+    summary: MetricsSummary,
+}
+
+#[derive(Serialize, ToSchema)]
+struct MetricsSummary {
+    total_operations: usize,
+    total_circuit_breakers: usize,
+    /// Closed, or refusing nobody since they do not enforce.
+    healthy_circuit_breakers: usize,
+    #[serde(serialize_with = "super::answer::clock")]
+    timestamp: String,
+}
+
+impl MetricsSummary {
+    fn of(registry: &Registry) -> Self {
+        let now = registry.now();
+        let operations = registry.operations();
+        let circuits: Vec<CircuitView> =
+            operations.iter().filter_map(|one| one.pipeline().circuit(now)).collect();
+        let is_healthy =
+            |one: &&CircuitView| one.mode != Mode::Enforce || one.state == Circuit::Closed;
+        Self {
+            total_operations: operations.len(),
+            total_circuit_breakers: circuits.len(),
+            healthy_circuit_breakers: circuits.iter().filter(is_healthy).count(),
+            timestamp: wall::now(),
+        }
+    }
+}
+
+/// All counters of all operations, and all circuit breakers.
+#[utoipa::path(get, path = "/internal/resilience/metrics", tag = "health",
+    security(("key" = ["read"])), responses((status = 200, body = AllMetrics)))]
+async fn metrics(State(control): State<Control>) -> Result<Json<AllMetrics>, Refusal> {
+    // With many operations it takes milliseconds: not on the threads that pass requests on. It has no entity tag,
+    // since it changes with every call.
+    blocking(move || Json(AllMetrics::of(&control.registry))).await
+}
+
+impl AllMetrics {
+    fn of(registry: &Registry) -> Self {
+        let operations = registry.operations();
+        let named =
+            operations.iter().map(|one| (one.name().to_string(), OperationMetrics::of(one)));
+        Self {
+            operations: named.collect(),
+            circuit_breakers: views::circuit_breakers(registry),
+            summary: MetricsSummary::of(registry),
+        }
+    }
+}
+
+/// One operation's counters.
+#[derive(Serialize, ToSchema)]
+struct NamedMetrics {
+    operation: String,
+    metrics: OperationMetrics,
+}
+
+/// The counters of one operation.
+#[utoipa::path(get, path = "/internal/resilience/metrics/{operation}", tag = "health",
+    params(("operation" = String, Path, description = "The operation's name")),
+    security(("key" = ["read"])), responses((status = 200, body = NamedMetrics), (status = 404, body = super::answer::ProblemDocument)))]
+async fn operation_metrics(
+    State(control): State<Control>,
+    Named(name): Named,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let operation = control.operation(&name)?;
+    let metrics = OperationMetrics::of(&operation);
+    Ok(tagged(&headers, &NamedMetrics { operation: name, metrics }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ResetParameters {
+    /// The operation whose counters begin anew; left out: all.
+    operation_name: Option<String>,
+}
+
+/// What was reset.
+#[derive(Serialize, ToSchema)]
+struct MetricsReset {
+    message: String,
+    operations: Vec<String>,
+}
+
+/// Lets the counters of one operation, or of all, begin anew. Circuits stay as they are.
+#[utoipa::path(post, path = "/internal/resilience/metrics/reset", tag = "health", params(ResetParameters),
+    security(("key" = ["write"])), responses((status = 200, body = MetricsReset), (status = 404, body = super::answer::ProblemDocument)))]
+async fn reset_metrics(
+    State(control): State<Control>,
+    Asked(parameters): Asked<ResetParameters>,
+) -> Answer<MetricsReset> {
+    let operations = match &parameters.operation_name {
+        Some(name) => vec![control.operation(name)?],
+        None => control.registry.operations(),
+    };
+    operations.iter().for_each(|operation| operation.metrics().reset());
+    let names: Vec<String> =
+        operations.iter().map(|operation| operation.name().to_string()).collect();
+    let message = match &parameters.operation_name {
+        Some(name) => format!("the counters of {name} begin anew"),
+        None => format!("the counters of {} operations begin anew", names.len()),
+    };
+    Ok(Json(MetricsReset { message, operations: names }))
+}
+
+/// What a dashboard of one's own shows first.
+#[derive(Serialize, ToSchema)]
+struct Dashboard {
+    #[serde(serialize_with = "super::answer::clock")]
+    timestamp: String,
+    health: DashboardHealth,
+    performance: CallPerformance,
+    operations: Vec<String>,
+    /// Those that last, the worst first.
+    alerts: Vec<crate::alerts::Alert>,
+    summary: MetricsSummary,
+}
+
+#[derive(Serialize, ToSchema)]
+struct DashboardHealth {
+    /// Whether no circuit refuses all calls.
+    overall: bool,
+    open: usize,
+    half_open: usize,
+}
+
+#[derive(Default, Serialize, ToSchema)]
+struct CallPerformance {
+    total_calls: u64,
+    successful: u64,
+    failed: u64,
+    /// Spoiled by the caller: client errors, requests that broke off, deadlines of the caller. No failures.
+    caller_faults: u64,
+    retry_attempts: u64,
+    /// Of the calls that ended, 0 to 1; none before the first.
+    success_rate: Option<f64>,
+}
+
+/// The whole in a few numbers.
+#[utoipa::path(get, path = "/internal/resilience/dashboard", tag = "health",
+    security(("key" = ["read"])), responses((status = 200, body = Dashboard)))]
+async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let operations = control.registry.operations();
+    let mut performance = CallPerformance::default();
+    let mut judged = 0;
+    for operation in &operations {
+        let counts = operation.counts();
+        performance.total_calls += counts.total_calls;
+        performance.successful += counts.successful_calls;
+        performance.failed += counts.failed_calls + counts.timed_out_calls;
+        performance.retry_attempts += counts.retries_executed;
+        performance.caller_faults += counts.caller_faults;
+        judged += counts.judged_calls();
+    }
+    performance.success_rate = (judged > 0).then(|| performance.successful as f64 / judged as f64);
+    let health = control.registry.health();
+    let body = Dashboard {
+        timestamp: wall::now(),
+        health: DashboardHealth {
+            overall: health.is_healthy(),
+            open: health.open.len(),
+            half_open: health.half_open.len(),
+        },
+        performance,
+        operations: operations.iter().map(|operation| operation.name().to_string()).collect(),
+        alerts: control.alerts.lasting(),
+        summary: MetricsSummary::of(&control.registry),
+    };
+    tagged(&headers, &body)
+}
+
+impl Control {
+    /// The operation of this name, or 404 with the names that there are.
+    pub(super) fn operation(&self, name: &str) -> Result<crate::Operation, Refusal> {
+        self.registry.find(name).ok_or_else(|| {
+            let known: Vec<String> = self
+                .registry
+                .operations()
+                .iter()
+                .map(|operation| operation.name().to_string())
+                .collect();
+            unknown("operation", name, &known)
+        })
+    }
+}
