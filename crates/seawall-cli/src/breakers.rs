@@ -192,7 +192,7 @@ mod tests {
             let view = json!({ "name": name, "state": state, "mode": mode, "failure_count": 0,
                 "recovery_timeout": 1.0, "openings_in_a_row": 0, "refuses": false,
                 "metrics": { "total_calls": 0, "successful_calls": 0, "failed_calls": 0, "timed_out_calls": 0,
-                    "rejected_calls": 0, "opens": 0, "half_opens": 0, "closes": 0 } });
+                    "caller_faults": 0, "rejected_calls": 0, "opens": 0, "half_opens": 0, "closes": 0 } });
             (name.to_owned(), serde_json::from_value(view).unwrap())
         };
         let all = CircuitBreakers {

@@ -72,7 +72,7 @@ impl Problems {
 
     /// A length of zero would mean "at once" in one place and "never" in another, so none allows it.
     pub fn require_positive(&mut self, field: &str, length: Duration) {
-        self.require(!length.is_zero(), field, length, "more than 0; leave it out for no limit");
+        self.require(!length.is_zero(), field, length, "more than 0");
     }
 
     /// All problems, in the order found.

@@ -18,7 +18,8 @@ use std::{sync::Arc, time::Duration};
 policy_config! {
     /// Makes a further call beside one that takes long.
     pub struct HedgeConfig {
-        /// How long a call may run before the next one is made beside it.
+        /// How long a call may run before the next one is made beside it. More than 0: a delay of 0 would make
+        /// every call twice at once.
         #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
         #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
         delay: Duration = Duration::from_millis(100),
@@ -39,7 +40,9 @@ policy_config! {
 
 impl HedgeConfig {
     pub(crate) fn check(&self, problems: &mut Problems) {
-        problems.require_positive("delay", self.delay);
+        let right =
+            "more than 0, since 0 would make every call twice at once; left out it is 100ms";
+        problems.require(!self.delay.is_zero(), "delay", self.delay, right);
         let good = (1..=10).contains(&self.max_hedges);
         problems.require(good, "max_hedges", self.max_hedges, "a number from 1 to 10");
         if let Some(adaptive) = &self.adaptive {

@@ -29,7 +29,8 @@ policy_config! {
 
 impl TimeoutConfig {
     pub(crate) fn check(&self, problems: &mut Problems) {
-        problems.require_positive("limit", self.limit);
+        let right = "more than 0; a pipeline without a limit has no timeout policy: leave it out";
+        problems.require(!self.limit.is_zero(), "limit", self.limit, right);
         if let Some(adaptive) = &self.adaptive {
             problems.within("adaptive", |problems| {
                 adaptive.check(problems);

@@ -46,7 +46,7 @@ fn breakers_are_listed_shown_forced_and_reset() {
     let (code, text, told) = serving.run(&["breakers", "list"]);
     assert_eq!(code, Some(0), "{told}");
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[1].starts_with("gone  open         0/2  2"), "the open one first: {text}");
+    assert!(lines[1].starts_with("gone  open         2/2  2"), "the open one first: {text}");
     assert!(lines[1].ends_with("2 consecutive failures reached failure_threshold 2"), "{text}");
     assert_eq!(lines[3], "2 circuit breakers: 1 closed, 1 open");
     assert_eq!(serving.json(&["breakers", "list"])["circuit_breakers"]["gone"]["state"], "open");

@@ -112,7 +112,9 @@ fn what_keeps_it_from_starting_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = crate::support::Folder::new();
-    let file = folder.file("seawall.yaml", &gateway_to(taken.local_addr().unwrap(), ""));
+    // Not the address that is listened on: that is a mistake of its own.
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = folder.file("seawall.yaml", &gateway_to(upstream.local_addr().unwrap(), ""));
     for (listen, words) in [(&*address, "in use"), ("0.0.0.0:0", "SEAWALL_API_KEYS")] {
         let mut command = crate::support::seawall();
         command.args(["serve", "--listen", listen, "--config"]).arg(&file);

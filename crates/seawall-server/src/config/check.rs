@@ -102,6 +102,7 @@ impl GatewayConfig {
     fn check_clients(&self, report: &mut Report<'_>) {
         check_timeout("limits.client_timeout", Some(self.limits.client_timeout), report);
         check_timeout("limits.keep_alive_timeout", Some(self.limits.keep_alive_timeout), report);
+        check_timeout("limits.write_timeout", Some(self.limits.write_timeout), report);
         for (at, text) in self.trusted_proxies.iter().enumerate() {
             if Network::parse(text).is_none() {
                 report.error(

@@ -51,6 +51,7 @@ pub struct ProblemDocument {
     pub title: String,
     pub status: u16,
     /// The kind of the error for programs, such as `VALIDATION_ERROR`: one for each status.
+    #[serde(default)]
     pub error_code: String,
     /// What is wrong, and what would be right.
     pub detail: String,

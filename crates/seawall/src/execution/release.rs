@@ -120,9 +120,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
     }
 
-    /// Remembers a real failure that the frame at `outer` goes on from, in place of an earlier one.
+    /// Remembers a real failure, or what the caller spoiled, that the frame at `outer` goes on from, in place of an earlier one.
     pub(super) fn keep(&mut self, outer: usize, resolution: Resolution) {
-        if matches!(resolution.outcome, Outcome::Failure(_) | Outcome::TimedOut { .. }) {
+        if !matches!(resolution.outcome, Outcome::Success | Outcome::Rejected(_)) {
             self.forget_kept(outer);
             self.kept.push((outer, resolution));
         }

@@ -153,6 +153,8 @@ fn bounds_on_clients_are_bounds() {
     check("trusted_proxies: [10.0.0.0/33]", "trusted_proxies[0]:", "10.0.0.0/8");
     check("trusted_proxies: [10.0.0.1, nginx]", "trusted_proxies[1]:", "\"nginx\"");
     check("limits: { keep_alive_timeout: 0s }", "limits.keep_alive_timeout:", "0");
+    check("limits: { write_timeout: 0s }", "limits.write_timeout:", "0");
+    check("limits: { min_upload_rate: 1000000001 }", "limits.min_upload_rate:", "1000000000");
     check("limits: { client_timeout: 0s }", "limits.client_timeout:", "0");
     check("limits: { max_in_flight: 0 }", "limits.max_in_flight:", "1");
     check("limits: { max_in_flight: 1000001 }", "limits.max_in_flight:", "1000000");
