@@ -1,4 +1,4 @@
-//! What happened to the configuration: loads, changes, validations, and in which session; bounded in number and
+//! Configuration events: loads, changes, validations, and in which session; bounded in number and
 //! age, and written to the store where there is one.
 
 use crate::{MonitoringConfig, wall};
@@ -37,7 +37,7 @@ pub(crate) enum MetricType {
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Record {
-    /// When.
+    /// The wall-clock time of the event.
     #[serde(with = "wall")]
     #[schema(value_type = String, format = DateTime)]
     pub(crate) timestamp: u64,

@@ -96,7 +96,7 @@ impl Bulkhead {
         waiting(self.word.load(Ordering::Acquire))
     }
 
-    /// Takes a place if one is free, without waiting: naked use.
+    /// Takes a place if one is free, without waiting: for use outside a pipeline.
     ///
     /// # Errors
     /// A rejection when all places are taken, or others wait for one.
@@ -109,7 +109,8 @@ impl Bulkhead {
         }
     }
 
-    /// Tells an adaptive limit how a call ended, and how long it took: naked use, before its place goes back.
+    /// Records for an adaptive limit how a call ended and how long it took: for use outside a pipeline, before the
+    /// call's place goes back.
     pub fn record(&self, now: Instant, took: Duration, outcome: &Outcome) {
         let Some(estimator) = &self.estimator else { return };
         let dropped = match outcome {

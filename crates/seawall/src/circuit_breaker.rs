@@ -73,7 +73,7 @@ impl CircuitBreaker {
         &self.config
     }
 
-    /// Asks to make a call at `now`: naked use. Of a keyed breaker this is key 0.
+    /// Tries to admit a call at `now`, outside a pipeline. A keyed breaker takes key 0 for it.
     ///
     /// # Errors
     /// A rejection while the circuit is open, or half-open with all probes out.

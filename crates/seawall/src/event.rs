@@ -11,7 +11,7 @@ pub use transition::{State, Transition, Why};
 /// Something that happened in one execution.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// When.
+    /// The instant at which it happened.
     pub at: Instant,
     /// In which operation.
     pub operation: &'a Name,
@@ -19,7 +19,7 @@ pub struct Event<'a> {
     pub execution: u64,
     /// Said by a policy in [`Mode::Shadow`](crate::Mode): it would have done so, and did not.
     pub shadow: bool,
-    /// What.
+    /// What happened, with its details.
     pub kind: Kind,
 }
 

@@ -50,7 +50,7 @@ impl Fallback {
         &self.config
     }
 
-    /// Whether this outcome asks for an alternative: naked use.
+    /// Whether this outcome asks for an alternative; for use outside a pipeline.
     pub fn applies(&self, outcome: &Outcome) -> bool {
         match outcome {
             // Another dependency would fare no better with what the caller spoiled.

@@ -96,7 +96,7 @@ impl RateLimiter {
         &self.config
     }
 
-    /// Takes `cost` from the limit of `key` (one limit for all unless `keyed`): naked use.
+    /// Takes `cost` from the limit of `key` (one limit for all unless `keyed`): for use outside a pipeline.
     ///
     /// # Errors
     /// A rejection that says when to come back; without a time when `cost` is more than the whole limit.
@@ -124,7 +124,7 @@ impl RateLimiter {
         answer.map_err(|wait| Rejection::new(Reason::RateLimited, wait))
     }
 
-    /// Takes a turn that comes within `max_wait`: naked use, of one token bucket only.
+    /// Reserves a turn that comes within `max_wait`: for use outside a pipeline, with one token bucket only.
     ///
     /// # Errors
     /// A rejection where the turn would come later; then nothing is taken. With other algorithms, and with

@@ -90,7 +90,7 @@ impl Throttle {
         f64::from_bits(self.share.load(Ordering::Relaxed))
     }
 
-    /// Asks to make a call at `now`, with a uniform draw from `[0, 1)`: naked use.
+    /// Tries to admit a call at `now`, outside a pipeline, with a uniform draw from `[0, 1)`.
     ///
     /// # Errors
     /// A rejection, by chance.
@@ -114,7 +114,7 @@ impl Throttle {
         Err(Rejection::new(Reason::Throttled, None))
     }
 
-    /// The dependency took a call, or did not: naked use.
+    /// Records that the dependency accepted a call, or did not: for use outside a pipeline.
     #[inline]
     pub fn record(&self, now: Instant, accepted: bool) {
         let sample = Sample { failure: !accepted, slow: false };

@@ -1,4 +1,4 @@
-//! The causes of alerts, from what operations did in the last minute and what happened to the configuration.
+//! The conditions that raise alerts: from the last minute of the operations, and from configuration events.
 
 use super::{Category, Condition, Level};
 use crate::{
@@ -114,7 +114,7 @@ impl Watched {
     }
 }
 
-/// What happened to the configuration in the last hour.
+/// The conditions that configuration events of the last hour raise.
 fn of_configuration(monitor: &Monitor, bounds: &AlertConfig) -> Vec<Condition> {
     let (mut changes, mut checked, mut invalid) = (0, 0, 0);
     let mut last_load = None;

@@ -1,4 +1,4 @@
-//! What happened to the configuration.
+//! Configuration events, and the alerts about them.
 
 use super::{
     Control,

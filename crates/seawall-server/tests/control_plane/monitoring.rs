@@ -1,4 +1,4 @@
-//! What happened to the configuration, alerts, sessions, and benchmarks of the real paths.
+//! Configuration events, alerts, sessions, and benchmarks of the real paths.
 
 use crate::{
     support::{Upstream, eventually, respond},

@@ -50,7 +50,7 @@ pub(crate) enum Circuit {
     },
     /// An operator decided.
     Forced {
-        /// What.
+        /// The state that is forced.
         force: Force,
         /// When that ends by itself; `None` for never.
         until: Option<ForceEnd>,
@@ -71,14 +71,14 @@ pub enum Force {
 /// What a finished call says about the dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It works.
+    /// The dependency works.
     Success,
-    /// It does not.
+    /// The dependency failed.
     Failure,
     /// It works, and wants fewer calls: counts as a failure in ratios and of a probe, never in a row of
     /// failures.
     RateLimited,
-    /// Nothing.
+    /// The call says nothing about the dependency.
     None,
 }
 
