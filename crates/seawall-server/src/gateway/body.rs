@@ -91,6 +91,8 @@ pub(crate) struct Passing {
     unasked_since: Option<Instant>,
     /// Who looks whether it asks.
     guard: Option<AbortHandle>,
+    /// What ends the body early, once what came before it has been written.
+    broken: Option<BoxError>,
 }
 
 type Piece = Option<Result<Frame<Bytes>, BoxError>>;
@@ -99,8 +101,14 @@ impl Passing {
     /// The answer as a body. A client that does not read on within `write_timeout` loses it.
     pub(super) fn body(rest: Rest, permits: [Held; 2], write_timeout: Duration) -> AnswerBody {
         let unasked_since = Some(Instant::now());
-        let mut this =
-            Self { rest, permits: Some(permits), alarm: None, unasked_since, guard: None };
+        let mut this = Self {
+            rest,
+            permits: Some(permits),
+            alarm: None,
+            unasked_since,
+            guard: None,
+            broken: None,
+        };
         this.end_if_over();
         let under_way = this.permits.is_some();
         let body = Arc::new(Mutex::new(Some(this)));
@@ -114,7 +122,7 @@ impl Passing {
     }
 
     fn is_over(&self) -> bool {
-        self.permits.is_none() && self.rest.held.is_empty()
+        self.permits.is_none() && self.rest.held.is_empty() && self.broken.is_none()
     }
 
     /// What is left of it. Of an event stream nobody can say: an error event may come in place of its end.
@@ -155,15 +163,28 @@ impl Passing {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if self.unasked_since.take().is_some() {
             // While the client did not ask, nor was the upstream asked: its clock begins now.
             self.rest.touch();
         }
-        let piece = self.poll_piece(cx);
-        if let Poll::Ready(Some(Ok(_))) = piece {
-            self.unasked_since = Some(Instant::now());
+        match self.poll_piece(cx) {
+            // hyper drops a connection whose body fails without writing what it still buffers, the head
+            // included. One turn of waiting lets it write the pieces that arrived together with the failure.
+            Poll::Ready(Some(Err(error))) => {
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            piece => {
+                if let Poll::Ready(Some(Ok(_))) = piece {
+                    self.unasked_since = Some(Instant::now());
+                }
+                piece
+            }
         }
-        piece
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
