@@ -1,6 +1,6 @@
 //! What a driver tells the policies about a call, instead of the request.
 
-use crate::Instant;
+use crate::time::Instant;
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::LazyLock,

@@ -1,7 +1,12 @@
 //! The only telemetry: metrics, logs, the dashboard, test assertions and reports all fold over
 //! [`Event`]s. Where nobody listens, none is built.
 
-use crate::{Instant, Name, Outcome, Rejection, time::Short};
+use crate::{
+    name::Name,
+    outcome::Outcome,
+    rejection::Rejection,
+    time::{Instant, Short},
+};
 use std::{fmt, sync::Arc, time::Duration};
 
 mod transition;

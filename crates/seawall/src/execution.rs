@@ -6,24 +6,28 @@
 //! driver that streams a response keeps the execution, and with it the permits, until the last byte.
 
 use crate::{
-    Attributes, CallerFault, Instant, Mode, Outcome, Pipeline, Policy, Reason, Rejection,
+    attributes::Attributes,
+    command::{CallId, Command, Resolution},
     event::Kind,
-    policy::{Cause, Cx, Frame, Sink, Step},
+    outcome::{CallerFault, Outcome},
+    pipeline::Pipeline,
+    policies::Slot,
+    policies::{Frame, Policy},
+    policy::{Cause, Cx, Mode, Sink, Step},
     random::Random,
+    rejection::{Reason, Rejection},
+    time::Instant,
 };
 use smallvec::SmallVec;
 use std::{ops::Deref, sync::Arc, task::Waker};
 
 mod alternative;
-mod command;
 mod exclude;
 mod node;
 mod release;
 mod shadow;
 mod success;
 
-pub use command::{CallId, Command, Resolution};
-pub(crate) use node::Part;
 use node::{NO_PARENT, Node};
 
 /// One caller's passage through a pipeline.
@@ -119,7 +123,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
         self.now = now;
         let found = self.nodes.iter().rposition(|node| {
-            node.running && matches!(node.part, Part::Call { id, .. } if id == call)
+            node.running && matches!(node.slot, Slot::Call { id, .. } if id == call)
         });
         let Some(at) = found else { return };
         self.call_finished(at, outcome);
@@ -128,7 +132,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
 
     #[inline]
     pub(super) fn call_finished(&self, at: usize, outcome: Outcome) {
-        if let Part::Call { attempt, started_at, .. } = self.nodes[at].part {
+        if let Slot::Call { attempt, started_at, .. } = self.nodes[at].slot {
             let took = self.now.since(started_at);
             self.emit(Kind::CallFinished { outcome, attempt, took });
         }
@@ -143,7 +147,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         let mut at = 0;
         while at < self.nodes.len() {
             let node = &self.nodes[at];
-            if node.running && !node.passed_by && matches!(node.part, Part::Frame(_)) {
+            if node.running && !node.passed_by && matches!(node.slot, Slot::Frame(_)) {
                 if node.wake_at <= now {
                     self.nodes[at].wake_at = Instant::FAR_FUTURE;
                 }
@@ -255,10 +259,10 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 controls: self.pipeline.controls(),
                 concurrent: self.concurrent,
             };
-            if policy.pass(&mut cx, &mut node.part) {
+            if policy.pass(&mut cx, &mut node.slot) {
                 node.deadline = deadline;
             } else {
-                let step = policy.start(&mut cx, &mut node.part);
+                let step = policy.start(&mut cx, &mut node.slot);
                 node.deadline = deadline;
                 if !matches!(step, Step::Call) {
                     return self.apply(at, step, NO_CALL, waker);
@@ -281,7 +285,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         if let Some(node) = self.nodes.last_mut() {
             node.parent = parent;
             node.calls_before = calls_before;
-            node.part = Part::Call { id, attempt, started_at: self.now };
+            node.slot = Slot::Call { id, attempt, started_at: self.now };
             node.deadline = deadline;
         }
         id
@@ -356,8 +360,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         waker: &Waker,
         f: impl FnOnce(&Policy, &mut Frame, &mut Cx<'_>) -> R,
     ) -> R {
-        let Node { part, depth, wake_at, deadline, shadow, .. } = &mut self.nodes[at];
-        let Part::Frame(frame) = part else { unreachable!("only frames have calls inside them") };
+        let Node { slot, depth, wake_at, deadline, shadow, .. } = &mut self.nodes[at];
+        let Slot::Frame(frame) = slot else { unreachable!("only frames have calls inside them") };
         let mut cx = Cx {
             now: self.now,
             waker,

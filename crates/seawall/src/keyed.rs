@@ -5,9 +5,8 @@
 //! that a flood of keys can neither use up memory nor slip past the limit.
 
 use crate::{
-    Instant,
     sync::{Mutex, lock},
-    time::is_due,
+    time::{Instant, is_due},
 };
 use std::{
     collections::HashMap,

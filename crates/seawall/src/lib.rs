@@ -23,76 +23,77 @@
 
 mod attributes;
 mod backoff;
-mod bulkhead;
-mod chaos;
-mod circuit_breaker;
+mod command;
 pub mod config;
 mod error;
 mod event;
 mod execution;
-mod fallback;
-mod hedge;
+mod histogram;
 mod keyed;
 mod metrics;
+mod name;
 mod outcome;
 mod pipeline;
+mod policies;
 mod policy;
 mod profiles;
 mod random;
-mod rate_limiter;
 mod recent;
 #[cfg(not(loom))]
 mod registry;
-mod retry;
+mod rejection;
 mod run;
 mod sync;
 #[cfg(all(test, not(loom)))]
 mod testing;
-mod throttle;
 mod time;
-mod timeout;
 #[cfg(not(loom))]
 mod timer;
 mod window;
 
 pub use attributes::{Attributes, Priority};
 pub use backoff::{Backoff, Growth, Jitter};
-pub use bulkhead::{
+pub use command::{CallId, Command, Resolution};
+pub use error::{Elapsed, Error};
+pub use event::{Event, Fault, Kind, Observer, State, Transition, Why, Withheld};
+pub use execution::Execution;
+pub use histogram::{Histogram, Latencies};
+pub use metrics::{Counts, Metrics};
+pub use name::Name;
+pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome};
+pub use pipeline::{Pipeline, check_policies};
+pub use policies::bulkhead::{
     Adaptive, Aimd, Bulkhead, BulkheadConfig, ControlledDelay, Gradient, Place, QueueOrder,
 };
-pub use chaos::{Chaos, ChaosConfig, Schedule};
-pub use circuit_breaker::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, Keys, Permit, Verdict, Window,
+pub use policies::chaos::{Chaos, ChaosConfig, Schedule};
+pub use policies::circuit_breaker::{
+    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, Keys, Permit, Verdict,
 };
-pub use error::{Elapsed, Error, Reason, Rejection};
-pub use event::{Event, Fault, Kind, Observer, State, Transition, Why, Withheld};
-pub use execution::{CallId, Command, Execution, Resolution};
-pub use fallback::{Fallback, FallbackConfig};
-pub use hedge::{Hedge, HedgeConfig};
-pub use metrics::{Counts, Histogram, Latencies, Metrics};
-pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome};
-pub use pipeline::{Name, Pipeline, check_policies};
-pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Policy, PolicyConfig, Step};
+pub use policies::fallback::{Fallback, FallbackConfig};
+pub use policies::hedge::{Hedge, HedgeConfig};
+pub use policies::rate_limiter::{
+    Algorithm, Gcra, Limit, Quota, RateLimiter, RateLimiterConfig, Reservation,
+};
+pub use policies::retry::{AwsBudget, GrpcBudget, Retry, RetryBudget, RetryConfig, ShareBudget};
+pub use policies::throttle::{Throttle, ThrottleConfig};
+pub use policies::timeout::{Timeout, TimeoutConfig};
+pub use policies::{Policy, PolicyConfig};
+pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Step};
 pub use profiles::{
     Catalog, Override, PROFILES, Preset, Profile, ProfileKind, Settings, preset, presets, profile,
 };
 pub use random::{Random, fresh_seed};
-pub use rate_limiter::{
-    Algorithm, Gcra, Limit, Quota, RateLimiter, RateLimiterConfig, Reservation,
-};
 pub use recent::Percentile;
 #[cfg(not(loom))]
 pub use registry::{Fallible, Health, Operation, Registry, RegistryChange, RegistryError, global};
-pub use retry::{AwsBudget, GrpcBudget, Retry, RetryBudget, RetryConfig, ShareBudget};
+pub use rejection::{Reason, Rejection};
 pub use run::{Attempt, Failed, Held, Work, drive};
 #[cfg(feature = "macros")]
 pub use seawall_macros::resilient;
-pub use throttle::{Throttle, ThrottleConfig};
 pub use time::{Clock, Instant, SystemClock, Timer};
-pub use timeout::{Timeout, TimeoutConfig};
 #[cfg(not(loom))]
 pub use timer::{DefaultSleep, DefaultTimer, SystemSleep, SystemTimer};
-pub use window::Tally;
+pub use window::{Tally, Window};
 
 /// The guides' examples, compiled and run.
 #[cfg(doctest)]

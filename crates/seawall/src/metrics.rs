@@ -1,14 +1,15 @@
 //! Counters of one operation, folded from its events. What cannot be computed from events does not exist.
 
 use crate::{
-    Event, Instant, Kind, Observer, Outcome, Policy, Reason, State, Transition, Withheld,
+    event::{Event, Kind, Observer, State, Transition, Withheld},
+    histogram::{Histogram, Latencies},
+    outcome::Outcome,
+    policies::Policy,
+    rejection::Reason,
     sync::{AtomicU64, Mutex, Ordering::Relaxed, lock},
+    time::Instant,
 };
 use std::time::Duration;
-
-mod histogram;
-
-pub use histogram::{Histogram, Latencies};
 
 /// What is counted, in the order of the table. The rows of reasons and of policies follow.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! What the policies see of a finished call. Never the value: that stays with the driver.
 
-use crate::Rejection;
+use crate::rejection::Rejection;
 use std::time::Duration;
 
 /// How one call, or a whole execution, ended.

@@ -5,19 +5,19 @@
 //! gave it (permits, queue places) until `release`, which the execution calls exactly once.
 
 use crate::{
-    Attributes, Instant, Name, Outcome,
+    attributes::Attributes,
     event::{Event, Kind, Observer},
+    name::Name,
+    outcome::Outcome,
     random::Random,
+    time::Instant,
 };
 use std::{fmt::Debug, sync::Arc, task::Waker, time::Duration};
 
 mod mode;
-mod patterns;
 
 pub use mode::Mode;
 pub(crate) use mode::{Controls, MOST_POLICIES, policy_config};
-pub(crate) use patterns::Frame;
-pub use patterns::{Policy, PolicyConfig};
 
 /// What a frame asks of the execution.
 #[derive(Clone, Copy, Debug, PartialEq)]

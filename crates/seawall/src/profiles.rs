@@ -5,8 +5,12 @@
 //! attempt timeout → call. So one operation whose retries are exhausted is one failure for its breaker.
 
 use crate::{
-    Backoff, BulkheadConfig, CircuitBreakerConfig, FallbackConfig, Growth, Jitter, PolicyConfig,
-    RateLimiterConfig, RetryConfig, TimeoutConfig,
+    backoff::{Backoff, Growth, Jitter},
+    policies::{
+        PolicyConfig, bulkhead::BulkheadConfig, circuit_breaker::CircuitBreakerConfig,
+        fallback::FallbackConfig, rate_limiter::RateLimiterConfig, retry::RetryConfig,
+        timeout::TimeoutConfig,
+    },
 };
 use std::time::Duration;
 

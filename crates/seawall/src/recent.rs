@@ -1,11 +1,10 @@
 //! How long calls took of late: a quantile that slides, and costs one load to read.
 
 use crate::{
-    Instant, Latencies,
     config::{Problems, config},
-    metrics::Histogram,
+    histogram::{Histogram, Latencies},
     sync::{AtomicU64, Ordering},
-    time::{is_due, nanos},
+    time::{Instant, is_due, nanos},
 };
 use std::time::Duration;
 
@@ -183,7 +182,7 @@ impl Recent {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::Random;
+    use crate::random::Random;
 
     #[test]
     fn it_follows_the_percentile_and_forgets() {

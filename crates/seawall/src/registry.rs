@@ -1,8 +1,15 @@
 //! Operations by name: the one place where state lives, that handles address and the API shows.
 
 use crate::{
-    DefaultTimer, Instant, Metrics, Mode, Name, Observer, Pipeline, PolicyConfig, Preset, State,
-    Timer, preset,
+    event::{Observer, State},
+    metrics::Metrics,
+    name::Name,
+    pipeline::Pipeline,
+    policies::PolicyConfig,
+    policy::Mode,
+    profiles::{Preset, preset},
+    time::{Instant, Timer},
+    timer::DefaultTimer,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -82,7 +89,7 @@ impl Health {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self::with_timer(DefaultTimer, &crate::presets()[0], Vec::new())
+        Self::with_timer(DefaultTimer, &crate::profiles::presets()[0], Vec::new())
     }
 }
 
@@ -116,7 +123,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         let (preset, defaults) =
-            (crate::presets()[0].clone(), Some(Arc::new(defaults) as Defaults));
+            (crate::profiles::presets()[0].clone(), Some(Arc::new(defaults) as Defaults));
         let (operations, repeats_paused) = (RwLock::default(), AtomicBool::new(false));
         let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
         Self { shared: Arc::new(shared) }

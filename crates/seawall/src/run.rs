@@ -4,10 +4,15 @@
 //! succeeds at once nothing is allocated and no timer is made: the operation is polled first.
 
 use crate::{
-    Attributes, Classify, Clock, Error, Execution, Instant, Outcome, Pipeline, Timer,
-    execution::{CallId, Command, Resolution},
+    attributes::Attributes,
+    command::{CallId, Command, Resolution},
+    error::Error,
+    execution::Execution,
+    outcome::{Classify, Outcome},
+    pipeline::Pipeline,
     policy::Cause,
     random::fresh_seed,
+    time::{Clock, Instant, Timer},
 };
 use smallvec::SmallVec;
 use std::{

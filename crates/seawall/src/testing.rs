@@ -1,8 +1,14 @@
 //! A driver in virtual time for the tests of policies: one execution at a time, any number of calls in it.
 
 use crate::{
-    Attributes, CallId, Command, Event, Execution, Instant, Kind, Observer, Outcome, Pipeline,
-    Policy, PolicyConfig,
+    attributes::Attributes,
+    command::{CallId, Command},
+    event::{Event, Kind, Observer},
+    execution::Execution,
+    outcome::Outcome,
+    pipeline::Pipeline,
+    policies::{Policy, PolicyConfig},
+    time::Instant,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},

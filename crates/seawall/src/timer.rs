@@ -4,8 +4,8 @@
 //! tokio, `seawall_tower::TokioTimer` is cheaper.
 
 use crate::{
-    Clock, Instant, SystemClock, Timer,
     sync::{Mutex, lock},
+    time::{Clock, Instant, SystemClock, Timer},
 };
 use std::{
     cmp::Reverse,

@@ -8,15 +8,16 @@
 //! average, which would be blind to bursts.
 
 use crate::{
-    CircuitBreakerConfig, Instant, Window,
     event::Why,
     sync::{AtomicBool, Ordering},
+    time::Instant,
 };
 
 mod count;
 mod time;
 
 use count::CountRing;
+use std::time::Duration;
 pub(crate) use time::TimeRing;
 
 /// Generations are counted modulo this: 14 bits, less one value that windows use for "none".
@@ -41,10 +42,36 @@ pub struct Tally {
     pub slow: u32,
 }
 
+/// The calls that ratios are taken of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Window {
+    /// The last so many calls, 1 to 10,000.
+    Calls(#[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))] u32),
+    /// The calls of the last so long, to a thirty-second of it.
+    Time(
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        Duration,
+    ),
+}
+
+/// When a window says that too many of its calls are bad.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) failure_ratio: f64,
+    pub(crate) slow_call_ratio: f64,
+    /// Calls before any ratio is judged.
+    pub(crate) minimum_calls: u32,
+}
+
 /// A window of either kind.
 #[derive(Debug)]
 pub(crate) struct Ring {
     kind: RingKind,
+    bounds: Bounds,
     /// A ratio was over its bound and only `minimum_calls` kept the circuit closed: then a success, too,
     /// may be the call that opens it.
     held_by_minimum: AtomicBool,
@@ -57,23 +84,17 @@ enum RingKind {
 }
 
 impl Ring {
-    pub(crate) fn new(window: &Window) -> Self {
+    pub(crate) fn new(window: &Window, bounds: Bounds) -> Self {
         let kind = match window {
             Window::Calls(calls) => RingKind::Count(CountRing::new(*calls)),
             Window::Time(length) => RingKind::Time(Box::new(TimeRing::new(*length))),
         };
-        Self { kind, held_by_minimum: AtomicBool::new(false) }
+        Self { kind, bounds, held_by_minimum: AtomicBool::new(false) }
     }
 
     /// Adds a call; says why the circuit should open, if it should.
     #[inline]
-    pub(crate) fn record(
-        &self,
-        generation: u16,
-        now: Instant,
-        sample: Sample,
-        config: &CircuitBreakerConfig,
-    ) -> Option<Why> {
+    pub(crate) fn record(&self, generation: u16, now: Instant, sample: Sample) -> Option<Why> {
         match &self.kind {
             RingKind::Count(ring) => ring.record(generation, sample)?,
             RingKind::Time(ring) => ring.record(generation, now, sample)?,
@@ -82,7 +103,7 @@ impl Ring {
         if !sample.failure && !sample.slow && !self.held_by_minimum.load(Ordering::Relaxed) {
             return None;
         }
-        self.judge(generation, now, config)
+        self.judge(generation, now)
     }
 
     /// What it holds of this generation.
@@ -93,30 +114,32 @@ impl Ring {
         }
     }
 
-    fn judge(&self, generation: u16, now: Instant, config: &CircuitBreakerConfig) -> Option<Why> {
+    fn judge(&self, generation: u16, now: Instant) -> Option<Why> {
         let tally = self.tally(generation, now);
         let capacity = match &self.kind {
             RingKind::Count(ring) => ring.len(),
             RingKind::Time(_) => u32::MAX,
         };
-        let why = over(&tally, config);
-        let short = tally.calls < config.minimum_calls.min(capacity);
+        let why = self.bounds.exceeded(&tally);
+        let short = tally.calls < self.bounds.minimum_calls.min(capacity);
         self.held_by_minimum.store(why.is_some() && short, Ordering::Relaxed);
         why.filter(|_| !short)
     }
 }
 
-/// The ratio that is over its bound, if one is.
-fn over(tally: &Tally, config: &CircuitBreakerConfig) -> Option<Why> {
-    let Tally { calls, failures, slow } = *tally;
-    let share = |part: u32| f64::from(part) / f64::from(calls.max(1));
-    if failures > 0 && share(failures) >= config.failure_ratio {
-        return Some(Why::FailureRatio { failures, calls, bound: config.failure_ratio });
+impl Bounds {
+    /// The ratio that is over its bound, if one is.
+    fn exceeded(&self, tally: &Tally) -> Option<Why> {
+        let Tally { calls, failures, slow } = *tally;
+        let share = |part: u32| f64::from(part) / f64::from(calls.max(1));
+        if failures > 0 && share(failures) >= self.failure_ratio {
+            return Some(Why::FailureRatio { failures, calls, bound: self.failure_ratio });
+        }
+        if slow > 0 && share(slow) >= self.slow_call_ratio {
+            return Some(Why::SlowCallRatio { slow, calls, bound: self.slow_call_ratio });
+        }
+        None
     }
-    if slow > 0 && share(slow) >= config.slow_call_ratio {
-        return Some(Why::SlowCallRatio { slow, calls, bound: config.slow_call_ratio });
-    }
-    None
 }
 
 /// Whether generation `a` came after `b`, counted in a circle.

@@ -146,8 +146,7 @@ async fn a_body_that_is_shorter_than_promised_breaks_off_for_the_client() {
     .await;
     // The pieces and the end may reach the gateway together or apart: each time all of it passes on.
     for nth in 1..=30 {
-        let answer =
-            raw(&gateway, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        let answer = raw(&gateway, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
         assert!(answer.ends_with("only this"), "{nth}: {answer}");
         assert!(answer.contains("content-length: 100"), "the client must be able to tell");
     }

@@ -1,6 +1,6 @@
 //! The states of a circuit, its changes of state, and why they happen.
 
-use crate::Instant;
+use crate::time::Instant;
 use std::fmt;
 
 /// The states of a circuit.

@@ -3,8 +3,14 @@
 //! Whoever hands over an alternative wants it called. A [`Fallback`] in the list decides by its own configuration and
 //! place; without one, the whole pipeline is treated as if the default one stood around it.
 
-use super::{Command, Execution, NO_PARENT, Resolution};
-use crate::{Fallback, Pipeline, event::Kind, policy::Cause};
+use super::{Execution, NO_PARENT};
+use crate::{
+    command::{Command, Resolution},
+    event::Kind,
+    pipeline::Pipeline,
+    policies::fallback::Fallback,
+    policy::Cause,
+};
 use std::ops::Deref;
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {

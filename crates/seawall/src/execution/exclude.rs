@@ -1,7 +1,7 @@
 //! Time that says nothing about the dependency: while the caller itself is waited for.
 
-use super::{Execution, Part};
-use crate::{Instant, Pipeline};
+use super::Execution;
+use crate::{pipeline::Pipeline, policies::Slot, time::Instant};
 use std::{ops::Deref, time::Duration};
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {
@@ -23,7 +23,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     fn has_call(&self, top: usize) -> bool {
         (top..self.nodes.len()).any(|at| {
             let node = &self.nodes[at];
-            node.running && matches!(node.part, Part::Call { .. }) && self.is_inside(at, top)
+            node.running && matches!(node.slot, Slot::Call { .. }) && self.is_inside(at, top)
         })
     }
 
@@ -34,12 +34,12 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             node.wake_at = node.wake_at + length;
         }
         node.deadline = (node.deadline + length).min(deadline);
-        match &mut node.part {
-            Part::Call { started_at, .. } => *started_at = *started_at + length,
-            Part::Frame(frame) => {
+        match &mut node.slot {
+            Slot::Call { started_at, .. } => *started_at = *started_at + length,
+            Slot::Frame(frame) => {
                 self.pipeline.policies()[usize::from(node.depth)].exclude(frame, length);
             }
-            Part::Gone => {}
+            Slot::Released => {}
         }
     }
 }

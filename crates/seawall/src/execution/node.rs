@@ -1,7 +1,6 @@
 //! The tree of one execution's passages.
 
-use super::CallId;
-use crate::{Instant, policy::Frame};
+use crate::{policies::Slot, time::Instant};
 
 /// A policy entered, or a call made.
 pub(super) struct Node {
@@ -14,7 +13,7 @@ pub(super) struct Node {
     pub(super) passed_by: bool,
     /// Calls that the execution had made before it came here.
     pub(super) calls_before: u32,
-    pub(super) part: Part,
+    pub(super) slot: Slot,
     pub(super) wake_at: Instant,
     pub(super) deadline: Instant,
 }
@@ -28,22 +27,10 @@ impl Node {
         shadow: false,
         passed_by: false,
         calls_before: 0,
-        part: Part::Gone,
+        slot: Slot::Released,
         wake_at: Instant::FAR_FUTURE,
         deadline: Instant::FAR_FUTURE,
     };
-}
-
-/// What stands at a node.
-pub(crate) enum Part {
-    Frame(Frame),
-    Call {
-        id: CallId,
-        attempt: u32,
-        started_at: Instant,
-    },
-    /// Released; goes when nothing stands behind it.
-    Gone,
 }
 
 /// The parent of the outermost node.

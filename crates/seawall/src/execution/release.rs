@@ -1,7 +1,15 @@
 //! How frames go, and when the driver may let go of results.
 
-use super::{CallId, Command, Execution, NO_PARENT, Part, Phase, Resolution};
-use crate::{Instant, Outcome, Pipeline, event::Kind, policy::Cause};
+use super::{Execution, NO_PARENT, Phase};
+use crate::{
+    command::{CallId, Command, Resolution},
+    event::Kind,
+    outcome::Outcome,
+    pipeline::Pipeline,
+    policies::Slot,
+    policy::Cause,
+    time::Instant,
+};
 use std::{ops::Deref, task::Waker};
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {
@@ -39,8 +47,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     /// The attempt that had answered failed after all; an alternative is no attempt.
     #[cold]
     fn answer_failed(&self, outcome: Outcome) {
-        let answered = self.nodes.iter().rev().find_map(|node| match node.part {
-            Part::Call { attempt, .. } => Some(attempt),
+        let answered = self.nodes.iter().rev().find_map(|node| match node.slot {
+            Slot::Call { attempt, .. } => Some(attempt),
             _ => None,
         });
         if answered.is_some_and(|attempt| attempt > 0) {
@@ -73,7 +81,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             }
         }
         while self.nodes.len() > first
-            && self.nodes.last().is_some_and(|node| matches!(node.part, Part::Gone))
+            && self.nodes.last().is_some_and(|node| matches!(node.slot, Slot::Released))
         {
             self.nodes.pop();
         }
@@ -82,9 +90,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     fn release(&mut self, at: usize, cause: Cause) {
         let was_running = std::mem::replace(&mut self.nodes[at].running, false);
         self.nodes[at].wake_at = Instant::FAR_FUTURE;
-        match self.nodes[at].part {
-            Part::Gone => return,
-            Part::Call { id, attempt, started_at } => {
+        match self.nodes[at].slot {
+            Slot::Released => return,
+            Slot::Call { id, attempt, started_at } => {
                 if was_running {
                     let took = self.now.since(started_at);
                     let cut_off = matches!(cause, Cause::TimedOut | Cause::Panicked);
@@ -92,8 +100,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 }
                 self.cancel(id);
             }
-            Part::Frame(ref frame) if !frame.holds() => self.forget_kept(at),
-            Part::Frame(_) => {
+            Slot::Frame(ref frame) if !frame.holds() => self.forget_kept(at),
+            Slot::Frame(_) => {
                 self.forget_kept(at);
                 // Where no call ran inside, a timeout or a panic says nothing about the dependency.
                 let ran = self.next_call > self.nodes[at].calls_before;
@@ -105,14 +113,14 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 self.with_frame(at, waker, |policy, frame, cx| policy.release(frame, cx, cause));
             }
         }
-        self.nodes[at].part = Part::Gone;
+        self.nodes[at].slot = Slot::Released;
     }
 
     /// Gives back what is still held when all is over: no call runs any more, no result is waited for.
     #[inline]
     pub(super) fn give_back(&mut self, outcome: Outcome) {
         for at in 0..self.nodes.len() {
-            if matches!(&self.nodes[at].part, Part::Frame(frame) if frame.holds()) {
+            if matches!(&self.nodes[at].slot, Slot::Frame(frame) if frame.holds()) {
                 self.with_frame(at, Waker::noop(), |policy, frame, cx| {
                     policy.release(frame, cx, Cause::Ended(outcome));
                 });

@@ -5,8 +5,9 @@
 
 use super::{Execution, Node, sink};
 use crate::{
-    Instant, Pipeline,
+    pipeline::Pipeline,
     policy::{Cause, Cx, Step},
+    time::Instant,
 };
 use std::{ops::Deref, task::Waker};
 
@@ -46,7 +47,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             concurrent: self.concurrent,
         };
         let policy = &self.pipeline.policies()[usize::from(depth)];
-        let step = policy.start(&mut cx, &mut node.part);
+        let step = policy.start(&mut cx, &mut node.slot);
         if step != Step::Call {
             // A place in a queue is not waited for: others shall have it.
             if step == Step::Wait {

@@ -1,7 +1,7 @@
 //! The short way of a success.
 
-use super::{CallId, Execution, NO_PARENT, Part};
-use crate::{Instant, Outcome, Pipeline};
+use super::{Execution, NO_PARENT};
+use crate::{command::CallId, outcome::Outcome, pipeline::Pipeline, policies::Slot, time::Instant};
 use std::{ops::Deref, task::Waker};
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {
@@ -19,7 +19,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         let alone = !self.pipeline.hedges() || self.is_chain();
         let straight =
             self.pipeline.is_plain() && alone && self.kept.is_empty() && self.commands.is_empty();
-        let is_it = matches!(self.nodes[leaf].part, Part::Call { id, .. } if id == call);
+        let is_it = matches!(self.nodes[leaf].slot, Slot::Call { id, .. } if id == call);
         if !(straight && is_it && self.nodes[leaf].running) {
             return false;
         }

@@ -1,7 +1,7 @@
 //! The bounded map against one that is not.
 
 use super::*;
-use crate::Random;
+use crate::random::Random;
 use std::collections::HashMap;
 
 /// Sets the key's word to `until` and says what it was.

@@ -1,7 +1,12 @@
 //! Each event moves what it should, and nothing else.
 
 use super::*;
-use crate::{CallerFault, Name, Rejection, Transition, Why};
+use crate::{
+    event::{Transition, Why},
+    name::Name,
+    outcome::CallerFault,
+    rejection::Rejection,
+};
 
 fn fold(kinds: &[Kind]) -> Metrics {
     let metrics = Metrics::default();
@@ -24,8 +29,8 @@ fn finished(outcome: Outcome, ms: u64) -> Kind {
 #[expect(clippy::too_many_lines, reason = "one line an event")]
 fn every_event_is_counted_where_it_belongs() {
     let limit = Duration::from_secs(1);
-    let failure = Outcome::failure(crate::Class::Transient);
-    let wrong = Outcome::failure(crate::Class::Permanent);
+    let failure = Outcome::failure(crate::outcome::Class::Transient);
+    let wrong = Outcome::failure(crate::outcome::Class::Permanent);
     let spoiled = Outcome::CallerFault(CallerFault::Request);
     let full = Rejection::new(Reason::BulkheadFull, None);
     let late = Rejection::new(Reason::QueueTimeout, None);
@@ -69,7 +74,7 @@ fn every_event_is_counted_where_it_belongs() {
         Kind::Withheld { policy: "retry", why: Withheld::Budget },
         Kind::Withheld { policy: "hedge", why: Withheld::Paused },
         Kind::Hedged { nth: 1, after: limit },
-        Kind::FaultInjected(crate::Fault::Error),
+        Kind::FaultInjected(crate::event::Fault::Error),
         Kind::TimedOut { limit },
         Kind::FellBack { nth: 1 },
         circuit(State::Closed, State::Open),

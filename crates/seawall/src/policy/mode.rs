@@ -94,7 +94,7 @@ macro_rules! policy_config {
             pub struct $name {
                 $($fields)*
                 /// Whether it acts in its pipeline, only says what it would do, or is not there.
-                mode: crate::Mode = crate::Mode::Enforce,
+                mode: crate::policy::Mode = crate::policy::Mode::Enforce,
             }
         }
     };

@@ -2,8 +2,13 @@
 
 use super::*;
 use crate::{
-    BulkheadConfig, CircuitBreakerConfig, Class, FallbackConfig, RateLimiterConfig, RetryConfig,
-    State, TimeoutConfig, Withheld,
+    event::{State, Withheld},
+    outcome::Class,
+    policies::{Policy, PolicyConfig},
+    policies::{
+        bulkhead::BulkheadConfig, circuit_breaker::CircuitBreakerConfig, fallback::FallbackConfig,
+        rate_limiter::RateLimiterConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
     testing::{Bench, ms},
 };
 
@@ -60,7 +65,7 @@ fn a_policy_in_shadow_decides_and_never_acts() {
 #[test]
 fn a_full_bulkhead_in_shadow_keeps_no_place_in_its_queue() {
     let config = BulkheadConfig { max_concurrent: 1, max_queued: 5, ..Default::default() };
-    let bulkhead = Arc::new(crate::Bulkhead::new(config).unwrap());
+    let bulkhead = Arc::new(crate::policies::bulkhead::Bulkhead::new(config).unwrap());
     let mut bench = Bench::with([Policy::Bulkhead(bulkhead.clone())]);
     bench.pipeline.set_mode("bulkhead", Mode::Shadow);
     let held = bulkhead.try_acquire().unwrap();

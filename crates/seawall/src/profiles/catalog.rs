@@ -1,7 +1,7 @@
 //! What names mean: the presets and strategies that are built in, and those of one's own beside them.
 
 use super::{Preset, presets, profile};
-use crate::PolicyConfig;
+use crate::policies::PolicyConfig;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Presets and strategies by name: the built-in ones, and those that were added.

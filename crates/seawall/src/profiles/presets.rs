@@ -2,7 +2,7 @@
 //! in a few words.
 
 use super::{Attempts, Breaker, Catalog, profile};
-use crate::{FallbackConfig, PolicyConfig};
+use crate::policies::{PolicyConfig, fallback::FallbackConfig};
 use std::{collections::BTreeMap, sync::LazyLock};
 
 /// A named choice of policies for a whole environment.

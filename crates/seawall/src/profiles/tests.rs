@@ -1,7 +1,7 @@
 //! The table against the specification's numbers, and each of them acting.
 
 use super::*;
-use crate::Pipeline;
+use crate::pipeline::Pipeline;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A policy in a few words.

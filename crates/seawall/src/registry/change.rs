@@ -1,7 +1,9 @@
 //! Several operations changed at once: prepared first, which may fail, then made whole.
 
 use super::{Operation, Registered, Registry, RegistryError, check_name, has_room};
-use crate::{Mode, Name, Pipeline, PolicyConfig, Timer, sync::lock};
+use crate::{
+    name::Name, pipeline::Pipeline, policies::PolicyConfig, policy::Mode, sync::lock, time::Timer,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError},

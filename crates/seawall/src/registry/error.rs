@@ -1,7 +1,7 @@
 //! Why the registry has no such operation.
 
 use super::{MAX_NAME, MAX_OPERATIONS};
-use crate::{Name, config::ConfigError};
+use crate::{config::ConfigError, name::Name};
 use std::fmt;
 
 /// Why the registry has no such operation.
@@ -25,7 +25,7 @@ impl fmt::Display for RegistryError {
         match self {
             Self::UnknownPreset(name) => {
                 let known: Vec<_> =
-                    crate::presets().iter().map(|preset| preset.name.as_str()).collect();
+                    crate::profiles::presets().iter().map(|preset| preset.name.as_str()).collect();
                 write!(f, "no preset is called {name:?}; there are {}", known.join(", "))
             }
             Self::InvalidName(name) => {

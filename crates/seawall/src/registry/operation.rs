@@ -2,11 +2,23 @@
 
 use super::Registered;
 use crate::{
-    AnyError, Attempt, Attributes, CircuitView, Classify, Counts, DefaultTimer, Error, Event,
-    Force, Instant, Kind, Metrics, Mode, Name, Pipeline, PolicyConfig, State, Timer, Transition,
+    attributes::Attributes,
     config::ConfigError,
-    run::{Either, Held, Plain, Work, drive, drive_blocking, drive_to_value},
+    error::Error,
+    event::{Event, Kind, State, Transition},
+    metrics::{Counts, Metrics},
+    name::Name,
+    outcome::{AnyError, Classify},
+    pipeline::Pipeline,
+    policies::{
+        PolicyConfig,
+        circuit_breaker::{CircuitView, Force},
+    },
+    policy::Mode,
+    run::{Attempt, Either, Held, Plain, Work, drive, drive_blocking, drive_to_value},
     sync::lock,
+    time::{Instant, Timer},
+    timer::DefaultTimer,
 };
 use std::{fmt, future::Future, sync::Arc};
 

@@ -2,8 +2,13 @@
 
 use super::*;
 use crate::{
-    Backoff, CircuitBreakerConfig, Error, Event, FallbackConfig, Jitter, Kind, Policy,
-    PolicyConfig, RetryConfig, TimeoutConfig, Why,
+    backoff::{Backoff, Jitter},
+    error::Error,
+    event::{Event, Kind, Why},
+    policies::{
+        Policy, PolicyConfig, circuit_breaker::CircuitBreakerConfig, fallback::FallbackConfig,
+        retry::RetryConfig, timeout::TimeoutConfig,
+    },
 };
 use std::{cell::Cell, future::ready, sync::Mutex, time::Duration};
 
@@ -240,7 +245,9 @@ fn a_policy_that_did_not_change_keeps_its_state() {
     assert!(view.broken.is_some_and(|change| change.from == State::Closed), "{view:?}");
     operation.reset_circuit().unwrap();
     let until = operation.now() + Duration::from_secs(600);
-    operation.force_circuit(crate::Force::Open, "by hand", Some(until)).unwrap();
+    operation
+        .force_circuit(crate::policies::circuit_breaker::Force::Open, "by hand", Some(until))
+        .unwrap();
     operation.reconfigure(&other(8)).unwrap();
     let view = operation.pipeline().circuit_breaker().unwrap().view(operation.now());
     assert_eq!((view.state, &*view.forced.unwrap().reason), (State::ForcedOpen, "by hand"));
@@ -273,7 +280,7 @@ fn the_brake_holds_for_all_operations_also_later_ones() {
 fn a_forced_circuit_is_told_and_shown() {
     let registry = Registry::default();
     let operation = registry.register("forced", vec![breaker()]).unwrap();
-    operation.force_circuit(crate::Force::Open, "drill", None).unwrap();
+    operation.force_circuit(crate::policies::circuit_breaker::Force::Open, "drill", None).unwrap();
     assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).unwrap_err().is_rejected());
     assert_eq!(registry.health().open.len(), 1);
     assert_eq!(operation.reset_circuit(), Some((State::ForcedOpen, State::Closed)));
@@ -363,10 +370,12 @@ fn a_circuit_that_is_off_forgets_and_begins_closed() {
 fn what_an_operator_forces_while_it_is_off_counts_when_it_acts() {
     let registry = Registry::default();
     let operation = registry.register("held", vec![breaker()]).unwrap();
-    operation.force_circuit(crate::Force::Open, "before", None).unwrap();
+    operation.force_circuit(crate::policies::circuit_breaker::Force::Open, "before", None).unwrap();
     operation.set_mode("circuit_breaker", Mode::Off);
     assert_eq!(operation.circuit().unwrap().state, State::Closed, "all is forgotten");
-    operation.force_circuit(crate::Force::Open, "meanwhile", None).unwrap();
+    operation
+        .force_circuit(crate::policies::circuit_breaker::Force::Open, "meanwhile", None)
+        .unwrap();
     assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).is_ok(), "and it is off still");
     assert!(registry.health().is_healthy());
     operation.set_mode("circuit_breaker", Mode::Enforce);
@@ -375,13 +384,13 @@ fn what_an_operator_forces_while_it_is_off_counts_when_it_acts() {
 
 #[test]
 fn what_an_inner_operation_refuses_is_what_the_outer_one_counts() {
-    use crate::{Attempt, Attributes, Outcome};
+    use crate::{attributes::Attributes, outcome::Outcome, run::Attempt};
     let registry = Registry::default();
     let inner = registry.register("inner", vec![breaker()]).unwrap();
     let outer = registry.register("outer", vec![]).unwrap();
     let classify = |result: &Result<(), Error<&str>>| match result {
         Ok(()) => Outcome::Success,
-        Err(error) => error.outcome(|_| Outcome::failure(crate::Class::Transient)),
+        Err(error) => error.outcome(|_| Outcome::failure(crate::outcome::Class::Transient)),
     };
     for _ in 0..4 {
         let call = |_: Attempt| inner.call_blocking(|| Err("down"));

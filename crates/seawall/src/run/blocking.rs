@@ -2,8 +2,14 @@
 
 use super::{Attempt, Running, answer, keep};
 use crate::{
-    Attributes, Classify, Clock, Error, Execution, Pipeline, SystemClock, execution::Command,
+    attributes::Attributes,
+    command::Command,
+    error::Error,
+    execution::Execution,
+    outcome::Classify,
+    pipeline::Pipeline,
     random::fresh_seed,
+    time::{Clock, SystemClock},
 };
 use smallvec::SmallVec;
 use std::{

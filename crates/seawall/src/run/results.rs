@@ -1,8 +1,11 @@
 //! What calls came to, until the execution says which of it is the answer.
 
 use crate::{
-    CallerFault, Elapsed, Error, Outcome, Pipeline, Reason, Rejection,
-    execution::{CallId, Resolution},
+    command::{CallId, Resolution},
+    error::{Elapsed, Error},
+    outcome::{CallerFault, Outcome},
+    pipeline::Pipeline,
+    rejection::{Reason, Rejection},
 };
 use smallvec::SmallVec;
 use std::time::Duration;

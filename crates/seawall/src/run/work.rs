@@ -1,6 +1,6 @@
 //! What a driver runs: the caller's operation, and what may stand in for it.
 
-use crate::{Error, Instant};
+use crate::{error::Error, time::Instant};
 use std::{
     future::{Future, Ready},
     time::Duration,

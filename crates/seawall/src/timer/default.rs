@@ -1,7 +1,7 @@
 //! The timer of registries that are given none: the system's, and in a test that pauses tokio's clock, tokio's.
 
 use super::{SystemSleep, SystemTimer};
-use crate::{Clock, Instant, SystemClock, Timer};
+use crate::time::{Clock, Instant, SystemClock, Timer};
 use std::{
     future::Future,
     pin::Pin,

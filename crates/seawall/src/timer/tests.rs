@@ -1,7 +1,7 @@
 //! The timer thread, on the real clock.
 
 use super::*;
-use crate::{Clock, Timer};
+use crate::time::{Clock, Timer};
 use std::{
     pin::pin,
     sync::{Arc, Condvar, Mutex},

@@ -1,10 +1,11 @@
 //! Both rings against naive models that keep every call.
 
 use super::{
+    Bounds,
     time::{COUNT_BITS, SLICES},
     *,
 };
-use crate::{Random, time::READ_LATE};
+use crate::{random::Random, time::READ_LATE};
 use std::{collections::VecDeque, time::Duration};
 
 fn sample(random: &mut Random) -> Sample {
@@ -131,8 +132,7 @@ fn threads_lose_no_call() {
 
 #[test]
 fn ratios_are_judged_at_their_bounds() {
-    let config =
-        CircuitBreakerConfig { failure_ratio: 0.5, slow_call_ratio: 0.25, ..Default::default() };
+    let bounds = Bounds { failure_ratio: 0.5, slow_call_ratio: 0.25, minimum_calls: 10 };
     let failure = |failures, calls| Some(Why::FailureRatio { failures, calls, bound: 0.5 });
     let slow = |slow, calls| Some(Why::SlowCallRatio { slow, calls, bound: 0.25 });
     for (calls, failures, slow_calls, expected) in [
@@ -145,7 +145,7 @@ fn ratios_are_judged_at_their_bounds() {
         (4, 2, 1, failure(2, 4)),
     ] {
         let tally = Tally { calls, failures, slow: slow_calls };
-        assert_eq!(over(&tally, &config), expected, "{tally:?}");
+        assert_eq!(bounds.exceeded(&tally), expected, "{tally:?}");
     }
 }
 

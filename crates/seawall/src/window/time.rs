@@ -2,9 +2,8 @@
 
 use super::{NOBODY, Sample, Tally, is_newer};
 use crate::{
-    Instant,
     sync::{AtomicU64, Mutex, Ordering, lock, update},
-    time::{READ_LATE, nanos},
+    time::{Instant, READ_LATE, nanos},
 };
 use std::time::Duration;
 

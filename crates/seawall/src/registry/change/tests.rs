@@ -2,7 +2,11 @@
 
 use super::super::MAX_OPERATIONS;
 use super::*;
-use crate::{CircuitBreakerConfig, DefaultTimer, RetryConfig, State, TimeoutConfig};
+use crate::{
+    event::State,
+    policies::{circuit_breaker::CircuitBreakerConfig, retry::RetryConfig, timeout::TimeoutConfig},
+    timer::DefaultTimer,
+};
 use std::time::Duration;
 
 fn timeout(seconds: u64) -> PolicyConfig {

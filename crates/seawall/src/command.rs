@@ -1,0 +1,43 @@
+//! What an execution asks of its driver.
+
+use crate::{outcome::Outcome, time::Instant};
+
+/// Names one call of the operation, or of an alternative to it, within its execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(pub(crate) u32);
+
+/// What the driver must do next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Command {
+    /// Call the operation.
+    Call {
+        /// The name of the call.
+        id: CallId,
+        /// Retry's count, from 1.
+        attempt: u32,
+        /// When the call will be cut off; [`Instant::FAR_FUTURE`] for never.
+        deadline: Instant,
+    },
+    /// Call alternative `nth`, from 1. A driver without one answers with `handle_result(id, after)`.
+    Fallback {
+        /// The name of the call.
+        id: CallId,
+        /// Which alternative.
+        nth: u32,
+        /// What it stands in for. The value of that call is no longer needed by anyone else.
+        after: Resolution,
+    },
+    /// The call, or its result, is no longer needed.
+    Cancel(CallId),
+    /// The execution has its answer. No command follows.
+    Done(Resolution),
+}
+
+/// How an execution ended, and the call whose value is the answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resolution {
+    /// How.
+    pub outcome: Outcome,
+    /// The call whose value or error is the answer; none where no call gave it.
+    pub call: Option<CallId>,
+}

@@ -1,0 +1,216 @@
+//! **Chaos**: injects faults, so that what is outside of it shows that it copes.
+//!
+//! Use it in tests, in staging, and in drills; off unless `enabled`. Not as the only test: it injects what you
+//! thought of. The invariant: what it does is seen; each fault is an event, and is counted.
+
+use crate::{
+    config::{ConfigError, Problems, config, validated},
+    event::{Fault, Kind},
+    outcome::{Class, Outcome},
+    policy::{Cx, Pattern, Step, policy_config},
+    sync::{AtomicU64, Ordering},
+    time::{Instant, nanos},
+};
+use std::{sync::Arc, time::Duration};
+
+policy_config! {
+    /// Injects faults.
+    pub struct ChaosConfig {
+        /// Whether it does anything.
+        enabled: bool = false,
+        /// The share of calls, from 0 to 1, that fail without being made.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        error_share: f64 = 0.0,
+        /// The share of calls, from 0 to 1, that hang until a timeout, or for `hang_for`.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        hang_share: f64 = 0.0,
+        /// How long a call hangs that nothing cuts off.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        hang_for: Duration = Duration::from_secs(60),
+        /// The share of calls, from 0 to 1, that begin later.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        latency_share: f64 = 0.0,
+        /// How much later, at least.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        min_latency: Duration = Duration::from_millis(100),
+        /// How much later, at most.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        max_latency: Duration = Duration::from_secs(1),
+        /// When it acts, counted from the first call. Left out: always.
+        schedule: Option<Schedule> = None,
+    }
+}
+
+config! {
+    /// A time in which something is done, once or again and again.
+    pub struct Schedule {
+        /// It begins so long after the first call.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        after: Duration = Duration::ZERO,
+        /// It lasts so long.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        lasts: Duration = Duration::from_secs(60),
+        /// It begins anew after so long. Left out: it does not.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
+        every: Option<Duration> = None,
+    }
+}
+
+impl Schedule {
+    /// Whether it is time, so long after the first call.
+    pub fn is_on(&self, since_first: Duration) -> bool {
+        let Some(into) = since_first.checked_sub(self.after) else { return false };
+        match self.every {
+            Some(every) => nanos(into) % nanos(every).max(1) < nanos(self.lasts),
+            None => into < self.lasts,
+        }
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        problems.require_positive("lasts", self.lasts);
+        if let Some(every) = self.every {
+            let good = every >= self.lasts;
+            problems.require(good, "every", every, "at least as long as lasts");
+        }
+    }
+}
+
+impl ChaosConfig {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        let share = |share: f64| (0.0..=1.0).contains(&share);
+        for (field, value) in [
+            ("error_share", self.error_share),
+            ("hang_share", self.hang_share),
+            ("latency_share", self.latency_share),
+        ] {
+            problems.require(share(value), field, value, "a share from 0 to 1");
+        }
+        let both = self.error_share + self.hang_share;
+        let right = "at most 1 together with error_share";
+        problems.require(both <= 1.0, "hang_share", self.hang_share, right);
+        problems.require_positive("hang_for", self.hang_for);
+        let good = self.min_latency <= self.max_latency;
+        problems.require(good, "min_latency", self.min_latency, "at most max_latency");
+        let hour = Duration::from_secs(3600);
+        for (field, value) in [("hang_for", self.hang_for), ("max_latency", self.max_latency)] {
+            problems.require(value <= hour, field, value, "at most an hour");
+        }
+        if let Some(schedule) = &self.schedule {
+            problems.within("schedule", |problems| schedule.check(problems));
+        }
+    }
+}
+
+/// A source of faults.
+#[derive(Debug)]
+pub struct Chaos {
+    config: ChaosConfig,
+    /// The first call, in nanoseconds; 0 before it.
+    first: AtomicU64,
+}
+
+impl Chaos {
+    /// # Errors
+    /// Every field out of its bounds.
+    pub fn new(config: ChaosConfig) -> Result<Self, ConfigError> {
+        validated(|problems| config.check(problems))?;
+        Ok(Self { config, first: AtomicU64::new(0) })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ChaosConfig {
+        &self.config
+    }
+
+    /// Whether it would inject faults at `now`.
+    pub fn is_on(&self, now: Instant) -> bool {
+        if !self.config.enabled {
+            return false;
+        }
+        let Some(schedule) = &self.config.schedule else { return true };
+        let first = match self.first.load(Ordering::Acquire) {
+            0 => now,
+            nanos => Instant::from_nanos(nanos),
+        };
+        schedule.is_on(now.since(first))
+    }
+
+    fn note_first(&self, now: Instant) {
+        if self.first.load(Ordering::Relaxed) == 0 {
+            let now = now.as_nanos().max(1);
+            // Another thread's first call is as good.
+            let _ = self.first.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
+    /// What happens to the next call, and for how long, by two uniform draws from `[0, 1)`; pure.
+    fn fault(&self, mut draw: impl FnMut() -> f64) -> Option<(Fault, Duration)> {
+        let config = &self.config;
+        let u = draw();
+        if u < config.error_share {
+            return Some((Fault::Error, Duration::ZERO));
+        }
+        if u < config.error_share + config.hang_share {
+            return Some((Fault::Hang, config.hang_for));
+        }
+        if draw() < config.latency_share {
+            let spread = config.max_latency.saturating_sub(config.min_latency);
+            return Some((Fault::Latency, config.min_latency + spread.mul_f64(draw())));
+        }
+        None
+    }
+}
+
+/// What the call waits for, if it does.
+pub(crate) struct Frame {
+    until: Instant,
+    hangs: Option<Duration>,
+}
+
+impl Pattern for Arc<Chaos> {
+    type Frame = Frame;
+
+    #[inline(always)]
+    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {
+        let nothing = Frame { until: Instant::FAR_FUTURE, hangs: None };
+        (!self.config.enabled).then_some(nothing)
+    }
+
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        let mut frame = Frame { until: Instant::FAR_FUTURE, hangs: None };
+        if !self.config.enabled {
+            return (frame, Step::Call);
+        }
+        self.note_first(cx.now);
+        let fault = if self.is_on(cx.now) { self.fault(|| cx.random.unit()) } else { None };
+        let Some((fault, length)) = fault else { return (frame, Step::Call) };
+        cx.emit(Kind::FaultInjected(fault));
+        if fault == Fault::Error {
+            return (frame, Step::Finish(Outcome::failure(Class::Transient)));
+        }
+        frame.hangs = (fault == Fault::Hang).then_some(length);
+        frame.until = cx.now + length;
+        cx.wake_at(frame.until);
+        (frame, Step::Wait)
+    }
+
+    fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
+        if cx.now < frame.until {
+            return Step::Wait;
+        }
+        frame.until = Instant::FAR_FUTURE;
+        match frame.hangs {
+            Some(limit) => Step::Finish(Outcome::TimedOut { limit }),
+            None => Step::Call,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

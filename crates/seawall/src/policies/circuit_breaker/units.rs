@@ -1,0 +1,54 @@
+//! Instants in few bits.
+
+use crate::time::{Instant, READ_LATE, nanos};
+use std::time::Duration;
+
+/// The end of an open time: 42 bits of 2¹⁶ ns, 66 µs.
+pub(super) type OpenEnd = Mark<42, 16>;
+/// The end of a forced state: 46 bits of 66 µs.
+pub(super) type ForceEnd = Mark<46, 16>;
+/// How far ahead that may be, 36 years: a quarter of what the bits can tell apart.
+pub(super) const LONGEST_FORCE: Duration = Duration::from_nanos(1 << 60);
+/// The end of a lease: 30 bits of 2²⁶ ns, 67 ms.
+pub(super) type LeaseEnd = Mark<30, 26>;
+/// The end of a ramp: 28 bits of 67 ms.
+pub(super) type RampEnd = Mark<28, 26>;
+
+/// An instant as the low `BITS` bits of its count of units of 2^`SHIFT` ns; 0 for one that is over.
+///
+/// The high bits need not be kept: whoever asks knows how far ahead it was set at most, so the few bits tell what
+/// is left at any age of the clock, be it that of the process or of the calendar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark<const BITS: u32, const SHIFT: u32>(u64);
+
+impl<const BITS: u32, const SHIFT: u32> Mark<BITS, SHIFT> {
+    pub(super) const OVER: Self = Self(0);
+    pub(super) const MASK: u64 = (1 << BITS) - 1;
+
+    /// Rounded up, so that nothing happens early.
+    #[inline]
+    pub(super) fn at(instant: Instant) -> Self {
+        Self((instant.as_nanos().div_ceil(1 << SHIFT) & Self::MASK).max(1))
+    }
+
+    #[inline]
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits & Self::MASK)
+    }
+
+    #[inline]
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// What is left until then, where it was set `longest` ahead at most. More than that is left only where it is
+    /// long over, or the clock was set back: then it is over, too.
+    #[inline]
+    pub(super) fn left(self, now: Instant, longest: Duration) -> Option<Duration> {
+        let range = Self::MASK << SHIFT | ((1 << SHIFT) - 1);
+        let left = (self.0 << SHIFT).wrapping_sub(now.as_nanos()) & range;
+        // Two units for the rounding, and what the clock may have been read late.
+        let most = nanos(longest).saturating_add((2 << SHIFT) + READ_LATE);
+        (self != Self::OVER && left > 0 && left <= most).then(|| Duration::from_nanos(left))
+    }
+}

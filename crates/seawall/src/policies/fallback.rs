@@ -1,0 +1,90 @@
+//! **Fallback**: answers by other means when the operation gave no answer.
+//!
+//! Use it outermost, where a second upstream, a cached value or a default is better than an error. Not to
+//! hide errors that the caller should see. The invariant: the primary has ended, and all its permits
+//! are back, before the first alternative is called; alternatives are tried in order, each once.
+//!
+//! A caller who hands over an alternative under a pipeline without a fallback gets the default one around it all.
+
+use crate::{
+    config::{ConfigError, Problems, validated},
+    event::Kind,
+    outcome::Outcome,
+    policy::{Cx, Pattern, Step, policy_config},
+};
+
+policy_config! {
+    /// Answers by other means.
+    pub struct FallbackConfig {
+        /// Alternatives tried at most, of those the driver has.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 32)))]
+        max_fallbacks: u32 = 3,
+        /// Fall back also when the request itself was at fault (a permanent failure).
+        on_permanent: bool = true,
+    }
+}
+
+impl FallbackConfig {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        let max = self.max_fallbacks;
+        problems.require((1..=32).contains(&max), "max_fallbacks", max, "a number from 1 to 32");
+    }
+}
+
+/// A fallback. The alternatives themselves are the driver's.
+#[derive(Clone, Debug, Default)]
+pub struct Fallback {
+    config: FallbackConfig,
+}
+
+impl Fallback {
+    /// # Errors
+    /// When `max_fallbacks` is not from 1 to 32.
+    pub fn new(config: FallbackConfig) -> Result<Self, ConfigError> {
+        validated(|problems| config.check(problems))?;
+        Ok(Self { config })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &FallbackConfig {
+        &self.config
+    }
+
+    /// Whether this outcome asks for an alternative; for use outside a pipeline.
+    pub fn applies(&self, outcome: &Outcome) -> bool {
+        match outcome {
+            // Another dependency would fare no better with what the caller spoiled.
+            Outcome::Success | Outcome::CallerFault(_) => false,
+            Outcome::Failure(failure) => {
+                self.config.on_permanent || failure.class != crate::outcome::Class::Permanent
+            }
+            Outcome::TimedOut { .. } | Outcome::Rejected(_) => true,
+        }
+    }
+}
+
+pub(crate) struct Frame {
+    tried: u32,
+}
+
+impl Pattern for Fallback {
+    type Frame = Frame;
+
+    #[inline(always)]
+    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {
+        Some(Frame { tried: 0 })
+    }
+
+    fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
+        let available = self.config.max_fallbacks.min(cx.attributes.fallbacks);
+        if frame.tried >= available || !self.applies(&outcome) {
+            return Step::Finish(outcome);
+        }
+        frame.tried += 1;
+        cx.emit(Kind::FellBack { nth: frame.tried });
+        Step::Fallback { nth: frame.tried }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! **Hedge**: makes a further call beside one that takes long; the first good answer is the answer.
+//!
+//! Use it against a long tail of latencies, where calls may run twice and there is room for a few percent
+//! more of them. Not against overload, which it would add to, and not on what must not be repeated. The
+//! invariant: whoever loses is cancelled at once; hedges stay within the budget, so they are a small share of
+//! the calls whatever happens. (Dean and Barroso: *The Tail at Scale*, 2013.)
+
+use crate::{
+    config::{ConfigError, Problems, validated},
+    event::{Kind, Withheld},
+    outcome::Outcome,
+    policies::retry::{Bucket, ShareBudget},
+    policy::{Cause, Cx, Pattern, Step, policy_config},
+    recent::{Percentile, Recent},
+    time::Instant,
+};
+use std::{sync::Arc, time::Duration};
+
+policy_config! {
+    /// Makes a further call beside one that takes long.
+    pub struct HedgeConfig {
+        /// How long a call may run before the next one is made beside it. More than 0: a delay of 0 would make
+        /// every call twice at once.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        delay: Duration = Duration::from_millis(100),
+        /// A delay that follows how long calls take: with a share of 0.95, one call in twenty is hedged.
+        /// Until enough calls were seen, and again without calls for the length of `window`, `delay` holds.
+        adaptive: Option<Percentile> = None,
+        /// Further calls for one, at most.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10)))]
+        max_hedges: u32 = 1,
+        /// What all callers together may spend on hedges; null: as much as they like.
+        budget: Option<ShareBudget> = Some(ShareBudget {
+            ratio: 0.1,
+            min_per_second: 1.0,
+            max_saved: 10,
+        }),
+    }
+}
+
+impl HedgeConfig {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        let right =
+            "more than 0, since 0 would make every call twice at once; left out it is 100ms";
+        problems.require(!self.delay.is_zero(), "delay", self.delay, right);
+        let good = (1..=10).contains(&self.max_hedges);
+        problems.require(good, "max_hedges", self.max_hedges, "a number from 1 to 10");
+        if let Some(adaptive) = &self.adaptive {
+            problems.within("adaptive", |problems| adaptive.check(problems));
+        }
+        if let Some(budget) = &self.budget {
+            problems.within("budget", |problems| budget.check(problems));
+        }
+    }
+}
+
+/// A hedge: its delay, and what is left of its budget.
+#[derive(Debug)]
+pub struct Hedge {
+    config: HedgeConfig,
+    recent: Option<Recent>,
+    bucket: Option<Bucket>,
+}
+
+impl Hedge {
+    /// # Errors
+    /// Every field out of its bounds.
+    pub fn new(config: HedgeConfig) -> Result<Self, ConfigError> {
+        validated(|problems| config.check(problems))?;
+        let bucket = config.budget.as_ref().map(Bucket::share);
+        let recent = config.adaptive.clone().map(Recent::new);
+        Ok(Self { config, recent, bucket })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &HedgeConfig {
+        &self.config
+    }
+
+    /// How long a call may run from `now` before it is hedged.
+    pub fn delay(&self, now: Instant) -> Duration {
+        let adapted = self.recent.as_ref().and_then(|recent| recent.bound(now));
+        adapted.unwrap_or(self.config.delay)
+    }
+
+    fn withholds(&self, cx: &Cx<'_>) -> Option<Withheld> {
+        if cx.repeats_are_paused() {
+            return Some(Withheld::Paused);
+        }
+        let spent = self.bucket.as_ref().is_some_and(|bucket| !bucket.withdraw(cx.now));
+        spent.then_some(Withheld::Budget)
+    }
+}
+
+pub(crate) struct Frame {
+    started_at: Instant,
+    next_at: Instant,
+    launched: u32,
+    running: u32,
+    /// An adaptive delay is still to be told of this call.
+    counts: bool,
+}
+
+impl Hedge {
+    /// Tells an adaptive delay of a call that is over, or was cut off.
+    fn count(&self, frame: &mut Frame, now: Instant, ended: bool) {
+        let (Some(recent), true) = (&self.recent, std::mem::replace(&mut frame.counts, false))
+        else {
+            return;
+        };
+        let took = now.since(frame.started_at);
+        if ended { recent.record(now, took) } else { recent.cut_off(now, took) }
+    }
+}
+
+impl Pattern for Arc<Hedge> {
+    type Frame = Frame;
+
+    #[inline]
+    fn heeds_success(&self) -> bool {
+        self.recent.is_some()
+    }
+
+    fn times_success(&self) -> bool {
+        self.recent.is_some()
+    }
+
+    #[inline]
+    fn holds(frame: &Frame) -> bool {
+        frame.counts
+    }
+
+    #[inline]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
+        if let Some(bucket) = &self.bucket {
+            bucket.began(cx.now);
+        }
+        let hedges = cx.concurrent && cx.attributes.repeatable;
+        let next_at = if hedges { cx.now + self.delay(cx.now) } else { Instant::FAR_FUTURE };
+        cx.wake_at(next_at);
+        let counts = self.recent.is_some();
+        Some(Frame { started_at: cx.now, next_at, launched: 0, running: 1, counts })
+    }
+
+    fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
+        frame.running -= 1;
+        // Of the first call, as if it had not been hedged: the others would make calls look quick.
+        match outcome {
+            Outcome::Success => self.count(frame, cx.now, true),
+            Outcome::TimedOut { .. } if frame.running == 0 => self.count(frame, cx.now, false),
+            _ => {}
+        }
+        let is_answer = match outcome {
+            Outcome::Success => true,
+            outcome => outcome.blames_caller(),
+        };
+        if is_answer || frame.running == 0 {
+            frame.counts = false;
+            Step::Finish(outcome)
+        } else {
+            Step::Wait
+        }
+    }
+
+    fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
+        if cx.now < frame.next_at {
+            return Step::Wait;
+        }
+        frame.next_at = Instant::FAR_FUTURE;
+        if let Some(why) = self.withholds(cx) {
+            cx.emit(Kind::Withheld { policy: "hedge", why });
+            return Step::Wait;
+        }
+        frame.launched += 1;
+        frame.running += 1;
+        if frame.launched < self.config.max_hedges {
+            frame.next_at = cx.now + self.delay(cx.now);
+            cx.wake_at(frame.next_at);
+        }
+        let after = cx.now.since(frame.started_at);
+        cx.emit(Kind::Hedged { nth: frame.launched, after });
+        Step::Call
+    }
+
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
+        if let Cause::TimedOut | Cause::Discarded = cause {
+            self.count(frame, cx.now, false);
+        }
+    }
+
+    fn exclude(&self, frame: &mut Frame, length: Duration) {
+        frame.started_at = frame.started_at + length;
+        frame.next_at = frame.next_at + length;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

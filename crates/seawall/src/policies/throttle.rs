@@ -1,0 +1,211 @@
+//! **Throttle**: turns calls away by chance, the more of them the more the dependency turns away.
+//!
+//! Use it on clients of a dependency that sheds load, so that most of what it would refuse is not even sent:
+//! a breaker with a dimmer in place of a switch. Not where every single call matters. The invariant: while the
+//! dependency takes at least one call in `k`, nothing is turned away; and some calls always pass, so that its
+//! recovery is noticed.
+//!
+//! A call is turned away with probability `max(0, (requests − k · accepts) / (requests + 1))`, both counted
+//! over `window`, and calls turned away here are requests, too. (Beyer and others: *Site Reliability
+//! Engineering*, 2016, chapter 21, "Client-side throttling".)
+
+use crate::{
+    config::{ConfigError, Problems, validated},
+    event::Kind,
+    outcome::{Class, Outcome},
+    policy::{Cause, Cx, Pattern, Step, policy_config},
+    rejection::{Reason, Rejection},
+    sync::{AtomicU64, Ordering},
+    time::{Instant, is_due, nanos},
+    window::{Sample, TimeRing},
+};
+use std::{sync::Arc, time::Duration};
+
+policy_config! {
+    /// Turns calls away by chance, the more of them the more the dependency turns away.
+    pub struct ThrottleConfig {
+        /// Calls sent for each one that the dependency takes: 2 sends twice as many as it takes.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 100.0)))]
+        k: f64 = 2.0,
+        /// How far back calls are counted.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        window: Duration = Duration::from_secs(120),
+        /// The most that is turned away, from 0 to 1: what passes all the same finds out that the dependency is
+        /// back.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        max_share: f64 = 0.9,
+    }
+}
+
+impl ThrottleConfig {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        let Self { k, window, max_share, .. } = *self;
+        problems.require((1.0..=100.0).contains(&k), "k", k, "a number from 1 to 100");
+        let good = window >= Duration::from_millis(100) && window <= Duration::from_secs(86_400);
+        problems.require(good, "window", window, "a duration from 100ms to 24h");
+        let good = (0.0..=1.0).contains(&max_share);
+        problems.require(good, "max_share", max_share, "a share from 0 to 1");
+    }
+
+    /// The share of calls that is turned away.
+    pub fn share(&self, requests: u32, accepts: u32) -> f64 {
+        let (requests, accepts) = (f64::from(requests), f64::from(accepts));
+        ((requests - self.k * accepts) / (requests + 1.0)).clamp(0.0, self.max_share)
+    }
+}
+
+/// A throttle and what it counted.
+#[derive(Debug)]
+pub struct Throttle {
+    config: ThrottleConfig,
+    /// Calls, and as its failures those that were not taken.
+    ring: TimeRing,
+    /// The share turned away now, as the bits of a double. While it is 0, counting a success is all there is.
+    share: AtomicU64,
+    /// The share is looked at anew after this instant, also when nothing but time changes it.
+    look_at: AtomicU64,
+}
+
+impl Throttle {
+    /// # Errors
+    /// Every field out of its bounds.
+    pub fn new(config: ThrottleConfig) -> Result<Self, ConfigError> {
+        validated(|problems| config.check(problems))?;
+        Ok(Self {
+            ring: TimeRing::new(config.window),
+            share: AtomicU64::new(0),
+            look_at: AtomicU64::new(0),
+            config,
+        })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ThrottleConfig {
+        &self.config
+    }
+
+    /// The share of calls that is turned away now, from 0 to 1.
+    #[inline]
+    pub fn share(&self) -> f64 {
+        f64::from_bits(self.share.load(Ordering::Relaxed))
+    }
+
+    /// Tries to admit a call at `now`, outside a pipeline, with a uniform draw from `[0, 1)`.
+    ///
+    /// # Errors
+    /// A rejection, by chance.
+    #[inline]
+    pub fn try_acquire(&self, now: Instant, draw: impl FnOnce() -> f64) -> Result<(), Rejection> {
+        if self.share.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        self.draw(now, draw)
+    }
+
+    #[cold]
+    fn draw(&self, now: Instant, draw: impl FnOnce() -> f64) -> Result<(), Rejection> {
+        if is_due(now, self.look_at.load(Ordering::Relaxed), nanos(self.config.window) / 32) {
+            self.look(now);
+        }
+        if draw() >= self.share() {
+            return Ok(());
+        }
+        self.record(now, false);
+        Err(Rejection::new(Reason::Throttled, None))
+    }
+
+    /// Records that the dependency accepted a call, or did not: for use outside a pipeline.
+    #[inline]
+    pub fn record(&self, now: Instant, accepted: bool) {
+        let sample = Sample { failure: !accepted, slow: false };
+        let late = self.ring.record(0, now, sample).is_none();
+        if !late && (!accepted || self.share.load(Ordering::Relaxed) != 0) {
+            self.look(now);
+        }
+    }
+
+    #[cold]
+    fn look(&self, now: Instant) {
+        let tally = self.ring.tally(0, now);
+        let accepts = tally.calls.saturating_sub(tally.failures);
+        let share = self.config.share(tally.calls, accepts);
+        self.share.store(share.to_bits(), Ordering::Relaxed);
+        let slice = self.config.window / 32;
+        self.look_at.store((now + slice).as_nanos(), Ordering::Relaxed);
+    }
+}
+
+/// Whether the dependency took the call; `None` where that is not known.
+fn accepted(outcome: &Outcome) -> Option<bool> {
+    match outcome {
+        Outcome::Success => Some(true),
+        Outcome::TimedOut { .. } => Some(false),
+        Outcome::Rejected(_) | Outcome::CallerFault(_) => None,
+        Outcome::Failure(failure) => Some(failure.class == Class::Permanent),
+    }
+}
+
+/// Whether the call still is to be counted.
+pub(crate) struct Frame {
+    counts: bool,
+}
+
+impl Throttle {
+    fn settle(&self, frame: &mut Frame, now: Instant, accepted: Option<bool>) {
+        if let (true, Some(accepted)) = (std::mem::replace(&mut frame.counts, false), accepted) {
+            self.record(now, accepted);
+        }
+    }
+}
+
+impl Pattern for Arc<Throttle> {
+    type Frame = Frame;
+
+    #[inline]
+    fn holds(frame: &Frame) -> bool {
+        frame.counts
+    }
+
+    #[inline]
+    fn heeds_success(&self) -> bool {
+        true
+    }
+
+    fn times_success(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {
+        (self.share.load(Ordering::Relaxed) == 0).then_some(Frame { counts: true })
+    }
+
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        match self.try_acquire(cx.now, || cx.random.unit()) {
+            Ok(()) => (Frame { counts: true }, Step::Call),
+            Err(rejection) => {
+                cx.emit(Kind::Rejected(rejection));
+                (Frame { counts: false }, Step::Finish(Outcome::Rejected(rejection)))
+            }
+        }
+    }
+
+    #[inline]
+    fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
+        self.settle(frame, cx.now, accepted(&outcome));
+        Step::Finish(outcome)
+    }
+
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
+        let accepted = match cause {
+            Cause::Ended(outcome) => accepted(&outcome),
+            Cause::TimedOut | Cause::Panicked => Some(false),
+            Cause::Discarded | Cause::CallerGone => None,
+        };
+        self.settle(frame, cx.now, accepted);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,175 @@
+//! **Timeout**: ends what is inside it when it takes too long.
+//!
+//! Use one around a single attempt (inside the retry) and one around the whole (outside of it). Not for
+//! work that must not be cut in the middle. The invariant: an inner call that is still running at the
+//! limit is cancelled, counts as timed out for every breaker inside, and its permits come back at once.
+
+use crate::{
+    config::{ConfigError, Problems, validated},
+    event::Kind,
+    outcome::Outcome,
+    policy::{Cause, Cx, Pattern, Step, policy_config},
+    recent::{Percentile, Recent},
+    time::Instant,
+};
+use std::{sync::Arc, time::Duration};
+
+policy_config! {
+    /// Ends a call that takes too long.
+    pub struct TimeoutConfig {
+        /// Time allowed, everything inside included. For no limit, leave the policy out.
+        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        limit: Duration = Duration::from_secs(30),
+        /// A lower limit that follows how long calls take. Of a call that is cut off it is known only that it would
+        /// have taken longer, so where more are than `share` allows for, the limit doubles, up to `limit`, until
+        /// calls come to their end again. Without calls for the length of `window`, `limit` holds.
+        adaptive: Option<Percentile> = None,
+    }
+}
+
+impl TimeoutConfig {
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        let right = "more than 0; a pipeline without a limit has no timeout policy: leave it out";
+        problems.require(!self.limit.is_zero(), "limit", self.limit, right);
+        if let Some(adaptive) = &self.adaptive {
+            problems.within("adaptive", |problems| {
+                adaptive.check(problems);
+                let good = adaptive.min <= self.limit;
+                problems.require(good, "min", adaptive.min, "at most the timeout's limit");
+            });
+        }
+    }
+}
+
+/// A timeout: a limit, and how long calls took where the limit follows that.
+#[derive(Clone, Debug)]
+pub struct Timeout {
+    config: TimeoutConfig,
+    recent: Option<Arc<Recent>>,
+}
+
+impl Timeout {
+    /// # Errors
+    /// Every field out of its bounds.
+    pub fn new(config: TimeoutConfig) -> Result<Self, ConfigError> {
+        validated(|problems| config.check(problems))?;
+        let recent = config.adaptive.clone().map(|adaptive| Arc::new(Recent::new(adaptive)));
+        Ok(Self { config, recent })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &TimeoutConfig {
+        &self.config
+    }
+
+    /// The time that a call is allowed which starts at `now`.
+    #[inline]
+    pub fn limit(&self, now: Instant) -> Duration {
+        let adapted = self.recent.as_ref().and_then(|recent| recent.bound(now));
+        adapted.map_or(self.config.limit, |bound| bound.min(self.config.limit))
+    }
+
+    /// When a call that starts at `start` is cut off, for use without a pipeline.
+    #[inline]
+    pub fn deadline(&self, start: Instant) -> Instant {
+        start + self.limit(start)
+    }
+
+    /// Tells an adaptive limit how long a call took that came to its end, for use without a pipeline.
+    pub fn record(&self, now: Instant, took: Duration) {
+        if let Some(recent) = &self.recent {
+            recent.record(now, took);
+        }
+    }
+
+    /// Tells an adaptive limit that a call was cut off after so long and would have taken longer, for use without a
+    /// pipeline.
+    pub fn record_cut_off(&self, now: Instant, after: Duration) {
+        if let Some(recent) = &self.recent {
+            recent.cut_off(now, after);
+        }
+    }
+}
+
+pub(crate) struct Frame {
+    deadline: Instant,
+    started_at: Instant,
+    /// An adaptive limit is still to be told of this call.
+    counts: bool,
+}
+
+impl Timeout {
+    fn unfinished(&self, frame: &mut Frame, now: Instant) {
+        if std::mem::replace(&mut frame.counts, false) {
+            self.record_cut_off(now, now.since(frame.started_at));
+        }
+    }
+}
+
+impl Pattern for Timeout {
+    type Frame = Frame;
+
+    #[inline]
+    fn heeds_success(&self) -> bool {
+        self.recent.is_some()
+    }
+
+    fn times_success(&self) -> bool {
+        self.recent.is_some()
+    }
+
+    #[inline]
+    fn holds(frame: &Frame) -> bool {
+        frame.counts
+    }
+
+    #[inline(always)]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
+        let deadline = self.deadline(cx.now).min(*cx.deadline);
+        *cx.deadline = deadline;
+        cx.wake_at(deadline);
+        Some(Frame { deadline, started_at: cx.now, counts: self.recent.is_some() })
+    }
+
+    #[inline]
+    fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
+        if frame.counts {
+            match outcome {
+                Outcome::Success => self.record(cx.now, cx.now.since(frame.started_at)),
+                Outcome::TimedOut { .. } => self.unfinished(frame, cx.now),
+                // How soon a call fails says nothing about how long one takes.
+                _ => {}
+            }
+            frame.counts = false;
+        }
+        Step::Finish(outcome)
+    }
+
+    fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
+        if cx.now < frame.deadline {
+            return Step::Wait;
+        }
+        // The time really allowed: less than the configured limit where the caller's deadline is nearer.
+        let limit = frame.deadline.since(frame.started_at);
+        self.unfinished(frame, cx.now);
+        cx.emit(Kind::TimedOut { limit });
+        Step::Finish(Outcome::TimedOut { limit })
+    }
+
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
+        // Ended from outside, by a further timeout or because another call had answered. When a caller left is
+        // not always known, and a panic is an end of its own.
+        if let Cause::TimedOut | Cause::Discarded = cause {
+            self.unfinished(frame, cx.now);
+        }
+    }
+
+    fn exclude(&self, frame: &mut Frame, length: Duration) {
+        frame.deadline = frame.deadline + length;
+        frame.started_at = frame.started_at + length;
+    }
+}
+
+#[cfg(test)]
+mod tests;
