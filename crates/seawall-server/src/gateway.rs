@@ -3,11 +3,11 @@
 //! match a route → read the body as far as it is kept → the route's own policies (rate limit, fallback) → for
 //! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
 
-use crate::{GatewayConfig, Held, Operation, Registry, serve::InterimSender};
+use crate::{GatewayConfig, HeldPermits, Operation, Registry, serve::InterimSender};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use seawall::{Attempt, Attributes, Classify, Error, Failed, Outcome, Work};
+use seawall::{Attempt, Attributes, Classify, Error, Outcome, Work, WorkResult};
 use seawall_tower::{Problem, circuit_header, rejection_problem, timeout_problem};
 use std::{
     future::Future,
@@ -77,7 +77,7 @@ pub(crate) struct Client {
 /// An answer, with what must live as long as its body.
 struct Answer {
     opened: Opened,
-    permits: Held,
+    permits: HeldPermits,
     upstream: Arc<Upstream>,
 }
 
@@ -214,7 +214,11 @@ impl Work for Asked {
         self.ask(0)
     }
 
-    fn fallback(&mut self, nth: u32, failed: Failed<Self>) -> Result<Answering, Failed<Self>> {
+    fn fallback(
+        &mut self,
+        nth: u32,
+        failed: WorkResult<Self>,
+    ) -> Result<Answering, WorkResult<Self>> {
         if self.exchange.is_spent() { Err(failed) } else { Ok(self.ask(nth as usize)) }
     }
 
@@ -266,7 +270,7 @@ impl Classify<Answer, Error<CallError>> for ByAnswer {
 
 fn respond(
     answer: Answer,
-    route_permits: Held,
+    route_permits: HeldPermits,
     pseudonym: &Pseudonym,
     write_timeout: Duration,
 ) -> Response<AnswerBody> {

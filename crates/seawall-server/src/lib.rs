@@ -60,6 +60,7 @@ pub(crate) type Registry = seawall::Registry<seawall_tower::TokioTimer>;
 /// A registered operation of a server.
 pub(crate) type Operation = seawall::Operation<seawall_tower::TokioTimer>;
 /// The permits of an answer that is still being streamed.
-pub(crate) type Held = seawall::Held<std::sync::Arc<seawall::Pipeline>, seawall_tower::TokioTimer>;
+pub(crate) type HeldPermits =
+    seawall::HeldPermits<std::sync::Arc<seawall::Pipeline>, seawall_tower::TokioTimer>;
 /// An error of any kind, where only its text matters.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,4 +1,4 @@
-//! The virtual-time driver: a queue of events, and callers who obey their executions.
+//! The virtual-time driver: a queue of events, and callers that do what their executions ask for.
 
 use crate::{
     caller::{Caller, Woken, bell},
@@ -214,7 +214,7 @@ impl<'s> World<'s> {
         if let Some(patience) = self.scenario.load.patience {
             self.schedule(self.now + patience, Happening::PatienceEnds { place, number });
         }
-        self.obey(place);
+        self.execute_commands(place);
     }
 
     fn call_ends(&mut self, place: u32, number: u64, call: CallId, outcome: Option<Outcome>) {
@@ -230,18 +230,18 @@ impl<'s> World<'s> {
         if let Some(caller) = &mut self.callers[place as usize] {
             caller.execution.handle_result(call, outcome, now, &self.wakers[place as usize]);
         }
-        self.obey(place);
+        self.execute_commands(place);
     }
 
     fn wake(&mut self, place: u32) {
         if let Some(caller) = &mut self.callers[place as usize] {
             caller.execution.handle_wake(self.now, &self.wakers[place as usize]);
-            self.obey(place);
+            self.execute_commands(place);
         }
     }
 
     /// Does what the execution at this place asks for, until it asks for nothing.
-    fn obey(&mut self, place: u32) {
+    fn execute_commands(&mut self, place: u32) {
         while let Some(caller) = &mut self.callers[place as usize] {
             match caller.execution.poll_command() {
                 Some(Command::Call { id, .. }) => self.begin(place, id, false),

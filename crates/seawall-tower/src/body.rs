@@ -2,7 +2,7 @@
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use seawall::{Class, Held, Outcome, Pipeline, Timer};
+use seawall::{Class, HeldPermits, Outcome, Pipeline, Timer};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -15,7 +15,7 @@ pin_project! {
     pub struct HeldBody<B, Tm: Timer> {
         #[pin]
         body: B,
-        permits: Option<Held<Arc<Pipeline>, Tm>>,
+        permits: Option<HeldPermits<Arc<Pipeline>, Tm>>,
         // Set while the body's own code runs: if it is still set when we are dropped, it panicked.
         in_body: bool,
     }
@@ -31,7 +31,7 @@ pin_project! {
 }
 
 impl<B: Body, Tm: Timer> HeldBody<B, Tm> {
-    pub(crate) fn new(body: B, permits: Held<Arc<Pipeline>, Tm>) -> Self {
+    pub(crate) fn new(body: B, permits: HeldPermits<Arc<Pipeline>, Tm>) -> Self {
         let mut this = Self { body, permits: Some(permits), in_body: false };
         if this.body.is_end_stream() {
             end(&mut this.permits, Outcome::Success);
@@ -40,7 +40,7 @@ impl<B: Body, Tm: Timer> HeldBody<B, Tm> {
     }
 }
 
-fn end<Tm: Timer>(permits: &mut Option<Held<Arc<Pipeline>, Tm>>, outcome: Outcome) {
+fn end<Tm: Timer>(permits: &mut Option<HeldPermits<Arc<Pipeline>, Tm>>, outcome: Outcome) {
     if let Some(permits) = permits.take() {
         permits.end(outcome);
     }

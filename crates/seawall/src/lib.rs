@@ -87,7 +87,7 @@ pub use recent::Percentile;
 #[cfg(not(loom))]
 pub use registry::{Fallible, Health, Operation, Registry, RegistryChange, RegistryError, global};
 pub use rejection::{Reason, Rejection};
-pub use run::{Attempt, Failed, Held, Work, drive};
+pub use run::{Attempt, HeldPermits, Work, WorkResult, drive};
 #[cfg(feature = "macros")]
 pub use seawall_macros::resilient;
 pub use time::{Clock, Instant, SystemClock, Timer};

@@ -29,16 +29,16 @@ mod work;
 
 pub(crate) use blocking::drive_blocking;
 use results::{Results, answer, keep};
+pub(crate) use work::NoFallback;
 #[cfg(not(loom))]
-pub(crate) use work::Either;
-pub(crate) use work::Plain;
-pub use work::{Attempt, Failed, Work};
+pub(crate) use work::WithFallback;
+pub use work::{Attempt, Work, WorkResult};
 
 /// The permits of an answered, `streamed` execution. Say how the stream ended with [`end`](Self::end);
 /// dropping it instead means that the caller went away.
-pub struct Held<P: Deref<Target = Pipeline>, C: Clock>(Running<P, C>);
+pub struct HeldPermits<P: Deref<Target = Pipeline>, C: Clock>(Running<P, C>);
 
-impl<P: Deref<Target = Pipeline>, C: Clock> Held<P, C> {
+impl<P: Deref<Target = Pipeline>, C: Clock> HeldPermits<P, C> {
     /// The stream ended like this.
     pub fn end(mut self, outcome: Outcome) {
         let now = self.0.clock.now();
@@ -90,7 +90,7 @@ pub async fn drive<P, Tm, C, W>(
     attributes: Attributes,
     classify: &C,
     work: W,
-) -> Result<(W::Value, Held<P, Tm>), Error<W::Error>>
+) -> Result<(W::Value, HeldPermits<P, Tm>), Error<W::Error>>
 where
     P: Deref<Target = Pipeline>,
     Tm: Timer,
@@ -100,7 +100,7 @@ where
     let places = (pin!(None), pin!(None), pin!(None));
     let mut driver = Driver::new(pipeline, timer, attributes, work, places);
     let result = poll_fn(|cx| driver.poll(classify, cx)).await;
-    result.map(|value| (value, Held(driver.running)))
+    result.map(|value| (value, HeldPermits(driver.running)))
 }
 
 /// The same for values that are whole when they come: the permits go back at once, and are moved nowhere.
@@ -110,7 +110,7 @@ pub(crate) async fn drive_to_value<P, Tm, C, W>(
     attributes: Attributes,
     classify: &C,
     work: W,
-) -> Failed<W>
+) -> WorkResult<W>
 where
     P: Deref<Target = Pipeline>,
     Tm: Timer,
@@ -184,7 +184,7 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
         }
     }
 
-    fn poll<C>(&mut self, classify: &C, cx: &mut Context<'_>) -> Poll<Failed<W>>
+    fn poll<C>(&mut self, classify: &C, cx: &mut Context<'_>) -> Poll<WorkResult<W>>
     where
         C: Classify<W::Value, W::Error>,
     {
@@ -198,7 +198,7 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
         }
         loop {
             while let Some(command) = self.running.execution.poll_command() {
-                if let Some(done) = self.obey(command, cx.waker()) {
+                if let Some(done) = self.execute_command(command, cx.waker()) {
                     return Poll::Ready(answer(
                         done,
                         self.running.execution.pipeline(),
@@ -256,7 +256,7 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
         execution.succeed(id, if timed { clock.now() } else { self.polled_at })
     }
 
-    fn obey(&mut self, command: Command, waker: &Waker) -> Option<Resolution> {
+    fn execute_command(&mut self, command: Command, waker: &Waker) -> Option<Resolution> {
         match command {
             Command::Call { id, attempt, deadline } => self.start_call(id, attempt, deadline),
             Command::Fallback { id, nth, after } => self.start_alternative(id, nth, after, waker),
@@ -356,7 +356,7 @@ impl Pipeline {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        drive_to_value(self, timer, attributes, classify, Plain(operation)).await
+        drive_to_value(self, timer, attributes, classify, NoFallback(operation)).await
     }
 
     /// The same on the calling thread.

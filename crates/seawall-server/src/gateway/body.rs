@@ -8,7 +8,7 @@ use super::{
     stream::{Ending, Last, Watch},
     upstream::client_fault,
 };
-use crate::{BoxError, Held};
+use crate::{BoxError, HeldPermits};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -85,7 +85,7 @@ impl Body for AnswerBody {
 pub(crate) struct Passing {
     rest: Rest,
     /// Of the route and of the upstream; `None` when the end has been told.
-    permits: Option<[Held; 2]>,
+    permits: Option<[HeldPermits; 2]>,
     alarm: Option<Pin<Box<Sleep>>>,
     /// Since when the client has had a piece, or the headers, and not asked for more.
     unasked_since: Option<Instant>,
@@ -99,7 +99,11 @@ type Piece = Option<Result<Frame<Bytes>, BoxError>>;
 
 impl Passing {
     /// The answer as a body. A client that does not read on within `write_timeout` loses it.
-    pub(super) fn body(rest: Rest, permits: [Held; 2], write_timeout: Duration) -> AnswerBody {
+    pub(super) fn body(
+        rest: Rest,
+        permits: [HeldPermits; 2],
+        write_timeout: Duration,
+    ) -> AnswerBody {
         let unasked_since = Some(Instant::now());
         let mut this = Self {
             rest,

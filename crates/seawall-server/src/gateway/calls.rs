@@ -1,7 +1,7 @@
 //! The calls of one upstream, as its operation drives them.
 
 use super::{opening::Opened, request::Exchange, upstream::CallError};
-use seawall::{Attempt, Classify, Failed, Outcome, Work};
+use seawall::{Attempt, Classify, Outcome, Work, WorkResult};
 use std::{
     future::{Future, Ready},
     sync::Arc,
@@ -37,8 +37,8 @@ where
     fn fallback(
         &mut self,
         _: u32,
-        failed: Failed<Self>,
-    ) -> Result<Self::Alternative, Failed<Self>> {
+        failed: WorkResult<Self>,
+    ) -> Result<Self::Alternative, WorkResult<Self>> {
         Err(failed)
     }
 

@@ -15,7 +15,9 @@ use crate::{
         circuit_breaker::{CircuitView, Force},
     },
     policy::Mode,
-    run::{Attempt, Either, Held, Plain, Work, drive, drive_blocking, drive_to_value},
+    run::{
+        Attempt, HeldPermits, NoFallback, WithFallback, Work, drive, drive_blocking, drive_to_value,
+    },
     sync::lock,
     time::{Instant, Timer},
     timer::DefaultTimer,
@@ -150,7 +152,7 @@ impl<Tm: Timer + Clone> Operation<Tm> {
     {
         let (pipeline, timer) = (self.pipeline(), self.timer.clone());
         let attributes = Attributes { fallbacks: 0, ..attributes };
-        drive_to_value(pipeline, timer, attributes, classify, Plain(operation)).await
+        drive_to_value(pipeline, timer, attributes, classify, NoFallback(operation)).await
     }
 
     /// The same for streams: the permits come along with the value.
@@ -162,13 +164,13 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         attributes: Attributes,
         classify: &impl Classify<T, E>,
         operation: F,
-    ) -> Result<(T, Held<Arc<Pipeline>, Tm>), Error<E>>
+    ) -> Result<(T, HeldPermits<Arc<Pipeline>, Tm>), Error<E>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let attributes = Attributes { fallbacks: 0, ..attributes };
-        self.drive(attributes, classify, Plain(operation)).await
+        self.drive(attributes, classify, NoFallback(operation)).await
     }
 
     /// Calls `operation`, and `fallback` with the error where it gives no value: a failure, a timeout or a refusal.
@@ -209,7 +211,7 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         Alt: Future<Output = Result<T, E>>,
     {
         let attributes = Attributes { fallbacks: 0, ..attributes };
-        let work = Either(operation, Some(fallback));
+        let work = WithFallback(operation, Some(fallback));
         let (pipeline, timer) = (self.pipeline(), self.timer.clone());
         drive_to_value(pipeline, timer, attributes, classify, work).await
     }
@@ -269,7 +271,7 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         attributes: Attributes,
         classify: &C,
         work: W,
-    ) -> Result<(W::Value, Held<Arc<Pipeline>, Tm>), Error<W::Error>>
+    ) -> Result<(W::Value, HeldPermits<Arc<Pipeline>, Tm>), Error<W::Error>>
     where
         C: Classify<W::Value, W::Error>,
         W: Work,

@@ -15,8 +15,9 @@ pub struct Attempt {
     pub deadline: Instant,
 }
 
-/// What an operation came to before its fallback: an error, or a value classified as a failure.
-pub type Failed<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
+/// The result of a run, or what an alternative stands in for: a value (also one that was classified as a failure) or
+/// the error of the run.
+pub type WorkResult<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
 
 /// What a driver runs: an operation, and what may stand in for it.
 pub trait Work {
@@ -45,8 +46,8 @@ pub trait Work {
     fn fallback(
         &mut self,
         nth: u32,
-        failed: Failed<Self>,
-    ) -> Result<Self::Alternative, Failed<Self>>;
+        failed: WorkResult<Self>,
+    ) -> Result<Self::Alternative, WorkResult<Self>>;
 
     /// How long this work has waited so far for its own caller rather than for the dependency: for the rest of a
     /// request that is passed on as it comes, say. Limits stand meanwhile, and no latency contains it
@@ -57,9 +58,9 @@ pub trait Work {
 }
 
 /// An operation without an alternative.
-pub(crate) struct Plain<F>(pub(crate) F);
+pub(crate) struct NoFallback<F>(pub(crate) F);
 
-impl<F, Fut, T, E> Work for Plain<F>
+impl<F, Fut, T, E> Work for NoFallback<F>
 where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -78,18 +79,18 @@ where
     fn fallback(
         &mut self,
         _: u32,
-        failed: Failed<Self>,
-    ) -> Result<Self::Alternative, Failed<Self>> {
+        failed: WorkResult<Self>,
+    ) -> Result<Self::Alternative, WorkResult<Self>> {
         Err(failed)
     }
 }
 
 /// An operation with one alternative; only the registry makes one.
 #[cfg(not(loom))]
-pub(crate) struct Either<F, G>(pub(crate) F, pub(crate) Option<G>);
+pub(crate) struct WithFallback<F, G>(pub(crate) F, pub(crate) Option<G>);
 
 #[cfg(not(loom))]
-impl<F, Fut, G, Alt, T, E> Work for Either<F, G>
+impl<F, Fut, G, Alt, T, E> Work for WithFallback<F, G>
 where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -104,7 +105,7 @@ where
     fn call(&mut self, attempt: Attempt) -> Fut {
         (self.0)(attempt)
     }
-    fn fallback(&mut self, _: u32, failed: Failed<Self>) -> Result<Alt, Failed<Self>> {
+    fn fallback(&mut self, _: u32, failed: WorkResult<Self>) -> Result<Alt, WorkResult<Self>> {
         match (self.1.take(), failed) {
             (Some(alternative), Err(error)) => Ok(alternative(error)),
             (_, failed) => Err(failed),

@@ -3,8 +3,8 @@
 use crate::stage::{After, Hand, Stage, finish, ms};
 use seawall::{
     AnyError, Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Command, Error,
-    Execution, Failed, FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, Registry,
-    RetryConfig, TimeoutConfig, Work, drive,
+    Execution, FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, Registry, RetryConfig,
+    TimeoutConfig, Work, WorkResult, drive,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -204,7 +204,11 @@ impl Work for Statuses {
         ready(self.answers[0])
     }
 
-    fn fallback(&mut self, nth: u32, failed: Failed<Self>) -> Result<Self::Call, Failed<Self>> {
+    fn fallback(
+        &mut self,
+        nth: u32,
+        failed: WorkResult<Self>,
+    ) -> Result<Self::Call, WorkResult<Self>> {
         self.asked.borrow_mut().push(format!("alternative {nth} after {failed:?}"));
         match self.answers.get(nth as usize) {
             Some(answer) => Ok(ready(*answer)),
@@ -300,8 +304,8 @@ fn a_timeout_is_stood_in_for() {
         fn fallback(
             &mut self,
             _: u32,
-            failed: Failed<Self>,
-        ) -> Result<Self::Alternative, Failed<Self>> {
+            failed: WorkResult<Self>,
+        ) -> Result<Self::Alternative, WorkResult<Self>> {
             assert!(failed.unwrap_err().is_timed_out());
             Ok(ready(Ok("from the cache")))
         }

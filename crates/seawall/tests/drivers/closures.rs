@@ -2,8 +2,8 @@
 
 use crate::stage::{Hand, finish, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, BulkheadConfig, Class, Clock, Error, Failed, FallbackConfig,
-    Mode, Operation, Outcome, PolicyConfig, Registry, TimeoutConfig, Work, preset,
+    AnyError, Attempt, Attributes, BulkheadConfig, Class, Clock, Error, FallbackConfig, Mode,
+    Operation, Outcome, PolicyConfig, Registry, TimeoutConfig, Work, WorkResult, preset,
 };
 use std::future::{Pending, Ready, pending, ready};
 
@@ -95,7 +95,11 @@ impl Work for Hangs {
     fn call(&mut self, _: Attempt) -> Self::Call {
         pending()
     }
-    fn fallback(&mut self, nth: u32, _: Failed<Self>) -> Result<Self::Alternative, Failed<Self>> {
+    fn fallback(
+        &mut self,
+        nth: u32,
+        _: WorkResult<Self>,
+    ) -> Result<Self::Alternative, WorkResult<Self>> {
         Ok(ready(if nth == 2 { Ok(nth) } else { Err("down") }))
     }
 }

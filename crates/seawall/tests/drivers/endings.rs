@@ -1,7 +1,7 @@
 //! Callers who leave and operations that panic, at every point.
 
 use crate::stage::{After, Stage, poll};
-use seawall::{AnyError, Attempt, Attributes, Failed, State, Work, drive};
+use seawall::{AnyError, Attempt, Attributes, State, Work, WorkResult, drive};
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -43,7 +43,7 @@ impl<'a> Work for Slow<'a> {
         Box::pin(Self::answer(self.fuse, Err(())))
     }
 
-    fn fallback(&mut self, _: u32, _: Failed<Self>) -> Result<Answer<'a>, Failed<Self>> {
+    fn fallback(&mut self, _: u32, _: WorkResult<Self>) -> Result<Answer<'a>, WorkResult<Self>> {
         Self::burn(self.fuse);
         Ok(Box::pin(Self::answer(self.fuse, Ok(7))))
     }

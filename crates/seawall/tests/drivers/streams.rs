@@ -1,12 +1,12 @@
 //! Streams: the permits come along with the value, and the outcome is known at the end.
 
 use crate::stage::{Stage, finish};
-use seawall::{AnyError, Attributes, Class, Held, Outcome, Pipeline, State, drive};
+use seawall::{AnyError, Attributes, Class, HeldPermits, Outcome, Pipeline, State, drive};
 use std::future::ready;
 
 use crate::stage::Hand;
 
-fn open(stage: &Stage) -> Held<&Pipeline, &Hand> {
+fn open(stage: &Stage) -> HeldPermits<&Pipeline, &Hand> {
     struct Stream;
     impl seawall::Work for Stream {
         type Value = ();
@@ -19,8 +19,8 @@ fn open(stage: &Stage) -> Held<&Pipeline, &Hand> {
         fn fallback(
             &mut self,
             _: u32,
-            failed: seawall::Failed<Self>,
-        ) -> Result<Self::Call, seawall::Failed<Self>> {
+            failed: seawall::WorkResult<Self>,
+        ) -> Result<Self::Call, seawall::WorkResult<Self>> {
             Err(failed)
         }
     }

@@ -55,7 +55,7 @@ impl Caller {
             answer: None,
             has_failed: false,
         };
-        this.obey(now);
+        this.execute_commands(now);
         this
     }
 
@@ -83,7 +83,7 @@ impl Caller {
 
     pub(crate) fn wake(&mut self, now: Instant) {
         self.execution.handle_wake(now, &self.waker);
-        self.obey(now);
+        self.execute_commands(now);
         let due = self.execution.poll_timeout();
         assert!(due.is_none_or(|due| due > now), "a deadline that has passed stays: it would spin");
     }
@@ -95,7 +95,7 @@ impl Caller {
         self.execution.handle_result(call, outcome, now, &self.waker);
         // A second word on the same call is ignored.
         self.execution.handle_result(call, Outcome::Success, now, &self.waker);
-        self.obey(now);
+        self.execute_commands(now);
     }
 
     pub(crate) fn end_stream(&mut self, outcome: Outcome, now: Instant) {
@@ -107,7 +107,7 @@ impl Caller {
         self.execution.abandon(now, Cause::Panicked);
     }
 
-    fn obey(&mut self, now: Instant) {
+    fn execute_commands(&mut self, now: Instant) {
         while let Some(command) = self.execution.poll_command() {
             assert_eq!(self.answer, None, "{command:?} after the answer");
             match command {
