@@ -4,6 +4,7 @@
 
 mod crates;
 mod markdown;
+mod modules;
 mod paths;
 mod rust;
 mod tokens;

@@ -13,16 +13,16 @@ pub(super) struct Named<'a> {
 }
 
 /// Every path of two words or more, and every import.
-pub(super) fn read<'a>(tokens: &[Token<'a>]) -> Vec<Named<'a>> {
+pub(super) fn read(tokens: &[Token]) -> Vec<Named<'_>> {
     let mut reader = Reader { tokens, at: 0, found: Vec::new() };
     reader.all();
     let imports: BTreeMap<&str, Vec<&str>> =
         reader.found.iter().filter_map(|found| Some((found.alias?, found.words.clone()))).collect();
-    let long = |found: &Found<'a>| found.alias.is_some() || found.words.len() > 1;
+    let long = |found: &Found<'_>| found.alias.is_some() || found.words.len() > 1;
     reader.found.into_iter().filter(long).map(|found| resolve(found, &imports)).collect()
 }
 
-fn resolve<'a>(found: Found<'a>, imports: &BTreeMap<&'a str, Vec<&'a str>>) -> Named<'a> {
+fn resolve<'a>(found: Found<'a>, imports: &BTreeMap<&str, Vec<&'a str>>) -> Named<'a> {
     let Found { mut words, line, .. } = found;
     let import = words.first().and_then(|first| imports.get(first)).cloned();
     // An import of one word, `use tokio;`, would only put itself in its place.
@@ -42,15 +42,15 @@ struct Found<'a> {
     alias: Option<&'a str>,
 }
 
-struct Reader<'t, 'a> {
-    tokens: &'t [Token<'a>],
+struct Reader<'a> {
+    tokens: &'a [Token],
     at: usize,
     found: Vec<Found<'a>>,
 }
 
-impl<'a> Reader<'_, 'a> {
-    fn peek(&self) -> Option<Token<'a>> {
-        self.tokens.get(self.at).copied()
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at)
     }
 
     fn next_is(&mut self, sign: &str) -> bool {
@@ -81,9 +81,9 @@ impl<'a> Reader<'_, 'a> {
     fn path(&mut self, before: &[&'a str]) -> Vec<&'a str> {
         let mut words = before.to_vec();
         while let Some(token) = self.peek().filter(|token| token.is_word() || token.text == "*") {
-            words.push(token.text);
+            words.push(&token.text);
             self.at += 1;
-            let goes_on = |next: &Token<'_>| next.is_word() || ["*", "{"].contains(&next.text);
+            let goes_on = |next: &Token| next.is_word() || ["*", "{"].contains(&next.text.as_str());
             let joined = self.peek().is_some_and(|token| token.text == "::")
                 && self.tokens.get(self.at + 1).is_some_and(goes_on);
             if !joined {
@@ -114,7 +114,7 @@ impl<'a> Reader<'_, 'a> {
         }
         let mut alias = words.last().copied();
         if self.next_is("as") {
-            alias = self.peek().map(|token| token.text);
+            alias = self.peek().map(|token| token.text.as_str());
             self.at += 1;
         }
         self.found.push(Found { words, line, alias });
@@ -126,7 +126,7 @@ mod tests {
     use super::{super::tokens, *};
 
     fn named(source: &str) -> Vec<String> {
-        read(&tokens::read(source)).iter().map(|named| named.words.join("::")).collect()
+        read(&tokens::read(source).unwrap()).iter().map(|named| named.words.join("::")).collect()
     }
 
     #[test]
@@ -165,6 +165,6 @@ mod tests {
 
     #[test]
     fn broken_source_comes_to_an_end() {
-        assert_eq!(named("use std::{;;"), ["std", "std"]);
+        assert_eq!(named("use std::{;;}"), ["std", "std"]);
     }
 }

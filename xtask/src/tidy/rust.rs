@@ -1,11 +1,12 @@
 //! Rules for Rust files: size, what they open with, what is unfinished, and what the core names.
 
 use super::{
-    Finding, paths,
+    Finding, modules,
+    paths::{self, Named},
     tokens::{self, Token},
 };
 
-const MOST_LINES: usize = 400;
+const MOST_ITEMS: usize = 8;
 
 /// Something that one folder names in one place only.
 struct Boundary {
@@ -43,15 +44,18 @@ const BOUNDARIES: &[Boundary] = &[
 
 /// What is wrong with one file, tests included; they may be long and name what they like.
 pub(super) fn findings(file: &str, text: &str) -> Vec<Finding> {
-    let tokens = tokens::read(text);
     let mut found = shape(text);
-    found.extend(unfinished(&tokens));
-    if !is_test(file) {
-        let lines = text.lines().count();
-        if lines > MOST_LINES {
-            found.push((0, format!("{lines} lines, at most {MOST_LINES}: find what stands alone")));
+    match tokens::read(text) {
+        Ok(tokens) if is_test(file) => found.extend(ignored(&tokens)),
+        Ok(tokens) => {
+            found.extend(ignored(&tokens));
+            let tokens = without_test_modules(&tokens);
+            let named = paths::read(&tokens);
+            found.extend(crossings(file, &named));
+            found.extend(modules::findings(file, &named));
+            found.extend(crowd(&tokens));
         }
-        found.extend(crossings(file, &without_test_modules(&tokens)));
+        Err(error) => found.push((0, error)),
     }
     let finding = |(line, what)| Finding { file: file.to_owned(), line, what };
     found.into_iter().map(finding).collect()
@@ -77,30 +81,40 @@ fn shape(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-fn unfinished(tokens: &[Token<'_>]) -> Vec<(usize, String)> {
-    let mut found = Vec::new();
-    for window in tokens.windows(3) {
-        match [window[0].text, window[1].text, window[2].text] {
-            [name @ ("todo" | "unimplemented"), "!", "(" | "[" | "{"] => {
-                found.push((window[0].line, format!("`{name}!`")));
-            }
-            ["#", "[", "ignore"] => {
-                found.push((window[0].line, "`#[ignore]`: a test that never runs".to_owned()));
+/// Clippy finds `todo!` and its like, but not tests that never run.
+fn ignored(tokens: &[Token]) -> Vec<(usize, String)> {
+    let texts = |window: &[Token]| window.iter().map(|token| &*token.text).eq(["#", "[", "ignore"]);
+    let ignored = tokens.windows(3).filter(|window| texts(window));
+    ignored.map(|at| (at[0].line, "`#[ignore]`: a test that never runs".to_owned())).collect()
+}
+
+/// A file that offers many things is several rooms in one, however short it is.
+fn crowd(tokens: &[Token]) -> Option<(usize, String)> {
+    const ITEMS: &[&str] = &["const", "enum", "fn", "static", "struct", "trait", "type", "union"];
+    const QUALIFIERS: &[&str] = &["async", "unsafe", "extern"];
+    let (mut depth, mut items) = (0_usize, 0);
+    for (at, token) in tokens.iter().enumerate() {
+        match &*token.text {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            "pub" if depth == 0 => {
+                let next = tokens[at + 1..].iter().find(|next| !QUALIFIERS.contains(&&*next.text));
+                items += usize::from(next.is_some_and(|next| ITEMS.contains(&&*next.text)));
             }
             _ => {}
         }
     }
-    found
+    let what = || format!("{items} public items, at most {MOST_ITEMS}: find what stands alone");
+    (items > MOST_ITEMS).then(|| (0, what()))
 }
 
-fn crossings(file: &str, tokens: &[Token<'_>]) -> Vec<(usize, String)> {
+fn crossings(file: &str, named: &[Named<'_>]) -> Vec<(usize, String)> {
     let boundaries = BOUNDARIES
         .iter()
         .filter(|boundary| file.starts_with(boundary.within) && !boundary.only_in.contains(&file));
-    let named = paths::read(tokens);
     let mut found = Vec::new();
     for Boundary { path, why, .. } in boundaries {
-        for named in &named {
+        for named in named {
             // What was imported is told of where it was imported.
             let told = named.import.as_ref().is_some_and(|import| import != &named.words)
                 && named.import.as_deref().is_some_and(|import| reaches(import, path));
@@ -119,14 +133,14 @@ fn reaches(words: &[&str], path: &[&str]) -> bool {
 }
 
 /// Leaves out `#[cfg(test)] mod name { … }`.
-fn without_test_modules<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+fn without_test_modules(tokens: &[Token]) -> Vec<Token> {
     let mut kept = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
         match test_module(&tokens[at..]) {
             Some(length) => at += length,
             None => {
-                kept.push(tokens[at]);
+                kept.push(tokens[at].clone());
                 at += 1;
             }
         }
@@ -135,20 +149,23 @@ fn without_test_modules<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
 }
 
 /// The length of the test module that the tokens start with.
-fn test_module(tokens: &[Token<'_>]) -> Option<usize> {
-    let attribute = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
-    let text = |at: usize| tokens.get(at).map(|token| token.text);
-    if !attribute.iter().enumerate().all(|(at, sign)| text(at) == Some(*sign)) {
+fn test_module(tokens: &[Token]) -> Option<usize> {
+    let text = |at: usize| tokens.get(at).map(|token| token.text.as_str());
+    if !["#", "[", "cfg", "("].iter().enumerate().all(|(at, sign)| text(at) == Some(*sign)) {
+        return None;
+    }
+    let end = tokens.iter().position(|token| token.text == "]")?;
+    if !tokens[..end].iter().any(|token| token.text == "test") || text(end + 1) != Some("mod") {
         return None;
     }
     // The name, then the body.
-    let open = attribute.len() + 1;
+    let open = end + 3;
     if text(open) != Some("{") {
         return None;
     }
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
-        match token.text {
+        match token.text.as_str() {
             "{" => depth += 1,
             "}" => depth -= 1,
             _ => {}

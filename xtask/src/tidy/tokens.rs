@@ -1,159 +1,92 @@
 //! Rust source as words and signs, without comments and literals, so that a rule about code does
 //! not find what a comment or a string says.
 
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+
 /// A word or a sign; `::` is one sign.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Token<'a> {
-    pub(super) text: &'a str,
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Token {
+    pub(super) text: String,
     pub(super) line: usize,
 }
 
-impl Token<'_> {
+impl Token {
     pub(super) fn is_word(&self) -> bool {
-        self.text.bytes().next().is_some_and(in_word)
+        self.text.starts_with(|c: char| c == '_' || c.is_alphanumeric())
     }
 }
 
-/// Splits source that the compiler accepts; what it does not accept yields some tokens or others.
-pub(super) fn read(text: &str) -> Vec<Token<'_>> {
+/// Splits source into its tokens, with the signs of groups (`{`, `}` …) among them.
+///
+/// # Errors
+/// Where the text is no sequence of Rust tokens, for example because a bracket is not closed.
+pub(super) fn read(text: &str) -> Result<Vec<Token>, String> {
+    let stream: TokenStream = text.parse().map_err(|error| format!("cannot be read: {error}"))?;
     let mut tokens = Vec::new();
-    let (mut at, mut line) = (0, 1);
-    while at < text.len() {
-        let rest = &text[at..];
-        let skipped = skipped(rest);
-        let length = if skipped > 0 { skipped } else { token(rest) };
-        let piece = &rest[..length];
-        if skipped == 0 {
-            tokens.push(Token { text: piece, line });
-        }
-        line += piece.matches('\n').count();
-        at += length;
-    }
-    tokens
+    flatten(stream, &mut tokens);
+    Ok(tokens)
 }
 
-/// The length of the white space, comment or literal that the text starts with, or 0.
-fn skipped(text: &str) -> usize {
-    let to_end = |found: Option<usize>| found.unwrap_or(text.len());
-    if text.starts_with("//") {
-        return to_end(text.find('\n'));
-    }
-    if text.starts_with("/*") {
-        return block_comment(text);
-    }
-    if text.starts_with('"') {
-        return closed_by(text, 1, b'"');
-    }
-    if text.starts_with('\'') {
-        return character(text);
-    }
-    if text.starts_with(['r', 'b', 'c']) {
-        return raw_string(text);
-    }
-    to_end(text.find(|c: char| !c.is_whitespace()))
-}
-
-/// Block comments nest.
-fn block_comment(text: &str) -> usize {
-    let (mut at, mut depth) = (2, 1);
-    while depth > 0 {
-        let opens = text[at..].find("/*").map_or(text.len(), |found| at + found);
-        let closes = text[at..].find("*/").map_or(text.len(), |found| at + found);
-        if opens == closes {
-            return text.len();
-        }
-        depth = if opens < closes { depth + 1 } else { depth - 1 };
-        at = opens.min(closes) + 2;
-    }
-    at
-}
-
-/// The length of a literal with escapes, whose inside begins at `at`.
-fn closed_by(text: &str, mut at: usize, quote: u8) -> usize {
-    let bytes = text.as_bytes();
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 2,
-            byte if byte == quote => return at + 1,
-            _ => at += 1,
+fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
+    let mut doubled = false;
+    for tree in stream {
+        let line = tree.span().start().line;
+        let mut push = |text: &str, line| tokens.push(Token { text: text.to_owned(), line });
+        match tree {
+            TokenTree::Literal(_) => {}
+            TokenTree::Ident(word) => push(&word.to_string(), line),
+            TokenTree::Punct(_) if doubled => doubled = false,
+            TokenTree::Punct(sign) if sign.as_char() == ':' && sign.spacing() == Spacing::Joint => {
+                doubled = true;
+                push("::", line);
+            }
+            TokenTree::Punct(sign) => push(sign.as_char().encode_utf8(&mut [0; 4]), line),
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
+                };
+                push(open, line);
+                flatten(group.stream(), tokens);
+                tokens
+                    .push(Token { text: close.to_owned(), line: group.span_close().start().line });
+            }
         }
     }
-    text.len()
-}
-
-/// A character; a lifetime is none, and only its tick is skipped.
-fn character(text: &str) -> usize {
-    let mut inside = text[1..].chars();
-    match (inside.next(), inside.next()) {
-        (Some('\\'), _) => closed_by(text, 1, b'\''),
-        (Some(c), Some('\'')) => c.len_utf8() + 2,
-        _ => 1,
-    }
-}
-
-/// `r"…"` and `br##"…"##`; a raw name, `r#match`, is none.
-fn raw_string(text: &str) -> usize {
-    let prefix = ["r", "br", "cr"].iter().find(|prefix| {
-        text.strip_prefix(**prefix)
-            .is_some_and(|rest| rest.trim_start_matches('#').starts_with('"'))
-    });
-    let Some(prefix) = prefix else { return 0 };
-    let quoted = &text[prefix.len()..];
-    let hashes = quoted.len() - quoted.trim_start_matches('#').len();
-    let inside = prefix.len() + hashes + 1;
-    let end = format!("\"{}", "#".repeat(hashes));
-    text[inside..].find(&end).map_or(text.len(), |found| inside + found + end.len())
-}
-
-fn token(text: &str) -> usize {
-    if text.starts_with("::") {
-        return 2;
-    }
-    let word = text.bytes().take_while(|byte| in_word(*byte)).count();
-    if word > 0 { word } else { text.chars().next().map_or(0, char::len_utf8) }
-}
-
-fn in_word(byte: u8) -> bool {
-    byte == b'_' || byte.is_ascii_alphanumeric() || !byte.is_ascii()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn texts(source: &str) -> Vec<&str> {
-        read(source).into_iter().map(|token| token.text).collect()
+    fn texts(source: &str) -> Vec<String> {
+        read(source).unwrap().into_iter().map(|token| token.text).collect()
     }
 
     #[test]
     fn words_and_signs() {
         assert_eq!(texts("a::b{c,d_1}!"), ["a", "::", "b", "{", "c", ",", "d_1", "}", "!"]);
-        assert_eq!(texts("größe + r#match"), ["größe", "+", "r", "#", "match"]);
+        assert_eq!(texts("größe + r#match"), ["größe", "+", "r#match"]);
+        assert_eq!(texts("a: ::b"), ["a", ":", "::", "b"]);
     }
 
     #[test]
-    fn comments_are_skipped() {
-        assert_eq!(texts("a // b\n/// c\nd"), ["a", "d"]);
-        assert_eq!(texts("a /* b /* c */ d */ e"), ["a", "e"]);
-        assert_eq!(texts("a /* never closed"), ["a"]);
-    }
-
-    #[test]
-    fn literals_are_skipped() {
-        assert_eq!(texts(r#"a "b \" c" d"#), ["a", "d"]);
-        assert_eq!(texts("a r##\"b \"# c\"## d br\"e\\\" f"), ["a", "d", "f"]);
-        assert_eq!(texts(r"'a' '\'' 'é' '\u{1f}' b'x' z"), ["b", "z"]);
-        assert_eq!(texts("\"// no comment\" a"), ["a"]);
-    }
-
-    #[test]
-    fn lifetimes_are_no_characters() {
-        assert_eq!(texts("&'a str, 'b: loop"), ["&", "a", "str", ",", "b", ":", "loop"]);
+    fn comments_and_literals_are_skipped() {
+        assert_eq!(texts("a // b\n/* c /* d */ */ e"), ["a", "e"]);
+        assert_eq!(texts(r##"a "b \" c" r#"d"# 'e' b'x' f"##), ["a", "f"]);
     }
 
     #[test]
     fn lines_are_counted_across_what_is_skipped() {
-        let lines: Vec<_> = read("a\n\"b\nc\"\n/*\n*/ d").into_iter().map(|t| t.line).collect();
-        assert_eq!(lines, [1, 5]);
+        let lines: Vec<_> =
+            read("a\n\"b\nc\"\n/*\n*/ d {\n}").unwrap().into_iter().map(|t| t.line).collect();
+        assert_eq!(lines, [1, 5, 5, 6]);
+    }
+
+    #[test]
+    fn what_is_not_rust_is_said() {
+        assert!(read("fn f() {").is_err());
     }
 }
