@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use seawall::{Catalog, Preset};
-use seawall_config::presets::{self, Detection, Recommendation, Surroundings};
+use seawall_presets::{Detection, Recommendation, Surroundings};
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -48,7 +48,7 @@ impl Presets {
             Command::List => self.list(&catalog),
             Command::Show { name } => self.show(name, &catalog),
             Command::Recommend { environment: Some(name) } => {
-                let found = presets::recommend_from(name, &catalog);
+                let found = seawall_presets::recommend_from(name, &catalog);
                 if self.json { output::json(&found) } else { output::write(&told(&found)) }
             }
             Command::Recommend { environment: None } => self.detect(),
@@ -92,7 +92,7 @@ impl Presets {
     }
 
     fn detect(&self) -> Result<(), Failure> {
-        let found = presets::detect(&Surroundings::of_process());
+        let found = seawall_presets::detect(&Surroundings::of_process());
         if self.json {
             return output::json(&found);
         }

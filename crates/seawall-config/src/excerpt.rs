@@ -6,17 +6,17 @@
 const ROOM: usize = 60;
 
 /// A value in double quotes.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("\"{}\"", bounded(text, ROOM - 2))
 }
 
 /// A key or a word, as it goes between backticks or into a path.
-pub(crate) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     bounded(text, ROOM)
 }
 
 /// Words as a list; a long one is cut, since a message is one line.
-pub(crate) fn listed<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
+pub fn listed<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     const MOST: usize = 40;
     let mut words = words.into_iter();
     let shown: Vec<String> = words.by_ref().take(MOST).map(|w| word(w.as_ref())).collect();

@@ -7,15 +7,15 @@
 
 mod deserialize;
 mod document;
-mod excerpt;
+pub mod excerpt;
 mod findings;
+mod json;
 mod layers;
 mod mistake;
 mod nearest;
 mod origin;
-mod path;
+pub mod path;
 mod placeholders;
-pub mod presets;
 mod reference;
 mod report;
 mod schema;
@@ -25,8 +25,10 @@ mod tree;
 mod walk;
 mod yaml;
 
+pub use json::strict_json;
 pub use layers::{ENVIRONMENTS, Layers, file_schema, laid_over};
 pub use mistake::{Mistake, Mistakes, Severity};
+pub use nearest::nearest;
 pub use origin::{Leaf, Origin, Origins, leaves};
 pub use path::path_of;
 pub use reference::reference;

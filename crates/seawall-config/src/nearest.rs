@@ -3,7 +3,7 @@
 //! Case, `-` and `_` do not count, since `maxAttempts` for `max_attempts` is the commonest slip of all.
 
 /// The nearest of `known`, if it is near enough that naming it helps: a few letters off, or cut short.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     const LONGEST: usize = 64; // The distance costs the product of both lengths.
     const SHORTEST_START: usize = 3;
     if word.len() > LONGEST {

@@ -6,28 +6,32 @@
 use crate::excerpt;
 use std::fmt::{self, Write};
 
-/// One step down.
+/// One step down from a value to one that it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Segment<'t> {
+pub enum Segment<'t> {
+    /// The value below this key of a mapping.
     Key(&'t str),
+    /// The element of a list, counted from 0.
     Index(usize),
 }
 
-/// The steps from the root.
+/// The steps from the root of a document to a value; prints as messages write it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Path<'t>(Vec<Segment<'t>>);
+pub struct Path<'t>(Vec<Segment<'t>>);
 
 impl<'t> Path<'t> {
-    pub(crate) fn push(&mut self, segment: Segment<'t>) {
+    /// Goes one step down.
+    pub fn push(&mut self, segment: Segment<'t>) {
         self.0.push(segment);
     }
 
-    pub(crate) fn pop(&mut self) {
+    /// Goes one step back up; at the root it does nothing.
+    pub fn pop(&mut self) {
         self.0.pop();
     }
 
-    /// The path of a key below.
-    pub(crate) fn key(&self, key: &str) -> String {
+    /// The path of a key below this one, as text.
+    pub fn key(&self, key: &str) -> String {
         let mut text = self.to_string();
         write_key(&mut text, key);
         text

@@ -2,7 +2,6 @@
 
 use crate::{GatewayConfig, Inputs, Registry, gateway::Gateway, prometheus};
 use seawall::{AnyError, Attributes, Override, PolicyConfig};
-use seawall_config::presets;
 use seawall_tower::TokioTimer;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -216,8 +215,10 @@ fn prepared(subject: Subject, ground: &Ground) -> Option<Work> {
         Subject::ConfigLoading => Box::new(move || black_box(inputs.load()).is_ok()),
         Subject::Validation => {
             let catalog = config.catalog();
-            let value = serde_json::to_value(&presets::templates().last()?.config).ok()?;
-            Box::new(move || black_box(presets::validate(black_box(&value), &catalog)).is_valid)
+            let value = serde_json::to_value(&seawall_presets::templates().last()?.config).ok()?;
+            Box::new(move || {
+                black_box(seawall_presets::validate(black_box(&value), &catalog)).is_valid
+            })
         }
         Subject::ServiceInit => Box::new(move || {
             let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());

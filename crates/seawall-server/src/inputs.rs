@@ -2,7 +2,7 @@
 //! through the API; read anew at each reload.
 
 use crate::{GatewayConfig, KeyConfig};
-use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Source, presets};
+use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -97,7 +97,7 @@ impl Inputs {
 
     /// Whether variables of the older kind have a say.
     pub(crate) fn is_legacy(&self) -> bool {
-        presets::is_legacy(&self.variables)
+        seawall_presets::is_legacy(&self.variables)
     }
 
     /// The configuration, with what to look at and where its values come from.
@@ -181,14 +181,14 @@ impl Inputs {
     fn lay_variables(&self, layers: &mut Layers) {
         let preset = self.variable("RESILIENCE_PRESET");
         if self.is_legacy() {
-            let legacy = presets::analyze(&self.variables);
+            let legacy = seawall_presets::analyze(&self.variables);
             let names = legacy.found.iter().filter(|found| found.target.is_some());
             let names: Vec<&str> = names.map(|found| found.variable.as_str()).collect();
             let older = names.join(", ");
             // Without a preset of one's own, the nearest one is meant, with what differs from it.
             let chosen = preset.is_some() || layers.gives("preset");
             let custom = match chosen {
-                true => presets::overrides(&self.variables),
+                true => seawall_presets::overrides(&self.variables),
                 false => {
                     layers.variable(&older, &["preset"], &legacy.recommended_preset);
                     let told = format!(
@@ -216,7 +216,7 @@ impl Inputs {
         if let Some(custom) =
             self.variable("RESILIENCE_CUSTOM_CONFIG").filter(|text| !text.trim().is_empty())
         {
-            match presets::strict_json(custom) {
+            match seawall_config::strict_json(custom) {
                 Ok(_) => layers.variable("RESILIENCE_CUSTOM_CONFIG", &["custom"], custom),
                 Err(told) => {
                     layers.refuse("RESILIENCE_CUSTOM_CONFIG", &told, "write an object in JSON")

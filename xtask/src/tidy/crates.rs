@@ -8,18 +8,23 @@ use std::path::Path;
 const DOWNWARD: &[(&str, &[&str])] = &[
     ("seawall-macros", &[]),
     ("seawall", &["seawall-macros"]),
-    ("seawall-config", &["seawall"]),
+    ("seawall-config", &[]),
+    ("seawall-presets", &["seawall", "seawall-config"]),
     ("seawall-tower", &["seawall"]),
     ("seawall-sim", &["seawall"]),
     ("seawall-load", &["seawall", "seawall-sim"]),
     ("seawall-store", &[]),
-    ("seawall-server", &["seawall", "seawall-config", "seawall-store", "seawall-tower"]),
+    (
+        "seawall-server",
+        &["seawall", "seawall-config", "seawall-presets", "seawall-store", "seawall-tower"],
+    ),
     (
         "seawall-cli",
         &[
             "seawall",
             "seawall-config",
             "seawall-load",
+            "seawall-presets",
             "seawall-server",
             "seawall-sim",
             "seawall-tower",

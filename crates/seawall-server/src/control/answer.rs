@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use seawall_config::{Mistake, Severity, presets};
+use seawall_config::{Mistake, Severity, strict_json};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IntoDeserializer},
@@ -214,7 +214,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let text = text(request, &["application/json"]).await?;
-        let value = presets::strict_json(&text).map_err(|told| wrong("", &told).into_response())?;
+        let value = strict_json(&text).map_err(|told| wrong("", &told).into_response())?;
         // A list would be read as the fields in their order.
         if !value.is_object() {
             return Err(wrong("", "the body is not an object; write {\"field\": value}").into());

@@ -7,7 +7,7 @@ use super::{
 };
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use seawall::Preset;
-use seawall_config::presets::{self, Detection, Recommendation, Surroundings, TemplateAdvice};
+use seawall_presets::{Detection, Recommendation, Surroundings, TemplateAdvice};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -187,7 +187,7 @@ async fn recommend(
     Named(environment): Named,
     headers: HeaderMap,
 ) -> Response {
-    let found = presets::recommend_from(&environment, &control.live.now().config.catalog());
+    let found = seawall_presets::recommend_from(&environment, &control.live.now().config.catalog());
     tagged(&headers, &control.recommended(found, false))
 }
 
@@ -196,8 +196,8 @@ async fn recommend(
     security(("key" = ["read"])), responses((status = 200, body = Detected)))]
 async fn recommend_auto(State(control): State<Control>, headers: HeaderMap) -> Response {
     let Detection { recommendation, detection_method, signs, conflicts } =
-        presets::detect(&control.surroundings());
-    let sign = |sign: presets::Sign| SignView {
+        seawall_presets::detect(&control.surroundings());
+    let sign = |sign: seawall_presets::Sign| SignView {
         source: sign.source,
         environment: sign.environment,
         confidence: sign.confidence,
@@ -236,7 +236,7 @@ struct Templates {
     templates: BTreeMap<&'static str, TemplateView>,
 }
 
-fn view(template: &'static presets::Template) -> TemplateView {
+fn view(template: &'static seawall_presets::Template) -> TemplateView {
     TemplateView {
         name: template.name,
         description: template.description,
@@ -245,14 +245,14 @@ fn view(template: &'static presets::Template) -> TemplateView {
 }
 
 fn template_names() -> Vec<String> {
-    presets::templates().iter().map(|template| template.name.to_owned()).collect()
+    seawall_presets::templates().iter().map(|template| template.name.to_owned()).collect()
 }
 
 /// All templates.
 #[utoipa::path(get, path = "/internal/resilience/config/templates", tag = "templates",
     security(("key" = ["read"])), responses((status = 200, body = Templates)))]
 async fn templates(headers: HeaderMap) -> Response {
-    let all = presets::templates().iter().map(|template| (template.name, view(template)));
+    let all = seawall_presets::templates().iter().map(|template| (template.name, view(template)));
     tagged(&headers, &Templates { templates: all.collect() })
 }
 
@@ -261,7 +261,7 @@ async fn templates(headers: HeaderMap) -> Response {
     params(("name" = String, Path, description = "The template's name")), security(("key" = ["read"])),
     responses((status = 200, body = TemplateView), (status = 404, body = ProblemDocument)))]
 async fn template(Named(name): Named, headers: HeaderMap) -> Result<Response, Refusal> {
-    match presets::template(&name) {
+    match seawall_presets::template(&name) {
         Some(template) => Ok(tagged(&headers, &view(template))),
         None => Err(unknown("template", &name, &template_names())),
     }
@@ -288,7 +288,8 @@ async fn validate_template(
     control.validation_is_on()?;
     let overrides = asked.overrides.map(Value::Object);
     let catalog = control.live.now().config.catalog();
-    let verdict = presets::validate_template(&asked.template_name, overrides.as_ref(), &catalog);
+    let verdict =
+        seawall_presets::validate_template(&asked.template_name, overrides.as_ref(), &catalog);
     let text = overrides.map(|value| value.to_string()).unwrap_or_default();
     Ok(Json(control.told(verdict, None, &text, "validate_template", &actor)))
 }
@@ -317,6 +318,6 @@ struct Advice {
     request_body = AdviceRequest, security(("key" = ["read"])), responses((status = 200, body = Advice)))]
 async fn recommend_template(Sent(asked): Sent<AdviceRequest>) -> Json<Advice> {
     let TemplateAdvice { suggested_template, confidence, reasoning, available_templates } =
-        presets::recommend_template(&Value::Object(asked.configuration));
+        seawall_presets::recommend_template(&Value::Object(asked.configuration));
     Json(Advice { suggested_template, confidence, reasoning, available_templates })
 }

@@ -4,7 +4,6 @@ use crate::{
     support::Upstream,
     world::{QUIET, World},
 };
-use seawall_config::presets;
 use seawall_server::Inputs;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -198,11 +197,12 @@ fn migrating_changes_nothing() {
         let old: BTreeMap<String, String> =
             set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let before = effective(QUIET, &old);
-        let legacy = presets::analyze(&old);
-        let env = presets::write(&legacy, &old, presets::Target::Env);
-        let new = presets::read_env_file(&env).unwrap_or_else(|wrong| panic!("{wrong:?}\n{env}"));
+        let legacy = seawall_presets::analyze(&old);
+        let env = seawall_presets::write(&legacy, &old, seawall_presets::Target::Env);
+        let new =
+            seawall_presets::read_env_file(&env).unwrap_or_else(|wrong| panic!("{wrong:?}\n{env}"));
         assert_eq!(effective(QUIET, &new), before, "{set:?}\n{env}");
-        let yaml = presets::write(&legacy, &old, presets::Target::Yaml);
+        let yaml = seawall_presets::write(&legacy, &old, seawall_presets::Target::Yaml);
         let file = format!("{QUIET}{yaml}");
         assert_eq!(effective(&file, &BTreeMap::new()), before, "{set:?}\n{file}");
     }

@@ -17,7 +17,7 @@ fn errors(value: &Value) -> Vec<String> {
 
 #[test]
 fn plain_configurations_pass() {
-    for template in crate::presets::templates() {
+    for template in crate::templates() {
         let value = serde_json::to_value(&template.config).unwrap();
         assert_eq!(errors(&value), Vec::<String>::new(), "{}", template.name);
     }

@@ -1,10 +1,9 @@
-//! Choosing a preset and changing it in a few words: recommendation, detection, templates, the JSON override and its
-//! checks, and what older variables mean.
+//! Choosing a preset of policies and changing it in a few words: recommendation, detection, templates, the custom
+//! configuration and its checks, and what the variables of older systems mean.
 
 mod custom;
 mod detect;
 mod field;
-mod json;
 mod legacy;
 mod migrate;
 mod recommend;
@@ -13,7 +12,6 @@ mod templates;
 
 pub use custom::{Verdict, read, validate, validate_for, validate_text, worst_case_wait};
 pub use detect::{Detection, Sign, Surroundings, detect};
-pub use json::strict_json;
 pub use legacy::{Confidence, Found, Legacy, analyze, is_legacy, overrides, read_env_file};
 pub use migrate::{Target, write};
 pub use recommend::{Recommendation, recommend, recommend_from};

@@ -1,7 +1,7 @@
 //! Our own file.
 
 use super::{is_upstream, quote, upstream};
-use crate::presets::legacy::Legacy;
+use crate::legacy::Legacy;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! How near a configuration is to each preset.
 
-use crate::presets::rounded;
+use crate::rounded;
 use seawall::{Override, Preset};
 use std::collections::BTreeMap;
 

@@ -4,10 +4,8 @@ use super::{
     MAX_ARRAY_ITEMS, MAX_NESTING_DEPTH, MAX_OBJECT_PROPERTIES, MAX_REPEATED_CHARS,
     MAX_STRING_LENGTH, patterns, unicode,
 };
-use crate::{
-    path::{Path, Segment},
-    presets::custom::Verdict,
-};
+use crate::custom::Verdict;
+use seawall_config::path::{Path, Segment};
 use serde_json::Value;
 
 /// Checks sizes, depth, keys and texts.

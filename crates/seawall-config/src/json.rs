@@ -8,8 +8,8 @@ use serde::{
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Sixteen times what the custom configuration may have.
-pub(crate) const MAX_BYTES: usize = 4096 * 16;
+/// The longest text that is read: 64 KiB.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// Lists and objects within one another.
 const MAX_DEPTH: usize = 32;

@@ -1,8 +1,8 @@
 //! What can be said only of several fields together.
 
 use super::{Verdict, worst_case_wait};
-use crate::{excerpt, nearest::nearest};
 use seawall::{Catalog, Override, Settings};
+use seawall_config::{excerpt, nearest, path_of};
 
 /// The operations that the documents of the systems before this one speak of.
 const DOCUMENTED: [&str; 5] = ["key_points", "qa", "questions", "sentiment", "summarize"];
@@ -132,8 +132,7 @@ fn operations(change: &Override, catalog: &Catalog, to: &mut Verdict) {
     let mut known = catalog.operations();
     known.extend(DOCUMENTED);
     for name in change.operation_overrides.keys().filter(|name| !known.contains(name.as_str())) {
-        let mut field = "operation_overrides".to_owned();
-        crate::path::write_key(&mut field, name);
+        let field = path_of(&["operation_overrides", name]);
         let suggestion = match nearest(name, known.iter().copied()) {
             Some(near) => format!("{field}: did you mean `{near}`?"),
             None => {

@@ -5,9 +5,9 @@ use super::{
     field::as_integer,
     rounded,
 };
-use crate::{excerpt, nearest::nearest};
 use schemars::JsonSchema;
 use seawall::{Catalog, Override};
+use seawall_config::{excerpt, nearest};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;

@@ -1,8 +1,8 @@
 //! The preset for an environment that has a name.
 
-use crate::excerpt;
 use schemars::JsonSchema;
 use seawall::Catalog;
+use seawall_config::excerpt;
 use serde::Serialize;
 
 /// A preset, and why.

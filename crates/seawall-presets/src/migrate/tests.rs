@@ -1,8 +1,9 @@
 //! What is written has the effect that was asked for: each output is read back, the script by a shell.
 
 use super::*;
-use crate::{findings::Findings, presets::read_env_file};
+use crate::read_env_file;
 use seawall::Override;
+use seawall_config::{Document, Format, load_str};
 use serde_json::Value;
 use std::{
     fs,
@@ -58,10 +59,16 @@ fn of_variables(variables: &BTreeMap<String, String>) -> Said {
 }
 
 fn yaml(text: &str) -> Value {
-    let mut findings = Findings::default();
-    let tree = crate::yaml::parse(text, &mut findings);
-    assert_eq!(findings.into_mistakes(&[String::new()]).to_string(), "", "{text}");
-    tree.unwrap().to_json()
+    /// A document of any form.
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[serde(transparent)]
+    struct Anything(Value);
+
+    impl Document for Anything {}
+
+    let Anything(value) =
+        load_str("", text, Format::Yaml).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
+    value
 }
 
 fn strings(object: &Value) -> BTreeMap<String, String> {

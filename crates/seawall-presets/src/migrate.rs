@@ -5,6 +5,7 @@
 
 use super::legacy::{self, Legacy, Meaning};
 use schemars::JsonSchema;
+use seawall_config::excerpt;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -55,7 +56,7 @@ impl FromStr for Target {
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|target| target.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("`{}` is not a format; there are {names}", crate::excerpt::word(name))
+            format!("`{}` is not a format; there are {names}", excerpt::word(name))
         })
     }
 }

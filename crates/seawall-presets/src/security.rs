@@ -6,10 +6,10 @@
 use super::{
     custom::{self, Verdict},
     field,
-    json::strict_json,
 };
 use schemars::JsonSchema;
 use seawall::Catalog;
+use seawall_config::strict_json;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;

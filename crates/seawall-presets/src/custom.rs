@@ -1,8 +1,9 @@
 //! The custom configuration: a preset changed in a few words, checked, with everything that is wrong told at once.
 
-use super::{field, json::strict_json};
+use super::field;
 use schemars::JsonSchema;
 use seawall::{Catalog, Override, Settings};
+use seawall_config::strict_json;
 use serde::Serialize;
 use serde_json::{Map, Value};
 

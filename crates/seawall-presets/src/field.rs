@@ -1,8 +1,8 @@
 //! The fields of the custom configuration, as the JSON Schema of [`Override`] has them, and what is wrong with a
 //! value of one.
 
-use crate::{excerpt, nearest::nearest};
 use seawall::{Catalog, Override, PROFILES, ProfileKind};
+use seawall_config::{excerpt, nearest, path_of};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
@@ -37,9 +37,9 @@ pub(crate) struct Problem {
 }
 
 static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
-    let schema = crate::schema::<Override>();
-    let properties = crate::schema::Schemas::new(&schema).properties(&schema);
-    properties.into_iter().filter_map(|(name, keywords)| Field::new(name, keywords)).collect()
+    let schema = seawall_config::schema::<Override>();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties.filter_map(|(name, keywords)| Field::new(name, keywords)).collect()
 });
 
 /// The field of this name.
@@ -202,9 +202,7 @@ impl Field {
             if operation.is_empty() {
                 return Some(nameless(name));
             }
-            let mut path = name.clone();
-            crate::path::write_key(&mut path, operation);
-            strategy(&path, value, strategies)
+            strategy(&path_of(&[name, operation]), value, strategies)
         }));
         problems
     }

@@ -1,9 +1,9 @@
 //! What the variables of two former systems mean here: the preset they are nearest to, and what differs from it.
 
 use super::{custom, rounded};
-use crate::excerpt;
 use schemars::JsonSchema;
 use seawall::{Catalog, Override, Preset};
+use seawall_config::excerpt;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

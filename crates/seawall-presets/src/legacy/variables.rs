@@ -1,11 +1,9 @@
 //! The variables: what each means, and what its value is.
 
 use super::Found;
-use crate::{
-    excerpt, path,
-    presets::field::{self, Field, Kind},
-};
+use crate::field::{self, Field, Kind};
 use seawall::{Catalog, Override};
+use seawall_config::{excerpt, path_of};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -126,8 +124,7 @@ impl Reading {
                 (Some(target.to_owned()), self.fate(name, target, problem))
             }
             Meaning::Operation(operation) => {
-                let mut target = "operation_overrides".to_owned();
-                path::write_key(&mut target, &operation);
+                let target = path_of(&["operation_overrides", &operation]);
                 let problem = self.operation(operation, value);
                 let fate = self.fate(name, &target, problem);
                 (Some(target), fate)
