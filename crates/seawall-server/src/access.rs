@@ -2,7 +2,7 @@
 //!
 //! They come from `SEAWALL_API_KEYS`, `SEAWALL_READ_API_KEYS` and the file, and are kept as hashes only.
 
-use crate::{GatewayConfig, Scope};
+use crate::config::{GatewayConfig, SHORTEST_KEY, Scope};
 use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -12,9 +12,6 @@ use subtle::ConstantTimeEq;
 /// The address that a request came from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
-
-/// Characters of the shortest key that may open a server to other machines.
-pub(crate) const SHORTEST: usize = 16;
 
 /// The keys that open the control plane.
 #[derive(Clone, Default)]
@@ -61,7 +58,7 @@ impl Keys {
     fn add_list(&mut self, list: &str, scope: Scope) {
         let keys = list.split(',').map(str::trim).filter(|key| !key.is_empty());
         for (n, key) in (1..).zip(keys) {
-            self.guessable |= key.len() < SHORTEST;
+            self.guessable |= key.len() < SHORTEST_KEY;
             let kind = if scope == Scope::Write { "key" } else { "read key" };
             self.all.push(Key { hash: hash(key), name: format!("{kind} {n}"), scope });
         }

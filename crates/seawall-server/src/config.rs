@@ -9,11 +9,18 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 mod advice;
 mod check;
 mod effective;
+mod endpoint;
+mod matching;
+mod network;
 mod operating;
 mod upstream;
 
 pub(crate) use check::{NAME_RULE, is_name};
 pub use effective::EffectivePolicy;
+pub(crate) use endpoint::Endpoint;
+pub(crate) use matching::{KeySource, PathPattern, is_reserved};
+pub(crate) use network::Network;
+pub(crate) use operating::SHORTEST_KEY;
 pub use operating::{
     AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, Scope, Secret, StoreConfig,
 };

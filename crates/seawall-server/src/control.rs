@@ -73,14 +73,6 @@ pub(crate) struct Control {
     pub(crate) started: Instant,
 }
 
-/// Whether a path belongs to the control plane, not to a route.
-pub(crate) fn owns(path: &str) -> bool {
-    let under = |root: &str| {
-        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    ["/internal", "/dashboard", "/metrics", "/livez", "/readyz"].into_iter().any(under)
-}
-
 /// The endpoints that answer everyone but who has a wrong key.
 fn open() -> OpenApiRouter<Control> {
     health::open()

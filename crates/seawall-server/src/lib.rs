@@ -5,6 +5,7 @@
 //! told to stop, then drains.
 
 mod access;
+mod actor;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod alerts;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]

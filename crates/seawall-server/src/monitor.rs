@@ -1,7 +1,7 @@
 //! Configuration events: loads, changes, validations, and in which session; bounded in number and
 //! age, and written to the store where there is one.
 
-use crate::{MonitoringConfig, wall};
+use crate::{actor::Actor, config::MonitoringConfig, wall};
 use seawall_store::Store;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -76,19 +76,6 @@ impl Record {
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.metadata.insert(name.to_owned(), value.into());
         self
-    }
-}
-
-/// Who did something, and in which session.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Actor {
-    pub(crate) name: String,
-    pub(crate) session: Option<String>,
-}
-
-impl Actor {
-    pub(crate) fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), session: None }
     }
 }
 

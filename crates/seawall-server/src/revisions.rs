@@ -4,11 +4,12 @@
 use crate::{
     GatewayConfig, Inputs, Registry,
     access::Access,
+    actor::Actor,
     feed::Feed,
     gateway::{Gateway, Plan},
     inputs::Change,
     journal::Journal,
-    monitor::{Actor, Monitor},
+    monitor::Monitor,
     wall,
 };
 use arc_swap::ArcSwap;

@@ -3,10 +3,11 @@
 use crate::{
     BoxError, GatewayConfig, Inputs,
     access::{Access, Peer},
-    control,
+    actor::Actor,
+    config::is_reserved,
     feed::Feed,
     gateway::{Client, Gateway, body::AnswerBody, upload::Unread},
-    monitor::{Actor, Monitor},
+    monitor::Monitor,
     revisions::{Ask, Cause, First, Live, Parts},
 };
 use axum::Router;
@@ -299,7 +300,7 @@ impl Shared {
             }
             return response.map(|body| Tracked::new(body, in_progress, None));
         }
-        if control::owns(request.uri().path()) {
+        if is_reserved(request.uri().path()) {
             let response = self.control(request, peer).await;
             return response.map(|body| Tracked::new(body, in_progress, None));
         }

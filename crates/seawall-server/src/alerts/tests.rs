@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     AlertConfig, MonitoringConfig,
-    monitor::{Actor, MetricType, Monitor, Record},
+    actor::Actor,
+    monitor::{MetricType, Monitor, Record},
 };
 use std::time::Duration;
 

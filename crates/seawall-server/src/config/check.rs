@@ -1,10 +1,11 @@
 //! What the schema cannot say of a file: names that refer to each other, and the policies' own bounds.
 
-use super::{GatewayConfig, RouteConfig, UpstreamConfig};
-use crate::gateway::{
-    forward::Network,
-    route::{KeySource, Pattern},
-    upstream::Endpoint,
+use super::{
+    GatewayConfig, RouteConfig, UpstreamConfig,
+    endpoint::Endpoint,
+    matching::{KeySource, PathPattern, is_reserved},
+    network::Network,
+    operating::SHORTEST_KEY,
 };
 use seawall::{Catalog, PolicyConfig, config::Problems};
 use seawall_config::{Document, Report};
@@ -129,8 +130,8 @@ impl GatewayConfig {
 
     fn check_operating(&self, report: &mut Report<'_>) {
         for (at, key) in self.auth.keys.iter().enumerate() {
-            if key.key.expose().len() < crate::access::SHORTEST {
-                let told = "the key has fewer than 16 characters";
+            if key.key.expose().len() < SHORTEST_KEY {
+                let told = format!("the key has fewer than {SHORTEST_KEY} characters");
                 report.error(format!("auth.keys[{at}].key"), told, "make a longer one, at random");
             }
         }
@@ -256,16 +257,16 @@ fn check_timeout(field: &str, length: Option<Duration>, report: &mut Report<'_>)
 
 impl RouteConfig {
     fn check(&self, config: &GatewayConfig, report: &mut Report<'_>) {
-        match Pattern::parse(&self.path) {
+        match PathPattern::parse(&self.path) {
             None => report.error(
                 "path",
                 format!("{:?} is not a path", self.path),
                 "write a whole path such as /v1/models, or the start of one such as /v1/*",
             ),
-            Some(Pattern::Exact(path)) if crate::control::owns(&path) => {
+            Some(PathPattern::Exact(path)) if is_reserved(&path) => {
                 report.error("path", "the gateway answers this path itself", "choose another");
             }
-            Some(Pattern::Prefix(path)) if crate::control::owns(path.trim_end_matches('/')) => {
+            Some(PathPattern::Prefix(path)) if is_reserved(path.trim_end_matches('/')) => {
                 report.error("path", "the gateway answers these paths itself", "choose others");
             }
             Some(_) => {}

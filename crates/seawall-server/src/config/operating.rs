@@ -4,6 +4,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
 
+/// Characters of the shortest key that may open a server to other machines.
+pub(crate) const SHORTEST_KEY: usize = 16;
+
 /// Who may look and change. Set in files and variables only, never through the API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -1,6 +1,5 @@
 //! Where requests go: named destinations, and the routes that lead to them.
 
-pub use crate::gateway::protocol::Protocol;
 use schemars::JsonSchema;
 use seawall::PolicyConfig;
 use serde::{Deserialize, Serialize};
@@ -72,6 +71,21 @@ impl Default for UpstreamConfig {
             preserve_host: false,
         }
     }
+}
+
+/// How streams and errors are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Any HTTP: a stream is complete when its body is.
+    #[default]
+    Http,
+    /// OpenAI-compatible: a stream of the API for chat or completions is complete at `[DONE]`, or when each choice
+    /// has a `finish_reason`; one of the Responses API at `response.completed` or `response.incomplete`; one of
+    /// the Assistants API when its run is over.
+    Openai,
+    /// Anthropic: a stream is complete at `message_stop`; errors come as `error` events.
+    Anthropic,
 }
 
 /// Which requests may be sent again after they may have reached the upstream.

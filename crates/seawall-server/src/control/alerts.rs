@@ -6,8 +6,8 @@ use super::{
     breakers::TableFormat,
 };
 use crate::{
+    actor::Actor,
     alerts::{Alert, Category, Level},
-    monitor::Actor,
 };
 use axum::{
     Json,

@@ -1,7 +1,7 @@
 //! What all endpoints share: problems, requests read strictly and within bounds; in the files below it, entity tags
 //! and tables as CSV.
 
-use crate::monitor::Actor;
+use crate::actor::Actor;
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Request},

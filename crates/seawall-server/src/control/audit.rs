@@ -7,7 +7,7 @@ use super::{
     answer::{Asked, Refusal, csv, tagged, within},
     breakers::TableFormat,
 };
-use crate::{access::Peer, journal::Journal, monitor::Actor, wall};
+use crate::{access::Peer, actor::Actor, journal::Journal, wall};
 use axum::{
     extract::{Request, State},
     http::HeaderMap,

@@ -10,7 +10,7 @@ use super::{
     problem,
     refusals::{self, Reason},
 };
-use crate::{Scope, monitor::Actor};
+use crate::{Scope, actor::Actor};
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},

@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Asked, Named, ProblemDocument, Refusal, Sent, csv, tagged, unknown, wrong},
     views::{self, CircuitBreakerView},
 };
-use crate::monitor::Actor;
+use crate::actor::Actor;
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use seawall::{Force, Mode, State as Circuit};
 use serde::{Deserialize, Serialize};

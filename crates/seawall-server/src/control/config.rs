@@ -8,8 +8,8 @@ use super::{
     },
 };
 use crate::{
+    actor::Actor,
     inputs::Change,
-    monitor::Actor,
     revisions::{Applied, Ask, Cause, Difference, Entry, Refused},
 };
 use axum::{

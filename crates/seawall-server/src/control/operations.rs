@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     OperationConfig,
+    actor::Actor,
     config::{NAME_RULE, is_name},
-    monitor::Actor,
     revisions::{Ask, Revision},
 };
 use axum::{

@@ -6,9 +6,10 @@ use super::{
     config::blocking,
 };
 use crate::{
+    actor::Actor,
     benchmark::{self, Ground, Measured, Plan, Subject},
     journal::Journal,
-    monitor::{Actor, MetricType, Record},
+    monitor::{MetricType, Record},
     wall,
 };
 use axum::{Json, extract::State, http::StatusCode};

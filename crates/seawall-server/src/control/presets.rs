@@ -282,7 +282,7 @@ struct TemplateRequest {
     request_body = TemplateRequest, security(("key" = ["read"])), responses((status = 200, body = Validation)))]
 async fn validate_template(
     State(control): State<Control>,
-    actor: crate::monitor::Actor,
+    actor: crate::actor::Actor,
     Sent(asked): Sent<TemplateRequest>,
 ) -> Answer<Validation> {
     control.validation_is_on()?;

@@ -5,7 +5,8 @@ use super::{
     answer::{Answer, Refusal, Sent, problem, tagged, wrong},
 };
 use crate::{
-    monitor::{Actor, MetricType, Record},
+    actor::Actor,
+    monitor::{MetricType, Record},
     wall,
 };
 use axum::{

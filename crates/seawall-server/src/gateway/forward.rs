@@ -3,14 +3,13 @@
 //! `Via` is added on both sides, with a pseudonym that no other instance has, so that a request which comes back
 //! is known (RFC 9110, 7.6.3). What a client says of others is believed along a chain of `trusted_proxies` only.
 
+use crate::config::Network;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use std::net::IpAddr;
 
 mod chain;
-mod network;
 
 use chain::Hop;
-pub(crate) use network::Network;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

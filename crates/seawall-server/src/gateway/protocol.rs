@@ -5,26 +5,10 @@ use super::{
     event::Event,
     members::{Choice, Members, is_whole, members, text, words_of},
 };
+use crate::config::Protocol;
 use http::{HeaderMap, Method, StatusCode};
-use schemars::JsonSchema;
 use seawall::{Class, Outcome};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
-
-/// How streams and errors are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// Any HTTP: a stream is complete when its body is.
-    #[default]
-    Http,
-    /// OpenAI-compatible: a stream of the API for chat or completions is complete at `[DONE]`, or when each choice
-    /// has a `finish_reason`; one of the Responses API at `response.completed` or `response.incomplete`; one of
-    /// the Assistants API when its run is over.
-    Openai,
-    /// Anthropic: a stream is complete at `message_stop`; errors come as `error` events.
-    Anthropic,
-}
 
 /// One of the APIs whose streams are understood. An upstream may speak several of them, by path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,38 +1,21 @@
 //! Which route a request takes.
 
 use super::upstream::Upstream;
-use crate::{Operation, RouteConfig};
-use http::{HeaderMap, HeaderName, Method};
-use std::{
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-    sync::Arc,
+use crate::{
+    Operation,
+    config::{KeySource, PathPattern, RouteConfig},
 };
+use http::{HeaderMap, Method};
+use std::{hash::RandomState, net::IpAddr, sync::Arc};
 
 /// A route: its match, its own operation (limit and fallback), and the upstreams in order.
 pub(crate) struct Route {
-    pattern: Pattern,
+    pattern: PathPattern,
     methods: Vec<Method>,
     key: KeySource,
     pub(crate) operation: Operation,
     /// The first, then its fallbacks.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
-}
-
-/// A path, or the start of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pattern {
-    Exact(String),
-    /// With its last slash: `/v1/*` is `/v1/`, and also matches `/v1`.
-    Prefix(String),
-}
-
-/// Whom a keyed limit tells apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KeySource {
-    None,
-    Peer,
-    Header(HeaderName),
 }
 
 /// What a request's path and method came to.
@@ -41,64 +24,6 @@ pub(crate) enum Match<'a> {
     /// The path is known with other methods.
     Methods(Vec<Method>),
     Nothing,
-}
-
-impl Pattern {
-    pub(crate) fn parse(path: &str) -> Option<Self> {
-        let (start, wild) = match path.strip_suffix('*') {
-            Some(start) => (start, true),
-            None => (path, false),
-        };
-        let good = start.starts_with('/')
-            && !start.contains(['*', '?', '#'])
-            && !start.chars().any(|c| c.is_whitespace() || c.is_control());
-        match (good, wild) {
-            (false, _) => None,
-            (true, false) => Some(Self::Exact(start.into())),
-            (true, true) => start.ends_with('/').then(|| Self::Prefix(start.into())),
-        }
-    }
-
-    pub(crate) fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Exact(whole) => path == whole,
-            Self::Prefix(start) => {
-                // CONNECT names no path at all: that is not the `/` of `/*`.
-                let whole = !path.is_empty() && path == &start[..start.len() - 1];
-                whole || path.starts_with(start.as_str())
-            }
-        }
-    }
-}
-
-impl KeySource {
-    pub(crate) fn parse(key: Option<&str>) -> Option<Self> {
-        match key {
-            None => Some(Self::None),
-            Some("peer") => Some(Self::Peer),
-            Some(key) => {
-                let name = key.strip_prefix("header:")?;
-                HeaderName::try_from(name).ok().map(Self::Header)
-            }
-        }
-    }
-
-    /// The key of a request. Hashed with a secret of the process, so that nobody can choose keys that
-    /// collide. Without the header the client's address takes its place; so it does where the header is there twice,
-    /// as nobody knows which of the two the upstream goes by.
-    fn of(&self, headers: &HeaderMap, client: IpAddr, secret: &RandomState) -> u64 {
-        match self {
-            Self::None => 0,
-            Self::Peer => secret.hash_one(client),
-            Self::Header(name) => {
-                let mut lines = headers.get_all(name).iter();
-                match (lines.next(), lines.next()) {
-                    (Some(value), None) => secret.hash_one(value.as_bytes()),
-                    _ => secret.hash_one(client),
-                }
-            }
-        }
-    }
 }
 
 impl Route {
@@ -111,7 +36,7 @@ impl Route {
         let methods: Result<Vec<Method>, _> =
             config.methods.iter().map(|method| method.parse()).collect();
         Some(Self {
-            pattern: Pattern::parse(&config.path)?,
+            pattern: PathPattern::parse(&config.path)?,
             methods: methods.ok()?,
             key: KeySource::parse(key)?,
             operation,
@@ -136,6 +61,3 @@ pub(crate) fn find<'a>(routes: &'a [Arc<Route>], method: &Method, path: &str) ->
     }
     if allowed.is_empty() { Match::Nothing } else { Match::Methods(allowed) }
 }
-
-#[cfg(test)]
-mod tests;

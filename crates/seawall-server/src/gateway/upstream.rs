@@ -4,8 +4,11 @@ use super::{
     opening::{Opened, Patience},
     request::{self, Exchange, Outgoing, Refused},
 };
-use crate::{Operation, Protocol, UpstreamConfig, config::Repeatable};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri};
+use crate::{
+    Operation,
+    config::{Endpoint, Protocol, Repeatable, UpstreamConfig},
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -16,7 +19,6 @@ use seawall::{Attempt, CallerFault, Class, Failure, Mode, Outcome, Policy, State
 use std::{
     fmt,
     future::Future,
-    net::{IpAddr, SocketAddr},
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -37,16 +39,6 @@ pub(crate) struct Upstream {
     endpoints: Vec<Endpoint>,
     next: AtomicUsize,
     client: Client<HttpsConnector<HttpConnector>, Outgoing>,
-}
-
-/// One address of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    scheme: uri::Scheme,
-    authority: uri::Authority,
-    host: HeaderValue,
-    /// Comes before the request's path; without a slash at its end.
-    base: String,
 }
 
 /// Why a call gave no answer at all.
@@ -108,64 +100,6 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-impl Endpoint {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let uri: Uri = text.parse().ok()?;
-        let uri::Parts { scheme, authority, path_and_query, .. } = uri.into_parts();
-        let (scheme, authority) = (scheme?, authority?);
-        let known = scheme == uri::Scheme::HTTP || scheme == uri::Scheme::HTTPS;
-        let path = path_and_query.as_ref().map_or("", |path| path.path());
-        let plain = path_and_query.as_ref().is_none_or(|path| path.query().is_none());
-        let host = HeaderValue::from_str(authority.as_str()).ok()?;
-        let good =
-            known && plain && !authority.host().is_empty() && !authority.as_str().contains('@');
-        let base = path.trim_end_matches('/').to_owned();
-        good.then_some(Self { scheme, authority, host, base })
-    }
-
-    /// Whether connecting here reaches a listener at this address on the same machine, as far as the names say it
-    /// without asking anybody.
-    pub(crate) fn reaches(&self, listen: SocketAddr) -> bool {
-        let default = if self.scheme == uri::Scheme::HTTPS { 443 } else { 80 };
-        if listen.port() == 0 || self.authority.port_u16().unwrap_or(default) != listen.port() {
-            return false;
-        }
-        let name = self.authority.host().trim_start_matches('[').trim_end_matches(']');
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let listen = listen.ip().to_canonical();
-        let local = listen.is_loopback() || listen.is_unspecified();
-        match name.parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Err(_) => local && (name == "localhost" || name.ends_with(".localhost")),
-            // A connection to no address in particular goes to this machine.
-            Ok(address) if address.is_unspecified() => local && same_family(address, listen),
-            Ok(address) => {
-                let everywhere = listen.is_unspecified() && same_family(address, listen);
-                address == listen || (address.is_loopback() && everywhere)
-            }
-        }
-    }
-
-    /// The address of a request's path here.
-    fn uri(&self, request: &Uri) -> Option<Uri> {
-        let path = request.path_and_query().cloned();
-        let path = if self.base.is_empty() {
-            path?
-        } else {
-            format!("{}{}", self.base, path?.as_str()).parse().ok()?
-        };
-        let mut parts = uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path);
-        Uri::from_parts(parts).ok()
-    }
-}
-
-/// Whether a listener takes connections to such an address; one on `[::]` takes those of IPv4, too.
-fn same_family(address: IpAddr, listen: IpAddr) -> bool {
-    address.is_ipv4() == listen.is_ipv4() || (listen.is_ipv6() && listen.is_unspecified())
 }
 
 impl Upstream {
@@ -352,6 +286,3 @@ fn prepare(
     exchange.take_interim(&mut request);
     Ok(request)
 }
-
-#[cfg(test)]
-mod tests;

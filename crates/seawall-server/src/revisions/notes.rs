@@ -3,8 +3,9 @@
 use super::{Applied, Ask, Cause, Live, Refused, Revision};
 use crate::{
     AlertConfig,
+    actor::Actor,
     alerts::{Category, Condition, Level},
-    monitor::{Actor, MetricType, Record, UsageStatistics},
+    monitor::{MetricType, Record, UsageStatistics},
 };
 use seawall_store::Store;
 use std::sync::PoisonError;

@@ -1,0 +1,99 @@
+//! What routes match requests by: paths, and the keys of their rate limits.
+
+use http::{HeaderMap, HeaderName};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+};
+
+/// The paths that a route takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PathPattern {
+    /// This path and no other.
+    Exact(String),
+    /// Every path that begins so, its last slash included: `/v1/*` is kept as `/v1/`, and also matches `/v1`.
+    Prefix(String),
+}
+
+/// What a route's rate limit counts by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// One limit for all requests.
+    None,
+    /// A limit for each client address.
+    Peer,
+    /// A limit for each value of this header.
+    Header(HeaderName),
+}
+
+/// Whether the control plane answers a path, so that no route can take it.
+pub(crate) fn is_reserved(path: &str) -> bool {
+    let under = |root: &str| {
+        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    ["/internal", "/dashboard", "/metrics", "/livez", "/readyz"].into_iter().any(under)
+}
+
+impl PathPattern {
+    /// Reads a path as files have it; `None` where it is not one.
+    pub(crate) fn parse(path: &str) -> Option<Self> {
+        let (start, wild) = match path.strip_suffix('*') {
+            Some(start) => (start, true),
+            None => (path, false),
+        };
+        let good = start.starts_with('/')
+            && !start.contains(['*', '?', '#'])
+            && !start.chars().any(|c| c.is_whitespace() || c.is_control());
+        match (good, wild) {
+            (false, _) => None,
+            (true, false) => Some(Self::Exact(start.into())),
+            (true, true) => start.ends_with('/').then(|| Self::Prefix(start.into())),
+        }
+    }
+
+    /// Whether a request for this path is taken.
+    pub(crate) fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(whole) => path == whole,
+            Self::Prefix(start) => {
+                // CONNECT names no path at all: that is not the `/` of `/*`.
+                let whole = !path.is_empty() && path == &start[..start.len() - 1];
+                whole || path.starts_with(start.as_str())
+            }
+        }
+    }
+}
+
+impl KeySource {
+    /// Reads `peer` or `header:<name>`; `None` where it is neither.
+    pub(crate) fn parse(key: Option<&str>) -> Option<Self> {
+        match key {
+            None => Some(Self::None),
+            Some("peer") => Some(Self::Peer),
+            Some(key) => {
+                let name = key.strip_prefix("header:")?;
+                HeaderName::try_from(name).ok().map(Self::Header)
+            }
+        }
+    }
+
+    /// The key of a request. Hashed with a secret of the process, so that nobody can choose keys that
+    /// collide. Without the header the client's address takes its place; so it does where the header is there twice,
+    /// as nobody knows which of the two the upstream goes by.
+    pub(crate) fn of(&self, headers: &HeaderMap, client: IpAddr, secret: &RandomState) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Peer => secret.hash_one(client),
+            Self::Header(name) => {
+                let mut lines = headers.get_all(name).iter();
+                match (lines.next(), lines.next()) {
+                    (Some(value), None) => secret.hash_one(value.as_bytes()),
+                    _ => secret.hash_one(client),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
