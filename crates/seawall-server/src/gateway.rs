@@ -3,7 +3,7 @@
 //! match a route → read the body as far as it is kept → the route's own policies (rate limit, fallback) → for
 //! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
 
-use crate::{GatewayConfig, HeldPermits, Operation, Registry, serve::InterimSender};
+use crate::{GatewayConfig, HeldPermits, Operation, Registry};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -25,7 +25,7 @@ pub(crate) mod body;
 mod calls;
 mod event;
 pub(crate) mod forward;
-mod interim;
+pub(crate) mod interim;
 mod kept;
 mod members;
 mod opening;
@@ -43,7 +43,7 @@ pub(crate) mod upstream;
 use body::{AnswerBody, Passing};
 use calls::{ByOpening, Calls};
 use forward::Pseudonym;
-use interim::Passage;
+use interim::{InterimRelay, InterimSender};
 use opening::Opened;
 use places::Places;
 use protocol::Api;
@@ -162,7 +162,7 @@ impl Gateway {
         self.pseudonym.add_to(&mut exchange.headers, version);
         exchange.headers.insert(CORRELATION, trail.correlation.clone());
         exchange.interim =
-            client.interim.map(|sender| Passage { sender, pseudonym: self.pseudonym.clone() });
+            client.interim.map(|sender| InterimRelay { sender, pseudonym: self.pseudonym.clone() });
         request::join_cookies(&mut exchange.headers);
         let repeatable = exchange.is_kept() && !retried_outside;
         let attributes = Attributes {

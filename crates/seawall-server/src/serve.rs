@@ -48,7 +48,6 @@ mod wire;
 use assembly::{Written, assembled, registry};
 use linger::Lingering;
 use tracked::Tracked;
-pub(crate) use wire::InterimSender;
 use wire::{InProgress, Line, Patience, Wire};
 
 /// Why a server did not start.

@@ -1,7 +1,7 @@
 //! A request on its way: what is kept of it, so that it can be sent more than once.
 
 use super::{
-    interim::Passage,
+    interim::InterimRelay,
     kept::Kept,
     upload::{Source, Unread, Upload, Uploads},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Exchange {
     /// Whether the client can read trailers.
     takes_trailers: bool,
     /// Where interim responses go.
-    pub(crate) interim: Option<Passage>,
+    pub(crate) interim: Option<InterimRelay>,
     body: Payload,
     fault: Fault,
 }

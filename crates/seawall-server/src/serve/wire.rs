@@ -4,25 +4,25 @@
 //! connection open for a next request has `limits.keep_alive_timeout`. hyper's own timeout cannot tell the two apart.
 
 use super::framing::Framing;
-use crate::config::Limits;
+use crate::{
+    config::Limits,
+    gateway::interim::{InterimQueue, InterimSender},
+};
 use bytes::{Buf, Bytes};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
-
-/// Interim responses passed on for one request; an upstream has no use for more.
-const MOST_INTERIM: usize = 16;
 
 /// How long a client may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -43,33 +43,8 @@ pub(super) struct Line {
     ambiguous: AtomicU64,
     /// When the last request ended, or the connection was accepted.
     quiet_since: Mutex<Instant>,
-    /// Whether `interim` holds something: the lock is for the rare case.
-    has_interim: AtomicBool,
-    interim: Mutex<Interim>,
-}
-
-/// Interim responses of the request in progress, as bytes.
-#[derive(Default)]
-struct Interim {
-    waiting: Vec<Bytes>,
-    /// How many were taken for this request; none are once its final answer has begun.
-    taken: usize,
-    is_open: bool,
-    /// Wakes the connection, so that it sends them.
-    waker: Option<Waker>,
-}
-
-impl Interim {
-    fn wake(&mut self, waker: &Waker) {
-        match &mut self.waker {
-            Some(known) => known.clone_from(waker),
-            None => self.waker = Some(waker.clone()),
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Interim responses to the request in progress.
+    interim: Arc<InterimQueue>,
 }
 
 impl Line {
@@ -79,8 +54,7 @@ impl Line {
             in_progress: AtomicUsize::new(0),
             ambiguous: AtomicU64::new(u64::MAX),
             quiet_since: Mutex::new(Instant::now()),
-            has_interim: AtomicBool::new(false),
-            interim: Mutex::default(),
+            interim: Arc::default(),
         }
     }
 
@@ -89,6 +63,10 @@ impl Line {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         self.in_progress.fetch_add(1, Ordering::Relaxed);
         InProgress { line: self.clone(), number }
+    }
+
+    fn quiet_since(&self) -> MutexGuard<'_, Instant> {
+        self.quiet_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,45 +84,18 @@ impl InProgress {
 
     /// From here on interim responses to this request, of HTTP/1.1, may be sent.
     pub(super) fn open_interim(&self) -> InterimSender {
-        let mut interim = lock(&self.line.interim);
-        interim.waiting.clear();
-        (interim.taken, interim.is_open) = (0, true);
-        InterimSender { line: self.line.clone(), number: self.number }
+        self.line.interim.open(self.number)
     }
 
     /// The final answer begins: what comes later is dropped.
     pub(super) fn close_interim(&self) {
-        lock(&self.line.interim).is_open = false;
-    }
-}
-
-/// Takes interim responses to one request.
-#[derive(Clone)]
-pub(crate) struct InterimSender {
-    line: Arc<Line>,
-    number: u64,
-}
-
-impl InterimSender {
-    /// Sends an interim response, if there is still time and room for it.
-    pub(crate) fn send(&self, response: Bytes) {
-        let mut interim = lock(&self.line.interim);
-        // An attempt that was given up may still hear of one when its client is already at the next request.
-        let is_present = self.line.begun.load(Ordering::Relaxed) == self.number + 1;
-        if is_present && interim.is_open && interim.taken < MOST_INTERIM {
-            interim.taken += 1;
-            interim.waiting.push(response);
-            self.line.has_interim.store(true, Ordering::Relaxed);
-            if let Some(waker) = &interim.waker {
-                waker.wake_by_ref();
-            }
-        }
+        self.line.interim.close();
     }
 }
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        *lock(&self.line.quiet_since) = Instant::now();
+        *self.line.quiet_since() = Instant::now();
         self.line.in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -210,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return None;
         }
         // Whoever is slow to read an answer that is complete on our side is not idle.
-        let quiet = (*lock(&self.line.quiet_since)).max(self.last_write);
+        let quiet = self.line.quiet_since().max(self.last_write);
         let is_first = self.line.begun.load(Ordering::Relaxed) == 0;
         if self.framing.is_in_head() {
             Some(quiet.max(self.head_since) + self.patience.head)
@@ -243,11 +194,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Sends interim responses, or drops them where an earlier answer is still being written.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.line.has_interim.swap(false, Ordering::Relaxed) {
-            let waiting = std::mem::take(&mut lock(&self.line.interim).waiting);
-            if self.is_flushed {
-                self.sending = [&self.sending[..], &waiting.concat()[..]].concat().into();
-            }
+        if let Some(waiting) = self.line.interim.take()
+            && self.is_flushed
+        {
+            self.sending = [&self.sending[..], &waiting.concat()[..]].concat().into();
         }
         while self.sending.has_remaining() {
             let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.sending))?;
@@ -318,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         // hyper flushes when it has handed over all it had.
         this.is_flushed = true;
         if this.line.in_progress.load(Ordering::Relaxed) > 0 && !this.framing.is_http2() {
-            lock(&this.line.interim).wake(cx.waker());
+            this.line.interim.wake_by(cx.waker());
         }
         ready!(this.poll_interim(cx))?;
         Pin::new(&mut this.stream).poll_flush(cx)
