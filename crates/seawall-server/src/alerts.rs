@@ -1,6 +1,6 @@
 //! Alerts: raised once while their cause lasts, ended when it is gone, acknowledged by who takes care.
 
-use crate::wall;
+use crate::wall_clock;
 use seawall_store::Store;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -65,7 +65,7 @@ pub struct Alert {
     pub threshold_value: f64,
     /// The value that crossed the threshold, the latest.
     pub actual_value: f64,
-    #[serde(with = "wall")]
+    #[serde(with = "wall_clock")]
     #[schema(value_type = String, format = DateTime)]
     pub started_at: u64,
     /// When its cause was gone.
@@ -77,7 +77,7 @@ pub struct Alert {
 impl Alert {
     /// When it began, in RFC 3339.
     pub fn began(&self) -> String {
-        wall::text(self.started_at)
+        wall_clock::text(self.started_at)
     }
 }
 
@@ -121,7 +121,7 @@ impl Alerts {
         let earlier: Vec<Alert> =
             store.and_then(|store| store.last(JOURNAL, KEPT).ok()).unwrap_or_default().0;
         let next_id = earlier.iter().map(|alert| alert.id).max().unwrap_or(0);
-        let now = wall::now();
+        let now = wall_clock::now();
         let ended = earlier
             .into_iter()
             .map(|alert| Alert { ended_at: alert.ended_at.or_else(|| Some(now.clone())), ..alert });
@@ -134,7 +134,7 @@ impl Alerts {
     }
 
     /// Begins, continues and ends alerts by the causes there are now; answers those that began and ended.
-    pub(crate) fn heed(&self, conditions: &[Condition]) -> Vec<Alert> {
+    pub(crate) fn evaluate(&self, conditions: &[Condition]) -> Vec<Alert> {
         let mut kept = self.lock();
         let mut told = Vec::new();
         for alert in kept.alerts.iter_mut().filter(|alert| alert.ended_at.is_none()) {
@@ -144,7 +144,7 @@ impl Alerts {
                     alert.description.clone_from(&condition.description);
                 }
                 None => {
-                    alert.ended_at = Some(wall::now());
+                    alert.ended_at = Some(wall_clock::now());
                     told.push(alert.clone());
                 }
             }
@@ -164,7 +164,7 @@ impl Alerts {
                 operation: condition.operation.clone(),
                 threshold_value: condition.threshold,
                 actual_value: condition.actual,
-                started_at: wall::now_ms(),
+                started_at: wall_clock::now_ms(),
                 ended_at: None,
                 acknowledged_at: None,
                 acknowledged_by: None,
@@ -182,7 +182,7 @@ impl Alerts {
         let mut kept = self.lock();
         let alert = kept.alerts.iter_mut().find(|alert| alert.id == id)?;
         if alert.acknowledged_at.is_none() {
-            alert.acknowledged_at = Some(wall::now());
+            alert.acknowledged_at = Some(wall_clock::now());
             alert.acknowledged_by = Some(who.to_owned());
         }
         let alert = alert.clone();
@@ -209,7 +209,7 @@ impl Alerts {
 
     /// Forgets those that ended and are older than `hours`; says how many went and how many stay.
     pub(crate) fn forget(&self, hours: f64) -> (usize, usize) {
-        let from = wall::now_ms().saturating_sub((hours * 3.6e6) as u64);
+        let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
         let mut kept = self.lock();
         let before = kept.alerts.len();
         kept.alerts.retain(|alert| alert.ended_at.is_none() || alert.started_at > from);

@@ -266,7 +266,7 @@ fn summary(subject: Subject, took: Duration, parts: Vec<Times>) -> Measured {
     let count = each.len().max(1) as f64;
     let mean = each.iter().sum::<f64>() / count;
     let spread = each.iter().map(|time| (time - mean).powi(2)).sum::<f64>();
-    let at = |q| ms(crate::monitor::percentile(&each, q).unwrap_or(0.0));
+    let at = |q| ms(crate::audit_trail::percentile(&each, q).unwrap_or(0.0));
     let success_rate = 1.0 - failed as f64 / iterations.max(failed).max(1) as f64;
     let avg_ms = ms(mean);
     Measured {

@@ -2,7 +2,8 @@
 //! the same listener, under paths of its own.
 
 use crate::{
-    Registry, access::Access, alerts::Alerts, feed::Feed, revisions::Live, sampler::Snapshot,
+    Registry, access::Access, alerts::Alerts, feed::Feed, revisions::ActiveConfig,
+    sampler::Snapshot,
 };
 use axum::{
     Router,
@@ -60,7 +61,7 @@ pub use views::{
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) registry: Registry,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<ActiveConfig>,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) audit: Arc<Audit>,

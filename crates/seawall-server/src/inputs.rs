@@ -30,7 +30,7 @@ enum Base {
 
 /// A change through the API: a document over what the files and variables say, or in their place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Change {
+pub(crate) struct ApiLayer {
     pub(crate) document: Value,
     /// Whether nothing below it counts, but for what the API may not change.
     pub(crate) alone: bool,
@@ -111,7 +111,7 @@ impl Inputs {
     /// The same with a change through the API, and the files that were read.
     pub(crate) fn load_with(
         &self,
-        change: Option<&Change>,
+        change: Option<&ApiLayer>,
     ) -> Result<(Loaded<GatewayConfig>, Vec<PathBuf>), LoadError> {
         let layers = self.layers(change, self.variable("SEAWALL_ENV"))?;
         let mut loaded: Loaded<GatewayConfig> = layers.load()?;
@@ -148,7 +148,7 @@ impl Inputs {
 
     fn layers(
         &self,
-        change: Option<&Change>,
+        change: Option<&ApiLayer>,
         environment: Option<&str>,
     ) -> Result<Layers, LoadError> {
         let mut layers = Layers::default();

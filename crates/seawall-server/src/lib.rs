@@ -8,6 +8,7 @@ mod access;
 mod actor;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod alerts;
+mod audit_trail;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod benchmark;
 mod config;
@@ -19,14 +20,13 @@ mod feed;
 mod gateway;
 mod inputs;
 mod journal;
-mod monitor;
 mod prometheus;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod revisions;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod sampler;
 mod serve;
-mod wall;
+mod wall_clock;
 
 pub use config::{
     AlertConfig, AuthConfig, EffectivePolicy, GatewayConfig, KeyConfig, Limits, MonitoringConfig,

@@ -5,12 +5,12 @@ use crate::{
     GatewayConfig, Inputs, Registry,
     access::Access,
     actor::Actor,
+    audit_trail::AuditTrail,
     feed::Feed,
     gateway::{Gateway, Plan},
-    inputs::Change,
+    inputs::ApiLayer,
     journal::Journal,
-    monitor::Monitor,
-    wall,
+    wall_clock,
 };
 use arc_swap::ArcSwap;
 use seawall_config::{LoadError, Loaded};
@@ -33,7 +33,7 @@ mod notes;
 pub use difference::Difference;
 pub(crate) use difference::differences;
 pub use entry::Cause;
-pub(crate) use entry::{Applied, Ask, Entry, Refused, Revision};
+pub(crate) use entry::{Applied, ChangeError, ConfigEdit, Entry, Revision};
 
 /// The journal that revisions are kept in.
 const JOURNAL: &str = "revisions";
@@ -42,12 +42,12 @@ const JOURNAL: &str = "revisions";
 pub(crate) type Followed = Arc<ArcSwap<GatewayConfig>>;
 
 /// The configuration in force, and everything that follows it.
-pub(crate) struct Live {
+pub(crate) struct ActiveConfig {
     inputs: Inputs,
     pub(crate) registry: Registry,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) access: Arc<Access>,
-    monitor: Arc<Monitor>,
+    monitor: Arc<AuditTrail>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Option<Arc<Store>>,
     follow: Followed,
@@ -76,7 +76,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) access: Arc<Access>,
-    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) monitor: Arc<AuditTrail>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Option<Arc<Store>>,
     /// What new operations start from.
@@ -87,7 +87,7 @@ pub(crate) struct Parts {
 pub(crate) struct First {
     pub(crate) loaded: Loaded<GatewayConfig>,
     pub(crate) files: Vec<PathBuf>,
-    pub(crate) change: Option<Change>,
+    pub(crate) change: Option<ApiLayer>,
     /// Why the former change through the API does not count any more.
     pub(crate) left_out: Option<String>,
     pub(crate) took_ms: f64,
@@ -115,12 +115,12 @@ impl First {
             }
             // The file may have changed while the server was down: a start must not fail of a change that was
             // right once.
-            Err(error) => Self { left_out: Some(Refused::from(error).in_a_line()), ..self },
+            Err(error) => Self { left_out: Some(ChangeError::from(error).in_a_line()), ..self },
         }
     }
 }
 
-impl Live {
+impl ActiveConfig {
     pub(crate) fn new(inputs: Inputs, first: First, parts: Parts) -> Self {
         let Parts { registry, gateway, access, monitor, feed, store, follow } = parts;
         let keep = first.loaded.document.monitoring.max_revisions;
@@ -170,7 +170,7 @@ impl Live {
         self.now.load_full()
     }
 
-    pub(crate) fn monitor(&self) -> &Arc<Monitor> {
+    pub(crate) fn trail(&self) -> &Arc<AuditTrail> {
         &self.monitor
     }
 
@@ -184,7 +184,7 @@ impl Live {
     }
 
     /// The change through the API that is in force.
-    pub(crate) fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<ApiLayer> {
         self.now().entry.change.clone()
     }
 
@@ -193,36 +193,40 @@ impl Live {
     }
 
     /// What a change would come to, without making it.
-    pub(crate) fn weigh(&self, ask: &Ask, expected: Option<u64>) -> Result<Applied, Refused> {
+    pub(crate) fn dry_run(
+        &self,
+        edit: &ConfigEdit,
+        expected: Option<u64>,
+    ) -> Result<Applied, ChangeError> {
         let _one = self.changing();
         self.expect(expected)?;
-        Ok(self.prepare(ask, &Actor::default())?.applied)
+        Ok(self.prepare(edit, &Actor::default())?.applied)
     }
 
     /// Puts a change in force: all of it, or nothing. `expected` is the revision it was made for. What it comes to is
     /// worked out under the lock that it is made under, so that of two changes at once none is lost.
     pub(crate) fn apply(
         &self,
-        ask: &Ask,
+        edit: &ConfigEdit,
         actor: &Actor,
         expected: Option<u64>,
-    ) -> Result<Applied, Refused> {
+    ) -> Result<Applied, ChangeError> {
         let began = Instant::now();
         let mut files = self.changing();
         self.expect(expected)?;
-        let prepared = self.prepare(ask, actor);
+        let prepared = self.prepare(edit, actor);
         let made = prepared.and_then(|prepared| self.commit(prepared, actor, began));
         match made {
             Ok((applied, read)) => {
-                self.note_good(ask);
+                self.note_good(edit);
                 *files = stamps(read);
                 Ok(applied)
             }
             Err(refused) => {
-                if let Ask::Reload(_) = ask {
+                if let ConfigEdit::Reload(_) = edit {
                     files.iter_mut().for_each(|(path, stamp)| *stamp = stamp_of(path));
                 }
-                self.note_refused(ask, &refused, actor);
+                self.note_refused(edit, &refused, actor);
                 Err(refused)
             }
         }
@@ -234,14 +238,14 @@ impl Live {
         prepared: Prepared,
         actor: &Actor,
         began: Instant,
-    ) -> Result<(Applied, Vec<PathBuf>), Refused> {
+    ) -> Result<(Applied, Vec<PathBuf>), ChangeError> {
         let Prepared { applied, files, plan } = prepared;
         let present = self.now();
         let (revision, before) = (applied.revision.clone(), present.entry.change.as_ref());
         if applied.diff.is_empty() && revision.entry.change.as_ref() == before {
             return Ok((Applied { revision: present, ..applied }, files));
         }
-        self.gateway.commit(plan).map_err(Refused::NoRoom)?;
+        self.gateway.commit(plan).map_err(ChangeError::NoRoom)?;
         // From here on nothing can fail.
         self.access.renew(&revision.config, self.inputs.variables());
         self.monitor.rebound(&revision.config.monitoring);
@@ -256,25 +260,26 @@ impl Live {
     }
 
     /// Whether the revision that a change was made for is in force still.
-    fn expect(&self, expected: Option<u64>) -> Result<(), Refused> {
+    fn expect(&self, expected: Option<u64>) -> Result<(), ChangeError> {
         let present = self.now().number;
         match expected {
-            Some(expected) if expected != present => Err(Refused::Outdated(present)),
+            Some(expected) if expected != present => Err(ChangeError::Outdated(present)),
             _ => Ok(()),
         }
     }
 
     /// Works out what a change comes to, with everything it needs; touches nothing. Called under the lock.
-    fn prepare(&self, ask: &Ask, actor: &Actor) -> Result<Prepared, Refused> {
+    fn prepare(&self, edit: &ConfigEdit, actor: &Actor) -> Result<Prepared, ChangeError> {
         let present = self.now();
-        let (change, cause) = self.resolve(ask, present.entry.change.clone())?;
+        let (change, cause) = self.resolve(edit, present.entry.change.clone())?;
         let (loaded, files) = self.inputs.load_with(change.as_ref())?;
         if !Access::is_closed(&loaded.document, self.inputs.variables()) {
-            return Err(Refused::Unprotected);
+            return Err(ChangeError::Unprotected);
         }
         let place = (present.number + 1, Some(present.document.clone()));
         let revision = Arc::new(next(loaded, change, actor, cause, place));
-        let plan = self.gateway.plan(&revision.config, &self.registry).map_err(Refused::NoRoom)?;
+        let plan =
+            self.gateway.plan(&revision.config, &self.registry).map_err(ChangeError::NoRoom)?;
         let diff = revision.entry.diff.clone();
         let needs_restart = needs_restart(&present.config, &revision.config);
         let applied = Applied { before: present.number, revision, diff, needs_restart };
@@ -282,7 +287,7 @@ impl Live {
     }
 
     /// Reads everything anew where a file is not as it was. None where nothing changed.
-    pub(crate) fn reload_if_changed(&self) -> Option<Result<Applied, Refused>> {
+    pub(crate) fn reload_if_changed(&self) -> Option<Result<Applied, ChangeError>> {
         let changed = {
             let mut files = self.changing();
             let changed = files.iter().any(|(path, stamp)| stamp_of(path) != *stamp);
@@ -292,14 +297,14 @@ impl Live {
             }
             changed
         };
-        changed.then(|| self.apply(&Ask::Reload(Cause::File), &Actor::named("file"), None))
+        changed.then(|| self.apply(&ConfigEdit::Reload(Cause::File), &Actor::named("file"), None))
     }
 }
 
 /// The revision that follows; `place` is its number and the document before it.
 fn next(
     loaded: Loaded<GatewayConfig>,
-    change: Option<Change>,
+    change: Option<ApiLayer>,
     actor: &Actor,
     cause: Cause,
     (number, before): (u64, Option<Value>),
@@ -308,7 +313,7 @@ fn next(
     let document = serde_json::to_value(&config).unwrap_or_default();
     let diff = before.map(|before| differences(&before, &document, &origins)).unwrap_or_default();
     let raw = to_raw_value(&document).unwrap_or_default();
-    let at = wall::now_ms();
+    let at = wall_clock::now_ms();
     let who = actor.name.clone();
     let entry = Entry { revision: number, at, who, cause, change, document: raw, diff };
     Revision { number, entry, config: Arc::new(config), document, origins, warnings }

@@ -4,8 +4,8 @@
 use crate::{
     Operation, Registry,
     alerts::{Alert, Alerts, Watched, conditions as conditions_of},
-    revisions::{Live, Revision},
-    wall,
+    revisions::{ActiveConfig, Revision},
+    wall_clock,
 };
 use bytes::Bytes;
 use seawall::{CircuitView, Counts, Instant, Latencies};
@@ -136,7 +136,7 @@ pub(crate) async fn sample(
 /// What is sampled, and who is told.
 pub(crate) struct Watch {
     pub(crate) started: Instant,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<ActiveConfig>,
     pub(crate) alerts: Arc<Alerts>,
 }
 
@@ -171,9 +171,9 @@ impl Watch {
             })
             .collect();
         let revision = self.live.now();
-        self.heed(&watched, &revision);
+        self.evaluate(&watched, &revision);
         Snapshot {
-            at: wall::now(),
+            at: wall_clock::now(),
             uptime_ms: millis(now.since(self.started)),
             version: env!("CARGO_PKG_VERSION").into(),
             preset: revision.config.preset.clone(),
@@ -186,15 +186,15 @@ impl Watch {
         }
     }
 
-    fn heed(&self, watched: &[Watched], revision: &Revision) {
+    fn evaluate(&self, watched: &[Watched], revision: &Revision) {
         let monitoring = &revision.config.monitoring;
         let mut conditions = Vec::new();
         if monitoring.enabled {
-            conditions = conditions_of(watched, self.live.monitor(), &monitoring.alerts);
+            conditions = conditions_of(watched, self.live.trail(), &monitoring.alerts);
             conditions.extend(self.live.store_condition());
             conditions.extend(self.live.file_condition(&monitoring.alerts));
         }
-        for alert in self.alerts.heed(&conditions) {
+        for alert in self.alerts.evaluate(&conditions) {
             let (kind, verb) = match alert.ended_at {
                 None => ("alert_started", "began"),
                 Some(_) => ("alert_ended", "ended"),

@@ -4,11 +4,11 @@ use crate::{
     BoxError, GatewayConfig, Inputs,
     access::{Access, Peer},
     actor::Actor,
+    audit_trail::AuditTrail,
     config::is_reserved,
     feed::Feed,
     gateway::{Client, Gateway, body::AnswerBody, upload::Unread},
-    monitor::Monitor,
-    revisions::{Ask, Cause, First, Live, Parts},
+    revisions::{ActiveConfig, Cause, ConfigEdit, First, Parts},
 };
 use axum::Router;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
@@ -82,7 +82,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     shared: Arc<Shared>,
-    live: Arc<Live>,
+    live: Arc<ActiveConfig>,
     written: Written,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
@@ -101,7 +101,7 @@ struct Shared {
 pub struct Stop {
     sender: watch::Sender<bool>,
     /// What it would keep open otherwise is the store.
-    live: Weak<Live>,
+    live: Weak<ActiveConfig>,
 }
 
 impl Stop {
@@ -113,8 +113,8 @@ impl Stop {
     /// Reads the files anew, as at SIGHUP. What is wrong in them is logged, and nothing changes.
     pub async fn reload(&self) {
         let Some(live) = self.live.upgrade() else { return };
-        let ask = Ask::Reload(Cause::Signal);
-        let work = move || live.apply(&ask, &Actor::named("signal"), None).map(|_| ());
+        let edit = ConfigEdit::Reload(Cause::Signal);
+        let work = move || live.apply(&edit, &Actor::named("signal"), None).map(|_| ());
         if let Ok(Err(refused)) = tokio::task::spawn_blocking(work).await {
             tracing::error!("the configuration stays as it is:\n{refused}");
         }
@@ -162,9 +162,9 @@ impl Server {
         let (registry, follow) = registry(&config, observers);
         let gateway = Arc::new(Gateway::new(&config, &registry).map_err(ServeError::Config)?);
         let access = Arc::new(Access::new(&config, inputs.variables()));
-        let monitor = Arc::new(Monitor::new(&config.monitoring, store.as_deref()));
+        let monitor = Arc::new(AuditTrail::new(&config.monitoring, store.as_deref()));
         let parts = Parts { registry, gateway, access, monitor, feed, store, follow };
-        Ok(assembled(Live::new(inputs, first, parts), listener, address))
+        Ok(assembled(ActiveConfig::new(inputs, first, parts), listener, address))
     }
 
     /// The address it listens on; the port is the real one where 0 was asked for.

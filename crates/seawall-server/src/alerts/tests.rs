@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     AlertConfig, MonitoringConfig,
     actor::Actor,
-    monitor::{MetricType, Monitor, Record},
+    audit_trail::{AuditTrail, MetricType, Record},
 };
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ fn condition(level: Level, actual: f64) -> Condition {
 #[test]
 fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
     let alerts = Alerts::default();
-    assert_eq!(alerts.heed(&[condition(Level::Critical, 0.5)]).len(), 1);
-    assert_eq!(alerts.heed(&[condition(Level::Critical, 0.6)]).len(), 0);
+    assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.5)]).len(), 1);
+    assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.6)]).len(), 0);
     assert_eq!(alerts.lasting()[0].actual_value, 0.6);
-    let told = alerts.heed(&[condition(Level::Warning, 0.06)]);
+    let told = alerts.evaluate(&[condition(Level::Warning, 0.06)]);
     let told: Vec<_> = told.iter().map(|alert| (alert.level, alert.ended_at.is_some())).collect();
     assert_eq!(told, [(Level::Critical, true), (Level::Warning, false)]);
     assert_eq!(alerts.acknowledge(2, "me").unwrap().acknowledged_by.as_deref(), Some("me"));
@@ -34,7 +34,7 @@ fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
     assert_eq!(alerts.acknowledge(9, "me"), None);
     assert_eq!(alerts.latest(10, Some(Level::Critical)).len(), 1);
     assert_eq!(alerts.forget(0.0), (1, 1), "what lasts stays");
-    assert_eq!(alerts.heed(&[]).len(), 1);
+    assert_eq!(alerts.evaluate(&[]).len(), 1);
 }
 
 #[test]
@@ -42,16 +42,16 @@ fn what_lasted_when_the_process_ended_is_over_after_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("s")).unwrap();
     let alerts = Alerts::default();
-    alerts.heed(&[condition(Level::Critical, 0.5)]);
+    alerts.evaluate(&[condition(Level::Critical, 0.5)]);
     alerts.save(&store).unwrap();
     let again = Alerts::new(Some(&store));
     assert!(again.latest(1, None)[0].ended_at.is_some());
-    assert_eq!(again.heed(&[condition(Level::Critical, 0.5)])[0].id, 2);
+    assert_eq!(again.evaluate(&[condition(Level::Critical, 0.5)])[0].id, 2);
 }
 
 #[test]
 fn every_bound_acts() {
-    let quiet = Monitor::new(&MonitoringConfig::default(), None);
+    let quiet = AuditTrail::new(&MonitoringConfig::default(), None);
     let bounds = AlertConfig::default();
     let base = Watched { operation: "a".into(), ended: 100, ..Watched::default() };
     let check = |watched: Watched, expected: &[(Level, Category)]| {
@@ -78,7 +78,7 @@ fn every_bound_acts() {
 #[test]
 fn the_configuration_has_alerts_of_its_own() {
     let titles = |records: &[(MetricType, f64)]| -> Vec<&'static str> {
-        let monitor = Monitor::new(&MonitoringConfig::default(), None);
+        let monitor = AuditTrail::new(&MonitoringConfig::default(), None);
         for (kind, value) in records {
             monitor.record(Record::new(*kind, "simple", "x", *value), &Actor::default());
         }

@@ -3,7 +3,7 @@
 use super::{Category, Condition, Level};
 use crate::{
     AlertConfig,
-    monitor::{MetricType, Monitor},
+    audit_trail::{AuditTrail, MetricType},
 };
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) struct Watched {
 /// All causes that there are now.
 pub(crate) fn conditions(
     operations: &[Watched],
-    monitor: &Monitor,
+    monitor: &AuditTrail,
     bounds: &AlertConfig,
 ) -> Vec<Condition> {
     let mut found: Vec<Condition> =
@@ -115,7 +115,7 @@ impl Watched {
 }
 
 /// The conditions that configuration events of the last hour raise.
-fn of_configuration(monitor: &Monitor, bounds: &AlertConfig) -> Vec<Condition> {
+fn of_configuration(monitor: &AuditTrail, bounds: &AlertConfig) -> Vec<Condition> {
     let (mut changes, mut checked, mut invalid) = (0, 0, 0);
     let mut last_load = None;
     monitor.fold(1.0, |records| {

@@ -7,7 +7,7 @@ use super::{
     answer::{Asked, Refusal, csv, tagged, within},
     breakers::TableFormat,
 };
-use crate::{access::Peer, actor::Actor, journal::Journal, wall};
+use crate::{access::Peer, actor::Actor, journal::Journal, wall_clock};
 use axum::{
     extract::{Request, State},
     http::HeaderMap,
@@ -110,7 +110,7 @@ pub(super) fn path_of(request: &Request) -> String {
 pub(super) async fn note_refused(control: &Control, refused: Refused) {
     let Refused { from, method, path, status, reason } = refused;
     let (id, at, who, reason) =
-        (control.audit.next_id(), wall::now(), "unknown".to_owned(), Some(reason));
+        (control.audit.next_id(), wall_clock::now(), "unknown".to_owned(), Some(reason));
     let entry = AuditEntry { id, at, who, from, method, path, status, reason };
     let (live, audit) = (control.live.clone(), control.audit.clone());
     written(move || {
@@ -138,7 +138,7 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
     };
     let entry = AuditEntry {
         id: control.audit.next_id(),
-        at: wall::now(),
+        at: wall_clock::now(),
         who,
         from: from.unwrap_or_default(),
         method,

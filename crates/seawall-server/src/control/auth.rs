@@ -81,7 +81,7 @@ async fn admit(
     let named = request.headers().get(SESSION).and_then(|value| value.to_str().ok());
     // Only what is remembered belongs to a session; a page that polls does not begin one each time.
     let session = (request.method() != Method::GET || named.is_some())
-        .then(|| control.live.monitor().session(&name, named));
+        .then(|| control.live.trail().session(&name, named));
     let actor = Actor { name, session: session.clone() };
     request.extensions_mut().insert(actor.clone());
     let mut response = next.run(request).await;

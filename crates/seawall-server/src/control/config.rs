@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     actor::Actor,
-    inputs::Change,
-    revisions::{Applied, Ask, Cause, Difference, Entry, Refused},
+    inputs::ApiLayer,
+    revisions::{Applied, Cause, ChangeError, ConfigEdit, Difference, Entry},
 };
 use axum::{
     Json,
@@ -80,7 +80,8 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
     let operations = config.upstreams.keys().chain(config.operations.keys());
     let leaves = revision.origins.leaves(&revision.document);
     let change = revision.entry.change.clone();
-    let mode = |change: &Change| if change.alone { ChangeMode::Replace } else { ChangeMode::Merge };
+    let mode =
+        |change: &ApiLayer| if change.alone { ChangeMode::Replace } else { ChangeMode::Merge };
     let api_mode = change.as_ref().map(mode);
     let body = ConfigAnswer {
         revision: revision.number,
@@ -131,7 +132,7 @@ pub enum ChangeMode {
 /// What changed, or would.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigChanged {
-    /// The revision in force after it; of a change that is only weighed, the present one.
+    /// The revision in force after it; of a dry run, the present one.
     pub revision: u64,
     /// Whether anything was put in force.
     pub applied: bool,
@@ -164,17 +165,17 @@ async fn put(
     Sent(asked): Sent<ConfigChange>,
 ) -> Answer<ConfigChanged> {
     let document = Value::Object(asked.configuration);
-    let ask = match asked.mode {
-        ChangeMode::Merge => Ask::Merge(document),
-        ChangeMode::Replace => Ask::Replace(document),
+    let edit = match asked.mode {
+        ChangeMode::Merge => ConfigEdit::Merge(document),
+        ChangeMode::Replace => ConfigEdit::Replace(document),
     };
     if asked.dry_run {
         let live = control.live.clone();
-        let weighed = blocking(move || live.weigh(&ask, asked.expected_revision)).await?;
-        let applied = weighed.map_err(|why| refused(&why))?;
+        let tried = blocking(move || live.dry_run(&edit, asked.expected_revision)).await?;
+        let applied = tried.map_err(|why| refused(&why))?;
         return Ok(Json(ConfigChanged::of(&applied, true)));
     }
-    let applied = control.applied(ask, actor, asked.expected_revision).await;
+    let applied = control.applied(edit, actor, asked.expected_revision).await;
     let applied = applied.map_err(|why| refused(&why))?;
     Ok(Json(ConfigChanged::of(&applied, false)))
 }
@@ -184,7 +185,7 @@ async fn put(
     security(("key" = ["write"])),
     responses((status = 200, body = ConfigChanged), (status = 422, body = ProblemDocument)))]
 async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigChanged> {
-    let applied = control.applied(Ask::Reload(Cause::File), actor, None).await;
+    let applied = control.applied(ConfigEdit::Reload(Cause::File), actor, None).await;
     let applied = applied.map_err(|why| refused(&why))?;
     Ok(Json(ConfigChanged::of(&applied, false)))
 }
@@ -219,7 +220,7 @@ impl RevisionLine {
     fn of(entry: &Entry) -> Self {
         Self {
             revision: entry.revision,
-            at: crate::wall::text(entry.at),
+            at: crate::wall_clock::text(entry.at),
             who: entry.who.clone(),
             cause: entry.cause,
             diff: entry.diff.clone(),
@@ -286,7 +287,7 @@ async fn revision(
         .map_err(|_| wrong("revision", "the number of a revision is a whole number"))?;
     let all = control.live.history();
     let Some(entry) = all.iter().find(|entry| entry.revision == number) else {
-        return Err(refused(&Refused::UnknownRevision(number)));
+        return Err(refused(&ChangeError::UnknownRevision(number)));
     };
     let body = RevisionDetail { line: RevisionLine::of(entry), document: entry.document.clone() };
     Ok(tagged(&headers, &body))
@@ -315,31 +316,33 @@ async fn rollback(
     actor: Actor,
     Sent(asked): Sent<RollbackRequest>,
 ) -> Answer<ConfigChanged> {
-    let ask = Ask::Rollback(asked.revision);
+    let edit = ConfigEdit::Rollback(asked.revision);
     let applied = if asked.dry_run {
         let live = control.live.clone();
-        blocking(move || live.weigh(&ask, asked.expected_revision)).await?
+        blocking(move || live.dry_run(&edit, asked.expected_revision)).await?
     } else {
-        control.applied(ask, actor, asked.expected_revision).await
+        control.applied(edit, actor, asked.expected_revision).await
     };
     let applied = applied.map_err(|why| refused(&why))?;
     Ok(Json(ConfigChanged::of(&applied, asked.dry_run)))
 }
 
 /// Why a change was not made, as an answer.
-pub(super) fn refused(why: &Refused) -> Refusal {
+pub(super) fn refused(why: &ChangeError) -> Refusal {
     let text = why.to_string();
     let of = |status, title| Refusal::from(problem(status, title, &text));
     match why {
-        Refused::Mistakes(all) => mistakes(all.iter()),
-        Refused::Protected(field) => wrong(&format!("configuration.{field}"), &text),
-        Refused::Unprotected => wrong("auth", &text),
-        Refused::Unreadable(_) => of(StatusCode::UNPROCESSABLE_ENTITY, "Unreadable configuration"),
-        Refused::UnknownRevision(_) => of(StatusCode::NOT_FOUND, "Unknown revision"),
-        Refused::Outdated(_) => of(StatusCode::CONFLICT, "Another revision is in force"),
-        Refused::NoRoom(_) => of(StatusCode::CONFLICT, "No room"),
-        Refused::Exists(_) => of(StatusCode::CONFLICT, "Operation exists"),
-        Refused::Failed(_) => failed(&text),
+        ChangeError::Mistakes(all) => mistakes(all.iter()),
+        ChangeError::Protected(field) => wrong(&format!("configuration.{field}"), &text),
+        ChangeError::Unprotected => wrong("auth", &text),
+        ChangeError::Unreadable(_) => {
+            of(StatusCode::UNPROCESSABLE_ENTITY, "Unreadable configuration")
+        }
+        ChangeError::UnknownRevision(_) => of(StatusCode::NOT_FOUND, "Unknown revision"),
+        ChangeError::Outdated(_) => of(StatusCode::CONFLICT, "Another revision is in force"),
+        ChangeError::NoRoom(_) => of(StatusCode::CONFLICT, "No room"),
+        ChangeError::Exists(_) => of(StatusCode::CONFLICT, "Operation exists"),
+        ChangeError::Failed(_) => failed(&text),
     }
 }
 
@@ -354,12 +357,12 @@ impl Control {
     /// Puts a change in force, off the threads that serve.
     pub(super) async fn applied(
         &self,
-        ask: Ask,
+        edit: ConfigEdit,
         actor: Actor,
         expected: Option<u64>,
-    ) -> Result<Applied, Refused> {
+    ) -> Result<Applied, ChangeError> {
         let live = self.live.clone();
-        let work = tokio::task::spawn_blocking(move || live.apply(&ask, &actor, expected));
-        work.await.unwrap_or_else(|error| Err(Refused::Failed(error.to_string())))
+        let work = tokio::task::spawn_blocking(move || live.apply(&edit, &actor, expected));
+        work.await.unwrap_or_else(|error| Err(ChangeError::Failed(error.to_string())))
     }
 }

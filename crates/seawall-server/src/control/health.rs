@@ -1,7 +1,7 @@
 //! The server's health: in one word, and part by part.
 
 use super::{Control, answer::tagged};
-use crate::{Registry, sampler, wall};
+use crate::{Registry, sampler, wall_clock};
 use axum::{
     extract::State,
     http::HeaderMap,
@@ -47,7 +47,7 @@ impl Health {
         Self {
             healthy: health.healthy,
             status: worst.unwrap_or(ComponentStatus::Healthy),
-            timestamp: wall::now(),
+            timestamp: wall_clock::now(),
             open_circuit_breakers: health.open_circuit_breakers,
             half_open_circuit_breakers: health.half_open_circuit_breakers,
             would_refuse_circuit_breakers: health.would_refuse_circuit_breakers,
@@ -146,8 +146,8 @@ fn circuits(registry: &Registry) -> Vec<Component> {
         };
         Some(Component {
             name: operation.name().to_string(),
-            since: view.since.map(|at| wall::of(at, now)),
-            broken_since: view.broken.map(|change| wall::of(change.at, now)),
+            since: view.since.map(|at| wall_clock::of(at, now)),
+            broken_since: view.broken.map(|change| wall_clock::of(change.at, now)),
             ..Component::new("circuit_breaker", status, reason)
         })
     };
@@ -167,7 +167,7 @@ fn configuration(control: &Control) -> Component {
         }
         Some(told) => (ComponentStatus::Degraded, told),
     };
-    let since = Some(wall::text(revision.entry.at));
+    let since = Some(wall_clock::text(revision.entry.at));
     Component { since, ..Component::new("configuration", status, reason) }
 }
 

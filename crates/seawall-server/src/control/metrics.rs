@@ -6,7 +6,7 @@ use super::{
     config::blocking,
     views::{self, CircuitBreakerView, OperationMetrics},
 };
-use crate::{Registry, wall};
+use crate::{Registry, wall_clock};
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use seawall::{CircuitView, Mode, State as Circuit};
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ impl MetricsSummary {
             total_operations: operations.len(),
             total_circuit_breakers: circuits.len(),
             healthy_circuit_breakers: circuits.iter().filter(is_healthy).count(),
-            timestamp: wall::now(),
+            timestamp: wall_clock::now(),
         }
     }
 }
@@ -191,7 +191,7 @@ async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Respon
     performance.success_rate = (judged > 0).then(|| performance.successful as f64 / judged as f64);
     let health = control.registry.health();
     let body = Dashboard {
-        timestamp: wall::now(),
+        timestamp: wall_clock::now(),
         health: DashboardHealth {
             overall: health.is_healthy(),
             open: health.open.len(),

@@ -6,8 +6,8 @@ use super::{
     config::blocking,
 };
 use crate::{
-    monitor::{MetricType, PerformanceMetrics, Record, Trend, UsageStatistics},
-    wall,
+    audit_trail::{MetricType, PerformanceMetrics, Record, Trend, UsageStatistics},
+    wall_clock,
 };
 use axum::{
     Json,
@@ -89,7 +89,7 @@ async fn usage(
 ) -> Result<Response, Refusal> {
     let hours = within("time_window_hours", parameters.time_window_hours, 1, MOST_HOURS)?;
     let statistics =
-        control.live.monitor().fold(hours as f64, |records| UsageStatistics::of(records));
+        control.live.trail().fold(hours as f64, |records| UsageStatistics::of(records));
     let bounds = &control.live.now().config.monitoring.alerts;
     let summary = UsageSummary {
         healthy: statistics.error_rate < bounds.config_error_share,
@@ -130,10 +130,10 @@ async fn trends(
 ) -> Result<Response, Refusal> {
     let hours = within("hours", parameters.hours, 1, MOST_HOURS)?;
     super::validation::sane("preset", &preset)?;
-    let now = wall::now_ms();
+    let now = wall_clock::now_ms();
     let trend_data = control
         .live
-        .monitor()
+        .trail()
         .fold(hours as f64, |records| Trend::hourly(records, &preset, hours, now));
     let total_usage = trend_data.iter().map(|hour| hour.usage_count).sum();
     let summary = TrendSummary {
@@ -170,7 +170,7 @@ async fn performance(
 ) -> Result<Response, Refusal> {
     let hours = within("hours", parameters.hours, 1, MOST_HOURS)?;
     let metrics =
-        control.live.monitor().fold(hours as f64, |records| PerformanceMetrics::of(records));
+        control.live.trail().fold(hours as f64, |records| PerformanceMetrics::of(records));
     let bounds = &control.live.now().config.monitoring.alerts;
     let most = bounds.config_load_time.as_secs_f64() * 1000.0;
     let all = metrics.error_count + metrics.total_samples;
@@ -210,7 +210,7 @@ async fn session(
     Named(id): Named,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let Some(metrics) = control.live.monitor().of_session(&id) else {
+    let Some(metrics) = control.live.trail().of_session(&id) else {
         let detail =
             "there is no such session; changes and validations name theirs as X-Session-ID";
         return Err(Refusal::from(problem(StatusCode::NOT_FOUND, "Unknown session", detail)));
@@ -251,7 +251,7 @@ async fn cleanup(
     let hours = within("hours", parameters.hours, 1, MOST_HOURS)?;
     let live = control.live.clone();
     let forgotten =
-        blocking(move || live.monitor().forget(hours as f64, live.store.as_deref())).await?;
+        blocking(move || live.trail().forget(hours as f64, live.store.as_deref())).await?;
     let (metrics_removed, metrics_remaining) = forgotten.map_err(|error| failed(&error))?;
     let (alerts_removed, alerts_remaining) = control.alerts.forget(hours as f64);
     Ok(Json(Cleanup {
@@ -260,6 +260,6 @@ async fn cleanup(
         metrics_remaining,
         alerts_removed,
         alerts_remaining,
-        cleanup_timestamp: wall::now(),
+        cleanup_timestamp: wall_clock::now(),
     }))
 }

@@ -11,7 +11,7 @@ use crate::{
     OperationConfig,
     actor::Actor,
     config::{NAME_RULE, is_name},
-    revisions::{Ask, Revision},
+    revisions::{ConfigEdit, Revision},
 };
 use axum::{
     Json,
@@ -282,8 +282,8 @@ async fn register(
     if let Some(policies) = asked.policies {
         config["policies"] = policies.into();
     }
-    let ask = Ask::Register { name: name.clone(), config };
-    control.applied(ask, actor, None).await.map_err(|why| refused(&why))?;
+    let edit = ConfigEdit::Register { name: name.clone(), config };
+    control.applied(edit, actor, None).await.map_err(|why| refused(&why))?;
     let operation = control.operation(&name)?;
     Ok((StatusCode::CREATED, Json(detail(&control, &operation))).into_response())
 }

@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     actor::Actor,
+    audit_trail::{MetricType, Record},
     benchmark::{self, Ground, Measured, Plan, Subject},
     journal::Journal,
-    monitor::{MetricType, Record},
-    wall,
+    wall_clock,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use seawall_store::Store;
@@ -193,7 +193,7 @@ fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
     let draw = seawall::Random::new(seawall::fresh_seed()).bits();
     let suite = Suite {
         benchmark_id: format!("{draw:016x}"),
-        timestamp: wall::now(),
+        timestamp: wall_clock::now(),
         total_duration_ms,
         pass_rate: 1.0 - failed.len() as f64 / results.len().max(1) as f64,
         failed_benchmarks: failed,
@@ -206,7 +206,7 @@ fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
             &one.operation,
             one.avg_ms,
         );
-        control.live.monitor().record(record, actor);
+        control.live.trail().record(record, actor);
     }
     let store = control.live.store.as_deref();
     control.live.stored(control.benchmarks.journal.add(suite.clone(), KEPT, store));

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     actor::Actor,
-    monitor::{MetricType, Record},
-    wall,
+    audit_trail::{MetricType, Record},
+    wall_clock,
 };
 use axum::{
     Json,
@@ -88,7 +88,7 @@ impl Control {
         let value = f64::from(u8::from(verdict.is_valid));
         let record = Record::new(MetricType::ValidationEvent, &preset, operation, value)
             .with("errors", verdict.errors.len().to_string());
-        self.live.monitor().record(record, actor);
+        self.live.trail().record(record, actor);
         let limit = seawall_presets::limits().max_size_bytes;
         let fields = || match serde_json::from_str::<Value>(text) {
             Ok(Value::Object(fields)) => fields.len(),
@@ -103,7 +103,7 @@ impl Control {
                 size_bytes: info.as_ref().map_or(text.len(), |info| info.size_bytes),
                 max_size_bytes: info.as_ref().map_or(limit, |info| info.max_size_bytes),
                 field_count: info.as_ref().map_or_else(fields, |info| info.field_count),
-                validation_timestamp: wall::now(),
+                validation_timestamp: wall_clock::now(),
             },
         }
     }
@@ -148,7 +148,7 @@ async fn validate_secure(
     Sent(asked): Sent<ValidationRequest>,
 ) -> Answer<Validation> {
     control.validation_is_on()?;
-    control.turns.take(&actor.name, wall::now_ms()).map_err(too_many)?;
+    control.turns.take(&actor.name, wall_clock::now_ms()).map_err(too_many)?;
     let text = Value::Object(asked.configuration).to_string();
     let catalog = control.live.now().config.catalog();
     let (verdict, info) = seawall_presets::validate_secure(&text, &catalog);
@@ -225,7 +225,7 @@ async fn field_whitelist(
         errors,
         field_analysis,
         allowed_fields: seawall_presets::limits().allowed_fields,
-        validation_timestamp: wall::now(),
+        validation_timestamp: wall_clock::now(),
     }))
 }
 
@@ -298,7 +298,7 @@ async fn security_config(headers: HeaderMap) -> Response {
 #[utoipa::path(get, path = "/internal/resilience/config/validate/rate-limit-status", tag = "validation",
     security(("key" = ["read"])), responses((status = 200, body = RateLimitStatus)))]
 async fn rate_limit_status(State(control): State<Control>, actor: Actor) -> Json<RateLimitStatus> {
-    Json(control.turns.status(&actor.name, wall::now_ms()))
+    Json(control.turns.status(&actor.name, wall_clock::now_ms()))
 }
 
 /// Whether a word is too long to be looked for.

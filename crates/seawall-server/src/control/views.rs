@@ -1,6 +1,6 @@
 //! What the API says of operations and their circuits, from the state that is used.
 
-use crate::{Operation, Registry, wall};
+use crate::{Operation, Registry, wall_clock};
 use seawall::{Instant, Mode, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -204,16 +204,16 @@ impl CircuitBreakerView {
             state: view.state.label().into(),
             mode: view.mode.label().into(),
             refuses: view.refuses(),
-            in_state_since: view.since.map(|at| wall::of(at, now)),
+            in_state_since: view.since.map(|at| wall_clock::of(at, now)),
             failure_count: view.failure_count,
             threshold: config.consecutive_failures(),
             recovery_timeout: config.recovery_timeout.as_secs_f64(),
-            last_failure: view.last_failure.map(|at| wall::of(at, now)),
-            opened_at: opened.map(|change| wall::of(change.at, now)),
-            broken_since: view.broken.map(|change| wall::of(change.at, now)),
+            last_failure: view.last_failure.map(|at| wall_clock::of(at, now)),
+            opened_at: opened.map(|change| wall_clock::of(change.at, now)),
+            broken_since: view.broken.map(|change| wall_clock::of(change.at, now)),
             why: view.why(),
             openings_in_a_row: view.openings,
-            ramps_until: view.ramps_until.map(|at| wall::of(at, now)),
+            ramps_until: view.ramps_until.map(|at| wall_clock::of(at, now)),
             window: view.window.map(|tally| WindowView {
                 calls: tally.calls.into(),
                 failures: tally.failures.into(),
@@ -221,12 +221,12 @@ impl CircuitBreakerView {
             }),
             forced: view.forced.as_ref().map(|forced| ForcedView {
                 reason: forced.reason.to_string(),
-                until: forced.until.map(|at| wall::of(at, now)),
+                until: forced.until.map(|at| wall_clock::of(at, now)),
             }),
             keys: view.keys.map(|keys| KeysView { known: keys.known, not_closed: keys.not_closed }),
-            next_probe_at: view.next_probe_at.map(|at| wall::of(at, now)),
+            next_probe_at: view.next_probe_at.map(|at| wall_clock::of(at, now)),
             last_transition: view.last_transition.map(|change| TransitionView {
-                at: wall::of(change.at, now),
+                at: wall_clock::of(change.at, now),
                 from: change.from.label().into(),
                 to: change.to.label().into(),
                 reason: change.why.to_string(),

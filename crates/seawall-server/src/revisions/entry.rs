@@ -1,7 +1,7 @@
 //! What a revision is, what makes one, and why one may not be made.
 
 use super::Difference;
-use crate::{GatewayConfig, inputs::Change, wall};
+use crate::{GatewayConfig, inputs::ApiLayer, wall_clock};
 use seawall_config::{LoadError, Mistakes, Origins, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -36,12 +36,12 @@ pub(crate) struct Revision {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) revision: u64,
-    #[serde(with = "wall")]
+    #[serde(with = "wall_clock")]
     pub(crate) at: u64,
     pub(crate) who: String,
     pub(crate) cause: Cause,
     /// What of it came through the API.
-    pub(crate) change: Option<Change>,
+    pub(crate) change: Option<ApiLayer>,
     /// All of it, without secrets.
     pub(crate) document: Box<RawValue>,
     pub(crate) diff: Vec<Difference>,
@@ -49,7 +49,7 @@ pub(crate) struct Entry {
 
 /// Why a change was not made.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub(crate) enum ChangeError {
     Mistakes(Mistakes),
     Unreadable(String),
     /// Fields that the API may not change.
@@ -78,7 +78,7 @@ pub(crate) struct Applied {
 }
 
 /// What makes a new revision: an edit, which means something only with what is in force when it is made.
-pub(crate) enum Ask {
+pub(crate) enum ConfigEdit {
     /// Everything is read anew; the change through the API stays.
     Reload(Cause),
     /// A document over what files and variables say, or over a rollback that is in force.
@@ -93,7 +93,7 @@ pub(crate) enum Ask {
     Rollback(u64),
 }
 
-impl From<LoadError> for Refused {
+impl From<LoadError> for ChangeError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Mistakes(mistakes) => Self::Mistakes(mistakes),
@@ -102,7 +102,7 @@ impl From<LoadError> for Refused {
     }
 }
 
-impl Refused {
+impl ChangeError {
     /// The first thing that is wrong, and how many more there are.
     pub(crate) fn in_a_line(&self) -> String {
         let Self::Mistakes(mistakes) = self else { return self.to_string() };
@@ -115,7 +115,7 @@ impl Refused {
     }
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for ChangeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Mistakes(mistakes) => mistakes.fmt(f),

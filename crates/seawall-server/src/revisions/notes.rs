@@ -1,16 +1,16 @@
 //! What is written down of revisions, and of the store that they are written to.
 
-use super::{Applied, Ask, Cause, Live, Refused, Revision};
+use super::{ActiveConfig, Applied, Cause, ChangeError, ConfigEdit, Revision};
 use crate::{
     AlertConfig,
     actor::Actor,
     alerts::{Category, Condition, Level},
-    monitor::{MetricType, Record, UsageStatistics},
+    audit_trail::{MetricType, Record, UsageStatistics},
 };
 use seawall_store::Store;
 use std::sync::PoisonError;
 
-impl Live {
+impl ActiveConfig {
     /// Keeps a revision in the history, and in the store.
     pub(super) fn remember(&self, revision: &Revision) {
         let keep = revision.config.monitoring.max_revisions;
@@ -49,13 +49,13 @@ impl Live {
 
     /// Notes that everything could be read. Where a file was refused before, its alert ends, and the log says so:
     /// who repaired it wants to know.
-    pub(super) fn note_good(&self, ask: &Ask) {
+    pub(super) fn note_good(&self, edit: &ConfigEdit) {
         let before = self.refused_file.lock().unwrap_or_else(PoisonError::into_inner).take();
         if before.is_none() {
             return;
         }
-        let told = match ask {
-            Ask::Reload(_) => "the file is good again, and in force",
+        let told = match edit {
+            ConfigEdit::Reload(_) => "the file is good again, and in force",
             // What came through the API may stand over what is wrong in the file.
             _ => "with this change the file is not refused any more",
         };
@@ -85,10 +85,10 @@ impl Live {
     }
 
     /// Notes a change that was refused.
-    pub(super) fn note_refused(&self, ask: &Ask, refused: &Refused, actor: &Actor) {
+    pub(super) fn note_refused(&self, edit: &ConfigEdit, refused: &ChangeError, actor: &Actor) {
         let preset = &self.now().config.preset.clone();
         // Who asked through the API was told; of a file nobody might be.
-        let record = if let Ask::Reload(_) = ask {
+        let record = if let ConfigEdit::Reload(_) = edit {
             self.note_file(refused.in_a_line());
             Record::new(MetricType::ConfigError, preset, "load_config", 1.0)
         } else {

@@ -5,7 +5,7 @@ use crate::{
     GatewayConfig, Registry,
     alerts::Alerts,
     control::{Audit, Benchmarks, Control},
-    revisions::{Followed, Live},
+    revisions::{ActiveConfig, Followed},
     sampler::{self, Watch},
 };
 use arc_swap::ArcSwap;
@@ -19,7 +19,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 /// A server around a configuration in force.
-pub(super) fn assembled(live: Live, listener: TcpListener, address: SocketAddr) -> Server {
+pub(super) fn assembled(live: ActiveConfig, listener: TcpListener, address: SocketAddr) -> Server {
     let live = Arc::new(live);
     let store = live.store.as_deref();
     let written = Written {
@@ -79,7 +79,7 @@ const KEEPING: Duration = Duration::from_secs(1);
 /// What is written to the store.
 #[derive(Clone)]
 pub(super) struct Written {
-    live: Arc<Live>,
+    live: Arc<ActiveConfig>,
     alerts: Arc<Alerts>,
     audit: Arc<Audit>,
     benchmarks: Arc<Benchmarks>,
@@ -91,7 +91,7 @@ impl Written {
         let Some(store) = &self.live.store else { return };
         let all = [
             self.live.save(store),
-            self.live.monitor().save(store),
+            self.live.trail().save(store),
             self.alerts.save(store),
             self.audit.save(store),
             self.benchmarks.journal.save(store),

@@ -2,13 +2,13 @@
 
 use super::{MOST_HOURS, day};
 use crate::{
+    audit_trail::{MetricType, PerformanceMetrics, Record},
     control::{
         Control,
         answer::{Asked, Refusal, csv, within},
     },
-    monitor::{MetricType, PerformanceMetrics, Record},
     prometheus::escaped,
-    wall,
+    wall_clock,
 };
 use axum::{
     Json,
@@ -57,7 +57,7 @@ async fn export(
     Asked(parameters): Asked<ExportParameters>,
 ) -> Result<Response, Refusal> {
     let hours = within("time_window_hours", parameters.time_window_hours, 1, MOST_HOURS)?;
-    let records = control.live.monitor().since_hours(hours as f64);
+    let records = control.live.trail().since_hours(hours as f64);
     let named = |end: &str| format!("attachment; filename=\"seawall-monitoring.{end}\"");
     Ok(match parameters.format {
         ExportFormat::Json => {
@@ -86,7 +86,7 @@ async fn export(
 
 fn record_cells(record: Record) -> Vec<String> {
     vec![
-        wall::text(record.timestamp),
+        wall_clock::text(record.timestamp),
         word(record.metric_type),
         record.preset_name,
         record.operation,

@@ -7,7 +7,7 @@ use crate::{
         Control,
         answer::{Asked, Refusal, tagged, within},
     },
-    wall,
+    wall_clock,
 };
 use axum::{
     extract::State,
@@ -135,7 +135,8 @@ async fn report(
             recommendations.push(format!("{} takes {more:.0} % more than before", one.operation));
         }
     }
-    let body = Report { timestamp: wall::now(), runs: suites.len(), benchmarks, recommendations };
+    let body =
+        Report { timestamp: wall_clock::now(), runs: suites.len(), benchmarks, recommendations };
     match parameters.format {
         ReportFormat::Json => tagged(&headers, &body),
         ReportFormat::Text => {

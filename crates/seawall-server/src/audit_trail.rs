@@ -1,7 +1,7 @@
 //! Configuration events: loads, changes, validations, and in which session; bounded in number and
 //! age, and written to the store where there is one.
 
-use crate::{actor::Actor, config::MonitoringConfig, wall};
+use crate::{actor::Actor, config::MonitoringConfig, wall_clock};
 use seawall_store::Store;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -38,7 +38,7 @@ pub(crate) enum MetricType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Record {
     /// The wall-clock time of the event.
-    #[serde(with = "wall")]
+    #[serde(with = "wall_clock")]
     #[schema(value_type = String, format = DateTime)]
     pub(crate) timestamp: u64,
     pub(crate) metric_type: MetricType,
@@ -62,7 +62,7 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn new(metric_type: MetricType, preset: &str, operation: &str, value: f64) -> Self {
         Self {
-            timestamp: wall::now_ms(),
+            timestamp: wall_clock::now_ms(),
             metric_type,
             preset_name: preset.to_owned(),
             operation: operation.to_owned(),
@@ -87,7 +87,7 @@ struct Session {
 }
 
 /// All events that are kept.
-pub(crate) struct Monitor {
+pub(crate) struct AuditTrail {
     kept: Mutex<Kept>,
 }
 
@@ -99,7 +99,7 @@ struct Kept {
     unsaved: usize,
 }
 
-impl Monitor {
+impl AuditTrail {
     /// With what the store has of a former run.
     pub(crate) fn new(bounds: &MonitoringConfig, store: Option<&Store>) -> Self {
         let earlier: Vec<Record> = store
@@ -113,7 +113,7 @@ impl Monitor {
             unsaved: 0,
         };
         let monitor = Self { kept: Mutex::new(kept) };
-        monitor.lock().trim(wall::now_ms());
+        monitor.lock().trim(wall_clock::now_ms());
         monitor
     }
 
@@ -125,7 +125,7 @@ impl Monitor {
     pub(crate) fn rebound(&self, bounds: &MonitoringConfig) {
         let mut kept = self.lock();
         kept.bounds = bounds.clone();
-        kept.trim(wall::now_ms());
+        kept.trim(wall_clock::now_ms());
     }
 
     /// Keeps an event of somebody's, unless monitoring is off.
@@ -138,13 +138,13 @@ impl Monitor {
         record.user_context = (!actor.name.is_empty()).then(|| actor.name.clone());
         kept.records.push_back(record);
         kept.unsaved += 1;
-        kept.trim(wall::now_ms());
+        kept.trim(wall_clock::now_ms());
     }
 
     /// The session of a client: the one that it names, if that is its own; else a new one.
     pub(crate) fn session(&self, owner: &str, named: Option<&str>) -> String {
         let mut kept = self.lock();
-        let now = wall::now_ms();
+        let now = wall_clock::now_ms();
         if let Some(id) = named
             && let Some(session) =
                 kept.sessions.get_mut(id).filter(|session| session.owner == owner)
@@ -180,7 +180,7 @@ impl Monitor {
 
     /// Events of the last `hours`, oldest first.
     pub(crate) fn since_hours(&self, hours: f64) -> Vec<Record> {
-        let from = wall::now_ms().saturating_sub((hours * 3.6e6) as u64);
+        let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
         let kept = self.lock();
         kept.records.iter().filter(|record| record.timestamp >= from).cloned().collect()
     }
@@ -191,7 +191,7 @@ impl Monitor {
         hours: f64,
         look: impl FnOnce(&mut dyn Iterator<Item = &Record>) -> T,
     ) -> T {
-        let from = wall::now_ms().saturating_sub((hours * 3.6e6) as u64);
+        let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
         let kept = self.lock();
         look(&mut kept.records.iter().filter(|record| record.timestamp >= from))
     }
@@ -202,7 +202,7 @@ impl Monitor {
         hours: f64,
         store: Option<&Store>,
     ) -> Result<(usize, usize), String> {
-        let from = wall::now_ms().saturating_sub((hours * 3.6e6) as u64);
+        let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
         let mut kept = self.lock();
         let before = kept.records.len();
         kept.records.retain(|record| record.timestamp > from);

@@ -13,14 +13,14 @@ fn load(preset: &str, ms: f64) -> Record {
 
 #[test]
 fn events_are_bounded_in_number_and_age() {
-    let monitor = Monitor::new(&bounds(100, 10), None);
+    let monitor = AuditTrail::new(&bounds(100, 10), None);
     for n in 0..150 {
         monitor.record(load("simple", f64::from(n)), &Actor::default());
     }
     let kept = monitor.since_hours(1.0);
     assert_eq!((kept.len(), kept[0].value), (100, 50.0));
-    let old = Record { timestamp: wall::now_ms() - 7_200_000, ..load("simple", 1.0) };
-    let monitor = Monitor::new(&bounds(100, 10), None);
+    let old = Record { timestamp: wall_clock::now_ms() - 7_200_000, ..load("simple", 1.0) };
+    let monitor = AuditTrail::new(&bounds(100, 10), None);
     monitor.record(old, &Actor::default());
     assert_eq!((monitor.since_hours(1.0).len(), monitor.since_hours(3.0).len()), (0, 1));
     monitor.rebound(&MonitoringConfig { retention: Duration::from_secs(3600), ..bounds(100, 10) });
@@ -32,7 +32,7 @@ fn events_are_bounded_in_number_and_age() {
 
 #[test]
 fn sessions_belong_to_who_began_them_and_are_bounded() {
-    let monitor = Monitor::new(&bounds(100, 3), None);
+    let monitor = AuditTrail::new(&bounds(100, 3), None);
     let mine = monitor.session("me", None);
     assert_eq!(monitor.session("me", Some(&mine)), mine);
     assert_ne!(monitor.session("you", Some(&mine)), mine, "not yours");
@@ -51,17 +51,17 @@ fn what_a_store_has_comes_back_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.redb");
     let store = Store::open(&path).unwrap();
-    let monitor = Monitor::new(&bounds(100, 3), Some(&store));
+    let monitor = AuditTrail::new(&bounds(100, 3), Some(&store));
     monitor.record(load("simple", 1.0), &Actor::named("me"));
     monitor.save(&store).unwrap();
     monitor.record(load("simple", 2.0), &Actor::named("me"));
     monitor.save(&store).unwrap();
     monitor.save(&store).unwrap();
-    let again = Monitor::new(&bounds(100, 3), Some(&store));
+    let again = AuditTrail::new(&bounds(100, 3), Some(&store));
     let values: Vec<f64> = again.since_hours(1.0).iter().map(|record| record.value).collect();
     assert_eq!(values, [1.0, 2.0]);
     assert_eq!(again.forget(0.0, Some(&store)), Ok((2, 0)));
-    assert_eq!(Monitor::new(&bounds(100, 3), Some(&store)).since_hours(1.0).len(), 0);
+    assert_eq!(AuditTrail::new(&bounds(100, 3), Some(&store)).since_hours(1.0).len(), 0);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn statistics_add_up() {
     assert_eq!((times.all.p50_load_time_ms, times.all.p99_load_time_ms), (Some(3.0), Some(8.0)));
     assert_eq!(times.preset_performance["simple"].avg_load_time_ms, Some(2.0));
     assert_eq!(PerformanceMetrics::of([].iter()).all.avg_load_time_ms, None, "nothing is not 0 ms");
-    let now = wall::now_ms();
+    let now = wall_clock::now_ms();
     let trend = Trend::hourly(records.iter(), "simple", 24, now);
     assert_eq!(trend.len(), 24);
     let last = &trend[23];

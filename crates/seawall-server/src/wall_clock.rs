@@ -37,7 +37,7 @@ pub(crate) fn of(at: Instant, now: Instant) -> String {
     text(u64::try_from(ms(at).saturating_add(ahead)).unwrap_or(0))
 }
 
-/// For `#[serde(with = "crate::wall")]`: text outside, milliseconds inside.
+/// For `#[serde(with = "crate::wall_clock")]`: text outside, milliseconds inside.
 pub(crate) fn serialize<S: serde::Serializer>(ms: &u64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&text(*ms))
 }

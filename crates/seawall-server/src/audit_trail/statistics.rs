@@ -1,7 +1,7 @@
 //! What the events of the configuration come to.
 
 use super::{MetricType, Record};
-use crate::wall;
+use crate::wall_clock;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -71,7 +71,7 @@ impl UsageStatistics {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Trend {
     /// The hour's begin.
-    #[serde(with = "wall")]
+    #[serde(with = "wall_clock")]
     #[schema(value_type = String, format = DateTime)]
     pub(crate) timestamp: u64,
     pub(crate) usage_count: usize,
