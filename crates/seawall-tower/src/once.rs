@@ -20,7 +20,7 @@ pub(crate) enum NoAnswer<E> {
     Spent,
 }
 
-const SPENT: Rejection = Rejection::new(Reason::Custom("request spent"), None);
+const SPENT: Rejection = Rejection::new(Reason::NotCalled, None);
 
 pin_project! {
     /// The one call, or `None` in place of a second.

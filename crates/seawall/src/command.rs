@@ -1,6 +1,7 @@
 //! What an execution asks of its driver.
 
 use crate::{outcome::Outcome, time::Instant};
+use smallvec::SmallVec;
 
 /// Names one call of the operation, or of an alternative to it, within its execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,4 +41,34 @@ pub struct Resolution {
     pub outcome: Outcome,
     /// The call whose value or error is the answer; none where no call gave it.
     pub call: Option<CallId>,
+}
+
+/// The commands that the driver has not taken yet, first come, first served.
+#[derive(Default)]
+pub(crate) struct Commands {
+    queue: SmallVec<[Command; 2]>,
+    taken: usize,
+}
+
+impl Commands {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, command: Command) {
+        self.queue.push(command);
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Command> {
+        let command = self.queue.get(self.taken).copied()?;
+        self.taken += 1;
+        if self.taken == self.queue.len() {
+            self.queue.clear();
+            self.taken = 0;
+        }
+        Some(command)
+    }
 }

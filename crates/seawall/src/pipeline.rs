@@ -125,7 +125,7 @@ impl Pipeline {
 
     /// What its policy number `index`, from 0, may do now.
     pub fn mode(&self, index: usize) -> Mode {
-        if index < MOST_POLICIES { self.controls.modes().of(index) } else { Mode::Enforce }
+        self.controls.modes().of(index)
     }
 
     /// Lets every policy of this type (`"retry"`, `"circuit_breaker"` …) act, only speak, or rest, for calls

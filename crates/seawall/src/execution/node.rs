@@ -1,16 +1,25 @@
-//! The tree of one execution's passages.
+//! The nodes of an execution's tree, and what all of its frames share.
 
-use crate::{policies::Slot, time::Instant};
+use crate::{
+    attributes::Attributes,
+    pipeline::Pipeline,
+    policies::Slot,
+    policy::{Cx, Sink},
+    random::Random,
+    time::Instant,
+};
+use std::task::Waker;
 
 /// A policy entered, or a call made.
 pub(super) struct Node {
     pub(super) parent: u16,
+    /// The place of its policy in the pipeline.
     pub(super) depth: u16,
     pub(super) running: bool,
-    /// Its policy watches and does not act.
+    /// Its policy is in shadow mode: what it asks for is not done.
     pub(super) shadow: bool,
-    /// Its policy would have acted by now: it is not asked again.
-    pub(super) passed_by: bool,
+    /// Its policy, in shadow mode, would have acted by now: it is not asked again.
+    pub(super) bypassed: bool,
     /// Calls that the execution had made before it came here.
     pub(super) calls_before: u32,
     pub(super) slot: Slot,
@@ -19,13 +28,13 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Where something is about to be filled in.
+    /// Pushed first and filled in where it stays, since a copy of what was just written costs more than the policies do.
     pub(super) const VACANT: Self = Self {
         parent: NO_PARENT,
         depth: 0,
         running: true,
         shadow: false,
-        passed_by: false,
+        bypassed: false,
         calls_before: 0,
         slot: Slot::Released,
         wake_at: Instant::FAR_FUTURE,
@@ -35,3 +44,49 @@ impl Node {
 
 /// The parent of the outermost node.
 pub(super) const NO_PARENT: u16 = u16::MAX;
+
+/// What all frames of one execution see alike: a [`Cx`] without what is the frame's own.
+pub(super) struct Common {
+    pub(super) attributes: Attributes,
+    pub(super) random: Random,
+    pub(super) seed: u64,
+    pub(super) now: Instant,
+    /// Retry's count of the present attempt, from 1.
+    pub(super) attempt: u32,
+    /// The driver can have two calls in progress at once.
+    pub(super) concurrent: bool,
+}
+
+impl Common {
+    /// The context in which the frame with this deadline and this alarm takes one step.
+    #[inline(always)]
+    pub(super) fn cx<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        shadow: bool,
+        deadline: &'a mut Instant,
+        wake_at: &'a mut Instant,
+        waker: &'a Waker,
+    ) -> Cx<'a> {
+        let sink = self.sink(pipeline, shadow);
+        Cx {
+            now: self.now,
+            waker,
+            attributes: &self.attributes,
+            deadline,
+            attempt: &mut self.attempt,
+            random: &mut self.random,
+            wake_at,
+            sink,
+            controls: pipeline.controls(),
+            concurrent: self.concurrent,
+        }
+    }
+
+    /// Where the events of this execution go.
+    #[inline]
+    pub(super) fn sink<'a>(&self, pipeline: &'a Pipeline, shadow: bool) -> Sink<'a> {
+        let (observer, operation) = (pipeline.observer(), pipeline.name());
+        Sink { observer, operation, execution: self.seed, shadow }
+    }
+}

@@ -1,6 +1,6 @@
-//! How frames go, and when the driver may let go of results.
+//! How frames are released, and when the driver may let go of results.
 
-use super::{Execution, NO_PARENT, Phase};
+use super::{Execution, Phase, node::NO_PARENT};
 use crate::{
     command::{CallId, Command, Resolution},
     event::Kind,
@@ -21,22 +21,23 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     #[inline]
     pub(super) fn answered(&mut self, outcome: Outcome) {
         self.phase = Phase::Answered(outcome);
-        if !(self.attributes.streamed && outcome.is_success()) {
+        if !(self.common.attributes.streamed && outcome.is_success()) {
             self.finished(outcome);
         }
     }
 
     fn finished(&mut self, outcome: Outcome) {
-        let took = self.now.since(self.started_at);
+        let took = self.common.now.since(self.started_at);
         self.emit(Kind::Finished { outcome, took, calls: self.next_call });
     }
 
+    /// The answer has been delivered, or the stream that it was ended like this: everything goes back.
     pub(super) fn end(&mut self, outcome: Outcome) {
         let Phase::Answered(answered) = std::mem::replace(&mut self.phase, Phase::Over) else {
             return;
         };
         self.give_back(outcome);
-        if self.attributes.streamed && answered.is_success() {
+        if self.common.attributes.streamed && answered.is_success() {
             if outcome.blames_dependency() {
                 self.answer_failed(outcome);
             }
@@ -94,31 +95,36 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             Slot::Released => return,
             Slot::Call { id, attempt, started_at } => {
                 if was_running {
-                    let took = self.now.since(started_at);
+                    let took = self.common.now.since(started_at);
                     let cut_off = matches!(cause, Cause::TimedOut | Cause::Panicked);
                     self.emit(Kind::CallCancelled { attempt, cut_off, took });
                 }
                 self.cancel(id);
             }
-            Slot::Frame(ref frame) if !frame.holds() => self.forget_kept(at),
-            Slot::Frame(_) => {
-                self.forget_kept(at);
-                // Where no call ran inside, a timeout or a panic says nothing about the dependency.
-                let ran = self.next_call > self.nodes[at].calls_before;
-                let cause = match cause {
-                    Cause::TimedOut | Cause::Panicked if !ran => Cause::Discarded,
-                    cause => cause,
-                };
-                let waker = Waker::noop();
-                self.with_frame(at, waker, |policy, frame, cx| policy.release(frame, cx, cause));
+            Slot::Frame(ref frame) => {
+                let holds = frame.holds();
+                self.forget_failure(at);
+                if holds {
+                    self.release_frame(at, cause);
+                }
             }
         }
         self.nodes[at].slot = Slot::Released;
     }
 
+    fn release_frame(&mut self, at: usize, cause: Cause) {
+        // Where no call ran inside, a timeout or a panic says nothing about the dependency.
+        let ran = self.next_call > self.nodes[at].calls_before;
+        let cause = match cause {
+            Cause::TimedOut | Cause::Panicked if !ran => Cause::Discarded,
+            cause => cause,
+        };
+        self.with_frame(at, Waker::noop(), |policy, frame, cx| policy.release(frame, cx, cause));
+    }
+
     /// Gives back what is still held when all is over: no call runs any more, no result is waited for.
     #[inline]
-    pub(super) fn give_back(&mut self, outcome: Outcome) {
+    fn give_back(&mut self, outcome: Outcome) {
         for at in 0..self.nodes.len() {
             if matches!(&self.nodes[at].slot, Slot::Frame(frame) if frame.holds()) {
                 self.with_frame(at, Waker::noop(), |policy, frame, cx| {
@@ -128,37 +134,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
     }
 
-    /// Remembers a real failure, or what the caller spoiled, that the frame at `outer` goes on from, in place of an earlier one.
-    pub(super) fn keep(&mut self, outer: usize, resolution: Resolution) {
-        if !matches!(resolution.outcome, Outcome::Success | Outcome::Rejected(_)) {
-            self.forget_kept(outer);
-            self.kept.push((outer, resolution));
-        }
-    }
-
-    /// The frame at `at` ends: a real failure inside of it wins over a refusal.
-    pub(super) fn settle_kept(&mut self, at: usize, resolution: &mut Resolution) {
-        let Some(found) = self.kept.iter().position(|(node, _)| *node == at) else { return };
-        if let Outcome::Rejected(_) = resolution.outcome {
-            *resolution = self.kept.swap_remove(found).1;
-        } else {
-            self.forget_kept(at);
-        }
-    }
-
-    fn forget_kept(&mut self, at: usize) {
-        if self.kept.is_empty() {
-            return;
-        }
-        let Some(found) = self.kept.iter().position(|(node, _)| *node == at) else { return };
-        if let (_, Resolution { call: Some(call), .. }) = self.kept.swap_remove(found) {
-            self.cancel(call);
-        }
-    }
-
-    /// The driver may let go of a call or its result, unless it is kept.
-    fn cancel(&mut self, call: CallId) {
-        let kept = self.kept.iter().any(|(_, resolution)| resolution.call == Some(call));
+    /// The driver may let go of a call or its result, unless that is somebody's last failure.
+    pub(super) fn cancel(&mut self, call: CallId) {
+        let kept = self.last_failures.iter().any(|(_, failure)| failure.call == Some(call));
         if self.phase == Phase::Running && !kept {
             self.commands.push(Command::Cancel(call));
         }

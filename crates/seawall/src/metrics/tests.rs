@@ -127,6 +127,7 @@ fn every_event_is_counted_where_it_belongs() {
             ("shed", 0),
             ("throttled", 0),
             ("fault_injected", 0),
+            ("not_called", 0),
             ("custom", 1),
         ],
         shadowed: Policy::LABELS.iter().map(|label| (*label, 0)).collect(),

@@ -45,6 +45,9 @@ pub(crate) struct Modes(u64);
 impl Modes {
     #[inline]
     pub(crate) fn of(self, policy: usize) -> Mode {
+        if policy >= MOST_POLICIES {
+            return Mode::Enforce;
+        }
         match self.0 >> (2 * policy as u32) & 3 {
             0 => Mode::Enforce,
             1 => Mode::Shadow,

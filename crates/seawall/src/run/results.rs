@@ -46,11 +46,10 @@ pub(super) fn answer<T, E>(
         Outcome::Success | Outcome::Failure(_) | Outcome::CallerFault(_) => {
             match take(results, done.call) {
                 Some(result) => result.map_err(Error::Inner),
-                // A policy answered in place of a call.
+                // A policy answered in place of a call, so there is neither a value nor an error.
                 None => {
                     let injected = matches!(done.outcome, Outcome::Failure(_));
-                    let reason =
-                        if injected { Reason::FaultInjected } else { Reason::Custom("no value") };
+                    let reason = if injected { Reason::FaultInjected } else { Reason::NotCalled };
                     Err(Error::Rejected(Rejection::new(reason, None)))
                 }
             }

@@ -102,3 +102,12 @@ fn an_operation_may_panic_at_every_point() {
     std::panic::set_hook(hook);
     assert!(points > 10, "{points} points are too few to have met every call");
 }
+
+#[test]
+fn who_leaves_before_the_first_command_is_asked_for_nothing() {
+    let (now, waker) = (seawall::Instant::from_millis(1_000), std::task::Waker::noop());
+    let pipeline = std::sync::Arc::new(seawall::Pipeline::new("plain", []));
+    let mut execution = seawall::Execution::start(pipeline, Attributes::default(), 1, now, waker);
+    execution.abandon(now, seawall::Cause::CallerGone);
+    assert_eq!((execution.poll_command(), execution.poll_timeout()), (None, None));
+}

@@ -6,6 +6,7 @@
 mod answers;
 mod blocking;
 mod closures;
+mod custom;
 mod endings;
 mod stage;
 mod streams;
