@@ -7,7 +7,10 @@ use crate::{
     table::{Cell, Table},
 };
 use clap::Args;
-use seawall_presets::{Legacy, Target};
+use seawall_presets::{
+    legacy::{self, Legacy},
+    migrate::{self, Target},
+};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -44,16 +47,14 @@ impl Migrate {
             Some(file) => read(file)?,
             None => of_process(),
         };
-        let legacy = seawall_presets::analyze(&variables);
+        let legacy = legacy::analyze(&variables);
         match (self.to, &self.output) {
             (Some(target), Some(file)) => {
-                self.save(file, &seawall_presets::write(&legacy, &variables, target))?;
+                self.save(file, &migrate::write(&legacy, &variables, target))?;
                 eprintln!("written to {}", file.display());
                 legacy.problems.iter().for_each(|told| eprintln!("skipped: {}", plain(told)));
             }
-            (Some(target), None) => {
-                output::write(&seawall_presets::write(&legacy, &variables, target))?
-            }
+            (Some(target), None) => output::write(&migrate::write(&legacy, &variables, target))?,
             (None, _) if self.json => output::json(&json!(legacy))?,
             (None, _) => output::write(&analysis(&legacy))?,
         }
@@ -79,7 +80,7 @@ impl Migrate {
 fn read(file: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let text = fs::read_to_string(file)
         .map_err(|error| Unusable(format!("cannot read {}: {error}", file.display())))?;
-    seawall_presets::read_env_file(&text).map_err(|wrong| {
+    legacy::read_env_file(&text).map_err(|wrong| {
         let lines: Vec<String> =
             wrong.iter().map(|told| format!("{}: {}", file.display(), plain(told))).collect();
         Unusable(lines.join("\n"))

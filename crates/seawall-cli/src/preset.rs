@@ -8,7 +8,10 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use seawall::{Catalog, Preset};
-use seawall_presets::{Detection, Recommendation, Surroundings};
+use seawall_presets::{
+    detect::{Detection, Surroundings, detect},
+    recommend::{Recommendation, recommend},
+};
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -48,7 +51,7 @@ impl Presets {
             Command::List => self.list(&catalog),
             Command::Show { name } => self.show(name, &catalog),
             Command::Recommend { environment: Some(name) } => {
-                let found = seawall_presets::recommend_from(name, &catalog);
+                let found = recommend(name, &catalog);
                 if self.json { output::json(&found) } else { output::write(&told(&found)) }
             }
             Command::Recommend { environment: None } => self.detect(),
@@ -92,7 +95,7 @@ impl Presets {
     }
 
     fn detect(&self) -> Result<(), Failure> {
-        let found = seawall_presets::detect(&Surroundings::of_process());
+        let found = detect(&Surroundings::of_process());
         if self.json {
             return output::json(&found);
         }

@@ -8,7 +8,7 @@ use crate::{
     table::{Cell, Table},
 };
 use clap::{Args, Subcommand};
-use seawall_presets::Template;
+use seawall_presets::templates::{self, Template};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -44,11 +44,11 @@ impl Templates {
 
     fn list(&self) -> Result<(), Failure> {
         if self.json {
-            return output::json(&seawall_presets::templates());
+            return output::json(&templates::all());
         }
         let head = ["name", "attempts", "threshold", "recovery", "strategy", "what for"];
         let mut table = Table::new(&head);
-        for Template { name, description, config } in seawall_presets::templates() {
+        for Template { name, description, config } in templates::all() {
             let number = |number: Option<u32>| number.map(|n| n.to_string()).unwrap_or_default();
             table.row(vec![
                 Cell::text(name),
@@ -63,9 +63,8 @@ impl Templates {
     }
 
     fn show(&self, name: &str) -> Result<(), Failure> {
-        let Some(template) = seawall_presets::template(name) else {
-            let known: Vec<&str> =
-                seawall_presets::templates().iter().map(|one| one.name).collect();
+        let Some(template) = templates::named(name) else {
+            let known: Vec<&str> = templates::all().iter().map(|one| one.name).collect();
             return Err(Unusable(unknown("template", name, &known)));
         };
         if self.json {

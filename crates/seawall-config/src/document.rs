@@ -1,14 +1,84 @@
 //! From a tree to a document: schema, secrets, types, and the checks across fields.
 
 use crate::{
-    Document, Loaded, Mistakes, Origins, Report, deserialize,
+    deserialize,
     findings::Findings,
-    origin::Named,
+    mistake::Mistakes,
+    origin::{Named, Origins},
     placeholders::{self, Lookup},
+    report::Report,
     schema::schema,
     tree::Node,
     walk,
 };
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+/// The root type of a configuration file.
+///
+/// The schema carries what can be said of one field (type, bounds, choices); [`check`](Self::check)
+/// carries what needs several. Write `deny_unknown_fields` on every struct: without it an unknown
+/// field is a warning only. The schema does not know `serde(alias)`, so an alias counts as unknown.
+/// A value is secret, and never printed, if its schema says `"writeOnly": true` or
+/// `"format": "password"`.
+///
+/// ```
+/// use seawall_config::{Document, Format, Report, load_str};
+///
+/// #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Limits {
+///     #[schemars(range(min = 1, max = 100))]
+///     low: u32,
+///     high: u32,
+/// }
+///
+/// impl Document for Limits {
+///     fn check(&self, report: &mut Report<'_>) {
+///         if self.low > self.high {
+///             report.error("low", "`low` is above `high`", "lower it, or raise `high`");
+///         }
+///     }
+/// }
+///
+/// let limits: Limits = load_str("limits.yaml", "low: 1\nhigh: 2\n", Format::Yaml).unwrap();
+/// assert_eq!((limits.low, limits.high), (1, 2));
+///
+/// let mistakes = load_str::<Limits>("limits.yaml", "low: 0\nhihg: 2\n", Format::Yaml).unwrap_err();
+/// assert_eq!(
+///     mistakes.to_string(),
+///     "limits.yaml:1:1: high: missing field `high`; write a whole number of 0 or more\n\
+///      limits.yaml:1:6: low: 0 is too small; write a whole number from 1 to 100\n\
+///      limits.yaml:2:1: hihg: unknown field `hihg`; did you mean `high`? known: high, low"
+/// );
+///
+/// let mistakes = load_str::<Limits>("limits.yaml", "low: 3\nhigh: 2\n", Format::Yaml).unwrap_err();
+/// assert_eq!(
+///     mistakes.to_string(),
+///     "limits.yaml:1:6: low: `low` is above `high`; lower it, or raise `high`"
+/// );
+/// ```
+pub trait Document: DeserializeOwned + JsonSchema {
+    /// Adds what the schema cannot say: checks across fields.
+    ///
+    /// In a file with other mistakes it sees the refused fields as left out, if they may be (give fields
+    /// that the schema requires a `serde(default)`, and the struct a `schemars(extend("required" = …))`); what it says of those is not
+    /// repeated.
+    fn check(&self, report: &mut Report<'_>) {
+        let _ = report;
+    }
+}
+
+/// A document and what to look at in its file, though it can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded<T> {
+    /// The document.
+    pub document: T,
+    /// No errors; perhaps nothing.
+    pub warnings: Mistakes,
+    /// Where its values come from.
+    pub origins: Origins,
+}
 
 /// Checks and deserialises a tree whose values come from `sources`.
 pub(crate) fn load<T: Document>(

@@ -2,9 +2,12 @@
 //! change through the API; later ones win, value by value.
 
 use crate::{
-    Document, LoadError, Loaded, Mistakes, Source, document,
+    document::{self, Document, Loaded},
     findings::{Fault, Findings},
+    mistake::Mistakes,
     origin::{Named, SourceKind},
+    schema::schema,
+    source::{LoadError, Source},
     tree::{Entry, Node, Position, Value},
 };
 use std::{
@@ -197,7 +200,7 @@ pub fn laid_over(below: &serde_json::Value, above: &serde_json::Value) -> serde_
 
 /// The JSON Schema of files of this root type: with `include`, and a section for each environment.
 pub fn file_schema<T: Document>() -> serde_json::Value {
-    let mut schema = crate::schema::<T>();
+    let mut schema = schema::<T>();
     let section = |name: &str| {
         serde_json::json!({
             "$ref": "#",

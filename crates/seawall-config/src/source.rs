@@ -1,8 +1,9 @@
 //! A file or a text, and the tree in it.
 
 use crate::{
-    Document, Mistakes, Origins, document,
+    document::{self, Document, Loaded},
     findings::{Fault, Findings},
+    mistake::Mistakes,
     origin::Named,
     toml,
     tree::{Node, Position},
@@ -47,17 +48,6 @@ pub struct Source {
     name: String,
     bytes: Vec<u8>,
     format: Format,
-}
-
-/// A document and what to look at in its file, though it can be used.
-#[derive(Clone, Debug)]
-pub struct Loaded<T> {
-    /// The document.
-    pub document: T,
-    /// No errors; perhaps nothing.
-    pub warnings: Mistakes,
-    /// Where its values come from.
-    pub origins: Origins,
 }
 
 /// Why a file gave no document.

@@ -16,11 +16,13 @@ mod wanted;
 mod tests;
 
 use crate::{
+    excerpt,
     findings::{Fault, Findings},
+    mistake::Mistakes,
     nearest::nearest,
     path::Path,
     schema::{self, Keywords, Kinds, Schemas},
-    tree::{Node, Value},
+    tree::{Node, Position, Value},
 };
 use choice::Choice;
 use regex_lite::Regex;
@@ -46,6 +48,14 @@ pub(crate) fn check(schema: &serde_json::Value, tree: &Node, findings: &mut Find
     walker.walk(Site { schema, node: tree, secret: false });
     *findings = walker.findings;
     walker.secrets
+}
+
+/// Checks one value against a JSON Schema, as the values of a file are checked. The mistakes have paths and no lines.
+pub fn check_value(schema: &serde_json::Value, value: &serde_json::Value) -> Mistakes {
+    let mut findings = Findings::default();
+    let nowhere = Position { source: 0, line: 0, column: 0 };
+    check(schema, &Node::of_json(value, nowhere), &mut findings);
+    findings.into_mistakes(&[])
 }
 
 /// A value and the schema it must meet.
@@ -185,7 +195,7 @@ fn suggestion(written: &str, known: &[&str]) -> String {
     if known.is_empty() {
         return "none are known here".to_owned();
     }
-    format!("{meant}known: {}", crate::excerpt::listed(known))
+    format!("{meant}known: {}", excerpt::listed(known))
 }
 
 /// A listed value that can be named.

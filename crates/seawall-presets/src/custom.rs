@@ -1,11 +1,12 @@
 //! The custom configuration: a preset changed in a few words, checked, with everything that is wrong told at once.
 
-use super::field;
+use crate::field::{Fields, Problem, type_name};
 use schemars::JsonSchema;
-use seawall::{Catalog, Override, Settings};
+use seawall::{Catalog, Override};
 use seawall_config::strict_json;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 mod cross;
 #[cfg(test)]
@@ -24,6 +25,24 @@ pub struct Verdict {
     pub suggestions: Vec<String>,
 }
 
+/// What there is to say of one field.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct FieldReport {
+    /// Whether there is such a field.
+    pub allowed: bool,
+    /// The type it must have.
+    #[serde(rename = "type")]
+    pub type_name: Option<String>,
+    /// Its bounds, in the words of JSON Schema.
+    pub constraints: Option<Value>,
+    /// What it was set to.
+    pub current_value: Value,
+    /// The type of that.
+    pub current_type: String,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
 impl Verdict {
     pub(crate) fn new() -> Self {
         let (errors, warnings, suggestions) = (Vec::new(), Vec::new(), Vec::new());
@@ -39,10 +58,6 @@ impl Verdict {
     pub(crate) fn warning(&mut self, message: impl Into<String>, suggestion: impl Into<String>) {
         add(&mut self.warnings, message.into());
         add(&mut self.suggestions, suggestion.into());
-    }
-
-    pub(crate) fn problem(&mut self, problem: field::Problem) {
-        self.error(problem.message, problem.suggestion);
     }
 
     /// Takes over what another found, without repeating it.
@@ -70,19 +85,15 @@ pub fn validate_for(value: &Value, catalog: &Catalog, production: bool) -> Verdi
     let mut verdict = Verdict::new();
     let Some(given) = object(value, &mut verdict) else { return verdict };
     if given.is_empty() {
-        let known = field::names().join(", ");
+        let known = Fields::names().join(", ");
         let message = format!("the configuration needs at least one field; known: {known}");
         verdict.error(message, "give the fields that are to differ from the preset");
     }
-    let strategies = field::strategies(catalog);
-    for (name, value) in given {
-        if let Some(field) = field::named(name) {
-            let problems = field.problems(value, &strategies);
-            problems.into_iter().for_each(|problem| verdict.problem(problem));
-        }
+    let (change, problems) = Fields::of(catalog).read(given);
+    for Problem { message, suggestion } in problems {
+        verdict.error(message, suggestion);
     }
-    unknown_fields(given, &mut verdict);
-    cross::check(&field::right_part(given, &strategies), catalog, production, &mut verdict);
+    cross::check(&change, catalog, production, &mut verdict);
     verdict
 }
 
@@ -98,57 +109,33 @@ pub fn validate_text(text: &str, catalog: &Catalog) -> Verdict {
     }
 }
 
-/// The custom configuration as the library takes it.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn read(value: &Value, catalog: &Catalog) -> Result<Override, Verdict> {
-    let verdict = validate(value, catalog);
-    match value.as_object().filter(|_| verdict.is_valid) {
-        Some(given) => Ok(field::right_part(given, &field::strategies(catalog))),
-        None => Err(verdict),
-    }
-}
-
-/// The longest that all waits together can take, in seconds.
-pub fn worst_case_wait(settings: &Settings) -> f64 {
-    const DOUBLINGS: u32 = 64; // By then a wait has reached its bound.
-    let jitter = if settings.jitter_enabled { settings.jitter_max } else { 0.0 };
-    let waits = settings.retry_attempts.saturating_sub(1);
-    let (mut base, mut wait, mut total) = (settings.exponential_multiplier, 0.0, 0.0);
-    for _ in 0..waits.min(DOUBLINGS) {
-        wait = base.min(settings.exponential_max).max(settings.exponential_min) + jitter;
-        total += wait;
-        base *= 2.0;
-    }
-    total += wait * f64::from(waits.saturating_sub(DOUBLINGS));
-    total.min(f64::from(settings.max_delay_seconds))
+/// What there is to say of each field; nothing if the value is not an object.
+pub fn fields(value: &Value, catalog: &Catalog) -> BTreeMap<String, FieldReport> {
+    let fields = Fields::of(catalog);
+    let report = |(name, value): (&String, &Value)| {
+        let kind = fields.type_of(name).map(str::to_owned);
+        let report = FieldReport {
+            allowed: kind.is_some(),
+            type_name: kind,
+            constraints: fields.constraints(name),
+            current_value: value.clone(),
+            current_type: type_name(value).to_owned(),
+            problem: fields.problems(name, value).into_iter().next().map(|it| it.message),
+        };
+        (name.clone(), report)
+    };
+    value.as_object().into_iter().flatten().map(report).collect()
 }
 
 /// The fields, or an error if there cannot be any.
-pub(crate) fn object<'v>(
-    value: &'v Value,
-    verdict: &mut Verdict,
-) -> Option<&'v Map<String, Value>> {
+fn object<'v>(value: &'v Value, verdict: &mut Verdict) -> Option<&'v Map<String, Value>> {
     let object = value.as_object();
     if object.is_none() {
-        let given = field::type_name(value);
+        let given = type_name(value);
         let message = format!("the configuration must be a JSON object, not of type {given}");
         verdict.error(message, "write one JSON object, such as {\"retry_attempts\": 3}");
     }
     object
-}
-
-/// Names the fields that do not exist; of very many, the first ones.
-pub(crate) fn unknown_fields(given: &Map<String, Value>, verdict: &mut Verdict) {
-    const MOST: usize = 20;
-    let unknown: Vec<&String> = given.keys().filter(|name| field::named(name).is_none()).collect();
-    for name in unknown.iter().take(MOST) {
-        verdict.problem(field::unknown(name));
-    }
-    if unknown.len() > MOST {
-        verdict.error(format!("{} more fields are not known either", unknown.len() - MOST), "");
-    }
 }
 
 /// What is to be said of fields that are right one by one.

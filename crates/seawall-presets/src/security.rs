@@ -3,16 +3,15 @@
 //! What is forbidden is looked for in keys and texts after parsing, so that a finding names its place; escapes,
 //! which parsing undoes, are looked for before.
 
-use super::{
+use crate::{
     custom::{self, Verdict},
-    field,
+    field::Fields,
 };
 use schemars::JsonSchema;
 use seawall::Catalog;
 use seawall_config::strict_json;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 mod patterns;
 #[cfg(test)]
@@ -63,24 +62,6 @@ pub struct SecurityLimits {
     pub forbidden_pattern_count: usize,
 }
 
-/// What there is to say of one field.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct FieldReport {
-    /// Whether there is such a field.
-    pub allowed: bool,
-    /// The type it must have.
-    #[serde(rename = "type")]
-    pub type_name: Option<String>,
-    /// Its bounds, in the words of JSON Schema.
-    pub constraints: Option<Value>,
-    /// What it was set to.
-    pub current_value: Value,
-    /// The type of that.
-    pub current_type: String,
-    /// What is wrong with it.
-    pub problem: Option<String>,
-}
-
 /// The limits.
 pub fn limits() -> SecurityLimits {
     let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
@@ -93,33 +74,22 @@ pub fn limits() -> SecurityLimits {
         max_unicode_codepoint: unicode::MAX_CODE_POINT,
         forbidden_unicode_categories: owned(&unicode::FORBIDDEN),
         max_repeated_chars: MAX_REPEATED_CHARS,
-        allowed_fields: owned(&field::names()),
+        allowed_fields: owned(&Fields::names()),
         forbidden_pattern_count: patterns::count(),
     }
 }
 
-/// Checks the JSON text of a custom configuration for what could do harm; whether its values are right,
-/// [`validate`](super::validate) tells.
-pub fn check(text: &str) -> (Verdict, SecurityInfo) {
-    let (verdict, info, _) = checked(text);
-    (verdict, info)
-}
-
-/// Checks a custom configuration that was read already.
-pub fn check_value(value: &Value) -> (Verdict, SecurityInfo) {
-    check(&value.to_string())
-}
-
 /// Checks the JSON text of a custom configuration for what could do harm, and whether its values are right.
 pub fn validate_secure(text: &str, catalog: &Catalog) -> (Verdict, SecurityInfo) {
-    let (mut verdict, info, value) = checked(text);
+    let (mut verdict, info, value) = content(text);
     if let Some(value) = value {
         verdict.join(custom::validate(&value, catalog));
     }
     (verdict, info)
 }
 
-fn checked(text: &str) -> (Verdict, SecurityInfo, Option<Value>) {
+/// Looks for what could do harm; the third is the value, if it could be read.
+fn content(text: &str) -> (Verdict, SecurityInfo, Option<Value>) {
     let mut verdict = Verdict::new();
     let mut info =
         SecurityInfo { size_bytes: text.len(), max_size_bytes: MAX_SIZE_BYTES, field_count: 0 };
@@ -143,32 +113,7 @@ fn checked(text: &str) -> (Verdict, SecurityInfo, Option<Value>) {
             return (verdict, info, None);
         }
     };
-    if let Some(given) = custom::object(&value, &mut verdict) {
-        info.field_count = given.len();
-        custom::unknown_fields(given, &mut verdict);
-    }
+    info.field_count = value.as_object().map_or(0, serde_json::Map::len);
     walk::check(&value, &mut verdict);
     (verdict, info, Some(value))
-}
-
-/// What there is to say of each field; nothing if the value is not an object.
-pub fn fields(value: &Value, catalog: &Catalog) -> BTreeMap<String, FieldReport> {
-    let strategies = field::strategies(catalog);
-    let report = |(name, value): (&String, &Value)| {
-        let field = field::named(name);
-        let problem = match field {
-            Some(field) => field.problems(value, &strategies).into_iter().next(),
-            None => Some(field::unknown(name)),
-        };
-        let report = FieldReport {
-            allowed: field.is_some(),
-            type_name: field.map(|field| field.type_name().to_owned()),
-            constraints: field.and_then(|field| field.constraints(catalog)),
-            current_value: value.clone(),
-            current_type: field::type_name(value).to_owned(),
-            problem: problem.map(|problem| problem.message),
-        };
-        (name.clone(), report)
-    };
-    value.as_object().into_iter().flatten().map(report).collect()
 }

@@ -1,13 +1,13 @@
 //! Templates: custom configurations to start from.
 
 use super::{
-    custom::{Verdict, validate},
+    custom::{self, Verdict},
     field::as_integer,
     rounded,
 };
 use schemars::JsonSchema;
 use seawall::{Catalog, Override};
-use seawall_config::{excerpt, nearest};
+use seawall_config::excerpt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
@@ -115,12 +115,12 @@ fn changed(numbers: (u32, u32, u32), strategy: &str, operations: &[(&str, &str)]
 }
 
 /// Every template there is.
-pub fn templates() -> &'static [Template] {
+pub fn all() -> &'static [Template] {
     &TEMPLATES
 }
 
 /// The template of this name.
-pub fn template(name: &str) -> Option<&'static Template> {
+pub fn named(name: &str) -> Option<&'static Template> {
     TEMPLATES.iter().find(|template| template.name == name)
 }
 
@@ -186,7 +186,7 @@ impl<'v> Compared<'v> {
 }
 
 /// The template that a configuration is nearest to.
-pub fn recommend_template(config: &Value) -> TemplateAdvice {
+pub fn nearest(config: &Value) -> TemplateAdvice {
     const NEAR: u32 = 4;
     let given = Compared::of(config);
     let available_templates = names().iter().map(ToString::to_string).collect();
@@ -218,16 +218,16 @@ pub fn recommend_template(config: &Value) -> TemplateAdvice {
 }
 
 /// Checks a template with changes. Operations are added to those of the template, one by one.
-pub fn validate_template(name: &str, overrides: Option<&Value>, catalog: &Catalog) -> Verdict {
+pub fn validate(name: &str, overrides: Option<&Value>, catalog: &Catalog) -> Verdict {
     let mut verdict = Verdict::new();
-    let Some(template) = template(name) else {
+    let Some(template) = named(name) else {
         let known = names();
         let message = format!(
             "there is no template `{}`; there are {}",
             excerpt::word(name),
             known.join(", ")
         );
-        let near = nearest(name, known.iter().copied());
+        let near = seawall_config::nearest(name, known.iter().copied());
         let suggestion = near.map(|near| format!("did you mean the template `{near}`?"));
         verdict.error(message, suggestion.unwrap_or_else(|| "choose one of the templates".into()));
         return verdict;
@@ -244,7 +244,7 @@ pub fn validate_template(name: &str, overrides: Option<&Value>, catalog: &Catalo
             return verdict;
         }
     }
-    validate(&config, catalog)
+    custom::validate(&config, catalog)
 }
 
 fn lay_over(config: &mut Map<String, Value>, changes: &Map<String, Value>) {

@@ -215,9 +215,10 @@ fn prepared(subject: Subject, ground: &Ground) -> Option<Work> {
         Subject::ConfigLoading => Box::new(move || black_box(inputs.load()).is_ok()),
         Subject::Validation => {
             let catalog = config.catalog();
-            let value = serde_json::to_value(&seawall_presets::templates().last()?.config).ok()?;
+            let value =
+                serde_json::to_value(&seawall_presets::templates::all().last()?.config).ok()?;
             Box::new(move || {
-                black_box(seawall_presets::validate(black_box(&value), &catalog)).is_valid
+                black_box(seawall_presets::custom::validate(black_box(&value), &catalog)).is_valid
             })
         }
         Subject::ServiceInit => Box::new(move || {

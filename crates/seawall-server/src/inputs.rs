@@ -97,7 +97,7 @@ impl Inputs {
 
     /// Whether variables of the older kind have a say.
     pub(crate) fn is_legacy(&self) -> bool {
-        seawall_presets::is_legacy(&self.variables)
+        seawall_presets::legacy::is_legacy(&self.variables)
     }
 
     /// The configuration, with what to look at and where its values come from.
@@ -181,14 +181,14 @@ impl Inputs {
     fn lay_variables(&self, layers: &mut Layers) {
         let preset = self.variable("RESILIENCE_PRESET");
         if self.is_legacy() {
-            let legacy = seawall_presets::analyze(&self.variables);
+            let legacy = seawall_presets::legacy::analyze(&self.variables);
             let names = legacy.found.iter().filter(|found| found.target.is_some());
             let names: Vec<&str> = names.map(|found| found.variable.as_str()).collect();
             let older = names.join(", ");
             // Without a preset of one's own, the nearest one is meant, with what differs from it.
             let chosen = preset.is_some() || layers.gives("preset");
             let custom = match chosen {
-                true => seawall_presets::overrides(&self.variables),
+                true => seawall_presets::legacy::overrides(&self.variables),
                 false => {
                     layers.variable(&older, &["preset"], &legacy.recommended_preset);
                     let told = format!(

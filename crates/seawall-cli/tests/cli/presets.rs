@@ -225,7 +225,7 @@ fn variables(target: &str, file: &str, old: &[(&str, &str)]) -> Vec<(String, Str
         return ours.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     }
     if target == "env" {
-        return seawall_presets::read_env_file(&text).unwrap().into_iter().collect();
+        return seawall_presets::legacy::read_env_file(&text).unwrap().into_iter().collect();
     }
     let mut layers = Layers::default();
     layers.source(&Source::new(target, text, Format::Yaml), None);

@@ -2,9 +2,9 @@
 
 use super::Layers;
 use crate::{
-    LoadError, Source,
     findings::{Fault, Findings},
     origin::Named,
+    source::{LoadError, Source},
     tree::{Entry, Node, Value},
 };
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use super::Layers;
 use crate::{
-    Format, Source,
     findings::{Fault, Findings},
     origin::{Named, SourceKind},
+    source::{Format, Source},
     tree::{Entry, Node, Position, Value},
 };
 

@@ -1,6 +1,7 @@
 //! What can be said only of several fields together.
 
-use super::{Verdict, worst_case_wait};
+use super::Verdict;
+use crate::field::Fields;
 use seawall::{Catalog, Override, Settings};
 use seawall_config::{excerpt, nearest, path_of};
 
@@ -70,12 +71,31 @@ fn waits(change: &Override, settings: &Settings, to: &mut Verdict) {
     }
 }
 
+/// The longest that all waits together can take, in seconds.
+pub(super) fn worst_case_wait(settings: &Settings) -> f64 {
+    const DOUBLINGS: u32 = 64; // By then a wait has reached its bound.
+    let jitter = if settings.jitter_enabled { settings.jitter_max } else { 0.0 };
+    let waits = settings.retry_attempts.saturating_sub(1);
+    let (mut base, mut wait, mut total) = (settings.exponential_multiplier, 0.0, 0.0);
+    for _ in 0..waits.min(DOUBLINGS) {
+        wait = base.min(settings.exponential_max).max(settings.exponential_min) + jitter;
+        total += wait;
+        base *= 2.0;
+    }
+    total += wait * f64::from(waits.saturating_sub(DOUBLINGS));
+    total.min(f64::from(settings.max_delay_seconds))
+}
+
 /// A pair of waits that both bounds allow.
 fn apart(min: f64, max: f64) -> String {
-    let (of_min, of_max) =
-        (super::field::named("exponential_min"), super::field::named("exponential_max"));
-    let lower = of_min.map_or(max / 2.0, |field| (max / 2.0).max(field.min));
-    let higher = of_max.map_or(min * 2.0, |field| (min * 2.0).clamp(field.min, field.max));
+    let fields = Fields::of(&Catalog::default());
+    let bound = |name, keyword, without| fields.bound(name, keyword).unwrap_or(without);
+    let lower = (max / 2.0).max(bound("exponential_min", "minimum", 0.0));
+    let higher = (min * 2.0).max(bound("exponential_max", "minimum", 0.0)).min(bound(
+        "exponential_max",
+        "maximum",
+        f64::MAX,
+    ));
     format!("set exponential_min to {lower}, or exponential_max to {higher}")
 }
 

@@ -1,6 +1,6 @@
 //! The custom configuration: its bounds, its fields against one another, and its text.
 
-use super::*;
+use super::{cross::worst_case_wait, *};
 use serde_json::json;
 
 fn verdict(value: &Value) -> Verdict {
@@ -38,7 +38,7 @@ fn bounds_are_those_of_the_specification() {
             assert_eq!(verdict.errors.contains(&message), !right, "{field} {value}");
         }
     }
-    assert_eq!(field::names().len(), 11, "a new field needs its row here");
+    assert_eq!(Fields::names().len(), 11, "a new field needs its row here");
 }
 
 #[test]
@@ -73,7 +73,10 @@ fn types_are_exact_but_for_whole_floats() {
         let verdict = verdict(&value);
         assert_eq!(verdict.is_valid, right, "{value}: {}", told(&verdict));
         assert_eq!(verdict.suggestions.is_empty(), right, "{value}");
-        assert_eq!(read(&value, &Catalog::default()).is_ok(), right, "{value}");
+        let given = value.as_object().filter(|given| !given.is_empty());
+        let fields = Fields::of(&Catalog::default());
+        let readable = given.is_some_and(|given| fields.read(given).1.is_empty());
+        assert_eq!(readable, right, "{value}");
     }
 }
 
@@ -82,22 +85,23 @@ fn messages_name_the_field_and_what_would_be_right() {
     for (value, expected) in [
         (
             json!({"retry_attempts": 11}),
-            "E retry_attempts must be between 1 and 10\nS set retry_attempts to 10\n",
+            "E retry_attempts must be between 1 and 10\n\
+             S retry_attempts: write a whole number from 1 to 10\n",
         ),
         (
             json!({"recovery_timeout": "60"}),
-            "E recovery_timeout must be a whole number between 10 and 300, not text\n\
-             S write recovery_timeout as a whole number, without quotes\n",
+            "E recovery_timeout: \"60\" is not a whole number\n\
+             S recovery_timeout: write a whole number from 10 to 300\n",
         ),
         (
             json!({"default_strategy": "agressive"}),
             "E default_strategy must be one of aggressive, balanced, conservative, critical, \
-             not \"agressive\"\nS default_strategy: did you mean `aggressive`?\n",
+             not \"agressive\"\nS default_strategy: did you mean `aggressive`? known: aggressive, balanced, conservative, critical\n",
         ),
         (
             json!({"operation_overrides": {"a.b": "x"}}),
             "E operation_overrides[\"a.b\"] must be one of aggressive, balanced, conservative, \
-             critical, not \"x\"\nS set operation_overrides[\"a.b\"] to balanced if in doubt\n",
+             critical, not \"x\"\nS operation_overrides[\"a.b\"]: known: aggressive, balanced, conservative, critical\n",
         ),
         (
             json!({"retry_attempt": 3}),
@@ -122,8 +126,11 @@ fn everything_is_told_at_once_and_bounded() {
     assert_eq!(verdict(&Value::Object(many)).errors.len(), 21);
     let operations: Map<String, Value> = (0..11).map(|i| (format!("o{i}"), json!("x"))).collect();
     let over = verdict(&json!({ "operation_overrides": operations }));
-    assert_eq!(over.errors.len(), 11);
-    assert_eq!(over.errors[0], "operation_overrides must have at most 10 entries");
+    assert_eq!(over.errors.len(), 12);
+    assert_eq!(over.errors[0], "operation_overrides: too many fields: 11");
+    assert_eq!(over.suggestions[0], "operation_overrides: write at most 10 fields");
+    let operations: Map<String, Value> = (0..500).map(|i| (format!("o{i}"), json!("x"))).collect();
+    assert_eq!(verdict(&json!({ "operation_overrides": operations })).errors.len(), 20);
 }
 
 #[test]
@@ -204,10 +211,11 @@ fn added_strategies_count() {
     let mut catalog = Catalog::default();
     catalog.add_strategy("patient", Vec::new());
     let value = json!({"default_strategy": "patient", "retry_attempts": 4.0});
-    let change = read(&value, &catalog).unwrap();
+    let (change, problems) = Fields::of(&catalog).read(value.as_object().unwrap());
+    assert_eq!(problems, []);
     assert_eq!(change.retry_attempts, Some(4));
     assert_eq!(change.default_strategy.as_deref(), Some("patient"));
-    let errors = read(&value, &Catalog::default()).unwrap_err().errors;
+    let errors = verdict(&value).errors;
     assert!(errors[0].contains("not \"patient\""), "{errors:?}");
 }
 
@@ -245,4 +253,27 @@ fn operations_are_known_by_the_catalog() {
     let mut catalog = Catalog::default();
     catalog.add_operation("of one's own");
     assert_eq!(validate(&value, &catalog), Verdict::new());
+}
+
+#[test]
+fn each_field_has_its_report() {
+    let value = json!({"retry_attempts": 30, "jitter_enabled": true, "colour": "red",
+                       "default_strategy": "balanced"});
+    let reports = fields(&value, &Catalog::default());
+    let shown = serde_json::to_value(&reports).unwrap();
+    assert_eq!(
+        shown["retry_attempts"],
+        json!({
+            "allowed": true, "type": "integer", "constraints": {"minimum": 1, "maximum": 10},
+            "current_value": 30, "current_type": "integer",
+            "problem": "retry_attempts must be between 1 and 10",
+        })
+    );
+    assert_eq!(shown["jitter_enabled"]["type"], "boolean");
+    assert_eq!(shown["jitter_enabled"]["problem"], Value::Null);
+    assert_eq!(shown["default_strategy"]["constraints"]["enum"][3], "critical");
+    let colour = &reports["colour"];
+    assert!(!colour.allowed && colour.type_name.is_none());
+    assert!(colour.problem.as_ref().unwrap().contains("is not a known field"));
+    assert_eq!(fields(&json!([1]), &Catalog::default()), BTreeMap::new());
 }

@@ -171,10 +171,8 @@ fn what_cannot_be_read_is_named_and_the_rest_is_used() {
     let many: String = (0..12).map(|i| format!("O{i:02}_RESILIENCE_STRATEGY=critical\n")).collect();
     let legacy = analyze(&variables(&many));
     assert_eq!((legacy.custom_overrides.operation_overrides.len(), legacy.problems.len()), (10, 2));
-    assert!(
-        custom::read(&serde_json::to_value(legacy.custom_overrides).unwrap(), &Catalog::default())
-            .is_ok()
-    );
+    let custom = serde_json::to_value(legacy.custom_overrides).unwrap();
+    assert!(custom::validate(&custom, &Catalog::default()).is_valid);
 }
 
 #[test]

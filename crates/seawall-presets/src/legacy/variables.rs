@@ -1,7 +1,7 @@
 //! The variables: what each means, and what its value is.
 
 use super::Found;
-use crate::field::{self, Field, Kind};
+use crate::field::Fields;
 use seawall::{Catalog, Override};
 use seawall_config::{excerpt, path_of};
 use serde_json::{Map, Value, json};
@@ -99,7 +99,7 @@ pub(super) struct Reading {
     pub(super) found: Vec<Found>,
     pub(super) change: Override,
     pub(super) problems: Vec<String>,
-    fields: Map<String, Value>,
+    given: Map<String, Value>,
     operations: Map<String, Value>,
 }
 
@@ -146,30 +146,29 @@ impl Reading {
     }
 
     fn field(&mut self, target: &str, value: &str) -> Option<String> {
-        let field = field::named(target)?;
-        let Some(parsed) = parsed(field, value) else {
-            return Some(format!("{} is not {}", excerpt::quoted(value), wanted(field)));
+        let kind = BUILT_IN.type_of(target)?;
+        let Some(parsed) = parsed(kind, value) else {
+            return Some(format!("{} is not {}", excerpt::quoted(value), wanted(kind)));
         };
-        let strategies = field::strategies(&BUILT_IN);
-        if let Some(problem) = field.problems(&parsed, &strategies).into_iter().next() {
-            return Some(match field.kind {
-                Kind::Strategy => problem.message,
+        if let Some(problem) = BUILT_IN.problems(target, &parsed).into_iter().next() {
+            return Some(match kind {
+                "string" => problem.message,
                 _ => format!("{}, not {}", problem.message, excerpt::word(value)),
             });
         }
-        self.fields.insert(target.to_owned(), parsed);
+        self.given.insert(target.to_owned(), parsed);
         None
     }
 
     fn operation(&mut self, operation: String, value: &str) -> Option<String> {
-        let field = field::named("operation_overrides")?;
-        if self.operations.len() >= field.most {
-            return Some(format!("operation_overrides has at most {} entries", field.most));
+        let most = BUILT_IN.bound("operation_overrides", "maxProperties")?;
+        if self.operations.len() as f64 >= most {
+            return Some(format!("operation_overrides has at most {most} entries"));
         }
         let strategy = json!(value.to_lowercase());
         let entry = json!({ operation.as_str(): &strategy });
-        let strategies = field::strategies(&BUILT_IN);
-        if let Some(problem) = field.problems(&entry, &strategies).into_iter().next() {
+        let problems = BUILT_IN.problems("operation_overrides", &entry);
+        if let Some(problem) = problems.into_iter().next() {
             return Some(problem.message);
         }
         self.operations.insert(operation, strategy);
@@ -178,7 +177,7 @@ impl Reading {
 
     /// Makes the fields a configuration; two that contradict each other are both left out.
     fn finish(&mut self) {
-        let number = |name: &str| self.fields.get(name).and_then(Value::as_f64);
+        let number = |name: &str| self.given.get(name).and_then(Value::as_f64);
         if let (Some(min), Some(max)) = (number("exponential_min"), number("exponential_max"))
             && min >= max
         {
@@ -187,7 +186,7 @@ impl Reading {
                  exponential_max, but {min} is not below {max}; both skipped"
             ));
             for name in ["exponential_min", "exponential_max"] {
-                self.fields.remove(name);
+                self.given.remove(name);
                 let of = |found: &&mut Found| found.target.as_deref() == Some(name);
                 self.found
                     .iter_mut()
@@ -195,36 +194,37 @@ impl Reading {
                     .for_each(|found| found.explanation = SKIPPED.into());
             }
         }
-        let mut given = self.fields.clone();
+        let mut given = self.given.clone();
         if !self.operations.is_empty() {
             given.insert("operation_overrides".into(), Value::Object(self.operations.clone()));
         }
-        self.change = field::right_part(&given, &field::strategies(&BUILT_IN));
+        self.change = BUILT_IN.read(&given).0;
     }
 }
 
 /// The former systems knew no other strategies.
-static BUILT_IN: LazyLock<Catalog> = LazyLock::new(Catalog::default);
+static BUILT_IN: LazyLock<Fields> = LazyLock::new(|| Fields::of(&Catalog::default()));
 
-fn parsed(field: &Field, value: &str) -> Option<Value> {
-    match field.kind {
-        Kind::Integer => value.parse::<i64>().ok().map(Value::from),
-        Kind::Number => value.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from),
-        Kind::Boolean => match value.to_lowercase().as_str() {
+/// A value as a field of this type takes it.
+fn parsed(kind: &str, value: &str) -> Option<Value> {
+    match kind {
+        "integer" => value.parse::<i64>().ok().map(Value::from),
+        "number" => value.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from),
+        "boolean" => match value.to_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Some(Value::Bool(true)),
             "false" | "0" | "no" | "off" => Some(Value::Bool(false)),
             _ => None,
         },
-        Kind::Strategy | Kind::Strategies => Some(Value::String(value.to_lowercase())),
+        _ => Some(Value::String(value.to_lowercase())),
     }
 }
 
-fn wanted(field: &Field) -> &'static str {
-    match field.kind {
-        Kind::Integer => "a whole number",
-        Kind::Number => "a number",
-        Kind::Boolean => "true or false",
-        Kind::Strategy | Kind::Strategies => "a strategy",
+fn wanted(kind: &str) -> &'static str {
+    match kind {
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "true or false",
+        _ => "a strategy",
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is written has the effect that was asked for: each output is read back, the script by a shell.
 
 use super::*;
-use crate::read_env_file;
+use crate::legacy::read_env_file;
 use seawall::Override;
 use seawall_config::{Document, Format, load_str};
 use serde_json::Value;

@@ -41,9 +41,9 @@ fn templates_have_the_numbers_of_the_specification() {
                    "jitter_enabled": true, "jitter_max": 5.0}),
         ),
     ] {
-        let config = &template(name).unwrap().config;
+        let config = &named(name).unwrap().config;
         assert_eq!(serde_json::to_value(config).unwrap(), expected, "{name}");
-        let verdict = validate(&expected, &Catalog::default());
+        let verdict = custom::validate(&expected, &Catalog::default());
         let extreme = match name {
             "fast_development" | "low_latency" => Some("circuit_breaker_threshold is 2"),
             "maximum_reliability" => Some("retry_attempts is 8"),
@@ -55,8 +55,8 @@ fn templates_have_the_numbers_of_the_specification() {
             assert!(verdict.warnings[0].starts_with(extreme), "{name}: {verdict:?}");
         }
     }
-    assert_eq!(templates().len(), 5);
-    assert_eq!(template("slow"), None);
+    assert_eq!(all().len(), 5);
+    assert_eq!(named("slow"), None);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn the_nearest_template_is_found() {
         (json!([1]), Some("high_throughput"), 0.5),
         (json!(null), Some("high_throughput"), 0.5),
     ] {
-        let advice = recommend_template(&config);
+        let advice = nearest(&config);
         assert_eq!(advice.suggested_template.as_deref(), name, "{config}");
         assert_eq!(advice.confidence, confidence, "{config}");
         assert!(!advice.reasoning.is_empty());
@@ -110,7 +110,7 @@ fn changes_are_laid_over_the_template() {
         ("low_latency", Some(json!([])), Some("overrides must be a JSON object")),
         ("low_latencies", None, Some("there is no template `low_latencies`; there are fast_dev")),
     ] {
-        let verdict = validate_template(name, overrides.as_ref(), &catalog);
+        let verdict = validate(name, overrides.as_ref(), &catalog);
         assert_eq!(verdict.is_valid, error.is_none(), "{name} {overrides:?}: {verdict:?}");
         let errors = verdict.errors.join("\n");
         assert!(errors.starts_with(error.unwrap_or_default()), "{errors}");
@@ -118,6 +118,6 @@ fn changes_are_laid_over_the_template() {
     // Five operations of the template and six more are one too many: they were added, not put in place.
     let six = json!({"operation_overrides":
         {"a": "balanced", "b": "balanced", "c": "balanced", "d": "balanced", "e": "balanced", "f": "balanced"}});
-    assert!(!validate_template("maximum_reliability", Some(&six), &catalog).is_valid);
-    assert!(validate_template("robust_production", Some(&six), &catalog).is_valid);
+    assert!(!validate("maximum_reliability", Some(&six), &catalog).is_valid);
+    assert!(validate("robust_production", Some(&six), &catalog).is_valid);
 }

@@ -7,7 +7,11 @@ use super::{
 };
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use seawall::Preset;
-use seawall_presets::{Detection, Recommendation, Surroundings, TemplateAdvice};
+use seawall_presets::{
+    detect::{Detection, Sign, Surroundings, detect},
+    recommend::{self, Recommendation},
+    templates::{self, Template, TemplateAdvice},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -187,7 +191,7 @@ async fn recommend(
     Named(environment): Named,
     headers: HeaderMap,
 ) -> Response {
-    let found = seawall_presets::recommend_from(&environment, &control.live.now().config.catalog());
+    let found = recommend::recommend(&environment, &control.live.now().config.catalog());
     tagged(&headers, &control.recommended(found, false))
 }
 
@@ -196,8 +200,8 @@ async fn recommend(
     security(("key" = ["read"])), responses((status = 200, body = Detected)))]
 async fn recommend_auto(State(control): State<Control>, headers: HeaderMap) -> Response {
     let Detection { recommendation, detection_method, signs, conflicts } =
-        seawall_presets::detect(&control.surroundings());
-    let sign = |sign: seawall_presets::Sign| SignView {
+        detect(&control.surroundings());
+    let sign = |sign: Sign| SignView {
         source: sign.source,
         environment: sign.environment,
         confidence: sign.confidence,
@@ -236,7 +240,7 @@ struct Templates {
     templates: BTreeMap<&'static str, TemplateView>,
 }
 
-fn view(template: &'static seawall_presets::Template) -> TemplateView {
+fn view(template: &'static Template) -> TemplateView {
     TemplateView {
         name: template.name,
         description: template.description,
@@ -245,14 +249,14 @@ fn view(template: &'static seawall_presets::Template) -> TemplateView {
 }
 
 fn template_names() -> Vec<String> {
-    seawall_presets::templates().iter().map(|template| template.name.to_owned()).collect()
+    templates::all().iter().map(|template| template.name.to_owned()).collect()
 }
 
 /// All templates.
 #[utoipa::path(get, path = "/internal/resilience/config/templates", tag = "templates",
     security(("key" = ["read"])), responses((status = 200, body = Templates)))]
 async fn templates(headers: HeaderMap) -> Response {
-    let all = seawall_presets::templates().iter().map(|template| (template.name, view(template)));
+    let all = templates::all().iter().map(|template| (template.name, view(template)));
     tagged(&headers, &Templates { templates: all.collect() })
 }
 
@@ -261,7 +265,7 @@ async fn templates(headers: HeaderMap) -> Response {
     params(("name" = String, Path, description = "The template's name")), security(("key" = ["read"])),
     responses((status = 200, body = TemplateView), (status = 404, body = ProblemDocument)))]
 async fn template(Named(name): Named, headers: HeaderMap) -> Result<Response, Refusal> {
-    match seawall_presets::template(&name) {
+    match templates::named(&name) {
         Some(template) => Ok(tagged(&headers, &view(template))),
         None => Err(unknown("template", &name, &template_names())),
     }
@@ -288,8 +292,7 @@ async fn validate_template(
     control.validation_is_on()?;
     let overrides = asked.overrides.map(Value::Object);
     let catalog = control.live.now().config.catalog();
-    let verdict =
-        seawall_presets::validate_template(&asked.template_name, overrides.as_ref(), &catalog);
+    let verdict = templates::validate(&asked.template_name, overrides.as_ref(), &catalog);
     let text = overrides.map(|value| value.to_string()).unwrap_or_default();
     Ok(Json(control.told(verdict, None, &text, "validate_template", &actor)))
 }
@@ -318,6 +321,6 @@ struct Advice {
     request_body = AdviceRequest, security(("key" = ["read"])), responses((status = 200, body = Advice)))]
 async fn recommend_template(Sent(asked): Sent<AdviceRequest>) -> Json<Advice> {
     let TemplateAdvice { suggested_template, confidence, reasoning, available_templates } =
-        seawall_presets::recommend_template(&Value::Object(asked.configuration));
+        templates::nearest(&Value::Object(asked.configuration));
     Json(Advice { suggested_template, confidence, reasoning, available_templates })
 }

@@ -15,7 +15,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use seawall_presets::{SecurityInfo, Verdict};
+use seawall_presets::{
+    custom::{self, Verdict},
+    security::{self, SecurityInfo},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -89,7 +92,7 @@ impl Control {
         let record = Record::new(MetricType::ValidationEvent, &preset, operation, value)
             .with("errors", verdict.errors.len().to_string());
         self.live.trail().record(record, actor);
-        let limit = seawall_presets::limits().max_size_bytes;
+        let limit = security::limits().max_size_bytes;
         let fields = || match serde_json::from_str::<Value>(text) {
             Ok(Value::Object(fields)) => fields.len(),
             _ => 0,
@@ -134,7 +137,7 @@ async fn validate(
     control.validation_is_on()?;
     let value = Value::Object(asked.configuration);
     let catalog = control.live.now().config.catalog();
-    let verdict = seawall_presets::validate_for(&value, &catalog, control.is_production());
+    let verdict = custom::validate_for(&value, &catalog, control.is_production());
     Ok(Json(control.told(verdict, None, &value.to_string(), "validate", &actor)))
 }
 
@@ -151,7 +154,7 @@ async fn validate_secure(
     control.turns.take(&actor.name, wall_clock::now_ms()).map_err(too_many)?;
     let text = Value::Object(asked.configuration).to_string();
     let catalog = control.live.now().config.catalog();
-    let (verdict, info) = seawall_presets::validate_secure(&text, &catalog);
+    let (verdict, info) = security::validate_secure(&text, &catalog);
     Ok(Json(control.told(verdict, Some(info), &text, "validate_secure", &actor)))
 }
 
@@ -165,7 +168,7 @@ async fn validate_json(
 ) -> Answer<Validation> {
     control.validation_is_on()?;
     let catalog = control.live.now().config.catalog();
-    let verdict = seawall_presets::validate_text(&asked.json_config, &catalog);
+    let verdict = custom::validate_text(&asked.json_config, &catalog);
     Ok(Json(control.told(verdict, None, &asked.json_config, "validate_json", &actor)))
 }
 
@@ -203,7 +206,7 @@ async fn field_whitelist(
 ) -> Answer<Fields> {
     control.validation_is_on()?;
     let catalog = control.live.now().config.catalog();
-    let reports = seawall_presets::fields(&Value::Object(asked.configuration), &catalog);
+    let reports = custom::fields(&Value::Object(asked.configuration), &catalog);
     let field_analysis: BTreeMap<String, FieldView> = reports
         .into_iter()
         .map(|(name, report)| {
@@ -224,7 +227,7 @@ async fn field_whitelist(
         is_valid: errors.is_empty(),
         errors,
         field_analysis,
-        allowed_fields: seawall_presets::limits().allowed_fields,
+        allowed_fields: security::limits().allowed_fields,
         validation_timestamp: wall_clock::now(),
     }))
 }
@@ -273,7 +276,7 @@ const RATES: RateLimits = RateLimits {
 #[utoipa::path(get, path = "/internal/resilience/config/validate/security-config", tag = "validation",
     security(("key" = ["read"])), responses((status = 200, body = SecurityConfig)))]
 async fn security_config(headers: HeaderMap) -> Response {
-    let limits = seawall_presets::limits();
+    let limits = security::limits();
     let body = SecurityConfig {
         security_limits: ConfigLimits {
             max_config_size_bytes: limits.max_size_bytes,

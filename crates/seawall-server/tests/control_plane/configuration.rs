@@ -4,6 +4,7 @@ use crate::{
     support::Upstream,
     world::{QUIET, World},
 };
+use seawall_presets::{legacy, migrate};
 use seawall_server::Inputs;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -197,12 +198,11 @@ fn migrating_changes_nothing() {
         let old: BTreeMap<String, String> =
             set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let before = effective(QUIET, &old);
-        let legacy = seawall_presets::analyze(&old);
-        let env = seawall_presets::write(&legacy, &old, seawall_presets::Target::Env);
-        let new =
-            seawall_presets::read_env_file(&env).unwrap_or_else(|wrong| panic!("{wrong:?}\n{env}"));
+        let analyzed = legacy::analyze(&old);
+        let env = migrate::write(&analyzed, &old, migrate::Target::Env);
+        let new = legacy::read_env_file(&env).unwrap_or_else(|wrong| panic!("{wrong:?}\n{env}"));
         assert_eq!(effective(QUIET, &new), before, "{set:?}\n{env}");
-        let yaml = seawall_presets::write(&legacy, &old, seawall_presets::Target::Yaml);
+        let yaml = migrate::write(&analyzed, &old, migrate::Target::Yaml);
         let file = format!("{QUIET}{yaml}");
         assert_eq!(effective(&file, &BTreeMap::new()), before, "{set:?}\n{file}");
     }
