@@ -5,9 +5,12 @@ use pin_project_lite::pin_project;
 use seawall::{Class, HeldPermits, Outcome, Pipeline, Timer};
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
+
+/// The permits of a call under an operation, which its answer holds.
+pub type Permits<Tm> = HeldPermits<Arc<Pipeline>, Tm>;
 
 pin_project! {
     /// An answer's body. The permits go back, and the breakers are told, at its end: a body that ends is a
@@ -15,7 +18,9 @@ pin_project! {
     pub struct HeldBody<B, Tm: Timer> {
         #[pin]
         body: B,
-        permits: Option<HeldPermits<Arc<Pipeline>, Tm>>,
+        // Never locked: the mutex makes the body `Sync`, as clients such as reqwest want it, though a user's policies
+        // need not be.
+        permits: Mutex<Option<Permits<Tm>>>,
         // Set while the body's own code runs: if it is still set when we are dropped, it panicked.
         in_body: bool,
     }
@@ -31,8 +36,8 @@ pin_project! {
 }
 
 impl<B: Body, Tm: Timer> HeldBody<B, Tm> {
-    pub(crate) fn new(body: B, permits: HeldPermits<Arc<Pipeline>, Tm>) -> Self {
-        let mut this = Self { body, permits: Some(permits), in_body: false };
+    pub(crate) fn new(body: B, permits: Permits<Tm>) -> Self {
+        let mut this = Self { body, permits: Mutex::new(Some(permits)), in_body: false };
         if this.body.is_end_stream() {
             end(&mut this.permits, Outcome::Success);
         }
@@ -40,7 +45,8 @@ impl<B: Body, Tm: Timer> HeldBody<B, Tm> {
     }
 }
 
-fn end<Tm: Timer>(permits: &mut Option<HeldPermits<Arc<Pipeline>, Tm>>, outcome: Outcome) {
+fn end<Tm: Timer>(permits: &mut Mutex<Option<Permits<Tm>>>, outcome: Outcome) {
+    let permits = permits.get_mut().unwrap_or_else(PoisonError::into_inner);
     if let Some(permits) = permits.take() {
         permits.end(outcome);
     }

@@ -1,64 +1,155 @@
 //! Around an HTTP client: what it calls may fail.
 
 use crate::{
-    Deadline, DeadlineHeader, Describe, HeldBody, HttpClassify, HttpDescribe, TokioTimer,
-    operation::Running, sending::Sending,
+    Alternative, Deadline, DeadlineHeader, Describe, HeldBody, HttpClassify, HttpDescribe,
+    NoFallback, Permits, TokioTimer, headers::ATTEMPT_HEADER, operation::Running,
+    work::ServiceWork,
 };
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 use seawall::{Attempt, Attributes, Classify, Error, Instant, Operation, Timer};
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-const ATTEMPT: &str = "x-seawall-attempt";
-
 /// Puts an HTTP client under an operation's policies.
 ///
 /// State lives in the operation, never in the layer: two layers of one operation share its circuit.
 /// What may be sent again is sent again as the policies say; each attempt carries `x-seawall-attempt`, and a
 /// request that comes with one is sent once: two layers of retries would multiply. The answer's body holds
-/// the permits to its end. A [`Deadline`] in the request's extensions bounds the call.
+/// the permits to its end. A [`Deadline`] bounds the call: that of [`until`](Self::until), or one in the
+/// extensions of an `http::Request`.
+///
+/// The client is any service from [`ClientRequest`] to [`ClientResponse`]: `hyper`'s legacy client, a tonic
+/// channel, or with the feature `reqwest` a `reqwest::Client`. Its requests need bodies that can be cloned.
 #[derive(Clone, Debug)]
-pub struct ClientLayer<C = HttpClassify, D = HttpDescribe, Tm = TokioTimer> {
+pub struct ClientLayer<C = HttpClassify, D = HttpDescribe, A = NoFallback, Tm = TokioTimer> {
     operation: Operation<Tm>,
     classify: C,
     describe: D,
-    deadline: Option<DeadlineHeader>,
+    fallback: Option<A>,
+    send_deadline: Option<DeadlineHeader>,
+    deadline: Instant,
 }
 
-impl<Tm: Timer + Clone> ClientLayer<HttpClassify, HttpDescribe, Tm> {
-    /// Under this operation: [`HttpClassify`] says which answers are failures, [`HttpDescribe`] which
-    /// requests may be sent again.
-    pub fn new(operation: Operation<Tm>) -> Self {
-        Self { operation, classify: HttpClassify, describe: HttpDescribe, deadline: None }
+/// A request that a [`ClientLayer`] sends.
+#[diagnostic::on_unimplemented(
+    message = "a `ClientLayer` cannot send a `{Self}`",
+    label = "not a request of an HTTP client",
+    note = "it sends `http::Request<B>`, where `B: Clone + Send + 'static`: collect a streamed body first, or wrap it",
+    note = "the feature `reqwest` adds `reqwest::Request`; `OperationLayer` takes requests of every other kind"
+)]
+pub trait ClientRequest: Sized + Send + 'static {
+    /// The headers it is sent with.
+    fn headers(&self) -> &HeaderMap;
+
+    /// The headers it is sent with, to add some.
+    fn headers_mut(&mut self) -> &mut HeaderMap;
+
+    /// When the caller gives up, where the request says so itself.
+    fn deadline(&self) -> Option<Deadline> {
+        None
+    }
+
+    /// The same request to be sent again; `None` where its body can be read only once.
+    fn copy(&self) -> Option<Self>;
+}
+
+impl<B: Clone + Send + 'static> ClientRequest for Request<B> {
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers_mut()
+    }
+    fn deadline(&self) -> Option<Deadline> {
+        self.extensions().get().copied()
+    }
+    fn copy(&self) -> Option<Self> {
+        Some(self.clone())
     }
 }
 
-impl<C, D, Tm> ClientLayer<C, D, Tm> {
+/// A response whose body can hold the permits of its call until its end.
+#[diagnostic::on_unimplemented(
+    message = "a `ClientLayer` cannot hold its permits in a `{Self}`",
+    label = "not a response of an HTTP client",
+    note = "it takes `http::Response<B>`, where `B: http_body::Body`",
+    note = "the feature `reqwest` adds `reqwest::Response`; `OperationLayer` takes responses of every other kind"
+)]
+pub trait ClientResponse<Tm: Timer>: Sized {
+    /// The response with its permits.
+    type Held;
+
+    /// Puts the permits into the body, which ends them with itself.
+    fn hold(self, permits: Permits<Tm>) -> Self::Held;
+}
+
+impl<R: Body, Tm: Timer> ClientResponse<Tm> for Response<R> {
+    type Held = Response<HeldBody<R, Tm>>;
+
+    fn hold(self, permits: Permits<Tm>) -> Self::Held {
+        self.map(|body| HeldBody::new(body, permits))
+    }
+}
+
+impl<Tm: Timer + Clone> ClientLayer<HttpClassify, HttpDescribe, NoFallback, Tm> {
+    /// Under this operation: [`HttpClassify`] says which answers are failures, [`HttpDescribe`] which
+    /// requests may be sent again.
+    pub fn new(operation: Operation<Tm>) -> Self {
+        Self {
+            operation,
+            classify: HttpClassify,
+            describe: HttpDescribe,
+            fallback: None,
+            send_deadline: None,
+            deadline: Instant::FAR_FUTURE,
+        }
+    }
+}
+
+impl<C, D, A, Tm> ClientLayer<C, D, A, Tm> {
     /// Says which answers and errors are failures.
     #[must_use]
-    pub fn classify<C2>(self, classify: C2) -> ClientLayer<C2, D, Tm> {
-        let Self { operation, describe, deadline, .. } = self;
-        ClientLayer { operation, classify, describe, deadline }
+    pub fn classify<C2>(self, classify: C2) -> ClientLayer<C2, D, A, Tm> {
+        let Self { operation, describe, fallback, send_deadline, deadline, .. } = self;
+        ClientLayer { operation, classify, describe, fallback, send_deadline, deadline }
     }
 
     /// Says which requests may be sent again, and who asks.
     #[must_use]
-    pub fn describe<D2>(self, describe: D2) -> ClientLayer<C, D2, Tm> {
-        let Self { operation, classify, deadline, .. } = self;
-        ClientLayer { operation, classify, describe, deadline }
+    pub fn describe<D2>(self, describe: D2) -> ClientLayer<C, D2, A, Tm> {
+        let Self { operation, classify, fallback, send_deadline, deadline, .. } = self;
+        ClientLayer { operation, classify, describe, fallback, send_deadline, deadline }
+    }
+
+    /// Answers in the client's place where the policies fall back: see [`Alternative`]. A `fallback` among the
+    /// operation's policies decides when; without one, it is after every failure, timeout and refusal. Without
+    /// this, a `fallback` policy has nothing to call, and does nothing. A request whose body can be read only
+    /// once has no fallback.
+    #[must_use]
+    pub fn fallback<A2>(self, fallback: A2) -> ClientLayer<C, D, A2, Tm> {
+        let Self { operation, classify, describe, send_deadline, deadline, .. } = self;
+        let fallback = Some(fallback);
+        ClientLayer { operation, classify, describe, fallback, send_deadline, deadline }
     }
 
     /// Tells the next hop in this header how long an attempt may take, where a timeout or a deadline bounds it.
     #[must_use]
     pub fn send_deadline(self, header: DeadlineHeader) -> Self {
-        Self { deadline: Some(header), ..self }
+        Self { send_deadline: Some(header), ..self }
+    }
+
+    /// Bounds every call by this deadline: that of the request being served, which
+    /// [`ServerLayer`](crate::ServerLayer) puts into its extensions.
+    #[must_use]
+    pub fn until(self, deadline: Deadline) -> Self {
+        Self { deadline: self.deadline.min(deadline.0), ..self }
     }
 }
 
-impl<S, C: Clone, D: Clone, Tm: Clone> Layer<S> for ClientLayer<C, D, Tm> {
-    type Service = Client<S, C, D, Tm>;
+impl<S, C: Clone, D: Clone, A: Clone, Tm: Clone> Layer<S> for ClientLayer<C, D, A, Tm> {
+    type Service = Client<S, C, D, A, Tm>;
     fn layer(&self, service: S) -> Self::Service {
         Client { service, layer: self.clone() }
     }
@@ -66,24 +157,38 @@ impl<S, C: Clone, D: Clone, Tm: Clone> Layer<S> for ClientLayer<C, D, Tm> {
 
 /// A client under an operation's policies; see [`ClientLayer`].
 #[derive(Clone, Debug)]
-pub struct Client<S, C = HttpClassify, D = HttpDescribe, Tm = TokioTimer> {
+pub struct Client<S, C = HttpClassify, D = HttpDescribe, A = NoFallback, Tm = TokioTimer> {
     service: S,
-    layer: ClientLayer<C, D, Tm>,
+    layer: ClientLayer<C, D, A, Tm>,
 }
 
-impl<S, B, R, C, D, Tm> Service<Request<B>> for Client<S, C, D, Tm>
+impl<S, C, D, A, Tm> Client<S, C, D, A, Tm> {
+    /// The client itself. Calls made with it know no policy.
+    pub fn get_ref(&self) -> &S {
+        &self.service
+    }
+
+    /// The client itself, without the layer.
+    pub fn into_inner(self) -> S {
+        self.service
+    }
+}
+
+impl<S, Q, C, D, A, Tm> Service<Q> for Client<S, C, D, A, Tm>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S: Service<Q> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
-    B: Clone + Send + 'static,
-    R: Body + Send + 'static,
-    C: Classify<Response<R>, S::Error> + Clone + Send + Sync + 'static,
-    D: Describe<Request<B>>,
+    S::Response: ClientResponse<Tm> + Send,
+    Q: ClientRequest,
+    C: Classify<S::Response, S::Error> + Clone + Send + Sync + 'static,
+    D: Describe<Q>,
+    A: Alternative<Q, S::Response, S::Error> + Clone + Send + 'static,
+    A::Answer: Send,
     Tm: Timer + Clone + Send + Sync + 'static,
     Tm::Sleep: Send,
 {
-    type Response = Response<HeldBody<R, Tm>>;
+    type Response = <S::Response as ClientResponse<Tm>>::Held;
     type Error = Error<S::Error>;
     type Future = Running<Self::Response, Self::Error>;
 
@@ -93,29 +198,38 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Q) -> Self::Future {
         let described = self.layer.describe.describe(&request);
-        let is_attempt = request.headers().contains_key(ATTEMPT);
-        let repeatable = described.repeatable && !is_attempt;
-        let outer = request.extensions().get::<Deadline>();
-        let deadline = outer.map_or(described.deadline, |outer| outer.0.min(described.deadline));
-        let attributes = Attributes { repeatable, streamed: true, deadline, ..described };
+        let is_attempt = request.headers().contains_key(ATTEMPT_HEADER);
+        let own = request.deadline().map_or(Instant::FAR_FUTURE, |deadline| deadline.0);
+        let attributes = Attributes {
+            repeatable: described.repeatable && !is_attempt,
+            deadline: described.deadline.min(self.layer.deadline).min(own),
+            streamed: true,
+            ..described
+        };
         let (operation, classify) = (self.layer.operation.clone(), self.layer.classify.clone());
-        let (service, header) = (self.service.clone(), self.layer.deadline.clone());
+        let (clock, send_deadline) = (operation.clone(), self.layer.send_deadline.clone());
+        let spare = request.copy();
+        let repeats = spare.is_some();
+        let fallback = self.layer.fallback.clone();
+        let fallback = fallback.and_then(|fallback| Some((fallback, spare.as_ref()?.copy()?)));
+        let mut first = Some(request);
+        let next = move |attempt: Attempt| {
+            let mut request = first.take().or_else(|| spare.as_ref()?.copy())?;
+            if !is_attempt {
+                request.headers_mut().insert(ATTEMPT_HEADER, HeaderValue::from(attempt.number));
+            }
+            if let (Some(header), true) = (&send_deadline, attempt.deadline < Instant::FAR_FUTURE) {
+                header.write(request.headers_mut(), attempt.deadline.since(clock.now()));
+            }
+            Some(request)
+        };
+        let service = self.service.clone();
         Box::pin(async move {
-            let clock = operation.clone();
-            let send = move |attempt: Attempt| {
-                let mut request = request.clone();
-                if !is_attempt {
-                    request.headers_mut().insert(ATTEMPT, HeaderValue::from(attempt.number));
-                }
-                if let (Some(header), true) = (&header, attempt.deadline < Instant::FAR_FUTURE) {
-                    header.write(request.headers_mut(), attempt.deadline.since(clock.now()));
-                }
-                Sending::new(service.clone(), request)
-            };
-            let (answer, permits) = operation.call_held(attributes, &classify, send).await?;
-            Ok(answer.map(|body| HeldBody::new(body, permits)))
+            let work = ServiceWork { service, next, repeats, classify, fallback };
+            let (answer, permits) = work.run(&operation, attributes).await?;
+            Ok(answer.hold(permits))
         })
     }
 }

@@ -1,10 +1,16 @@
 //! Requests as attributes: what the policies may know of them.
 
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use seawall::Attributes;
 
 /// Turns a request into [`Attributes`]: whether it may be sent again, who asks, what it costs, until when.
 /// A function from the request will do.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot describe a `{Q}` to the policies",
+    label = "not a description of `{Q}`",
+    note = "a description is a closure `|request: &{Q}| Attributes {{ … }}`, `AnyRequest`, or of HTTP requests \
+            `HttpDescribe`"
+)]
 pub trait Describe<Q> {
     /// What the policies see of `request`.
     fn describe(&self, request: &Q) -> Attributes;
@@ -33,10 +39,14 @@ pub struct HttpDescribe;
 
 impl<B> Describe<Request<B>> for HttpDescribe {
     fn describe(&self, request: &Request<B>) -> Attributes {
-        let is_keyed = request.headers().contains_key("idempotency-key");
-        let may_repeat = request.method().is_idempotent() || is_keyed;
-        // A tunnel is no request that a key could make the same again.
-        let repeatable = may_repeat && request.method() != Method::CONNECT;
+        let repeatable = may_repeat(request.method(), request.headers());
         Attributes { repeatable, ..Attributes::default() }
     }
+}
+
+/// Whether such a request may be sent again.
+pub(crate) fn may_repeat(method: &Method, headers: &HeaderMap) -> bool {
+    // A tunnel is no request that a key could make the same again.
+    let keyed = headers.contains_key("idempotency-key") && method != Method::CONNECT;
+    method.is_idempotent() || keyed
 }

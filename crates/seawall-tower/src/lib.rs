@@ -36,31 +36,37 @@ mod body;
 mod buffer;
 #[cfg(feature = "cache")]
 mod cache;
-mod circuit;
 mod classify;
 mod client;
 mod coalesce;
 mod deadline;
 mod describe;
-mod once;
+mod fallback;
+mod headers;
 mod operation;
 mod problem;
+#[cfg(feature = "reqwest")]
+mod reqwest_client;
 mod sending;
 mod server;
 mod timer;
+mod work;
 
-pub use body::HeldBody;
+pub use body::{HeldBody, Permits};
 pub use buffer::{Buffered, Resumed};
 #[cfg(feature = "cache")]
 pub use cache::{CacheConfig, CacheLayer, Cached};
-pub use circuit::circuit_header;
 pub use classify::{HttpClassify, classify_status, retry_after};
-pub use client::{Client, ClientLayer};
+pub use client::{Client, ClientLayer, ClientRequest, ClientResponse};
 pub use coalesce::{Coalesce, CoalesceConfig, CoalesceError, CoalesceLayer};
 pub use deadline::{Deadline, DeadlineHeader};
 pub use describe::{AnyRequest, Describe, HttpDescribe};
+pub use fallback::{Alternative, NoFallback};
+pub use headers::{ATTEMPT_HEADER, circuit_header, write_rate_limit};
 pub use operation::{OperationLayer, OperationService};
 pub use problem::{Problem, rejection_problem, timeout_problem};
+#[cfg(feature = "reqwest")]
+pub use reqwest_client::SendThrough;
 pub use server::{Server, ServerLayer};
 pub use timer::TokioTimer;
 

@@ -1,7 +1,7 @@
 //! Around any service, whatever its requests and answers are.
 
-use crate::{AnyRequest, Describe, TokioTimer, sending::Sending};
-use seawall::{AnyError, Attributes, Classify, Error, Operation, Timer};
+use crate::{Alternative, AnyRequest, Describe, NoFallback, TokioTimer, work::ServiceWork};
+use seawall::{AnyError, Attempt, Attributes, Classify, Error, Operation, Timer};
 use std::{
     future::Future,
     pin::Pin,
@@ -16,6 +16,9 @@ use tower_service::Service;
 /// there are [`ClientLayer`](crate::ClientLayer) and [`ServerLayer`](crate::ServerLayer), which know about
 /// methods, statuses and bodies.
 ///
+/// The service, its requests and what classifies its results are cloned for each attempt, so all of them are
+/// `Clone + Send + 'static`; responses and errors are `Send`.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use tower::{ServiceBuilder, ServiceExt}; use seawall_tower::{OperationLayer, TokioTimer};
@@ -27,35 +30,47 @@ use tower_service::Service;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct OperationLayer<C = AnyError, D = AnyRequest, Tm = TokioTimer> {
-    pub(crate) operation: Operation<Tm>,
-    pub(crate) classify: C,
-    pub(crate) describe: D,
+pub struct OperationLayer<C = AnyError, D = AnyRequest, A = NoFallback, Tm = TokioTimer> {
+    operation: Operation<Tm>,
+    classify: C,
+    describe: D,
+    fallback: Option<A>,
 }
 
-impl<Tm: Timer + Clone> OperationLayer<AnyError, AnyRequest, Tm> {
+impl<Tm: Timer + Clone> OperationLayer<AnyError, AnyRequest, NoFallback, Tm> {
     /// Under this operation: every `Err` is a failure, and every request may be sent again.
     pub fn new(operation: Operation<Tm>) -> Self {
-        Self { operation, classify: AnyError, describe: AnyRequest }
+        Self { operation, classify: AnyError, describe: AnyRequest, fallback: None }
     }
 }
 
-impl<C, D, Tm> OperationLayer<C, D, Tm> {
+impl<C, D, A, Tm> OperationLayer<C, D, A, Tm> {
     /// Says which results are failures.
     #[must_use]
-    pub fn classify<C2>(self, classify: C2) -> OperationLayer<C2, D, Tm> {
-        OperationLayer { operation: self.operation, classify, describe: self.describe }
+    pub fn classify<C2>(self, classify: C2) -> OperationLayer<C2, D, A, Tm> {
+        let Self { operation, describe, fallback, .. } = self;
+        OperationLayer { operation, classify, describe, fallback }
     }
 
     /// Says which requests may be sent again, and who asks.
     #[must_use]
-    pub fn describe<D2>(self, describe: D2) -> OperationLayer<C, D2, Tm> {
-        OperationLayer { operation: self.operation, classify: self.classify, describe }
+    pub fn describe<D2>(self, describe: D2) -> OperationLayer<C, D2, A, Tm> {
+        let Self { operation, classify, fallback, .. } = self;
+        OperationLayer { operation, classify, describe, fallback }
+    }
+
+    /// Answers in the service's place where the policies fall back: see [`Alternative`]. A `fallback` among the
+    /// operation's policies decides when; without one, it is after every failure, timeout and refusal. Without
+    /// this, a `fallback` policy has nothing to call, and does nothing.
+    #[must_use]
+    pub fn fallback<A2>(self, fallback: A2) -> OperationLayer<C, D, A2, Tm> {
+        let Self { operation, classify, describe, .. } = self;
+        OperationLayer { operation, classify, describe, fallback: Some(fallback) }
     }
 }
 
-impl<S, C: Clone, D: Clone, Tm: Clone> Layer<S> for OperationLayer<C, D, Tm> {
-    type Service = OperationService<S, C, D, Tm>;
+impl<S, C: Clone, D: Clone, A: Clone, Tm: Clone> Layer<S> for OperationLayer<C, D, A, Tm> {
+    type Service = OperationService<S, C, D, A, Tm>;
     fn layer(&self, service: S) -> Self::Service {
         OperationService { service, layer: self.clone() }
     }
@@ -63,15 +78,27 @@ impl<S, C: Clone, D: Clone, Tm: Clone> Layer<S> for OperationLayer<C, D, Tm> {
 
 /// A service under an operation's policies; see [`OperationLayer`].
 #[derive(Clone, Debug)]
-pub struct OperationService<S, C = AnyError, D = AnyRequest, Tm = TokioTimer> {
+pub struct OperationService<S, C = AnyError, D = AnyRequest, A = NoFallback, Tm = TokioTimer> {
     service: S,
-    layer: OperationLayer<C, D, Tm>,
+    layer: OperationLayer<C, D, A, Tm>,
 }
 
-/// What a call under an operation comes to. Boxed, because nobody can name the type of a pipeline's run.
+impl<S, C, D, A, Tm> OperationService<S, C, D, A, Tm> {
+    /// The service itself. Calls made with it know no policy.
+    pub fn get_ref(&self) -> &S {
+        &self.service
+    }
+
+    /// The service itself, without the layer.
+    pub fn into_inner(self) -> S {
+        self.service
+    }
+}
+
+/// The result of a call under an operation. Boxed, because nobody can name the type of a pipeline's run.
 pub(crate) type Running<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-impl<S, Q, C, D, Tm> Service<Q> for OperationService<S, C, D, Tm>
+impl<S, Q, C, D, A, Tm> Service<Q> for OperationService<S, C, D, A, Tm>
 where
     S: Service<Q> + Clone + Send + 'static,
     S::Response: Send,
@@ -80,6 +107,8 @@ where
     Q: Clone + Send + 'static,
     C: Classify<S::Response, S::Error> + Clone + Send + Sync + 'static,
     D: Describe<Q>,
+    A: Alternative<Q, S::Response, S::Error> + Clone + Send + 'static,
+    A::Answer: Send,
     Tm: Timer + Clone + Send + Sync + 'static,
     Tm::Sleep: Send,
 {
@@ -97,10 +126,13 @@ where
         // The answer is whole when it comes.
         let attributes = Attributes { streamed: false, ..self.layer.describe.describe(&request) };
         let (operation, classify) = (self.layer.operation.clone(), self.layer.classify.clone());
+        let fallback = self.layer.fallback.clone().map(|fallback| (fallback, request.clone()));
+        let (spare, mut first) = (request.clone(), Some(request));
+        let next = move |_: Attempt| Some(first.take().unwrap_or_else(|| spare.clone()));
         let service = self.service.clone();
         Box::pin(async move {
-            let send = move |_| Sending::new(service.clone(), request.clone());
-            operation.call_with(attributes, &classify, send).await
+            let work = ServiceWork { service, next, repeats: true, classify, fallback };
+            work.run(&operation, attributes).await.map(|(answer, _)| answer)
         })
     }
 }

@@ -1,14 +1,13 @@
 //! Around a server: what it does itself may fail, and too many may ask.
 
 use crate::{
-    Deadline, HeldBody, Problem, TokioTimer,
-    circuit::circuit_header,
-    deadline,
-    once::{Answered, Judge, Once, own},
+    Alternative, Deadline, HeldBody, NoFallback, Problem, TokioTimer, deadline,
+    headers::{circuit_header, write_rate_limit},
     operation::Running,
     rejection_problem,
     sending::Sending,
     timeout_problem,
+    work::ServiceWork,
 };
 use bytes::Bytes;
 use http::{
@@ -16,7 +15,7 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::{Either, Full};
-use seawall::{Attributes, Class, Error, Instant, Operation, Outcome, Timer};
+use seawall::{Attempt, Attributes, Class, Classify, Error, Instant, Operation, Outcome, Timer};
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::Arc,
@@ -28,41 +27,71 @@ use tower_service::Service;
 /// Puts a server, such as an axum router, under an operation's policies.
 ///
 /// Refusals and timeouts are answered with problem documents (429, 503, 504, with `Retry-After` and
-/// `x-seawall-circuit`); the service's own answers and errors pass through untouched. 5xx count as failures,
+/// `x-seawall-circuit`); the service's own answers and errors pass through. 5xx count as failures,
 /// 4xx do not, and a handler that panics counts as one that failed. Requests are never handled twice. A caller
 /// who says how long it waits (`grpc-timeout`, `x-envoy-expected-rq-timeout-ms`) is not worked for any longer, and
 /// the handler finds a [`Deadline`] in the request's extensions.
+///
+/// Where a rate limiter acts, every answer says what is left of its limit for this caller, in the fields `RateLimit`
+/// and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10. Fields that the service sets itself stay.
 #[derive(Clone)]
-pub struct ServerLayer<Tm = TokioTimer> {
+pub struct ServerLayer<A = NoFallback, Tm = TokioTimer> {
     operation: Operation<Tm>,
-    judge: Judge,
+    classify: ByHeaders,
     excluded: Arc<[String]>,
     key: Option<Key>,
     deadline: Option<HeaderName>,
+    fallback: Option<A>,
 }
 
 /// Who is asking, as a hash.
 type Key = Arc<dyn Fn(&Parts) -> u64 + Send + Sync>;
 
-impl<Tm: Timer + Clone> ServerLayer<Tm> {
+/// Classifies a response by its status and headers, and every error of the service itself as transient.
+#[derive(Clone)]
+struct ByHeaders(Arc<dyn Fn(StatusCode, &HeaderMap) -> Outcome + Send + Sync>);
+
+impl<R, E> Classify<Response<R>, E> for ByHeaders {
+    fn classify(&self, result: &Result<Response<R>, E>) -> Outcome {
+        match result {
+            Ok(answer) => (self.0)(answer.status(), answer.headers()),
+            Err(_) => Outcome::failure(Class::Transient),
+        }
+    }
+}
+
+impl<Tm: Timer + Clone> ServerLayer<NoFallback, Tm> {
     /// Under this operation: every 5xx is a failure, and nothing else.
     pub fn new(operation: Operation<Tm>) -> Self {
         Self {
             operation,
-            judge: Arc::new(by_fault),
+            classify: ByHeaders(Arc::new(by_fault)),
             excluded: Arc::default(),
             key: None,
             deadline: None,
+            fallback: None,
         }
+    }
+}
+
+impl<A, Tm: Timer + Clone> ServerLayer<A, Tm> {
+    /// Answers in the service's place where the policies fall back: see [`Alternative`]. Its request are the
+    /// `http::request::Parts`, since the body is the service's. A `fallback` among the operation's policies decides
+    /// when; without one, it is after every failure, timeout and refusal. Without this, a `fallback` policy has
+    /// nothing to call, and does nothing.
+    #[must_use]
+    pub fn fallback<A2>(self, fallback: A2) -> ServerLayer<A2, Tm> {
+        let Self { operation, classify, excluded, key, deadline, .. } = self;
+        ServerLayer { operation, classify, excluded, key, deadline, fallback: Some(fallback) }
     }
 
     /// Says by status and headers which answers are failures.
     #[must_use]
     pub fn classify(
         self,
-        judge: impl Fn(StatusCode, &HeaderMap) -> Outcome + Send + Sync + 'static,
+        classify: impl Fn(StatusCode, &HeaderMap) -> Outcome + Send + Sync + 'static,
     ) -> Self {
-        Self { judge: Arc::new(judge), ..self }
+        Self { classify: ByHeaders(Arc::new(classify)), ..self }
     }
 
     /// Lets these paths and all below them pass untouched. They match by whole segments: `/health` is also
@@ -89,6 +118,17 @@ impl<Tm: Timer + Clone> ServerLayer<Tm> {
         Self { deadline: Some(header), ..self }
     }
 
+    /// A request as the policies see it. A deadline is put into its extensions.
+    fn attributes(&self, parts: &mut Parts) -> Attributes {
+        let wait = deadline::read(&parts.headers, self.deadline.as_ref());
+        let deadline = wait.map_or(Instant::FAR_FUTURE, |wait| self.operation.now() + wait);
+        let key = self.key.as_ref().map_or(0, |key| key(parts));
+        if wait.is_some() {
+            parts.extensions.insert(Deadline(deadline));
+        }
+        Attributes { key, repeatable: false, streamed: true, deadline, ..Attributes::default() }
+    }
+
     fn excludes(&self, path: &str) -> bool {
         let below = |root: &String| match path.strip_prefix(root.as_str()) {
             Some("" | "/") => true,
@@ -99,8 +139,8 @@ impl<Tm: Timer + Clone> ServerLayer<Tm> {
     }
 }
 
-impl<S, Tm: Timer + Clone> Layer<S> for ServerLayer<Tm> {
-    type Service = Server<S, Tm>;
+impl<S, A: Clone, Tm: Timer + Clone> Layer<S> for ServerLayer<A, Tm> {
+    type Service = Server<S, A, Tm>;
     fn layer(&self, service: S) -> Self::Service {
         Server { service, layer: self.clone() }
     }
@@ -108,15 +148,27 @@ impl<S, Tm: Timer + Clone> Layer<S> for ServerLayer<Tm> {
 
 /// A server under an operation's policies; see [`ServerLayer`].
 #[derive(Clone)]
-pub struct Server<S, Tm = TokioTimer> {
+pub struct Server<S, A = NoFallback, Tm = TokioTimer> {
     service: S,
-    layer: ServerLayer<Tm>,
+    layer: ServerLayer<A, Tm>,
+}
+
+impl<S, A, Tm> Server<S, A, Tm> {
+    /// The service itself. Requests given to it know no policy.
+    pub fn get_ref(&self) -> &S {
+        &self.service
+    }
+
+    /// The service itself, without the layer.
+    pub fn into_inner(self) -> S {
+        self.service
+    }
 }
 
 /// A problem; or the service's own body, under permits or of an excluded path.
 type ServerBody<R, Tm> = Either<Full<Bytes>, Either<HeldBody<R, Tm>, R>>;
 
-impl<S, B, R, Tm> Service<Request<B>> for Server<S, Tm>
+impl<S, B, R, A, Tm> Service<Request<B>> for Server<S, A, Tm>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
@@ -124,6 +176,8 @@ where
     B: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    A: Alternative<Parts, Response<R>, S::Error> + Clone + Send + 'static,
+    A::Answer: Send,
     Tm: Timer + Clone + Send + Sync + 'static,
     Tm::Sleep: Send,
 {
@@ -144,39 +198,28 @@ where
                 Ok(answer.map(|body| Either::Right(Either::Right(body))))
             });
         }
-        let ServerLayer { operation, judge, key, deadline: header, .. } = self.layer.clone();
+        let ServerLayer { operation, classify, fallback, .. } = self.layer.clone();
         let (mut parts, body) = request.into_parts();
-        let key = key.map_or(0, |key| key(&parts));
-        let waits = deadline::read(&parts.headers, header.as_ref());
-        let deadline = waits.map_or(Instant::FAR_FUTURE, |wait| operation.now() + wait);
-        if waits.is_some() {
-            parts.extensions.insert(Deadline(deadline));
-        }
-        let attributes = Attributes {
-            key,
-            repeatable: false,
-            streamed: true,
-            deadline,
-            ..Attributes::default()
-        };
+        let attributes = self.layer.attributes(&mut parts);
+        let fallback = fallback.map(|fallback| (fallback, parts.clone()));
         let mut request = Some(Request::from_parts(parts, body));
+        let next = move |_: Attempt| request.take();
+        let work = ServiceWork { service, next, repeats: false, classify, fallback };
         Box::pin(async move {
-            let handle = move |_| Once::new(service.clone(), request.take());
-            let refusal = match operation.call_held(attributes, &Answered(&judge), handle).await {
+            let mut answer = match work.run(&operation, attributes).await {
                 Ok((answer, permits)) => {
-                    let held = |body| Either::Right(Either::Left(HeldBody::new(body, permits)));
-                    return Ok(answer.map(held));
+                    answer.map(|body| Either::Right(Either::Left(HeldBody::new(body, permits))))
                 }
-                Err(error) => match own(error) {
-                    Error::Inner(error) => return Err(error),
-                    Error::TimedOut(elapsed) => timeout_problem(&elapsed),
-                    Error::Rejected(rejection) => rejection_problem(&operation.name(), &rejection),
-                },
+                Err(Error::Inner(error)) => return Err(error),
+                Err(Error::TimedOut(elapsed)) => {
+                    refusal(&operation, attributes.key, &timeout_problem(&elapsed))
+                }
+                Err(Error::Rejected(rejection)) => {
+                    let problem = rejection_problem(&operation.name(), &rejection);
+                    refusal(&operation, attributes.key, &problem)
+                }
             };
-            let mut answer = answer(&refusal);
-            if let Some(circuit) = circuit_header(&operation, key) {
-                answer.headers_mut().insert("x-seawall-circuit", circuit);
-            }
+            write_rate_limit(answer.headers_mut(), &operation, attributes.key);
             Ok(answer)
         })
     }
@@ -188,7 +231,12 @@ fn by_fault(status: StatusCode, _: &HeaderMap) -> Outcome {
     if status.is_server_error() { Outcome::failure(Class::Transient) } else { Outcome::Success }
 }
 
-fn answer<B>(problem: &Problem) -> Response<Either<Full<Bytes>, B>> {
+/// The problem as a response, with the state of the circuit.
+fn refusal<B, Tm: Timer + Clone>(
+    operation: &Operation<Tm>,
+    key: u64,
+    problem: &Problem,
+) -> Response<Either<Full<Bytes>, B>> {
     let mut response = Response::new(Either::Left(Full::from(problem.body())));
     *response.status_mut() = problem.status;
     let headers = response.headers_mut();
@@ -196,6 +244,9 @@ fn answer<B>(problem: &Problem) -> Response<Either<Full<Bytes>, B>> {
     headers.insert(header::CONTENT_TYPE, kind);
     if let Some(seconds) = problem.retry_after_seconds() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(circuit) = circuit_header(operation, key) {
+        headers.insert("x-seawall-circuit", circuit);
     }
     response
 }

@@ -4,8 +4,12 @@
 mod body;
 mod client;
 mod deadline;
+mod fallback;
 mod operation;
 mod paused;
+mod rate_limit;
+#[cfg(feature = "reqwest")]
+mod reqwest_client;
 mod server;
 mod shared;
 mod vectors;

@@ -1,0 +1,154 @@
+//! What a layer runs: its service, once for each attempt, and its fallback where that stands in.
+
+use crate::{Alternative, Permits, sending::Sending};
+use pin_project_lite::pin_project;
+use seawall::{
+    Attempt, Attributes, Classify, Error, Failure, Operation, Outcome, Reason, Rejection, Timer,
+    Work, WorkResult,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower_service::Service;
+
+/// A further attempt of a request that is gone. Only a policy written by the user asks for one.
+const SPENT: Rejection = Rejection::new(Reason::NotCalled, None);
+
+/// The calls of one request.
+pub(crate) struct ServiceWork<S, N, C, A, K> {
+    pub(crate) service: S,
+    /// The request of an attempt; `None` where it was handed over before and has no copy.
+    pub(crate) next: N,
+    /// Whether every attempt finds a request.
+    pub(crate) repeats: bool,
+    pub(crate) classify: C,
+    /// The fallback, and what it gets to know of the request.
+    pub(crate) fallback: Option<(A, K)>,
+}
+
+/// The result of a call with its outcome, which is known where the result is still whole.
+pub(crate) struct Judged<T> {
+    result: T,
+    outcome: Outcome,
+}
+
+/// The answer to a request and what it holds, or why there is none.
+pub(crate) type Answered<T, E, Tm> = Result<(T, Permits<Tm>), Error<E>>;
+
+impl<S, N, C, A, K> ServiceWork<S, N, C, A, K> {
+    /// Makes the calls under the operation's policies.
+    pub(crate) async fn run<Q, Tm>(
+        self,
+        operation: &Operation<Tm>,
+        attributes: Attributes,
+    ) -> Answered<S::Response, S::Error, Tm>
+    where
+        S: Service<Q> + Clone,
+        N: FnMut(Attempt) -> Option<Q>,
+        C: Classify<S::Response, S::Error> + Clone,
+        A: Alternative<K, S::Response, S::Error>,
+        Tm: Timer + Clone,
+    {
+        // Only the layer says whether there is one.
+        let attributes = Attributes { fallbacks: 0, ..attributes };
+        match operation.drive(attributes, &AsJudged, self).await {
+            Ok((answer, permits)) => Ok((answer.result, permits)),
+            Err(error) => Err(own(error)),
+        }
+    }
+}
+
+impl<S, Q, N, C, A, K> Work for ServiceWork<S, N, C, A, K>
+where
+    S: Service<Q> + Clone,
+    N: FnMut(Attempt) -> Option<Q>,
+    C: Classify<S::Response, S::Error> + Clone,
+    A: Alternative<K, S::Response, S::Error>,
+{
+    type Value = Judged<S::Response>;
+    type Error = Judged<Option<S::Error>>;
+    type Call = Judging<Sending<S, Q>, C>;
+    type Alternative = Judging<A::Answer, C>;
+
+    fn alternatives(&self) -> u32 {
+        u32::from(self.fallback.is_some())
+    }
+
+    fn call(&mut self, attempt: Attempt) -> Self::Call {
+        let sending =
+            (self.next)(attempt).map(|request| Sending::new(self.service.clone(), request));
+        Judging { call: sending, classify: self.classify.clone(), repeats: self.repeats }
+    }
+
+    fn fallback(
+        &mut self,
+        _: u32,
+        failed: WorkResult<Self>,
+    ) -> Result<Self::Alternative, WorkResult<Self>> {
+        let Some((fallback, request)) = self.fallback.take() else { return Err(failed) };
+        let failed = failed.map(|answer| answer.result).map_err(own);
+        let call = Some(fallback.answer(request, failed));
+        Ok(Judging { call, classify: self.classify.clone(), repeats: false })
+    }
+}
+
+/// The error as the service's callers know it.
+fn own<E>(error: Error<Judged<Option<E>>>) -> Error<E> {
+    match error {
+        Error::Inner(Judged { result: Some(error), .. }) => Error::Inner(error),
+        Error::Inner(Judged { result: None, .. }) => Error::Rejected(SPENT),
+        Error::TimedOut(elapsed) => Error::TimedOut(elapsed),
+        Error::Rejected(rejection) => Error::Rejected(rejection),
+    }
+}
+
+/// Reads the outcome that a call came with.
+struct AsJudged;
+
+impl<T, E> Classify<Judged<T>, Judged<E>> for AsJudged {
+    fn classify(&self, result: &Result<Judged<T>, Judged<E>>) -> Outcome {
+        match result {
+            Ok(answer) => answer.outcome,
+            Err(error) => error.outcome,
+        }
+    }
+}
+
+pin_project! {
+    /// A call that is classified as soon as it is done; `None` in place of one whose request is gone.
+    pub(crate) struct Judging<F, C> {
+        #[pin]
+        call: Option<F>,
+        classify: C,
+        repeats: bool,
+    }
+}
+
+impl<F, C, T, E> Future for Judging<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    C: Classify<T, E>,
+{
+    type Output = Result<Judged<T>, Judged<Option<E>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(call) = this.call.as_pin_mut() else {
+            return Poll::Ready(Err(Judged { result: None, outcome: Outcome::Rejected(SPENT) }));
+        };
+        let result = ready!(call.poll(cx));
+        let outcome = match this.classify.classify(&result) {
+            // There is no second copy, whatever the classification says of the first.
+            Outcome::Failure(failure) if !*this.repeats => {
+                Outcome::Failure(Failure { unsent: false, ..failure })
+            }
+            outcome => outcome,
+        };
+        Poll::Ready(match result {
+            Ok(answer) => Ok(Judged { result: answer, outcome }),
+            Err(error) => Err(Judged { result: Some(error), outcome }),
+        })
+    }
+}
