@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use seawall::{Attempt, Attributes, Classify, Error, Outcome, Work, WorkResult};
-use seawall_tower::{Problem, circuit_header, rejection_problem, timeout_problem};
+use seawall_tower::{ATTEMPT_HEADER, Problem, circuit_header, rejection_problem, timeout_problem};
 use std::{
     future::Future,
     hash::RandomState,
@@ -57,7 +57,6 @@ use upstream::{CallError, Upstream};
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 /// The longest `Retry-After` that is waited for while a healthy fallback stands ready.
 const WORTH_WAITING: Duration = Duration::from_secs(1);
-const ATTEMPT: &str = "x-seawall-attempt";
 
 /// Everything the data path needs.
 pub(crate) struct Gateway {
@@ -157,7 +156,7 @@ impl Gateway {
             Err(refused) => return reply::problem(&refused.problem(), api),
         };
         // Whoever marks its attempts retries by itself: two layers of retries would multiply.
-        let retried_outside = exchange.headers.remove(ATTEMPT).is_some();
+        let retried_outside = exchange.headers.remove(ATTEMPT_HEADER).is_some();
         table.forwarding.write(&mut exchange.headers, peer);
         self.pseudonym.add_to(&mut exchange.headers, version);
         exchange.headers.insert(CORRELATION, trail.correlation.clone());

@@ -49,7 +49,9 @@ type Key = Arc<dyn Fn(&Parts) -> u64 + Send + Sync>;
 
 /// Classifies a response by its status and headers, and every error of the service itself as transient.
 #[derive(Clone)]
-struct ByHeaders(Arc<dyn Fn(StatusCode, &HeaderMap) -> Outcome + Send + Sync>);
+struct ByHeaders(Arc<Judge>);
+
+type Judge = dyn Fn(StatusCode, &HeaderMap) -> Outcome + Send + Sync;
 
 impl<R, E> Classify<Response<R>, E> for ByHeaders {
     fn classify(&self, result: &Result<Response<R>, E>) -> Outcome {

@@ -280,7 +280,7 @@ fn prepare(
     let headers = request.headers_mut();
     headers.clone_from(&exchange.headers);
     headers.insert(header::HOST, endpoint.host.clone());
-    headers.insert("x-seawall-attempt", HeaderValue::from(attempt.number));
+    headers.insert(seawall_tower::ATTEMPT_HEADER, HeaderValue::from(attempt.number));
     let over_tcp = endpoint.scheme == uri::Scheme::HTTP;
     exchange.frame(headers, over_tcp);
     exchange.take_interim(&mut request);

@@ -60,7 +60,7 @@ async fn serve_bytes(bytes: &'static [u8], closes: bool) -> String {
     let address: SocketAddr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await?;
-        stream.read(&mut [0; 4096]).await?;
+        assert!(stream.read(&mut [0; 4096]).await? > 0);
         stream.write_all(bytes).await?;
         if !closes {
             std::future::pending::<()>().await;
