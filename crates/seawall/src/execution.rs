@@ -205,7 +205,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                     self.nodes[at].wake_at = Instant::FAR_FUTURE;
                 }
                 let step = self.with_frame(at, waker, |policy, frame, cx| policy.wake(frame, cx));
-                match step {
+                match step.unwrap_or(Step::Wait) {
                     Step::Wait => {}
                     step if self.nodes[at].shadow => self.bypass(at, step),
                     step => self.proceed(Some((at, step)), waker),

@@ -9,7 +9,7 @@ use crate::{
         bulkhead::Bulkhead,
         circuit_breaker::{CircuitBreaker, CircuitView},
     },
-    policy::{Controls, MOST_POLICIES, Mode},
+    policy::{Controls, MOST_POLICIES, Mode, OnSuccess},
     time::Instant,
 };
 use std::{fmt, sync::Arc};
@@ -21,11 +21,12 @@ pub struct Pipeline {
     policies: Arc<[Policy]>,
     controls: Arc<Controls>,
     observer: Option<Arc<dyn Observer>>,
-    /// Nothing but built-in policies: they all hand a success on as it is.
-    is_plain: bool,
+    /// Every policy hands a success on as it is.
+    hands_successes_on: bool,
     /// More than one call may be in progress at a time.
     hedges: bool,
-    times_success: bool,
+    /// A policy needs to know when a success came.
+    needs_success_time: bool,
 }
 
 impl Pipeline {
@@ -33,18 +34,16 @@ impl Pipeline {
     /// thirty-first always do.
     pub fn new(name: &str, policies: impl IntoIterator<Item = Policy>) -> Self {
         let policies: Arc<[Policy]> = policies.into_iter().collect();
-        let is_plain = !policies.iter().any(|policy| matches!(policy, Policy::Custom(_)));
-        let hedges = policies.iter().any(|policy| matches!(policy, Policy::Hedge(_)));
-        let times_success = policies.iter().any(Policy::times_success);
-        let controls = Arc::default();
+        let on_success = || policies.iter().map(Policy::on_success);
+        let needs_time = OnSuccess::Observes { needs_time: true };
         Self {
             name: name.into(),
-            policies,
-            controls,
+            controls: Arc::default(),
             observer: None,
-            is_plain,
-            hedges,
-            times_success,
+            hands_successes_on: on_success().all(|it| it != OnSuccess::Decides),
+            hedges: policies.iter().any(|policy| matches!(policy, Policy::Hedge(_))),
+            needs_success_time: on_success().any(|it| it == needs_time),
+            policies,
         }
     }
 
@@ -229,17 +228,17 @@ impl Pipeline {
         })
     }
 
-    pub(crate) fn is_plain(&self) -> bool {
-        self.is_plain
+    pub(crate) fn hands_successes_on(&self) -> bool {
+        self.hands_successes_on
     }
 
     pub(crate) fn hedges(&self) -> bool {
         self.hedges
     }
 
-    /// Whether anybody wants to know when a success came. If not, the clock need not be read for it.
-    pub(crate) fn times_success(&self) -> bool {
-        self.times_success || self.observer.is_some()
+    /// Whether anybody needs to know when a success came. If not, the clock need not be read for it.
+    pub(crate) fn needs_success_time(&self) -> bool {
+        self.needs_success_time || self.observer.is_some()
     }
 
     pub(crate) fn controls(&self) -> &Controls {

@@ -1,10 +1,10 @@
-//! The closed set of patterns. A new one is a file, a module and a line here.
+//! The catalogue of built-in policies. A new one is a file of its own, and here a module and a row.
 
 use crate::{
     command::CallId,
     config::{ConfigError, Problems},
     outcome::Outcome,
-    policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Pattern, Step},
+    policy::{Cause, CustomPolicy, Cx, Mode, OnSuccess, Pattern, Step},
     time::Instant,
 };
 use std::{sync::Arc, time::Duration};
@@ -19,16 +19,6 @@ pub(crate) mod retry;
 pub(crate) mod throttle;
 pub(crate) mod timeout;
 
-use bulkhead::{Bulkhead, BulkheadConfig};
-use chaos::{Chaos, ChaosConfig};
-use circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
-use fallback::{Fallback, FallbackConfig};
-use hedge::{Hedge, HedgeConfig};
-use rate_limiter::{RateLimiter, RateLimiterConfig};
-use retry::{Retry, RetryConfig};
-use throttle::{Throttle, ThrottleConfig};
-use timeout::{Timeout, TimeoutConfig};
-
 /// What stands at a node of an execution's tree.
 pub(crate) enum Slot {
     /// One passage through a policy.
@@ -41,7 +31,7 @@ pub(crate) enum Slot {
 
 /// Declares the policies, their frames, their configurations, and the dispatch between them.
 macro_rules! patterns {
-    ($($(#[$doc:meta])* $name:ident($own:ident, $policy:ty, $frame:ty, $config:ty, $label:literal),)*) => {
+    ($($(#[$doc:meta])* $name:ident($own:ty, $policy:ty, $config:ty, $label:literal),)*) => {
         /// One policy of a pipeline: a handle on shared state.
         #[derive(Clone, Debug)]
         pub enum Policy {
@@ -52,8 +42,8 @@ macro_rules! patterns {
 
         /// One execution's passage through one policy.
         pub(crate) enum Frame {
-            $($name($frame),)*
-            Custom(Box<dyn CustomFrame>),
+            $($name(<$policy as Pattern>::Frame),)*
+            Custom(<Arc<dyn CustomPolicy> as Pattern>::Frame),
         }
 
         /// One policy, as written in a file.
@@ -74,7 +64,7 @@ macro_rules! patterns {
             /// # Errors
             /// Every field out of its bounds.
             pub fn build(&self) -> Result<Policy, ConfigError> {
-                Ok(match self { $(Self::$name(config) => Policy::$name($own::new(config.clone())?.into()),)* })
+                Ok(match self { $(Self::$name(config) => Policy::$name(<$own>::new(config.clone())?.into()),)* })
             }
 
             /// The same in another mode.
@@ -125,22 +115,16 @@ macro_rules! patterns {
                 }
             }
 
+            /// What it makes of a success inside of it.
             #[inline]
-            pub(crate) fn heeds_success(&self) -> bool {
+            pub(crate) fn on_success(&self) -> OnSuccess {
                 match self {
-                    $(Self::$name(policy) => policy.heeds_success(),)*
-                    Self::Custom(policy) => policy.heeds_success(),
+                    $(Self::$name(policy) => policy.on_success(),)*
+                    Self::Custom(policy) => policy.on_success(),
                 }
             }
 
-            pub(crate) fn times_success(&self) -> bool {
-                match self {
-                    $(Self::$name(policy) => policy.times_success(),)*
-                    Self::Custom(policy) => policy.times_success(),
-                }
-            }
-
-            /// Begins the short way, with the frame written where it stays; `false` where that is not open.
+            /// The fast path of admission, with the frame written where it stays; `false` where that is not open.
             #[inline(always)]
             pub(crate) fn pass(&self, cx: &mut Cx<'_>, place: &mut Slot) -> bool {
                 match self {
@@ -153,7 +137,7 @@ macro_rules! patterns {
                 true
             }
 
-            /// Begins, with the frame written where it stays.
+            /// Starts a passage, with the frame written where it stays.
             pub(crate) fn start(&self, cx: &mut Cx<'_>, place: &mut Slot) -> Step {
                 match self {
                     $(Self::$name(policy) => {
@@ -199,6 +183,7 @@ macro_rules! patterns {
             pub(crate) fn exclude(&self, frame: &mut Frame, length: Duration) {
                 match (self, frame) {
                     $((Self::$name(policy), Frame::$name(frame)) => policy.exclude(frame, length),)*
+                    (Self::Custom(policy), Frame::Custom(frame)) => policy.exclude(frame, length),
                     _ => {}
                 }
             }
@@ -208,23 +193,31 @@ macro_rules! patterns {
 
 patterns! {
     /// Ends a call that takes too long.
-    Timeout(Timeout, Timeout, timeout::Frame, TimeoutConfig, "timeout"),
+    Timeout(timeout::Timeout, timeout::Timeout, timeout::TimeoutConfig, "timeout"),
     /// Runs a failed call again.
-    Retry(Retry, Arc<Retry>, retry::Frame, RetryConfig, "retry"),
+    Retry(retry::Retry, Arc<retry::Retry>, retry::RetryConfig, "retry"),
     /// Stops calling a dependency that keeps failing.
     CircuitBreaker(
-        CircuitBreaker, Arc<CircuitBreaker>, circuit_breaker::Frame, CircuitBreakerConfig, "circuit_breaker"
+        circuit_breaker::CircuitBreaker,
+        Arc<circuit_breaker::CircuitBreaker>,
+        circuit_breaker::CircuitBreakerConfig,
+        "circuit_breaker"
     ),
     /// Limits calls over time.
-    RateLimiter(RateLimiter, Arc<RateLimiter>, rate_limiter::Frame, RateLimiterConfig, "rate_limiter"),
+    RateLimiter(
+        rate_limiter::RateLimiter,
+        Arc<rate_limiter::RateLimiter>,
+        rate_limiter::RateLimiterConfig,
+        "rate_limiter"
+    ),
     /// Limits calls in progress.
-    Bulkhead(Bulkhead, Arc<Bulkhead>, bulkhead::Frame, BulkheadConfig, "bulkhead"),
+    Bulkhead(bulkhead::Bulkhead, Arc<bulkhead::Bulkhead>, bulkhead::BulkheadConfig, "bulkhead"),
     /// Answers by other means.
-    Fallback(Fallback, Fallback, fallback::Frame, FallbackConfig, "fallback"),
+    Fallback(fallback::Fallback, fallback::Fallback, fallback::FallbackConfig, "fallback"),
     /// Makes a further call beside one that takes long.
-    Hedge(Hedge, Arc<Hedge>, hedge::Frame, HedgeConfig, "hedge"),
+    Hedge(hedge::Hedge, Arc<hedge::Hedge>, hedge::HedgeConfig, "hedge"),
     /// Turns calls away by chance, the more of them the more the dependency turns away.
-    Throttle(Throttle, Arc<Throttle>, throttle::Frame, ThrottleConfig, "throttle"),
+    Throttle(throttle::Throttle, Arc<throttle::Throttle>, throttle::ThrottleConfig, "throttle"),
     /// Injects faults.
-    Chaos(Chaos, Arc<Chaos>, chaos::Frame, ChaosConfig, "chaos"),
+    Chaos(chaos::Chaos, Arc<chaos::Chaos>, chaos::ChaosConfig, "chaos"),
 }

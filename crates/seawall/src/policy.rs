@@ -19,23 +19,24 @@ mod mode;
 pub use mode::Mode;
 pub(crate) use mode::{Controls, MOST_POLICIES, policy_config};
 
-/// What a frame asks of the execution.
+/// What a frame asks of the execution. Nothing begins after [`Cx::deadline`]: `Call` and `Fallback` mean `Wait` then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// Start one more passage through the next policy inward.
     Call,
-    /// Call the driver's alternative number `nth`, from 1.
+    /// Call the driver's alternative number `nth`, in place of how the passages inside ended last. A driver that has no such
+    /// alternative hands that outcome back.
     Fallback {
-        /// Which alternative.
+        /// The number of the alternative, from 1.
         nth: u32,
     },
-    /// Nothing until an inner call finishes or a wake-up comes.
+    /// Do nothing until a passage inside ends or a wake-up comes.
     Wait,
-    /// This frame is done; whatever still runs inside it is cancelled.
+    /// This frame is done, with this outcome; whatever still runs inside of it is cancelled.
     Finish(Outcome),
 }
 
-/// Why a frame goes.
+/// Why a frame is released.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cause {
     /// The execution is over and its value was delivered, or a stream ended with this outcome.
@@ -113,81 +114,109 @@ impl Sink<'_> {
     }
 }
 
-/// A policy written by a user. It stands in a pipeline like the built-in ones; its frames are boxed.
+/// A policy written by a user: shared, long-lived state. It stands in a pipeline like the built-in ones, as
+/// [`Policy::Custom`](crate::Policy::Custom); its frames are boxed.
 pub trait CustomPolicy: Debug + Send + Sync {
-    /// One execution's passage.
+    /// A frame for one execution that has reached this policy; [`CustomFrame::start`] follows at once.
     fn frame(&self) -> Box<dyn CustomFrame>;
 }
 
-/// One execution's passage through a [`CustomPolicy`]. Dropping it must give back what it holds.
+/// One execution's passage through a [`CustomPolicy`].
+///
+/// The execution calls `start` once, then `inner_done` once for each passage inside that ended by itself, and `wake`
+/// whenever somebody may have something new to say, until a step is [`Step::Finish`] or the frame is released. Each
+/// method says what to do next, and must not block. Whatever the frame was given by its policy (permits, places in a
+/// queue) it gives back in `release` or when it is dropped, whichever comes first: a frame may be dropped at any point.
 pub trait CustomFrame: Send {
     /// The execution reached this policy.
     fn start(&mut self, _cx: &mut Cx<'_>) -> Step {
         Step::Call
     }
-    /// An inner call finished.
+    /// A passage inside, begun by [`Step::Call`] or [`Step::Fallback`], ended with this outcome.
     fn inner_done(&mut self, _cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         Step::Finish(outcome)
     }
-    /// A timer or the waker fired; it may be for nothing.
+    /// The instant of [`Cx::wake_at`] has come, or the execution's waker was woken; it may be for nothing.
     fn wake(&mut self, _cx: &mut Cx<'_>) -> Step {
         Step::Wait
     }
-    /// The frame goes, for this cause.
+    /// The frame goes, for this cause. It is called once at most, and nothing is called after it.
     fn release(&mut self, _cx: &mut Cx<'_>, _cause: Cause) {}
+    /// The driver waited for its own caller for `length` while a call ran inside: the frame moves its limits by it and
+    /// leaves it out of what it measures. The instant of [`Cx::wake_at`] has been moved already.
+    fn exclude(&mut self, _length: Duration) {}
 }
 
-/// What each built-in pattern implements; [`Policy`] dispatches over them without a pointer.
+/// What each built-in policy implements; [`Policy`](crate::Policy) dispatches over them without a pointer.
+///
+/// Only [`start`](Self::start) must be written. Every default is right for every policy, though not the fastest: a policy
+/// opts out of what it does not need, and one that forgets to is slower, never wrong.
 pub(crate) trait Pattern {
+    /// One execution's passage: plain data.
     type Frame;
-    /// Whether a success inside means something to it; the others hand it on as it is.
-    fn heeds_success(&self) -> bool {
-        false
+
+    /// The execution reached this policy: the new frame, and what it asks for.
+    fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step);
+
+    /// A passage inside ended with this outcome. It is not asked about successes where [`on_success`](Self::on_success)
+    /// opts out.
+    fn inner_done(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, outcome: Outcome) -> Step {
+        Step::Finish(outcome)
     }
-    /// Whether it matters when a success came. Where it matters to nobody, the clock need not be read for it.
-    fn times_success(&self) -> bool {
-        false
+
+    /// The instant of [`Cx::wake_at`] has come, or the waker was woken; it may be for nothing.
+    fn wake(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>) -> Step {
+        Step::Wait
     }
-    /// Whether the frame holds what `release` gives back.
-    fn holds(_frame: &Self::Frame) -> bool {
-        false
-    }
-    /// The short way in: the frame of a call that simply passes. Where it is `None` nothing has changed, and
+
+    /// The frame goes, for this cause: what it still holds is given back. Asked at most once, and not at all while
+    /// [`holds`](Self::holds) says no.
+    fn release(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, _cause: Cause) {}
+
+    /// The caller was waited for, for `length`, while a call ran inside: limits move by it, and what is measured leaves it
+    /// out. (The instant of [`Cx::wake_at`] has been moved already.)
+    fn exclude(&self, _frame: &mut Self::Frame, _length: Duration) {}
+
+    /// The fast path of admission: the frame of a call that simply passes. Where it is `None` nothing has changed, and
     /// [`start`](Self::start) decides.
     #[inline(always)]
     fn pass(&self, _cx: &mut Cx<'_>) -> Option<Self::Frame> {
         None
     }
-    /// The long way in. Only for patterns that do not always let calls pass.
-    fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step) {
-        match self.pass(cx) {
-            Some(frame) => (frame, Step::Call),
-            None => unreachable!("a pattern that refuses says how"),
-        }
+
+    /// What this policy makes of a success inside of it.
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::Decides
     }
-    fn inner_done(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, outcome: Outcome) -> Step {
-        Step::Finish(outcome)
+
+    /// Whether the frame holds anything that `release` must give back.
+    fn holds(_frame: &Self::Frame) -> bool {
+        true
     }
-    fn wake(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>) -> Step {
-        Step::Wait
+}
+
+/// What a policy makes of a success inside of it. A policy that can have two passages inside of it at once must decide;
+/// the hedge is the one exception that the interpreter knows of (`Pipeline::hedges`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnSuccess {
+    /// It may ask for anything. There is no fast path for the successes of a pipeline with such a policy.
+    Decides,
+    /// It observes the success and always hands it on. Where no policy needs its time, the clock is not read for it.
+    Observes { needs_time: bool },
+    /// It hands the success on and need not be told of it.
+    HandsOn,
+}
+
+impl OnSuccess {
+    /// [`Observes`](Self::Observes) the success, with its time, if `observes`.
+    pub(crate) const fn observed_if(observes: bool) -> Self {
+        if observes { Self::Observes { needs_time: true } } else { Self::HandsOn }
     }
-    fn release(&self, _frame: &mut Self::Frame, _cx: &mut Cx<'_>, _cause: Cause) {}
-    /// The caller was waited for, for `length`, while a call ran inside: limits move by it, and what is measured
-    /// leaves it out.
-    fn exclude(&self, _frame: &mut Self::Frame, _length: Duration) {}
 }
 
 impl Pattern for Arc<dyn CustomPolicy> {
     type Frame = Box<dyn CustomFrame>;
-    fn heeds_success(&self) -> bool {
-        true
-    }
-    fn times_success(&self) -> bool {
-        true
-    }
-    fn holds(_: &Self::Frame) -> bool {
-        true
-    }
+
     fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step) {
         let mut frame = self.as_ref().frame();
         let step = frame.start(cx);
@@ -201,6 +230,9 @@ impl Pattern for Arc<dyn CustomPolicy> {
     }
     fn release(&self, frame: &mut Self::Frame, cx: &mut Cx<'_>, cause: Cause) {
         frame.release(cx, cause);
+    }
+    fn exclude(&self, frame: &mut Self::Frame, length: Duration) {
+        frame.exclude(length);
     }
 }
 

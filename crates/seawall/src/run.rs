@@ -248,11 +248,11 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
         }
     }
 
-    /// The short way of a success. The clock is read for it only where somebody wants to know.
+    /// The fast path of a success. The clock is read for it only where somebody wants to know.
     #[inline]
     fn succeed(&mut self, id: CallId) -> bool {
         let Running { execution, clock, .. } = &mut self.running;
-        let timed = execution.pipeline().times_success();
+        let timed = execution.pipeline().needs_success_time();
         execution.succeed(id, if timed { clock.now() } else { self.polled_at })
     }
 

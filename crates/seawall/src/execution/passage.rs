@@ -10,7 +10,7 @@ use crate::{
     outcome::Outcome,
     pipeline::Pipeline,
     policies::{Frame, Policy, Slot, fallback::Fallback},
-    policy::{Cause, Cx, Mode, Step},
+    policy::{Cause, Cx, Mode, OnSuccess, Step},
     time::Instant,
 };
 use std::{ops::Deref, task::Waker};
@@ -117,6 +117,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             self.with_frame(at, Waker::noop(), |policy, frame, cx| {
                 policy.release(frame, cx, Cause::Discarded);
             });
+            self.nodes[at].slot = Slot::Released;
         }
         self.nodes[at].wake_at = Instant::FAR_FUTURE;
         self.nodes[at].bypassed = true;
@@ -166,7 +167,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             let step = self.with_frame(outer, waker, |policy, frame, cx| {
                 policy.inner_done(frame, cx, outcome)
             });
-            match step {
+            match step.unwrap_or(Step::Finish(outcome)) {
                 _ if self.nodes[outer].shadow => at = outer,
                 Step::Finish(outcome) => {
                     resolution.outcome = outcome;
@@ -231,7 +232,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     pub(crate) fn succeed(&mut self, call: CallId, now: Instant) -> bool {
         let Some(leaf) = self.nodes.len().checked_sub(1) else { return false };
         let alone = !self.pipeline.hedges() || self.is_chain();
-        let straight = self.pipeline.is_plain()
+        let straight = self.pipeline.hands_successes_on()
             && alone
             && self.last_failures.is_empty()
             && self.commands.is_empty();
@@ -246,7 +247,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             let node = &mut self.nodes[usize::from(at)];
             node.running = false;
             let (parent, depth) = (node.parent, usize::from(node.depth));
-            if at != leaf as u16 && self.pipeline.policies()[depth].heeds_success() {
+            if at != leaf as u16
+                && self.pipeline.policies()[depth].on_success() != OnSuccess::HandsOn
+            {
                 let waker = Waker::noop();
                 self.with_frame(usize::from(at), waker, |policy, frame, cx| {
                     policy.inner_done(frame, cx, Outcome::Success)
@@ -272,19 +275,19 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
     }
 
-    /// Lets the frame at `at` take one step.
+    /// Lets the frame at `at` take one step; none where it was released, as one in shadow mode may have been.
     #[inline]
     pub(super) fn with_frame<R>(
         &mut self,
         at: usize,
         waker: &Waker,
         step: impl FnOnce(&Policy, &mut Frame, &mut Cx<'_>) -> R,
-    ) -> R {
+    ) -> Option<R> {
         let Self { pipeline, nodes, common, .. } = self;
         let Node { slot, depth, wake_at, deadline, shadow, .. } = &mut nodes[at];
-        let Slot::Frame(frame) = slot else { unreachable!("only frames have calls inside them") };
+        let Slot::Frame(frame) = slot else { return None };
         let mut cx = common.cx(pipeline, *shadow, deadline, wake_at, waker);
-        step(&pipeline.policies()[usize::from(*depth)], frame, &mut cx)
+        Some(step(&pipeline.policies()[usize::from(*depth)], frame, &mut cx))
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use crate::{
     config::{ConfigError, validated},
     event::Kind,
     outcome::{Class, Outcome},
-    policy::{Cause, Cx, Pattern, Step},
+    policy::{Cause, Cx, OnSuccess, Pattern, Step},
     rejection::{Reason, Rejection},
     sync::{AtomicU64, Mutex, Ordering, lock},
     time::Instant,
@@ -292,12 +292,8 @@ impl Pattern for Arc<Bulkhead> {
     }
 
     #[inline]
-    fn heeds_success(&self) -> bool {
-        self.estimator.is_some()
-    }
-
-    fn times_success(&self) -> bool {
-        self.estimator.is_some()
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::observed_if(self.estimator.is_some())
     }
 
     #[inline(always)]

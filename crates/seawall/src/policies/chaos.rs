@@ -7,7 +7,7 @@ use crate::{
     config::{ConfigError, Problems, config, validated},
     event::{Fault, Kind},
     outcome::{Class, Outcome},
-    policy::{Cx, Pattern, Step, policy_config},
+    policy::{Cx, OnSuccess, Pattern, Step, policy_config},
     sync::{AtomicU64, Ordering},
     time::{Instant, nanos},
 };
@@ -175,6 +175,16 @@ pub(crate) struct Frame {
 
 impl Pattern for Arc<Chaos> {
     type Frame = Frame;
+
+    #[inline]
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::HandsOn
+    }
+
+    #[inline]
+    fn holds(_: &Frame) -> bool {
+        false
+    }
 
     #[inline(always)]
     fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {

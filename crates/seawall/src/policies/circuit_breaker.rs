@@ -9,7 +9,7 @@ use crate::{
     config::{ConfigError, validated},
     event::{Kind, State, Transition},
     outcome::{Class, Outcome},
-    policy::{Cause, Cx, Pattern, Step},
+    policy::{Cause, Cx, OnSuccess, Pattern, Step},
     random::{Random, fresh_seed},
     rejection::{Reason, Rejection},
     sync::{Ordering, update},
@@ -299,13 +299,9 @@ impl Pattern for Arc<CircuitBreaker> {
     type Frame = Frame;
 
     #[inline]
-    fn heeds_success(&self) -> bool {
-        true
-    }
-
-    fn times_success(&self) -> bool {
-        matches!(self.config.window, Some(Window::Time(_)))
-            || self.config.slow_call_duration.is_some()
+    fn on_success(&self) -> OnSuccess {
+        let by_time = matches!(self.config.window, Some(Window::Time(_)));
+        OnSuccess::Observes { needs_time: by_time || self.config.slow_call_duration.is_some() }
     }
 
     #[inline]

@@ -10,7 +10,7 @@ use crate::{
     config::{ConfigError, Problems, validated},
     event::Kind,
     outcome::Outcome,
-    policy::{Cx, Pattern, Step, policy_config},
+    policy::{Cx, OnSuccess, Pattern, Step, policy_config},
 };
 
 policy_config! {
@@ -70,9 +70,23 @@ pub(crate) struct Frame {
 impl Pattern for Fallback {
     type Frame = Frame;
 
+    fn start(&self, _cx: &mut Cx<'_>) -> (Frame, Step) {
+        (Frame { tried: 0 }, Step::Call)
+    }
+
     #[inline(always)]
     fn pass(&self, _cx: &mut Cx<'_>) -> Option<Frame> {
         Some(Frame { tried: 0 })
+    }
+
+    #[inline]
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::HandsOn
+    }
+
+    #[inline]
+    fn holds(_: &Frame) -> bool {
+        false
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {

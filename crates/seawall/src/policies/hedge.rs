@@ -10,7 +10,7 @@ use crate::{
     event::{Kind, Withheld},
     outcome::Outcome,
     policies::retry::{Bucket, ShareBudget},
-    policy::{Cause, Cx, Pattern, Step, policy_config},
+    policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
     recent::{Percentile, Recent},
     time::Instant,
 };
@@ -103,6 +103,18 @@ pub(crate) struct Frame {
 }
 
 impl Hedge {
+    #[inline]
+    fn frame(&self, cx: &mut Cx<'_>) -> Frame {
+        if let Some(bucket) = &self.bucket {
+            bucket.began(cx.now);
+        }
+        let hedges = cx.concurrent && cx.attributes.repeatable;
+        let next_at = if hedges { cx.now + self.delay(cx.now) } else { Instant::FAR_FUTURE };
+        cx.wake_at(next_at);
+        let counts = self.recent.is_some();
+        Frame { started_at: cx.now, next_at, launched: 0, running: 1, counts }
+    }
+
     /// Tells an adaptive delay of a call that is over, or was cut off.
     fn count(&self, frame: &mut Frame, now: Instant, ended: bool) {
         let (Some(recent), true) = (&self.recent, std::mem::replace(&mut frame.counts, false))
@@ -118,12 +130,8 @@ impl Pattern for Arc<Hedge> {
     type Frame = Frame;
 
     #[inline]
-    fn heeds_success(&self) -> bool {
-        self.recent.is_some()
-    }
-
-    fn times_success(&self) -> bool {
-        self.recent.is_some()
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::observed_if(self.recent.is_some())
     }
 
     #[inline]
@@ -131,16 +139,13 @@ impl Pattern for Arc<Hedge> {
         frame.counts
     }
 
-    #[inline]
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        (self.frame(cx), Step::Call)
+    }
+
+    #[inline(always)]
     fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
-        if let Some(bucket) = &self.bucket {
-            bucket.began(cx.now);
-        }
-        let hedges = cx.concurrent && cx.attributes.repeatable;
-        let next_at = if hedges { cx.now + self.delay(cx.now) } else { Instant::FAR_FUTURE };
-        cx.wake_at(next_at);
-        let counts = self.recent.is_some();
-        Some(Frame { started_at: cx.now, next_at, launched: 0, running: 1, counts })
+        Some(self.frame(cx))
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {

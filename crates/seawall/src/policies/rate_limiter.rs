@@ -11,7 +11,7 @@ use crate::{
     event::Kind,
     keyed::Keyed,
     outcome::Outcome,
-    policy::{Cause, Cx, Pattern, Step},
+    policy::{Cause, Cx, OnSuccess, Pattern, Step},
     rejection::{Reason, Rejection},
     sync::{AtomicU64, Mutex, Ordering, lock, update},
     time::{Instant, nanos},
@@ -226,6 +226,11 @@ pub(crate) enum Frame {
 
 impl Pattern for Arc<RateLimiter> {
     type Frame = Frame;
+
+    #[inline]
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::HandsOn
+    }
 
     #[inline]
     fn holds(frame: &Frame) -> bool {

@@ -10,7 +10,7 @@ use crate::{
     config::{ConfigError, LONGEST_WAIT, Problems, validated},
     event::{Kind, Withheld},
     outcome::{Class, Failure, Outcome},
-    policy::{Cx, Pattern, Step, policy_config},
+    policy::{Cx, OnSuccess, Pattern, Step, policy_config},
     time::{Instant, nanos, scaled},
 };
 use std::time::Duration;
@@ -191,22 +191,41 @@ pub(crate) struct Frame {
     resume_at: Instant,
 }
 
-impl Pattern for std::sync::Arc<Retry> {
-    type Frame = Frame;
-
-    #[inline]
-    fn heeds_success(&self) -> bool {
-        self.bucket.as_ref().is_some_and(Bucket::heeds_success)
-    }
-
+impl Retry {
     #[inline(always)]
-    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
+    fn frame(&self, cx: &mut Cx<'_>) -> Frame {
         *cx.attempt = 1;
         if let Some(bucket) = &self.bucket {
             bucket.began(cx.now);
         }
         let resume_at = Instant::FAR_FUTURE;
-        Some(Frame { attempts: 1, paid: None, started_at: cx.now, previous: 0, resume_at })
+        Frame { attempts: 1, paid: None, started_at: cx.now, previous: 0, resume_at }
+    }
+}
+
+impl Pattern for std::sync::Arc<Retry> {
+    type Frame = Frame;
+
+    #[inline]
+    fn on_success(&self) -> OnSuccess {
+        match &self.bucket {
+            Some(bucket) if bucket.observes_success() => OnSuccess::Observes { needs_time: false },
+            _ => OnSuccess::HandsOn,
+        }
+    }
+
+    #[inline]
+    fn holds(_: &Frame) -> bool {
+        false
+    }
+
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        (self.frame(cx), Step::Call)
+    }
+
+    #[inline(always)]
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
+        Some(self.frame(cx))
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {

@@ -13,7 +13,7 @@ use crate::{
     config::{ConfigError, Problems, validated},
     event::Kind,
     outcome::{Class, Outcome},
-    policy::{Cause, Cx, Pattern, Step, policy_config},
+    policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
     rejection::{Reason, Rejection},
     sync::{AtomicU64, Ordering},
     time::{Instant, is_due, nanos},
@@ -168,12 +168,8 @@ impl Pattern for Arc<Throttle> {
     }
 
     #[inline]
-    fn heeds_success(&self) -> bool {
-        true
-    }
-
-    fn times_success(&self) -> bool {
-        true
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::Observes { needs_time: true }
     }
 
     #[inline(always)]

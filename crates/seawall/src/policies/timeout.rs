@@ -8,7 +8,7 @@ use crate::{
     config::{ConfigError, Problems, validated},
     event::Kind,
     outcome::Outcome,
-    policy::{Cause, Cx, Pattern, Step, policy_config},
+    policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
     recent::{Percentile, Recent},
     time::Instant,
 };
@@ -100,6 +100,14 @@ pub(crate) struct Frame {
 }
 
 impl Timeout {
+    #[inline(always)]
+    fn frame(&self, cx: &mut Cx<'_>) -> Frame {
+        let deadline = self.deadline(cx.now).min(*cx.deadline);
+        *cx.deadline = deadline;
+        cx.wake_at(deadline);
+        Frame { deadline, started_at: cx.now, counts: self.recent.is_some() }
+    }
+
     fn unfinished(&self, frame: &mut Frame, now: Instant) {
         if std::mem::replace(&mut frame.counts, false) {
             self.record_cut_off(now, now.since(frame.started_at));
@@ -111,12 +119,8 @@ impl Pattern for Timeout {
     type Frame = Frame;
 
     #[inline]
-    fn heeds_success(&self) -> bool {
-        self.recent.is_some()
-    }
-
-    fn times_success(&self) -> bool {
-        self.recent.is_some()
+    fn on_success(&self) -> OnSuccess {
+        OnSuccess::observed_if(self.recent.is_some())
     }
 
     #[inline]
@@ -124,12 +128,13 @@ impl Pattern for Timeout {
         frame.counts
     }
 
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        (self.frame(cx), Step::Call)
+    }
+
     #[inline(always)]
     fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
-        let deadline = self.deadline(cx.now).min(*cx.deadline);
-        *cx.deadline = deadline;
-        cx.wake_at(deadline);
-        Some(Frame { deadline, started_at: cx.now, counts: self.recent.is_some() })
+        Some(self.frame(cx))
     }
 
     #[inline]

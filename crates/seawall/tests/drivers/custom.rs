@@ -1,13 +1,16 @@
 //! What a policy written by a user may ask for, and what the caller gets then.
 
-use crate::stage::{Hand, finish, ms};
+use crate::stage::{After, Hand, finish, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, Class, CustomFrame, CustomPolicy, Cx, Error, Instant, Mode,
-    Outcome, Pipeline, Policy, Reason, Rejection, Step, Work, WorkResult, drive,
+    AnyError, Attempt, Attributes, Cause, Class, CustomFrame, CustomPolicy, Cx, Error, Instant,
+    Mode, Outcome, Pipeline, Policy, Reason, Rejection, Step, Work, WorkResult, drive,
 };
 use std::{
     future::{Ready, ready},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 /// Asks for these steps: at the start, when what is inside is done, and ten milliseconds after it waited.
@@ -147,6 +150,56 @@ fn a_refusal_may_be_repeated_at_once_as_often_as_one_likes() {
     let pipeline = pipeline(scripts);
     let run = pipeline.run(&hand, Attributes::default(), &AnyError, call);
     assert!(finish(&hand, run).is_err_and(|error| error.is_rejected()));
+}
+
+/// Waits at once, counts what it is told, and must not be told anything after its release.
+#[derive(Debug, Default)]
+struct Queue(Arc<AtomicU32>);
+
+struct Waiting {
+    releases: Arc<AtomicU32>,
+    called: bool,
+    released: bool,
+}
+
+impl CustomPolicy for Queue {
+    fn frame(&self) -> Box<dyn CustomFrame> {
+        Box::new(Waiting { releases: self.0.clone(), called: false, released: false })
+    }
+}
+
+impl CustomFrame for Waiting {
+    fn start(&mut self, _: &mut Cx<'_>) -> Step {
+        Step::Wait
+    }
+    fn inner_done(&mut self, _: &mut Cx<'_>, outcome: Outcome) -> Step {
+        assert!(!self.released);
+        Step::Finish(outcome)
+    }
+    fn wake(&mut self, _: &mut Cx<'_>) -> Step {
+        assert!(!self.released);
+        if std::mem::replace(&mut self.called, true) { Step::Wait } else { Step::Call }
+    }
+    fn release(&mut self, _: &mut Cx<'_>, _: Cause) {
+        assert!(!std::mem::replace(&mut self.released, true));
+        self.releases.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn a_frame_is_released_once_in_whatever_mode() {
+    let (hand, releases) = (Hand::new(), Arc::new(AtomicU32::new(0)));
+    let pipeline = Pipeline::new("queue", [Policy::Custom(Arc::new(Queue(releases.clone())))]);
+    for mode in [Mode::Enforce, Mode::Shadow, Mode::Off] {
+        pipeline.set_mode("custom", mode);
+        for call in [After(0, Some(Ok("fine"))), After(2, Some(Err("down")))] {
+            let (before, mut call) = (releases.load(Relaxed), Some(call));
+            let call = |_| call.take().unwrap();
+            let run = pipeline.run(&hand, Attributes::default(), &AnyError, call);
+            let _ = finish(&hand, run);
+            assert_eq!(releases.load(Relaxed) - before, u32::from(mode != Mode::Off), "{mode:?}");
+        }
+    }
 }
 
 #[test]

@@ -274,7 +274,7 @@ impl Bucket {
     }
 
     /// Whether it wants to hear of successes.
-    pub(super) fn heeds_success(&self) -> bool {
+    pub(super) fn observes_success(&self) -> bool {
         let rates = &self.rates;
         rates.by_first_success > 0 || rates.by_later_success > 0 || rates.gives_back
     }
