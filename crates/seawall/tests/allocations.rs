@@ -24,14 +24,18 @@ fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Allocations of a thousand runs, after one to warm up.
+/// Allocations of a thousand runs, after one to warm up. The counter is the process's, and the test harness allocates a
+/// little on a thread of its own: what the runs themselves allocate is there each time.
 fn allocations(mut run: impl FnMut()) -> u64 {
     run();
-    let before = dhat::HeapStats::get().total_blocks;
-    for _ in 0..1000 {
-        run();
-    }
-    dhat::HeapStats::get().total_blocks - before
+    let mut thousand = || {
+        let before = dhat::HeapStats::get().total_blocks;
+        for _ in 0..1000 {
+            run();
+        }
+        dhat::HeapStats::get().total_blocks - before
+    };
+    (0..3).map(|_| thousand()).min().unwrap()
 }
 
 fn policies() -> Vec<PolicyConfig> {
