@@ -208,7 +208,7 @@ impl Scenario {
         let right = "small enough for 5000000 executions in the whole run";
         problems.require(!good || executions <= MOST_EXECUTIONS, "rate", rate, right);
         if let Some(patience) = patience {
-            problems.require_positive("patience", patience);
+            problems.require(!patience.is_zero(), "patience", patience, "more than 0");
         }
         problems.require(keys > 0, "keys", keys, "at least 1");
     }

@@ -1,78 +1,72 @@
 //! How long to wait before the next attempt: a pure function of the retry's number, the wait before,
 //! and one random draw.
 
-use crate::config::{LONGEST_WAIT, Problems, config};
+use crate::config::{Problems, config, days, millis, secs};
 use std::time::Duration;
 
 config! {
-    /// A growing, jittered, capped wait.
+    /// A growing, jittered wait with a longest one.
+    #[check(Self::check_min)]
     pub struct Backoff {
         /// How the wait grows from one retry to the next.
         growth: Growth = Growth::Exponential,
-        /// The wait before the first retry, before jitter; at most 365 days.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        base_delay: Duration = Duration::from_millis(100),
-        /// The factor of `exponential` growth; at least 1.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 100.0)))]
+        /// The wait before the first retry, without jitter.
+        #[range(..=days(365))]
+        base_delay: Duration = millis(100),
+        /// The factor of `exponential` growth.
+        #[range(1.0..=100.0)]
         exponential_multiplier: f64 = 2.0,
-        /// No wait is shorter, before jitter.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        /// The shortest wait, without jitter; at most `max_delay`.
         min_delay: Duration = Duration::ZERO,
-        /// No wait is longer, after jitter too; only `additive` jitter comes on top. At most 365 days.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        max_delay: Duration = Duration::from_secs(60),
-        /// How callers that failed together are kept from coming back together.
+        /// The longest wait, with jitter; only `additive` jitter comes on top.
+        #[range(..=days(365))]
+        max_delay: Duration = secs(60),
+        /// How chance spreads the waits, so that callers that failed together do not come back together.
         jitter: Jitter = Jitter::Full,
-        /// What `additive` jitter adds at most; at most 365 days.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        jitter_max: Duration = Duration::from_secs(2),
-        /// How far `around` jitter goes, as a share of the wait from 0 to 1.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        /// The most that `additive` jitter adds.
+        #[range(..=days(365))]
+        jitter_max: Duration = secs(2),
+        /// How far `around` jitter goes to either side, as a share of the wait.
+        #[range(0.0..=1.0)]
         jitter_share: f64 = 0.25,
     }
 }
 
-/// How the wait grows with the number *n* of the retry, from 1; *b* is `base_delay`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Growth {
-    /// *b*
-    Constant,
-    /// *b · n*
-    Linear,
-    /// *b · `exponential_multiplier`ⁿ⁻¹*
-    #[default]
-    Exponential,
-    /// *b · 1, 1, 2, 3, 5, 8 …*
-    Fibonacci,
+config! {
+    /// How the wait grows with the number *n* of the retry, from 1; *b* is `base_delay`.
+    #[derive(Copy, Default, Eq)]
+    pub enum Growth {
+        /// *b*
+        Constant,
+        /// *b · n*
+        Linear,
+        /// *b · `exponential_multiplier`ⁿ⁻¹*
+        #[default]
+        Exponential,
+        /// *b · 1, 1, 2, 3, 5, 8 …*
+        Fibonacci,
+    }
 }
 
-/// How chance changes a wait *d*; *u* is uniform in `[0, 1)`. The names are those of Brooker,
-/// *Exponential Backoff And Jitter* (AWS Architecture Blog, 2015).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Jitter {
-    /// *d*
-    None,
-    /// *u · d*
-    #[default]
-    Full,
-    /// *d/2 + u · d/2*
-    Equal,
-    /// *b + u · (3 · previous − b)*; the growth has no say.
-    Decorrelated,
-    /// *d · (1 − s + 2 · u · s)* with *s* = `jitter_share`: around *d*, and never beyond `max_delay`.
-    Around,
-    /// *d + u · `jitter_max`*, also beyond `max_delay`
-    Additive,
+config! {
+    /// How chance changes a wait *d*; *u* is uniform in `[0, 1)`. The names are those of Brooker,
+    /// *Exponential Backoff And Jitter* (AWS Architecture Blog, 2015).
+    #[derive(Copy, Default, Eq)]
+    pub enum Jitter {
+        /// *d*
+        None,
+        /// *u · d*
+        #[default]
+        Full,
+        /// *d/2 + u · d/2*
+        Equal,
+        /// *b + u · (3 · previous − b)*, whatever the growth.
+        Decorrelated,
+        /// *d · (1 − s + 2 · u · s)* with *s* = `jitter_share`: around *d*, and never beyond `max_delay`.
+        Around,
+        /// *d + u · `jitter_max`*, also beyond `max_delay`
+        Additive,
+    }
 }
 
 impl Backoff {
@@ -113,29 +107,9 @@ impl Backoff {
         }
     }
 
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let multiplier = self.exponential_multiplier;
-        problems.require(
-            (1.0..=100.0).contains(&multiplier),
-            "exponential_multiplier",
-            multiplier,
-            "a number from 1 to 100",
-        );
-        let good = (0.0..=1.0).contains(&self.jitter_share);
-        problems.require(good, "jitter_share", self.jitter_share, "a share from 0 to 1");
-        problems.require(
-            self.min_delay <= self.max_delay,
-            "min_delay",
-            self.min_delay,
-            "at most max_delay",
-        );
-        for (field, wait) in [
-            ("base_delay", self.base_delay),
-            ("max_delay", self.max_delay),
-            ("jitter_max", self.jitter_max),
-        ] {
-            problems.require(wait <= LONGEST_WAIT, field, wait, "at most 365 days");
-        }
+    fn check_min(&self, problems: &mut Problems) {
+        let good = self.min_delay <= self.max_delay;
+        problems.require(good, "min_delay", self.min_delay, "at most max_delay");
     }
 }
 

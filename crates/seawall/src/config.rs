@@ -1,15 +1,28 @@
-//! What all configuration structs share: problems named by path, and durations as people write them.
+//! What all configuration structs share: how their fields are declared and checked, and how durations are written.
+//!
+//! A field is stated once, in `config!`: its meaning, name, type, default and bounds. The setter, the check, and what
+//! serde and JSON Schema know of it are made from that. Problems are named by path, and all are reported at once.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::RangeBounds};
 
-/// One thing wrong in a configuration.
+mod declare;
+#[cfg(feature = "serde")]
+pub mod duration;
+mod range;
+
+pub(crate) use declare::config;
+#[cfg(feature = "schema")]
+pub(crate) use range::schema;
+pub(crate) use range::{Bounded, bounds, days, hours, millis, secs};
+
+/// A value in a configuration that is out of its bounds, or does not go with another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as a path: `policies[2].failure_ratio`.
+    /// The path of the field, such as `policies[2].failure_ratio`.
     pub path: String,
-    /// The value found there.
+    /// The value that the field has, as `Debug` prints it.
     pub value: String,
-    /// What would be right.
+    /// What the value should be, such as `a whole number from 1 to 100`. It completes "the value is not …".
     pub right: String,
 }
 
@@ -19,10 +32,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong in a configuration; an invalid policy cannot be built.
+/// All problems of one configuration. A policy whose configuration has any cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Never empty.
+    /// The problems in the order found, at least one.
     pub problems: Vec<Problem>,
 }
 
@@ -38,7 +51,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Collects problems under a path.
+/// Collects the problems of a configuration while it is checked, each under the path of its field.
 #[derive(Debug, Default)]
 pub struct Problems {
     path: String,
@@ -46,7 +59,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Checks inside `segment`: a field name, or `[index]`.
+    /// Runs `check` one level deeper: what it notes is below `segment`, a field's name or `[index]`.
     pub fn within(&mut self, segment: &str, check: impl FnOnce(&mut Self)) {
         let length = self.path.len();
         if !segment.starts_with('[') && length > 0 {
@@ -57,7 +70,7 @@ impl Problems {
         self.path.truncate(length);
     }
 
-    /// Notes a problem with `field` unless `good`.
+    /// Notes a problem with `field` unless `good` holds: its `value` is not `right`.
     pub fn require(&mut self, good: bool, field: &str, value: impl fmt::Debug, right: &str) {
         if good {
             return;
@@ -70,129 +83,58 @@ impl Problems {
         });
     }
 
-    /// A length of zero would mean "at once" in one place and "never" in another, so none allows it.
-    pub fn require_positive(&mut self, field: &str, length: Duration) {
-        self.require(!length.is_zero(), field, length, "more than 0");
+    /// Notes a problem with `field` where its value is out of `range`; a field that is left out is never wrong. The
+    /// text says `right`, or the range in words.
+    pub(crate) fn hold<T: Bounded>(
+        &mut self,
+        field: &str,
+        value: impl Into<Option<T>>,
+        range: impl RangeBounds<T>,
+        right: Option<&str>,
+    ) {
+        if let Some(value) = value.into().filter(|value| !range.contains(value)) {
+            let words = || value.right(range.start_bound().cloned(), range.end_bound().cloned());
+            self.require(false, field, value, &right.map_or_else(words, str::to_owned));
+        }
     }
 
-    /// All problems, in the order found.
+    /// Ends the check.
+    ///
+    /// # Errors
+    /// All problems that were noted, in the order found.
     pub fn into_result(self) -> Result<(), ConfigError> {
         if self.found.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.found }) }
     }
 }
 
-/// The longest wait that a configuration may ask for: longer ones are mistakes, and would overflow in sums.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A configuration that can be checked.
+pub(crate) trait Check {
+    /// Notes every field that is out of its bounds or does not go with another one.
+    fn check(&self, problems: &mut Problems);
 
-/// Runs one struct's checks alone.
-pub(crate) fn validated(check: impl FnOnce(&mut Problems)) -> Result<(), ConfigError> {
-    let mut problems = Problems::default();
-    check(&mut problems);
-    problems.into_result()
+    /// Checks this configuration alone.
+    fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        self.check(&mut problems);
+        problems.into_result()
+    }
 }
 
-/// Durations in files: `250ms`, `20s`, `1h 30m`, or a plain number of seconds. For
-/// `#[serde(with = "seawall::config::duration")]`.
-#[cfg(feature = "serde")]
-pub mod duration {
-    use serde::{Deserializer, Serializer, de};
-    use std::{fmt, time::Duration};
-
-    const RIGHT: &str = "a duration such as 250ms, 20s or 5m, or a number of seconds";
-
-    /// Writes the shortest exact form.
-    pub fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_duration(*length))
-    }
-
-    /// Reads text with units, or a number of seconds.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        from.deserialize_any(Written)
-    }
-
-    struct Written;
-
-    impl de::Visitor<'_> for Written {
-        type Value = Duration;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(RIGHT)
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-            humantime::parse_duration(text)
-                .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
-        }
-        fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Duration, E> {
-            Ok(Duration::from_secs(seconds))
-        }
-        fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Duration, E> {
-            let positive = u64::try_from(seconds)
-                .map_err(|_| E::invalid_value(de::Unexpected::Signed(seconds), &self))?;
-            self.visit_u64(positive)
-        }
-        fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Duration, E> {
-            Duration::try_from_secs_f64(seconds)
-                .map_err(|_| E::invalid_value(de::Unexpected::Float(seconds), &self))
-        }
-    }
-
-    /// The JSON Schema of a duration.
-    #[cfg(feature = "schema")]
-    pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "number"], "format": "duration", "minimum": 0 })
-    }
-
-    /// The same for a field that may be left out.
-    pub mod option {
-        use serde::{Deserialize, Deserializer, Serialize, Serializer};
-        use std::time::Duration;
-
-        #[derive(Serialize, Deserialize)]
-        struct Wrapped(#[serde(with = "super")] Duration);
-
-        /// Writes the duration, or nothing.
-        pub fn serialize<S: Serializer>(
-            length: &Option<Duration>,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            length.map(Wrapped).serialize(to)
-        }
-
-        /// Reads a duration, or null.
-        pub fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Option<Duration>, D::Error> {
-            Ok(Option::<Wrapped>::deserialize(from)?.map(|wrapped| wrapped.0))
-        }
-
-        /// The JSON Schema of a duration that may be null.
-        #[cfg(feature = "schema")]
-        pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-            schemars::json_schema!({
-                "type": ["string", "number", "null"], "format": "duration", "minimum": 0
-            })
+impl<T: Check> Check for Option<T> {
+    fn check(&self, problems: &mut Problems) {
+        if let Some(config) = self {
+            config.check(problems);
         }
     }
 }
 
-/// Declares a configuration struct: each field with its meaning and its default in one place.
-macro_rules! config {
-    ($(#[$doc:meta])* pub struct $name:ident {
-        $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)*
-    }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-        #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
-
-        impl Default for $name {
-            fn default() -> Self { Self { $($field: $default,)* } }
+impl<T: Check> Check for Vec<T> {
+    fn check(&self, problems: &mut Problems) {
+        for (i, config) in self.iter().enumerate() {
+            problems.within(&format!("[{i}]"), |problems| config.check(problems));
         }
-    };
+    }
 }
-pub(crate) use config;
 
 #[cfg(test)]
 mod tests;

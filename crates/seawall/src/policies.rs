@@ -2,7 +2,7 @@
 
 use crate::{
     command::CallId,
-    config::{ConfigError, Problems},
+    config::{Check, ConfigError, Problems},
     outcome::Outcome,
     policy::{Cause, CustomPolicy, Cx, Mode, OnSuccess, Pattern, Step},
     time::Instant,
@@ -52,6 +52,14 @@ macro_rules! patterns {
         #[cfg_attr(feature = "serde", serde(tag = "type", rename_all = "snake_case"))]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum PolicyConfig { $($(#[$doc])* $name($config),)* }
+
+        $(
+            impl From<$config> for PolicyConfig {
+                fn from(config: $config) -> Self {
+                    Self::$name(config)
+                }
+            }
+        )*
 
         impl PolicyConfig {
             /// Notes every field out of its bounds.

@@ -1,7 +1,7 @@
 //! How long calls took of late: a quantile that slides, and costs one load to read.
 
 use crate::{
-    config::{Problems, config},
+    config::{config, hours, millis, secs},
     histogram::{Histogram, Latencies},
     sync::{AtomicU64, Ordering},
     time::{Instant, is_due, nanos},
@@ -11,37 +11,21 @@ use std::time::Duration;
 config! {
     /// A bound that follows how long calls take.
     pub struct Percentile {
-        /// The share of calls, over 0 and under 1, that stays within it: 0.99 is the 99th percentile.
-        #[cfg_attr(feature = "schema", schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0)))]
+        /// The share of calls that stays within the bound: 0.99 is the 99th percentile.
+        #[range(over 0.0..1.0)]
         share: f64 = 0.99,
-        /// The bound is that percentile times this.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 100.0)))]
+        /// What the percentile is multiplied by to give the bound.
+        #[range(0.1..=100.0)]
         multiplier: f64 = 1.0,
-        /// The bound is never lower.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        min: Duration = Duration::from_millis(1),
-        /// The calls of the last so long are looked at.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        window: Duration = Duration::from_secs(60),
-        /// With fewer calls than this the fixed bound holds.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+        /// The lowest bound.
+        #[range(positive)]
+        min: Duration = millis(1),
+        /// How far back calls are counted.
+        #[range(millis(100)..=hours(24))]
+        window: Duration = secs(60),
+        /// The number of calls below which the fixed bound holds.
+        #[range(1..=1_000_000)]
         minimum_calls: u32 = 100,
-    }
-}
-
-impl Percentile {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let Self { share, multiplier, min, window, minimum_calls } = *self;
-        problems.require(share > 0.0 && share < 1.0, "share", share, "a share over 0 and under 1");
-        let good = (0.1..=100.0).contains(&multiplier);
-        problems.require(good, "multiplier", multiplier, "a number from 0.1 to 100");
-        problems.require_positive("min", min);
-        let good = window >= Duration::from_millis(100) && window <= Duration::from_secs(86_400);
-        problems.require(good, "window", window, "a duration from 100ms to 24h");
-        let good = (1..=1_000_000).contains(&minimum_calls);
-        problems.require(good, "minimum_calls", minimum_calls, "a whole number from 1 to 1000000");
     }
 }
 

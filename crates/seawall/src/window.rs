@@ -8,6 +8,7 @@
 //! average, which would be blind to bursts.
 
 use crate::{
+    config::{config, days, millis},
     event::Why,
     sync::{AtomicBool, Ordering},
     time::Instant,
@@ -17,7 +18,7 @@ mod count;
 mod time;
 
 use count::CountRing;
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 pub(crate) use time::TimeRing;
 
 /// Generations are counted modulo this: 14 bits, less one value that windows use for "none".
@@ -42,20 +43,28 @@ pub struct Tally {
     pub slow: u32,
 }
 
-/// The calls that ratios are taken of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Window {
-    /// The last so many calls, 1 to 10,000.
-    Calls(#[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))] u32),
-    /// The calls of the last so long, to a thirty-second of it.
-    Time(
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        Duration,
-    ),
+config! {
+    /// The calls that ratios are taken of.
+    #[derive(Eq)]
+    pub enum Window {
+        /// The last so many calls, from 1 to 10,000.
+        Calls(
+            #[cfg_attr(feature = "schema", schemars(transform = crate::config::schema(Window::CALLS)))]
+            u32,
+        ),
+        /// The calls of the last so long, to a thirty-second of it; from 1 ms to 30 days.
+        Time(
+            #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
+            #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+            #[cfg_attr(feature = "schema", schemars(transform = crate::config::schema(Window::TIME)))]
+            Duration,
+        ),
+    }
+}
+
+impl Window {
+    pub(crate) const CALLS: RangeInclusive<u32> = 1..=10_000;
+    pub(crate) const TIME: RangeInclusive<Duration> = millis(1)..=days(30);
 }
 
 /// When a window says that too many of its calls are bad.

@@ -1,6 +1,7 @@
 //! Durations as people write them, and problems by path.
 
 use super::*;
+use std::time::Duration;
 
 #[cfg(feature = "serde")]
 #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
@@ -64,10 +65,38 @@ fn problems_are_named_by_path() {
         });
     });
     problems.require(true, "fine", 1, "anything");
-    problems.require_positive("wait", Duration::ZERO);
+    problems.hold("wait", Duration::ZERO, bounds!(positive), None);
     let error = problems.into_result().unwrap_err();
     let paths: Vec<&str> = error.problems.iter().map(|problem| &*problem.path).collect();
     assert_eq!(paths, ["policies[2].limit", "policies[2].backoff.base", "wait"]);
     assert!(error.to_string().starts_with("policies[2].limit: 7 is not more; "));
     assert!(Problems::default().into_result().is_ok());
+}
+
+#[test]
+fn a_range_says_what_would_be_right() {
+    fn right<T: Bounded>(value: impl Into<Option<T>>, range: impl RangeBounds<T>) -> String {
+        let mut problems = Problems::default();
+        problems.hold("x", value, range, None);
+        problems.into_result().map_or_else(|error| error.to_string(), |()| "fine".to_owned())
+    }
+    let ms = Duration::from_millis;
+    for (found, expected) in [
+        (right(0, 1..=1_000_000), "x: 0 is not a whole number from 1 to 1000000"),
+        (right(1, 1..=1_000_000), "fine"),
+        (right::<u32>(None, 1..=1_000_000), "fine"),
+        (right(1.5, 0.0..=1.0), "x: 1.5 is not a share from 0 to 1"),
+        (right(f64::NAN, 0.0..=100.0), "x: NaN is not a number from 0 to 100"),
+        (right(0.0, bounds!(over 0.0..=1.0)), "x: 0.0 is not a share over 0 and up to 1"),
+        (right(1.0, bounds!(over 0.0..1.0)), "x: 1.0 is not a share over 0 and under 1"),
+        (right(1.0, 0.5..1.0), "x: 1.0 is not a number from 0.5 to under 1"),
+        (right(ms(0), bounds!(positive)), "x: 0ns is not more than 0"),
+        (right(ms(0), bounds!(positive..=days(30))), "x: 0ns is not more than 0"),
+        (right(days(31), bounds!(positive..=days(30))), "x: 2678400s is not at most 30 days"),
+        (right(hours(2), ..=hours(1)), "x: 7200s is not at most 1h"),
+        (right(ms(1), ms(100)..=hours(24)), "x: 1ms is not a duration from 100ms to 24h"),
+        (right(secs(61), ms(1)..=secs(60)), "x: 61s is not a duration from 1ms to 60s"),
+    ] {
+        assert_eq!(found, expected);
+    }
 }

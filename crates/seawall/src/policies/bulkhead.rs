@@ -8,7 +8,7 @@
 
 use crate::{
     attributes::{Attributes, Priority},
-    config::{ConfigError, validated},
+    config::{Check, ConfigError},
     event::Kind,
     outcome::{Class, Outcome},
     policy::{Cause, Cx, OnSuccess, Pattern, Step},
@@ -69,7 +69,7 @@ impl Bulkhead {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: BulkheadConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         Ok(Self {
             word: AtomicU64::new(0),
             limit: AtomicU64::new(u64::from(config.initial_limit())),

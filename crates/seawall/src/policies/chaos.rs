@@ -4,7 +4,7 @@
 //! thought of. The invariant: what it does is seen; each fault is an event, and is counted.
 
 use crate::{
-    config::{ConfigError, Problems, config, validated},
+    config::{Check, ConfigError, Problems, config, hours, millis, secs},
     event::{Fault, Kind},
     outcome::{Class, Outcome},
     policy::{Cx, OnSuccess, Pattern, Step, policy_config},
@@ -15,55 +15,52 @@ use std::{sync::Arc, time::Duration};
 
 policy_config! {
     /// Injects faults.
+    #[check(Self::check_pairs)]
     pub struct ChaosConfig {
-        /// Whether it does anything.
+        /// Whether any fault is injected.
         enabled: bool = false,
-        /// The share of calls, from 0 to 1, that fail without being made.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        /// The share of calls that fail without being made.
+        #[range(0.0..=1.0)]
         error_share: f64 = 0.0,
-        /// The share of calls, from 0 to 1, that hang until a timeout, or for `hang_for`.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        /// The share of calls that hang until a timeout ends them, or for `hang_for`. At most 1 together
+        /// with `error_share`.
+        #[range(0.0..=1.0)]
         hang_share: f64 = 0.0,
-        /// How long a call hangs that nothing cuts off.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        hang_for: Duration = Duration::from_secs(60),
-        /// The share of calls, from 0 to 1, that begin later.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        /// How long a call hangs that no timeout ends.
+        #[range(positive..=hours(1))]
+        hang_for: Duration = secs(60),
+        /// The share of calls that begin later.
+        #[range(0.0..=1.0)]
         latency_share: f64 = 0.0,
-        /// How much later, at least.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        min_latency: Duration = Duration::from_millis(100),
-        /// How much later, at most.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        max_latency: Duration = Duration::from_secs(1),
-        /// When it acts, counted from the first call. Left out: always.
+        /// The shortest time by which such a call begins later; at most `max_latency`.
+        min_latency: Duration = millis(100),
+        /// The longest time by which such a call begins later.
+        #[range(..=hours(1))]
+        max_latency: Duration = secs(1),
+        /// When faults are injected, counted from the first call. Left out: always.
+        #[nested]
         schedule: Option<Schedule> = None,
     }
 }
 
 config! {
-    /// A time in which something is done, once or again and again.
+    /// A period of time in which something is done, once or again and again.
+    #[check(Self::check_every)]
     pub struct Schedule {
-        /// It begins so long after the first call.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
+        /// How long after the first call the period begins.
         after: Duration = Duration::ZERO,
-        /// It lasts so long.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        lasts: Duration = Duration::from_secs(60),
-        /// It begins anew after so long. Left out: it does not.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
+        /// How long the period lasts.
+        #[range(positive)]
+        lasts: Duration = secs(60),
+        /// The time from the beginning of one period to that of the next; at least `lasts`. Left out: there is one
+        /// period only.
+        #[range(positive)]
         every: Option<Duration> = None,
     }
 }
 
 impl Schedule {
-    /// Whether it is time, so long after the first call.
+    /// Whether the period is on, this long after the first call.
     pub fn is_on(&self, since_first: Duration) -> bool {
         let Some(into) = since_first.checked_sub(self.after) else { return false };
         match self.every {
@@ -72,8 +69,7 @@ impl Schedule {
         }
     }
 
-    fn check(&self, problems: &mut Problems) {
-        problems.require_positive("lasts", self.lasts);
+    fn check_every(&self, problems: &mut Problems) {
         if let Some(every) = self.every {
             let good = every >= self.lasts;
             problems.require(good, "every", every, "at least as long as lasts");
@@ -82,28 +78,12 @@ impl Schedule {
 }
 
 impl ChaosConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let share = |share: f64| (0.0..=1.0).contains(&share);
-        for (field, value) in [
-            ("error_share", self.error_share),
-            ("hang_share", self.hang_share),
-            ("latency_share", self.latency_share),
-        ] {
-            problems.require(share(value), field, value, "a share from 0 to 1");
-        }
-        let both = self.error_share + self.hang_share;
+    fn check_pairs(&self, problems: &mut Problems) {
+        let over = self.error_share <= 1.0 && self.error_share + self.hang_share > 1.0;
         let right = "at most 1 together with error_share";
-        problems.require(both <= 1.0, "hang_share", self.hang_share, right);
-        problems.require_positive("hang_for", self.hang_for);
+        problems.require(!over, "hang_share", self.hang_share, right);
         let good = self.min_latency <= self.max_latency;
         problems.require(good, "min_latency", self.min_latency, "at most max_latency");
-        let hour = Duration::from_secs(3600);
-        for (field, value) in [("hang_for", self.hang_for), ("max_latency", self.max_latency)] {
-            problems.require(value <= hour, field, value, "at most an hour");
-        }
-        if let Some(schedule) = &self.schedule {
-            problems.within("schedule", |problems| schedule.check(problems));
-        }
     }
 }
 
@@ -119,7 +99,7 @@ impl Chaos {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: ChaosConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         Ok(Self { config, first: AtomicU64::new(0) })
     }
 

@@ -6,7 +6,7 @@
 //! probe gives its place back, also when it is dropped, hangs or panics.
 
 use crate::{
-    config::{ConfigError, validated},
+    config::{Check, ConfigError},
     event::{Kind, State, Transition},
     outcome::{Class, Outcome},
     policy::{Cause, Cx, OnSuccess, Pattern, Step},
@@ -66,7 +66,7 @@ impl CircuitBreaker {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: CircuitBreakerConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         Ok(Self { cells: Cells::new(&config), config })
     }
 

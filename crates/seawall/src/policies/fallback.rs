@@ -7,27 +7,20 @@
 //! A caller who hands over an alternative under a pipeline without a fallback gets the default one around it all.
 
 use crate::{
-    config::{ConfigError, Problems, validated},
+    config::{Check, ConfigError},
     event::Kind,
     outcome::Outcome,
     policy::{Cx, OnSuccess, Pattern, Step, policy_config},
 };
 
 policy_config! {
-    /// Answers by other means.
+    /// Answers by other means when the operation gave no answer.
     pub struct FallbackConfig {
-        /// Alternatives tried at most, of those the driver has.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 32)))]
+        /// The most alternatives that are tried for one call; the caller may offer fewer.
+        #[range(1..=32)]
         max_fallbacks: u32 = 3,
-        /// Fall back also when the request itself was at fault (a permanent failure).
+        /// Whether a failure that the request itself caused (a permanent one) is answered by other means, too.
         on_permanent: bool = true,
-    }
-}
-
-impl FallbackConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let max = self.max_fallbacks;
-        problems.require((1..=32).contains(&max), "max_fallbacks", max, "a number from 1 to 32");
     }
 }
 
@@ -41,7 +34,7 @@ impl Fallback {
     /// # Errors
     /// When `max_fallbacks` is not from 1 to 32.
     pub fn new(config: FallbackConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         Ok(Self { config })
     }
 

@@ -6,7 +6,7 @@
 //! the calls whatever happens. (Dean and Barroso: *The Tail at Scale*, 2013.)
 
 use crate::{
-    config::{ConfigError, Problems, validated},
+    config::{Check, ConfigError, millis},
     event::{Kind, Withheld},
     outcome::Outcome,
     policies::retry::{Bucket, ShareBudget},
@@ -17,41 +17,28 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 policy_config! {
-    /// Makes a further call beside one that takes long.
+    /// Makes a further call beside one that takes long; the first good answer is the answer.
     pub struct HedgeConfig {
-        /// How long a call may run before the next one is made beside it. More than 0: a delay of 0 would make
-        /// every call twice at once.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        delay: Duration = Duration::from_millis(100),
-        /// A delay that follows how long calls take: with a share of 0.95, one call in twenty is hedged.
-        /// Until enough calls were seen, and again without calls for the length of `window`, `delay` holds.
+        /// How long a call may run before the next one is made beside it. A delay of 0 would make every call twice at
+        /// once.
+        #[range(positive)]
+        #[right = "more than 0, since 0 would make every call twice at once; left out it is 100ms"]
+        delay: Duration = millis(100),
+        /// A delay that follows how long calls take: with a share of 0.95, one call in twenty is hedged. Until
+        /// enough calls were seen, and again after no calls for the length of `window`, `delay` holds. Left out:
+        /// `delay` holds always.
+        #[nested]
         adaptive: Option<Percentile> = None,
-        /// Further calls for one, at most.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10)))]
+        /// The most further calls that are made for one call.
+        #[range(1..=10)]
         max_hedges: u32 = 1,
-        /// What all callers together may spend on hedges; null: as much as they like.
+        /// What all callers together may spend on hedges; null: no bound.
+        #[nested]
         budget: Option<ShareBudget> = Some(ShareBudget {
             ratio: 0.1,
             min_per_second: 1.0,
             max_saved: 10,
         }),
-    }
-}
-
-impl HedgeConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let right =
-            "more than 0, since 0 would make every call twice at once; left out it is 100ms";
-        problems.require(!self.delay.is_zero(), "delay", self.delay, right);
-        let good = (1..=10).contains(&self.max_hedges);
-        problems.require(good, "max_hedges", self.max_hedges, "a number from 1 to 10");
-        if let Some(adaptive) = &self.adaptive {
-            problems.within("adaptive", |problems| adaptive.check(problems));
-        }
-        if let Some(budget) = &self.budget {
-            problems.within("budget", |problems| budget.check(problems));
-        }
     }
 }
 
@@ -67,7 +54,7 @@ impl Hedge {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: HedgeConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         let bucket = config.budget.as_ref().map(Bucket::share);
         let recent = config.adaptive.clone().map(Recent::new);
         Ok(Self { config, recent, bucket })

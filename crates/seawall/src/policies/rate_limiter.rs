@@ -7,7 +7,7 @@
 //! of several limits, a call takes from all or from none.
 
 use crate::{
-    config::{ConfigError, validated},
+    config::{Check, ConfigError},
     event::Kind,
     keyed::Keyed,
     outcome::Outcome,
@@ -80,7 +80,7 @@ impl RateLimiter {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: RateLimiterConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         let rules: Box<[Rule]> = config.rules().into();
         let one_word = matches!(&*rules, [Rule::Bucket(_) | Rule::Fixed(_) | Rule::Sliding(_)]);
         let state = match (one_word, config.keyed) {

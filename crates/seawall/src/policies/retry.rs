@@ -6,8 +6,8 @@
 //! retries stay within the budget; the answer is the last real outcome.
 
 use crate::{
-    backoff::{Backoff, Growth, Jitter},
-    config::{ConfigError, LONGEST_WAIT, Problems, validated},
+    backoff::Backoff,
+    config::{Check, ConfigError, days, secs},
     event::{Kind, Withheld},
     outcome::{Class, Failure, Outcome},
     policy::{Cx, OnSuccess, Pattern, Step, policy_config},
@@ -22,67 +22,35 @@ use budget::Price;
 pub use budget::{AwsBudget, GrpcBudget, RetryBudget, ShareBudget};
 
 policy_config! {
-    /// Runs a failed call again.
+    /// Runs a failed call again after a growing, jittered wait.
     pub struct RetryConfig {
-        /// Attempts in all, the first included.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+        /// The most attempts that are made for one call, the first included.
+        #[range(1..=100)]
         max_attempts: u32 = 3,
-        /// How long to wait before each further attempt.
-        backoff: Backoff = Backoff {
-            growth: Growth::Exponential,
-            jitter: Jitter::Full,
-            ..Backoff::default()
-        },
-        /// No attempt starts later than this after the first one; at most 365 days. Left out: no limit.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration::option"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::option::schema"))]
+        /// The wait before each further attempt.
+        #[nested]
+        backoff: Backoff = Backoff::default(),
+        /// How long after the first attempt another one may still begin. Left out: no bound.
+        #[range(positive..=days(365))]
         max_total_delay: Option<Duration> = None,
-        /// The longest wait that a `Retry-After` may ask for; a longer one ends the retrying. At most 365 days.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        max_retry_after: Duration = Duration::from_secs(60),
-        /// The wait after a rate-limit failure that names no `Retry-After`, as a multiple of the back-off;
-        /// `max_delay` bounds it, too.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 100.0)))]
+        /// The longest wait that a `Retry-After` may ask for. One that asks for more ends the retrying.
+        #[range(..=days(365))]
+        max_retry_after: Duration = secs(60),
+        /// What the wait is multiplied by after a rate-limit failure that names no `Retry-After`. `max_delay`
+        /// bounds the product, too.
+        #[range(1.0..=100.0)]
         rate_limit_multiplier: f64 = 2.0,
-        /// What all callers together may spend on retries; null: as much as they like.
+        /// What all callers together may spend on retries; null: no bound.
+        #[nested]
         budget: Option<RetryBudget> = Some(RetryBudget::default()),
-        /// Retry failures that nobody classified.
+        /// Whether failures that nobody classified are retried.
         retry_unknown: bool = true,
-        /// Retry attempts that were cut off by a timeout.
+        /// Whether attempts that a timeout ended are retried.
         retry_timeouts: bool = true,
     }
 }
 
 impl RetryConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let attempts = self.max_attempts;
-        problems.require(
-            (1..=100).contains(&attempts),
-            "max_attempts",
-            attempts,
-            "a number from 1 to 100",
-        );
-        let multiplier = self.rate_limit_multiplier;
-        problems.require(
-            (1.0..=100.0).contains(&multiplier),
-            "rate_limit_multiplier",
-            multiplier,
-            "a number from 1 to 100",
-        );
-        if let Some(total) = self.max_total_delay {
-            problems.require_positive("max_total_delay", total);
-            let good = total <= LONGEST_WAIT;
-            problems.require(good, "max_total_delay", total, "at most 365 days");
-        }
-        let asked = self.max_retry_after;
-        problems.require(asked <= LONGEST_WAIT, "max_retry_after", asked, "at most 365 days");
-        problems.within("backoff", |problems| self.backoff.check(problems));
-        if let Some(budget) = &self.budget {
-            problems.within("budget", |problems| budget.check(problems));
-        }
-    }
-
     /// Whether an attempt with this outcome may be followed by another; pure.
     pub fn is_retryable(&self, outcome: &Outcome, repeatable: bool) -> bool {
         match outcome {
@@ -146,7 +114,7 @@ impl Retry {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: RetryConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         let bucket = config.budget.as_ref().map(Bucket::new);
         Ok(Self { config, bucket })
     }

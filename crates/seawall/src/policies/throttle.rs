@@ -10,7 +10,7 @@
 //! Engineering*, 2016, chapter 21, "Client-side throttling".)
 
 use crate::{
-    config::{ConfigError, Problems, validated},
+    config::{Check, ConfigError, hours, millis, secs},
     event::Kind,
     outcome::{Class, Outcome},
     policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
@@ -22,32 +22,22 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 policy_config! {
-    /// Turns calls away by chance, the more of them the more the dependency turns away.
+    /// Refuses calls by chance: the more of them, the more the dependency refuses.
     pub struct ThrottleConfig {
-        /// Calls sent for each one that the dependency takes: 2 sends twice as many as it takes.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 100.0)))]
+        /// Calls sent for each one that the dependency accepts: 2 sends twice as many as it accepts.
+        #[range(1.0..=100.0)]
         k: f64 = 2.0,
         /// How far back calls are counted.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        window: Duration = Duration::from_secs(120),
-        /// The most that is turned away, from 0 to 1: what passes all the same finds out that the dependency is
-        /// back.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+        #[range(millis(100)..=hours(24))]
+        window: Duration = secs(120),
+        /// The largest share of calls that is refused. The rest is always sent, so that a recovery of the
+        /// dependency is noticed.
+        #[range(0.0..=1.0)]
         max_share: f64 = 0.9,
     }
 }
 
 impl ThrottleConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let Self { k, window, max_share, .. } = *self;
-        problems.require((1.0..=100.0).contains(&k), "k", k, "a number from 1 to 100");
-        let good = window >= Duration::from_millis(100) && window <= Duration::from_secs(86_400);
-        problems.require(good, "window", window, "a duration from 100ms to 24h");
-        let good = (0.0..=1.0).contains(&max_share);
-        problems.require(good, "max_share", max_share, "a share from 0 to 1");
-    }
-
     /// The share of calls that is turned away.
     pub fn share(&self, requests: u32, accepts: u32) -> f64 {
         let (requests, accepts) = (f64::from(requests), f64::from(accepts));
@@ -71,7 +61,7 @@ impl Throttle {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: ThrottleConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         Ok(Self {
             ring: TimeRing::new(config.window),
             share: AtomicU64::new(0),

@@ -5,7 +5,7 @@
 //! limit is cancelled, counts as timed out for every breaker inside, and its permits come back at once.
 
 use crate::{
-    config::{ConfigError, Problems, validated},
+    config::{Check, ConfigError, Problems, secs},
     event::Kind,
     outcome::Outcome,
     policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
@@ -16,28 +16,26 @@ use std::{sync::Arc, time::Duration};
 
 policy_config! {
     /// Ends a call that takes too long.
+    #[check(Self::check_adaptive)]
     pub struct TimeoutConfig {
-        /// Time allowed, everything inside included. For no limit, leave the policy out.
-        #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
-        #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]
-        limit: Duration = Duration::from_secs(30),
-        /// A lower limit that follows how long calls take. Of a call that is cut off it is known only that it would
-        /// have taken longer, so where more are than `share` allows for, the limit doubles, up to `limit`, until
-        /// calls come to their end again. Without calls for the length of `window`, `limit` holds.
+        /// The longest time that a call may take, with everything inside this policy. For no limit, leave the
+        /// policy out.
+        #[range(positive)]
+        #[right = "more than 0; a pipeline without a limit has no timeout policy: leave it out"]
+        limit: Duration = secs(30),
+        /// A lower limit that follows how long calls take. Of a call that was cut off it is known only that it would
+        /// have taken longer, so where more calls are cut off than `share` allows for, the limit doubles, up to
+        /// `limit`, until calls end by themselves again. Without calls for the length of `window`, `limit` holds. Left
+        /// out: `limit` holds always.
+        #[nested]
         adaptive: Option<Percentile> = None,
     }
 }
 
 impl TimeoutConfig {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let right = "more than 0; a pipeline without a limit has no timeout policy: leave it out";
-        problems.require(!self.limit.is_zero(), "limit", self.limit, right);
-        if let Some(adaptive) = &self.adaptive {
-            problems.within("adaptive", |problems| {
-                adaptive.check(problems);
-                let good = adaptive.min <= self.limit;
-                problems.require(good, "min", adaptive.min, "at most the timeout's limit");
-            });
+    fn check_adaptive(&self, problems: &mut Problems) {
+        if let Some(Percentile { min, .. }) = self.adaptive {
+            problems.require(min <= self.limit, "adaptive.min", min, "at most the timeout's limit");
         }
     }
 }
@@ -53,7 +51,7 @@ impl Timeout {
     /// # Errors
     /// Every field out of its bounds.
     pub fn new(config: TimeoutConfig) -> Result<Self, ConfigError> {
-        validated(|problems| config.check(problems))?;
+        config.validate()?;
         let recent = config.adaptive.clone().map(|adaptive| Arc::new(Recent::new(adaptive)));
         Ok(Self { config, recent })
     }

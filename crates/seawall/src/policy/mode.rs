@@ -1,21 +1,23 @@
 //! Whether a policy acts, only says what it would do, or is not there; and the operator's brake.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::{
+    config::config,
+    sync::{AtomicU64, Ordering},
+};
 
-/// What a policy in a pipeline may do. Changed live, for calls that reach the policy from then on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Mode {
-    /// It acts.
-    #[default]
-    Enforce,
-    /// It decides and counts, and never acts: its events are marked, and calls pass it by.
-    Shadow,
-    /// It is as if it did not stand there. A circuit breaker forgets its state, so that it begins closed when
-    /// it acts again.
-    Off,
+config! {
+    /// What a policy in a pipeline may do. It can be changed while the pipeline is in use, and holds for calls that
+    /// reach the policy from then on.
+    #[derive(Copy, Default, Eq)]
+    pub enum Mode {
+        /// The policy acts.
+        #[default]
+        Enforce,
+        /// The policy decides and counts, but never acts: its events are marked, and every call passes.
+        Shadow,
+        /// The policy is left out. A circuit breaker forgets its state, so that it begins closed when it acts again.
+        Off,
+    }
 }
 
 impl Mode {
@@ -89,15 +91,19 @@ impl Controls {
     }
 }
 
-/// Declares a policy's configuration struct: what [`config!`](crate::config::config) does, and the mode.
+/// Declares the configuration of a policy: what [`config!`](crate::config::config) does, and the mode that every policy has.
 macro_rules! policy_config {
-    ($(#[$doc:meta])* pub struct $name:ident { $($fields:tt)* }) => {
-        crate::config::config! {
-            $(#[$doc])*
+    (
+        $(#[doc = $doc:literal])* $(#[check($compare:expr)])? pub struct $name:ident { $($fields:tt)* }
+    ) => {
+        $crate::config::config! {
+            $(#[doc = $doc])*
+            $(#[check($compare)])?
             pub struct $name {
                 $($fields)*
-                /// Whether it acts in its pipeline, only says what it would do, or is not there.
-                mode: crate::policy::Mode = crate::policy::Mode::Enforce,
+                /// Whether the policy acts (`enforce`), only reports what it would do (`shadow`), or is left out
+                /// (`off`).
+                mode: $crate::policy::Mode = $crate::policy::Mode::Enforce,
             }
         }
     };

@@ -5,24 +5,22 @@
 //! word; they differ in what puts tokens in and takes them out.
 
 use crate::{
-    config::{Problems, config},
+    config::{Check, Problems, config},
     outcome::{Class, Outcome},
     sync::{AtomicU64, Ordering, update},
     time::Instant,
 };
 
-/// What retries may cost.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum RetryBudget {
-    /// A share of the calls, and some a second.
-    Share(ShareBudget),
-    /// A quota that retries use up and successes refill, as in the AWS SDKs.
-    Aws(AwsBudget),
-    /// Tokens that failures use up and successes refill, as in gRPC.
-    Grpc(GrpcBudget),
+config! {
+    /// What retries may cost, over all callers of an operation.
+    pub enum RetryBudget {
+        /// Retries are a share of the calls, and some more in each second.
+        Share(ShareBudget),
+        /// Retries use up a quota that successes refill, as in the AWS SDKs.
+        Aws(AwsBudget),
+        /// Failures use up tokens that successes refill, as in gRPC.
+        Grpc(GrpcBudget),
+    }
 }
 
 impl Default for RetryBudget {
@@ -31,59 +29,8 @@ impl Default for RetryBudget {
     }
 }
 
-config! {
-    /// Each call puts `ratio` of a token in, time puts `min_per_second` in, each retry takes one out. (The idea
-    /// is Finagle's `RetryBudget`.)
-    pub struct ShareBudget {
-        /// Retries allowed for each call, on the long run: 0.2 is one for every five calls.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 100.0)))]
-        ratio: f64 = 0.2,
-        /// Retries allowed in each second on top, so that rare calls may be repeated too.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 100_000.0)))]
-        min_per_second: f64 = 10.0,
-        /// Retries that may be saved up.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
-        max_saved: u32 = 100,
-    }
-}
-
-config! {
-    /// Each retry takes its cost out; its success gives back what it cost, and a success at the first attempt
-    /// gives `refill`. (The "standard" mode of the AWS SDKs.)
-    pub struct AwsBudget {
-        /// Tokens at the beginning, and at most.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
-        capacity: u32 = 500,
-        /// What a retry costs.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
-        retry_cost: u32 = 5,
-        /// What a retry after a timeout costs.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
-        timeout_cost: u32 = 10,
-        /// What a retry after a rate-limit failure costs.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
-        rate_limit_cost: u32 = 5,
-        /// What a success at the first attempt gives.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
-        refill: u32 = 1,
-    }
-}
-
-config! {
-    /// Each failure takes a token out, each success puts `token_ratio` in; retries are made while more than half
-    /// of the tokens are left. (gRPC's `retryThrottling`, proposal A6.)
-    pub struct GrpcBudget {
-        /// Tokens at the beginning, and at most.
-        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000)))]
-        max_tokens: u32 = 10,
-        /// What a success gives.
-        #[cfg_attr(feature = "schema", schemars(range(min = 0.001, max = 1_000.0)))]
-        token_ratio: f64 = 0.1,
-    }
-}
-
-impl RetryBudget {
-    pub(crate) fn check(&self, problems: &mut Problems) {
+impl Check for RetryBudget {
+    fn check(&self, problems: &mut Problems) {
         match self {
             Self::Share(budget) => problems.within("share", |problems| budget.check(problems)),
             Self::Aws(budget) => problems.within("aws", |problems| budget.check(problems)),
@@ -92,41 +39,54 @@ impl RetryBudget {
     }
 }
 
-impl ShareBudget {
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        let Self { ratio, min_per_second, max_saved } = *self;
-        let good = (0.0..=100.0).contains(&ratio);
-        problems.require(good, "ratio", ratio, "a number from 0 to 100");
-        let good = (0.0..=100_000.0).contains(&min_per_second);
-        problems.require(good, "min_per_second", min_per_second, "a number from 0 to 100000");
-        let good = (1..=1_000_000).contains(&max_saved);
-        problems.require(good, "max_saved", max_saved, "a whole number from 1 to 1000000");
+config! {
+    /// Each call adds `ratio` of a token, each second adds `min_per_second`, each retry takes a token. (The idea
+    /// is Finagle's `RetryBudget`.)
+    pub struct ShareBudget {
+        /// Retries allowed for each call, in the long run: 0.2 is one for every five calls.
+        #[range(0.0..=100.0)]
+        ratio: f64 = 0.2,
+        /// Retries allowed in each second on top, so that rare calls may be repeated, too.
+        #[range(0.0..=100_000.0)]
+        min_per_second: f64 = 10.0,
+        /// The most retries that can be saved up.
+        #[range(1..=1_000_000)]
+        max_saved: u32 = 100,
     }
 }
 
-impl AwsBudget {
-    fn check(&self, problems: &mut Problems) {
-        let million = 1_000_000;
-        let good = (1..=million).contains(&self.capacity);
-        problems.require(good, "capacity", self.capacity, "a whole number from 1 to 1000000");
-        for (field, value) in [
-            ("retry_cost", self.retry_cost),
-            ("timeout_cost", self.timeout_cost),
-            ("rate_limit_cost", self.rate_limit_cost),
-            ("refill", self.refill),
-        ] {
-            let right = "a whole number from 0 to 1000000";
-            problems.require(value <= million, field, value, right);
-        }
+config! {
+    /// Each retry takes its cost; its success gives back what it cost, and a success at the first attempt gives
+    /// `refill`. (The "standard" mode of the AWS SDKs.)
+    pub struct AwsBudget {
+        /// Tokens at the beginning, and the most there can be.
+        #[range(1..=1_000_000)]
+        capacity: u32 = 500,
+        /// Tokens that a retry costs.
+        #[range(0..=1_000_000)]
+        retry_cost: u32 = 5,
+        /// Tokens that a retry after a timeout costs.
+        #[range(0..=1_000_000)]
+        timeout_cost: u32 = 10,
+        /// Tokens that a retry after a rate-limit failure costs.
+        #[range(0..=1_000_000)]
+        rate_limit_cost: u32 = 5,
+        /// Tokens that a success at the first attempt gives.
+        #[range(0..=1_000_000)]
+        refill: u32 = 1,
     }
 }
 
-impl GrpcBudget {
-    fn check(&self, problems: &mut Problems) {
-        let good = (1..=1_000).contains(&self.max_tokens);
-        problems.require(good, "max_tokens", self.max_tokens, "a whole number from 1 to 1000");
-        let good = (0.001..=1_000.0).contains(&self.token_ratio);
-        problems.require(good, "token_ratio", self.token_ratio, "a number from 0.001 to 1000");
+config! {
+    /// Each failure takes a token, each success adds `token_ratio`; retries are made while more than half of the
+    /// tokens are left. (gRPC's `retryThrottling`, proposal A6.)
+    pub struct GrpcBudget {
+        /// Tokens at the beginning, and the most there can be.
+        #[range(1..=1_000)]
+        max_tokens: u32 = 10,
+        /// Tokens that a success adds.
+        #[range(0.001..=1_000.0)]
+        token_ratio: f64 = 0.1,
     }
 }
 
