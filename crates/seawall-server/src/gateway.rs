@@ -7,11 +7,10 @@ use crate::{GatewayConfig, HeldPermits, Operation, Registry};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use seawall::{Attempt, Attributes, Classify, Error, Outcome, Work, WorkResult};
+use seawall::{Attempt, Attributes, Classify, Error, Key, Outcome, Work, WorkResult};
 use seawall_tower::{ATTEMPT_HEADER, Problem, circuit_header, rejection_problem, timeout_problem};
 use std::{
     future::Future,
-    hash::RandomState,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -61,7 +60,6 @@ const WORTH_WAITING: Duration = Duration::from_secs(1);
 /// Everything the data path needs.
 pub(crate) struct Gateway {
     table: ArcSwap<Table>,
-    secret: RandomState,
     pseudonym: Arc<Pseudonym>,
     pub(crate) places: Places,
 }
@@ -92,7 +90,6 @@ impl Gateway {
         let table = Table::default().plan(config, registry)?.commit()?;
         Ok(Self {
             table: ArcSwap::from_pointee(table),
-            secret: RandomState::new(),
             pseudonym: Arc::new(Pseudonym::new()),
             places: Places::default(),
         })
@@ -150,7 +147,7 @@ impl Gateway {
         }
         let (peer, version) = (client.peer.ip(), parts.version);
         let address = table.forwarding.client(&parts.headers, peer);
-        let key = route.key(&parts.headers, address, &self.secret);
+        let key = route.key(&parts.headers, address);
         let mut exchange = match Exchange::read(parts, body, &table.limits).await {
             Ok(exchange) => exchange,
             Err(refused) => return reply::problem(&refused.problem(), api),
@@ -294,7 +291,7 @@ fn describe(headers: &mut HeaderMap, upstream: &Upstream) {
         headers.insert(HeaderName::from_static("x-seawall-upstream"), name);
     }
     // Calls of an upstream carry no key.
-    let circuit = circuit_header(&upstream.operation, Attributes::default().key);
+    let circuit = circuit_header(&upstream.operation, Key::NONE);
     let circuit = circuit.unwrap_or_else(|| HeaderValue::from_static("none"));
     headers.insert(HeaderName::from_static("x-seawall-circuit"), circuit);
 }

@@ -8,7 +8,7 @@ use crate::{
     scenario::{Arrivals, Scenario},
 };
 use seawall::{
-    Attributes, CallId, Cause, Command, Event, Execution, Instant, Kind, Observer, Outcome,
+    Attributes, CallId, Cause, Command, Event, Execution, Instant, Key, Kind, Observer, Outcome,
     Pipeline, Random, config::ConfigError,
 };
 use std::{
@@ -190,7 +190,7 @@ impl<'s> World<'s> {
         self.arrived += 1;
         self.schedule_arrival();
         let attributes = Attributes {
-            key: self.random.below(self.scenario.load.keys),
+            key: key(self.random.below(self.scenario.load.keys)),
             fallbacks: u32::from(self.dependencies[1].is_there()),
             ..Attributes::default()
         };
@@ -309,4 +309,9 @@ impl<'s> World<'s> {
             execution.abandon(self.now, Cause::CallerGone);
         }
     }
+}
+
+/// The key of this client, the same in each run. It is mixed, as the hash of a real client is.
+fn key(client: u64) -> Key {
+    Key::from_hash(Random::new(client).bits())
 }

@@ -2,6 +2,7 @@
 //! was reviewed. `SEAWALL_BLESS=1` writes the reports anew.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use seawall::{PolicyConfig, RateLimiterConfig};
 use seawall_config::{Document, Format, load_file, load_str};
 use seawall_sim::{Expectation, Load, Phase, Range, Scenario, run};
 use std::{fs, path::PathBuf, time::Duration};
@@ -139,4 +140,24 @@ fn the_same_seed_gives_the_same_run_and_another_one_another() {
     let report = run(&scenario).unwrap();
     assert_eq!(report, run(&scenario).unwrap());
     assert_ne!(report, run(&Scenario { seed: 2, ..scenario }).unwrap());
+}
+
+#[test]
+fn many_clients_have_limits_of_their_own() {
+    let limit = RateLimiterConfig {
+        rate: 1,
+        per: Duration::from_secs(3_600),
+        keyed: true,
+        ..RateLimiterConfig::default()
+    };
+    let report = run(&Scenario {
+        duration: Duration::from_secs(10),
+        policies: vec![PolicyConfig::RateLimiter(limit)],
+        load: Load { rate: 2_000.0, keys: 50_000, ..Load::default() },
+        ..Scenario::default()
+    })
+    .unwrap();
+    // Of 20 000 draws from 50 000 clients, 50 000 × (1 − 1/e^0.4) = 16 484 are the first of their client.
+    let first = report.executions - report.rejected;
+    assert!((16_200..16_800).contains(&first), "{first} of {} passed", report.executions);
 }

@@ -1,7 +1,7 @@
 //! The headers in which Seawall tells other hops what it does.
 
 use http::{HeaderMap, HeaderValue};
-use seawall::{Mode, Operation, Policy, Quota, RateLimiterConfig, Timer};
+use seawall::{Key, Mode, Operation, Policy, Quota, RateLimiterConfig, Timer};
 use std::time::Duration;
 
 /// The header that numbers the attempts of a request, from 1. Whoever finds it in a request that it passes on does
@@ -13,7 +13,7 @@ pub const ATTEMPT_HEADER: &str = "x-seawall-attempt";
 /// not asked. `None` where the operation has no circuit breaker.
 pub fn circuit_header<Tm: Timer + Clone>(
     operation: &Operation<Tm>,
-    key: u64,
+    key: Key,
 ) -> Option<HeaderValue> {
     let (state, mode) = operation.pipeline().circuit_state(operation.now(), key)?;
     if mode == Mode::Enforce {
@@ -31,7 +31,7 @@ pub fn circuit_header<Tm: Timer + Clone>(
 pub fn write_rate_limit<Tm: Timer + Clone>(
     headers: &mut HeaderMap,
     operation: &Operation<Tm>,
-    key: u64,
+    key: Key,
 ) {
     let (pipeline, now) = (operation.pipeline(), operation.now());
     let acting = pipeline.policies().iter().enumerate().filter_map(|(i, policy)| match policy {

@@ -15,9 +15,11 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::{Either, Full};
-use seawall::{Attempt, Attributes, Class, Classify, Error, Instant, Operation, Outcome, Timer};
+use seawall::{
+    Attempt, Attributes, Class, Classify, Error, Instant, Key, Operation, Outcome, Timer,
+};
 use std::{
-    hash::{BuildHasher, Hash, RandomState},
+    hash::Hash,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -39,13 +41,13 @@ pub struct ServerLayer<A = NoFallback, Tm = TokioTimer> {
     operation: Operation<Tm>,
     classify: ByHeaders,
     excluded: Arc<[String]>,
-    key: Option<Key>,
+    key: Option<KeyOf>,
     deadline: Option<HeaderName>,
     fallback: Option<A>,
 }
 
-/// Who is asking, as a hash.
-type Key = Arc<dyn Fn(&Parts) -> u64 + Send + Sync>;
+/// Says who makes a request.
+type KeyOf = Arc<dyn Fn(&Parts) -> Key + Send + Sync>;
 
 /// Classifies a response by its status and headers, and every error of the service itself as transient.
 #[derive(Clone)]
@@ -109,9 +111,7 @@ impl<A, Tm: Timer + Clone> ServerLayer<A, Tm> {
     /// All for whom the key is the same share a limit.
     #[must_use]
     pub fn key<K: Hash>(self, key: impl Fn(&Parts) -> K + Send + Sync + 'static) -> Self {
-        // A secret of its own, so that nobody can choose keys that collide.
-        let secret = RandomState::new();
-        Self { key: Some(Arc::new(move |parts| secret.hash_one(key(parts)))), ..self }
+        Self { key: Some(Arc::new(move |parts| Key::of(key(parts)))), ..self }
     }
 
     /// Reads from this header, too, how many milliseconds the caller waits.
@@ -124,7 +124,7 @@ impl<A, Tm: Timer + Clone> ServerLayer<A, Tm> {
     fn attributes(&self, parts: &mut Parts) -> Attributes {
         let wait = deadline::read(&parts.headers, self.deadline.as_ref());
         let deadline = wait.map_or(Instant::FAR_FUTURE, |wait| self.operation.now() + wait);
-        let key = self.key.as_ref().map_or(0, |key| key(parts));
+        let key = self.key.as_ref().map_or(Key::NONE, |key| key(parts));
         if wait.is_some() {
             parts.extensions.insert(Deadline(deadline));
         }
@@ -236,7 +236,7 @@ fn by_fault(status: StatusCode, _: &HeaderMap) -> Outcome {
 /// The problem as a response, with the state of the circuit.
 fn refusal<B, Tm: Timer + Clone>(
     operation: &Operation<Tm>,
-    key: u64,
+    key: Key,
     problem: &Problem,
 ) -> Response<Either<Full<Bytes>, B>> {
     let mut response = Response::new(Either::Left(Full::from(problem.body())));

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a wrong case or number is the end of it")]
 
 use seawall::{
-    AnyError, Attributes, BulkheadConfig, CircuitBreakerConfig, Clock, Instant, Pipeline,
+    AnyError, Attributes, BulkheadConfig, CircuitBreakerConfig, Clock, Instant, Key, Pipeline,
     PolicyConfig, RateLimiter, RateLimiterConfig, Registry, RetryConfig, TimeoutConfig, Timer,
 };
 use std::{
@@ -98,7 +98,11 @@ fn main() {
             let limiter = RateLimiter::new(limit).unwrap();
             counted_loop(n, |i| {
                 let key = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) & !0xFF;
-                let _ = black_box(limiter.try_acquire(Instant::from_nanos(i + 1), key, 1));
+                let _ = black_box(limiter.try_acquire(
+                    Instant::from_nanos(i + 1),
+                    Key::from_hash(key),
+                    1,
+                ));
             });
         }
         other => panic!("{other} is no case: none, five, refused, registered, keyed"),

@@ -1,4 +1,4 @@
-//! What a driver tells the policies about a call, instead of the request.
+//! What a driver tells the policies about a call, in place of the request itself.
 
 use crate::time::Instant;
 use std::{
@@ -7,11 +7,48 @@ use std::{
     time::Duration,
 };
 
+/// Who makes a call: keyed rate limiters and circuit breakers keep one state for each key.
+///
+/// A key is a well-mixed hash, never the number or the name that it stands for, because the maps of keys are divided by
+/// its bits: were small numbers keys as they are, all of them would share one part of the map, and with it its bound.
+///
+/// ```
+/// use seawall::Key;
+/// assert_eq!(Key::of("tenant 7"), Key::of("tenant 7"));
+/// assert_ne!(Key::of(7_u64), Key::of(8_u64));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Key(u64);
+
+impl Key {
+    /// The key of all calls that say nothing of who makes them.
+    pub const NONE: Self = Self(0);
+
+    /// The key of whoever is described by `caller`: a name, an address, a number, or several of them in a tuple. Equal
+    /// values have equal keys within one process. The hash is SipHash with a secret that is drawn anew in each process, so
+    /// that nobody outside can choose names whose keys collide.
+    pub fn of(caller: impl Hash) -> Self {
+        static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(SECRET.hash_one(caller))
+    }
+
+    /// The key of a caller for whom there is a hash already, all of whose bits are well mixed: to share keys between
+    /// processes, or to have the same ones in each run of a simulation.
+    pub const fn from_hash(hash: u64) -> Self {
+        Self(hash)
+    }
+
+    /// The hash that this key is.
+    pub(crate) const fn hash(self) -> u64 {
+        self.0
+    }
+}
+
 /// What policies may know of one execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// Who is calling, as a hash: keyed limiters keep one state a key. 0 where there is no key.
-    pub key: u64,
+    /// Who makes the call, for keyed policies; [`Key::NONE`] unless said otherwise.
+    pub key: Key,
     /// How much of a rate limit the call uses. At least 1.
     pub cost: u32,
     /// What goes first when not all can go.
@@ -37,7 +74,7 @@ pub struct Attributes {
 impl Default for Attributes {
     fn default() -> Self {
         Self {
-            key: 0,
+            key: Key::NONE,
             cost: 1,
             priority: Priority::Normal,
             repeatable: true,
@@ -51,11 +88,9 @@ impl Default for Attributes {
 }
 
 impl Attributes {
-    /// The attributes of a call by this caller, whoever that is: a name, an address, a number. Equal keys are
-    /// equal within one process, and no key can be guessed from outside.
-    pub fn of_key(key: impl Hash) -> Self {
-        static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self { key: SECRET.hash_one(key), ..Self::default() }
+    /// The defaults, with the key of this caller: short for `Attributes { key: Key::of(caller), ..Attributes::default() }`.
+    pub fn of_key(caller: impl Hash) -> Self {
+        Self { key: Key::of(caller), ..Self::default() }
     }
 }
 

@@ -5,6 +5,7 @@
 //! that a flood of keys can neither use up memory nor slip past the limit.
 
 use crate::{
+    attributes::Key,
     sync::{Mutex, lock},
     time::{Instant, is_due},
 };
@@ -26,7 +27,7 @@ pub(crate) struct Keyed<S> {
 
 #[derive(Debug, Default)]
 struct Shard<S> {
-    states: HashMap<u64, S, BuildHasherDefault<KeyIsHash>>,
+    states: HashMap<Key, S, BuildHasherDefault<KeyIsHash>>,
     /// The state of all keys that found no place.
     overflow: S,
     /// No key can be idle before this instant, so looking for one would be in vain.
@@ -49,7 +50,7 @@ impl<S: Default + Clone> Keyed<S> {
     #[inline]
     pub(crate) fn update<T>(
         &self,
-        key: u64,
+        key: Key,
         now: Instant,
         idle_from: impl Fn(&S) -> u64,
         transition: impl FnOnce(&mut S) -> T,
@@ -73,13 +74,13 @@ impl<S: Default + Clone> Keyed<S> {
     }
 
     /// Changes the state that the key has, its own or the shared one.
-    pub(crate) fn change(&self, key: u64, change: impl FnOnce(&mut S)) {
+    pub(crate) fn change(&self, key: Key, change: impl FnOnce(&mut S)) {
         let mut shard = lock(self.shard(key));
         let shard = &mut *shard;
         change(shard.states.get_mut(&key).unwrap_or(&mut shard.overflow));
     }
 
-    pub(crate) fn peek(&self, key: u64) -> S {
+    pub(crate) fn peek(&self, key: Key) -> S {
         let shard = lock(self.shard(key));
         match shard.states.get(&key) {
             Some(state) => state.clone(),
@@ -92,9 +93,9 @@ impl<S: Default + Clone> Keyed<S> {
         self.shards.iter().map(|shard| lock(shard).states.len()).sum()
     }
 
-    fn shard(&self, key: u64) -> &Mutex<Shard<S>> {
+    fn shard(&self, key: Key) -> &Mutex<Shard<S>> {
         // The map inside uses the low bits and the top seven; the shard takes others.
-        &self.shards[(key >> 32) as usize % self.shards.len()]
+        &self.shards[(key.hash() >> 32) as usize % self.shards.len()]
     }
 }
 
@@ -112,7 +113,7 @@ impl<S> Shard<S> {
     }
 }
 
-/// Keys are hashes already, made by the driver with a secret of its own.
+/// Hashes nothing: a [`Key`] is a hash already.
 #[derive(Debug, Default)]
 struct KeyIsHash(u64);
 

@@ -51,7 +51,7 @@ mod time;
 mod timer;
 mod window;
 
-pub use attributes::{Attributes, Priority};
+pub use attributes::{Attributes, Key, Priority};
 pub use backoff::{Backoff, Growth, Jitter};
 pub use command::{CallId, Command, Resolution};
 pub use error::{Elapsed, Error};

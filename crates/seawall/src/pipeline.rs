@@ -1,6 +1,7 @@
 //! An ordered list of policies, outermost first, and the configuration it is built from.
 
 use crate::{
+    attributes::Key,
     config::{ConfigError, Problems},
     event::{Observer, State, Transition},
     name::Name,
@@ -203,7 +204,7 @@ impl Pipeline {
 
     /// The state of its first circuit breaker and the mode it is in: a part of [`circuit`](Self::circuit) that
     /// costs two reads. Of a keyed breaker, the state for this key.
-    pub fn circuit_state(&self, now: Instant, key: u64) -> Option<(State, Mode)> {
+    pub fn circuit_state(&self, now: Instant, key: Key) -> Option<(State, Mode)> {
         let (index, breaker) = self.indexed_breaker()?;
         Some((breaker.state_of(now, key), self.mode(index)))
     }

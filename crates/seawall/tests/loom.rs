@@ -11,7 +11,7 @@ use loom::{
 };
 use seawall::{
     Adaptive, Aimd, Attributes, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig,
-    Command, Execution, Force, Instant, Mode, Outcome, Pipeline, Policy, RateLimiter,
+    Command, Execution, Force, Instant, Key, Mode, Outcome, Pipeline, Policy, RateLimiter,
     RateLimiterConfig, State, Transition, Window,
 };
 use std::{
@@ -136,7 +136,7 @@ fn a_limit_is_not_exceeded() {
             .map(|_| {
                 let (limiter, passed) = (limiter.clone(), passed.clone());
                 thread::spawn(move || {
-                    if limiter.try_acquire(NOW, 0, 1).is_ok() {
+                    if limiter.try_acquire(NOW, Key::NONE, 1).is_ok() {
                         passed.fetch_add(1, Ordering::Relaxed);
                     }
                 })

@@ -4,9 +4,9 @@
 
 use seawall::{
     Adaptive, Aimd, Algorithm, AnyError, Attributes, Backoff, Bulkhead, BulkheadConfig,
-    CircuitBreaker, CircuitBreakerConfig, Class, Clock, Error, Failure, Instant, Jitter, Outcome,
-    Pipeline, Policy, PolicyConfig, Random, RateLimiter, RateLimiterConfig, Retry, RetryBudget,
-    RetryConfig, ShareBudget, State, SystemTimer, TimeoutConfig, Window,
+    CircuitBreaker, CircuitBreakerConfig, Class, Clock, Error, Failure, Instant, Jitter, Key,
+    Outcome, Pipeline, Policy, PolicyConfig, Random, RateLimiter, RateLimiterConfig, Retry,
+    RetryBudget, RetryConfig, ShareBudget, State, SystemTimer, TimeoutConfig, Window,
 };
 use std::{
     future::pending,
@@ -246,9 +246,12 @@ fn a_rate_is_calls_in_a_period_and_an_exact_one_can_be_had() {
     let second = Duration::from_secs(1);
     let fast = limit(4_000, second, Algorithm::TokenBucket);
     let passed = |limiter: &RateLimiter, from: u64, to: u64, step: usize| {
-        (from..to).step_by(step).filter(|n| limiter.try_acquire(at(*n), 0, 1).is_ok()).count()
+        (from..to)
+            .step_by(step)
+            .filter(|n| limiter.try_acquire(at(*n), Key::NONE, 1).is_ok())
+            .count()
     };
-    let burst = (0..10_000).filter(|_| fast.try_acquire(at(0), 0, 1).is_ok()).count();
+    let burst = (0..10_000).filter(|_| fast.try_acquire(at(0), Key::NONE, 1).is_ok()).count();
     assert_eq!(burst, 4_000, "4,000 a second are not one in 4,000 seconds");
     // Never more than 100 in any minute, also around a boundary.
     let exact = limit(100, 60 * second, Algorithm::SlidingLog);
@@ -263,7 +266,7 @@ fn a_flood_of_keys_uses_up_no_memory() {
     let config = CircuitBreakerConfig { keyed: true, max_keys: 1_000, ..Default::default() };
     let circuits = breaker(config);
     for key in 0..50_000 {
-        let key = Random::new(key).bits();
+        let key = Key::from_hash(Random::new(key).bits());
         let _ = limiter.try_acquire(at(0), key, 1);
         drop(circuits.try_acquire_for(at(0), key));
     }

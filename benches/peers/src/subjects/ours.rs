@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use seawall::{
     AnyError, Attributes, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Clock,
-    FallbackConfig, Instant, Pipeline, PolicyConfig, Random, RateLimiter, RateLimiterConfig,
+    FallbackConfig, Instant, Key, Pipeline, PolicyConfig, Random, RateLimiter, RateLimiterConfig,
     Registry, RetryConfig, SystemClock, SystemTimer, TimeoutConfig, Window,
 };
 
@@ -88,7 +88,7 @@ fn naked() -> Vec<Case> {
             let limiter = Arc::new(must(RateLimiter::new(plenty(false))));
             Box::new(move || {
                 let limiter = limiter.clone();
-                sync(move |_| must(limiter.try_acquire(SystemClock.now(), 0, 1)))
+                sync(move |_| must(limiter.try_acquire(SystemClock.now(), Key::NONE, 1)))
             })
         }),
         Case::new("ratelimit", PEER, "direct, the time is given", |_| {
@@ -98,7 +98,7 @@ fn naked() -> Vec<Case> {
                 let mut now = 1_000_000_000;
                 sync(move |_| {
                     now += 2;
-                    must(limiter.try_acquire(Instant::from_nanos(now), 0, 1))
+                    must(limiter.try_acquire(Instant::from_nanos(now), Key::NONE, 1))
                 })
             })
         }),
@@ -109,8 +109,9 @@ fn naked() -> Vec<Case> {
 
 fn keyed(what: &'static str, keys: u64) -> Case {
     Case::new("ratelimit", PEER, what, move |_| {
-        // Keys are hashes, as drivers make them.
-        let hashes: Arc<Vec<u64>> = Arc::new((0..keys).map(|k| Random::new(k).bits()).collect());
+        // The same keys in each run.
+        let hashes: Arc<Vec<Key>> =
+            Arc::new((0..keys).map(|k| Key::from_hash(Random::new(k).bits())).collect());
         let limiter = Arc::new(must(RateLimiter::new(plenty(true))));
         for key in hashes.iter() {
             must(limiter.try_acquire(SystemClock.now(), *key, 1));
@@ -230,10 +231,10 @@ fn exhausted(what: &'static str, keyed: bool) -> Case {
     Case::new("reject", PEER, what, move |_| {
         let config = RateLimiterConfig { rate: 1, per: HOUR, keyed, ..Default::default() };
         let limiter = Arc::new(must(RateLimiter::new(config)));
-        must(limiter.try_acquire(SystemClock.now(), 7, 1));
+        must(limiter.try_acquire(SystemClock.now(), Key::of(7), 1));
         Box::new(move || {
             let limiter = limiter.clone();
-            sync(move |_| limiter.try_acquire(SystemClock.now(), 7, 1).unwrap_err())
+            sync(move |_| limiter.try_acquire(SystemClock.now(), Key::of(7), 1).unwrap_err())
         })
     })
 }

@@ -1,10 +1,8 @@
 //! What routes match requests by: paths, and the keys of their rate limits.
 
 use http::{HeaderMap, HeaderName};
-use std::{
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-};
+use seawall::Key;
+use std::net::IpAddr;
 
 /// The paths that a route takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,18 +75,17 @@ impl KeySource {
         }
     }
 
-    /// The key of a request. Hashed with a secret of the process, so that nobody can choose keys that
-    /// collide. Without the header the client's address takes its place; so it does where the header is there twice,
-    /// as nobody knows which of the two the upstream goes by.
-    pub(crate) fn of(&self, headers: &HeaderMap, client: IpAddr, secret: &RandomState) -> u64 {
+    /// The key of a request. Without the header the client's address takes its place; so it does where the header is
+    /// there twice, as nobody knows which of the two the upstream goes by.
+    pub(crate) fn of(&self, headers: &HeaderMap, client: IpAddr) -> Key {
         match self {
-            Self::None => 0,
-            Self::Peer => secret.hash_one(client),
+            Self::None => Key::NONE,
+            Self::Peer => Key::of(client),
             Self::Header(name) => {
                 let mut lines = headers.get_all(name).iter();
                 match (lines.next(), lines.next()) {
-                    (Some(value), None) => secret.hash_one(value.as_bytes()),
-                    _ => secret.hash_one(client),
+                    (Some(value), None) => Key::of(value.as_bytes()),
+                    _ => Key::of(client),
                 }
             }
         }

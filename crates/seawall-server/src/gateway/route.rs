@@ -6,7 +6,8 @@ use crate::{
     config::{KeySource, PathPattern, RouteConfig},
 };
 use http::{HeaderMap, Method};
-use std::{hash::RandomState, net::IpAddr, sync::Arc};
+use seawall::Key;
+use std::{net::IpAddr, sync::Arc};
 
 /// A route: its match, its own operation (limit and fallback), and the upstreams in order.
 pub(crate) struct Route {
@@ -45,8 +46,8 @@ impl Route {
     }
 
     /// The key of its limit, for a request of the client at this address.
-    pub(crate) fn key(&self, headers: &HeaderMap, client: IpAddr, secret: &RandomState) -> u64 {
-        self.key.of(headers, client, secret)
+    pub(crate) fn key(&self, headers: &HeaderMap, client: IpAddr) -> Key {
+        self.key.of(headers, client)
     }
 }
 

@@ -138,7 +138,7 @@ async fn what_never_left_is_sent_again_whatever_it_is() {
 async fn requests_are_described_as_the_user_says() {
     let limits = r#"[{"type": "rate_limiter", "rate": 1, "per": "1m", "keyed": true}]"#;
     let (service, by_length) = (Scripted(&[200], Arc::default()), |request: &Request<_>| {
-        Attributes { key: request.uri().path().len() as u64, ..Attributes::default() }
+        Attributes::of_key(request.uri().path().len())
     });
     let client = ClientLayer::new(operation(limits)).describe(by_length).layer(service);
     let ask =

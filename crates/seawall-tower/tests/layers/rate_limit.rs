@@ -3,7 +3,7 @@
 use super::{ms, operation};
 use axum::{Router, body::Body, routing::get};
 use http::{HeaderMap, Request};
-use seawall::{PolicyConfig, Registry, preset};
+use seawall::{Key, PolicyConfig, Registry, preset};
 use seawall_tower::{ServerLayer, TokioTimer, write_rate_limit};
 use tower::ServiceExt;
 
@@ -56,7 +56,7 @@ async fn the_limit_that_is_nearest_is_named_and_one_that_does_not_act_is_not() {
         let registry = Registry::with_timer(TokioTimer, preset("simple").unwrap(), Vec::new());
         let operation = registry.register(name, policies).unwrap();
         let mut headers = HeaderMap::new();
-        write_rate_limit(&mut headers, &operation, 0);
+        write_rate_limit(&mut headers, &operation, Key::NONE);
         let text = |field: &str| headers.get(field).map(|value| value.to_str().unwrap().to_owned());
         let expected = expected.map(|(left, policy)| (left.to_owned(), policy.to_owned()));
         assert_eq!(text("ratelimit").zip(text("ratelimit-policy")), expected, "{name}");

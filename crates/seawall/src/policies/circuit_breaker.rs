@@ -6,6 +6,7 @@
 //! probe gives its place back, also when it is dropped, hangs or panics.
 
 use crate::{
+    attributes::Key,
     config::{Check, ConfigError},
     event::{Kind, State, Transition},
     outcome::{Class, Outcome},
@@ -75,13 +76,13 @@ impl CircuitBreaker {
         &self.config
     }
 
-    /// Tries to admit a call at `now`, outside a pipeline. A keyed breaker takes key 0 for it.
+    /// Tries to admit a call at `now`, outside a pipeline. A keyed breaker takes the circuit of [`Key::NONE`].
     ///
     /// # Errors
     /// A rejection while the circuit is open, or half-open with all probes out.
     #[inline]
     pub fn try_acquire(&self, now: Instant) -> Result<Permit<'_>, Rejection> {
-        self.try_acquire_for(now, 0)
+        self.try_acquire_for(now, Key::NONE)
     }
 
     /// Asks to make a call at `now` for a key; where one circuit is for all, the key does not matter.
@@ -89,7 +90,7 @@ impl CircuitBreaker {
     /// # Errors
     /// A rejection while the circuit is open, or half-open with all probes out.
     #[inline]
-    pub fn try_acquire_for(&self, now: Instant, key: u64) -> Result<Permit<'_>, Rejection> {
+    pub fn try_acquire_for(&self, now: Instant, key: Key) -> Result<Permit<'_>, Rejection> {
         let cell = self.cell(now, key);
         if let Some(generation) = Word::closed(cell.word.load(Ordering::Acquire)) {
             let ticket = Ticket { generation, started: now };
@@ -112,7 +113,7 @@ impl CircuitBreaker {
     }
 
     /// The state for this key at an instant: what was forced for a time may be over.
-    pub(crate) fn state_of(&self, now: Instant, key: u64) -> State {
+    pub(crate) fn state_of(&self, now: Instant, key: Key) -> State {
         let of = |cell: &Cell| cell.word().circuit.as_of(now).state();
         match &self.cells {
             Cells::One(cell) => of(cell),
@@ -121,7 +122,7 @@ impl CircuitBreaker {
     }
 
     /// The circuit of this key, where it has one and each key has its own.
-    pub fn view_of(&self, now: Instant, key: u64) -> Option<CircuitView> {
+    pub fn view_of(&self, now: Instant, key: Key) -> Option<CircuitView> {
         match &self.cells {
             Cells::One(_) => None,
             Cells::Keyed(keyed) => Some(keyed.find(key)?.view(now, &self.config)),
@@ -129,7 +130,7 @@ impl CircuitBreaker {
     }
 
     #[inline]
-    fn cell(&self, now: Instant, key: u64) -> CellRef<'_> {
+    fn cell(&self, now: Instant, key: Key) -> CellRef<'_> {
         match &self.cells {
             Cells::One(cell) => CellRef::One(cell),
             Cells::Keyed(keyed) => CellRef::Shared(keyed.cell(key, now, &self.config)),

@@ -7,6 +7,7 @@
 //! of several limits, a call takes from all or from none.
 
 use crate::{
+    attributes::Key,
     config::{Check, ConfigError},
     event::Kind,
     keyed::Keyed,
@@ -61,7 +62,7 @@ enum State {
 #[must_use = "the turn is taken, also where nobody waits for it"]
 pub struct Reservation<'a> {
     limiter: &'a RateLimiter,
-    key: u64,
+    key: Key,
     cost: u32,
     /// How long to wait.
     pub wait: Duration,
@@ -102,7 +103,7 @@ impl RateLimiter {
     /// # Errors
     /// A rejection that says when to come back; without a time when `cost` is more than the whole limit.
     #[inline]
-    pub fn try_acquire(&self, now: Instant, key: u64, cost: u32) -> Result<(), Rejection> {
+    pub fn try_acquire(&self, now: Instant, key: Key, cost: u32) -> Result<(), Rejection> {
         let rule = &self.rules[0];
         let waits = || self.waits.load(Ordering::Relaxed);
         let decide = |word: u64| rule.transition(word, now, cost, waits());
@@ -133,7 +134,7 @@ impl RateLimiter {
     pub fn reserve(
         &self,
         now: Instant,
-        key: u64,
+        key: Key,
         cost: u32,
         max_wait: Duration,
     ) -> Result<Reservation<'_>, Rejection> {
@@ -180,7 +181,7 @@ impl RateLimiter {
         }
     }
 
-    fn refund(&self, key: u64, cost: u32) {
+    fn refund(&self, key: Key, cost: u32) {
         let Rule::Bucket(gcra) = self.rules[0] else { return };
         let back = |tat: u64| gcra.refund(Instant::from_nanos(tat), cost).as_nanos();
         match &self.state {
@@ -191,7 +192,7 @@ impl RateLimiter {
     }
 
     /// What is left for `key`.
-    pub fn quota(&self, now: Instant, key: u64) -> Quota {
+    pub fn quota(&self, now: Instant, key: Key) -> Quota {
         let slots: Slots = match &self.state {
             State::One(word) => [Slot::Word(word.load(Ordering::Acquire))].into(),
             State::Keyed(keyed) => [Slot::Word(keyed.peek(key))].into(),

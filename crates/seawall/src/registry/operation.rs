@@ -2,7 +2,7 @@
 
 use super::Registered;
 use crate::{
-    attributes::Attributes,
+    attributes::{Attributes, Key},
     config::ConfigError,
     error::Error,
     event::{Event, Kind, State, Transition},
@@ -293,7 +293,7 @@ impl<Tm: Timer + Clone> Operation<Tm> {
     /// A circuit that does not act changes in shadow, whoever changes it.
     fn tell(&self, change: Transition) {
         let operation = &self.name();
-        let mode = self.pipeline().circuit_state(change.at, 0).map(|(_, mode)| mode);
+        let mode = self.pipeline().circuit_state(change.at, Key::NONE).map(|(_, mode)| mode);
         let kind = Kind::CircuitChanged(change);
         self.registered.observer.observe(&Event {
             at: change.at,

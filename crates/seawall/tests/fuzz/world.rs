@@ -6,7 +6,7 @@ use crate::{
     pipelines::{ms, policy},
 };
 use seawall::{
-    Attributes, CallerFault, Class, Failure, Force, Instant, Mode, Outcome, Pipeline, Policy,
+    Attributes, CallerFault, Class, Failure, Force, Instant, Key, Mode, Outcome, Pipeline, Policy,
     Priority, Random, Reason, Rejection, State,
 };
 use std::{sync::Arc, time::Duration};
@@ -131,7 +131,7 @@ impl World {
         let random = &mut self.random;
         let patience = ms(random, 500);
         let attributes = Attributes {
-            key: random.below(5),
+            key: Key::from_hash(random.below(5)),
             cost: 1 + random.below(3) as u32,
             repeatable: random.below(3) > 0,
             priority: [Priority::Background, Priority::Normal, Priority::Critical]

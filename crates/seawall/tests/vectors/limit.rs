@@ -2,8 +2,8 @@
 
 use crate::{Case, Held, as_ms, at, expect, ms, number};
 use seawall::{
-    Adaptive, Aimd, Algorithm, Attributes, Bulkhead, BulkheadConfig, Command, Execution, Outcome,
-    Pipeline, Policy, Priority, RateLimiter, RateLimiterConfig, ThrottleConfig,
+    Adaptive, Aimd, Algorithm, Attributes, Bulkhead, BulkheadConfig, Command, Execution, Key,
+    Outcome, Pipeline, Policy, Priority, RateLimiter, RateLimiterConfig, ThrottleConfig,
 };
 use serde_json::Value;
 use std::{sync::Arc, task::Waker, time::Duration};
@@ -42,7 +42,7 @@ fn config(case: &Case) -> RateLimiterConfig {
 
 /// How long a call waits in milliseconds, -1 for ever.
 fn wait(limiter: &RateLimiter, now: f64, cost: u32, most: Duration) -> f64 {
-    limiter.reserve(at(now), 0, cost, most).map_or(-1.0, |turn| as_ms(turn.wait).round())
+    limiter.reserve(at(now), Key::NONE, cost, most).map_or(-1.0, |turn| as_ms(turn.wait).round())
 }
 
 pub(crate) fn replay(case: &Case) -> Held {
@@ -60,7 +60,7 @@ pub(crate) fn replay(case: &Case) -> Held {
                 expect(step, "wait", number(expected, "wait"), wait(&limiter, now, cost, most))?;
             } else if waits {
                 let seen = wait(&limiter, now, cost, most);
-                let last = limiter.quota(at(now), 0).remaining == 0 && seen > 0.0;
+                let last = limiter.quota(at(now), Key::NONE).remaining == 0 && seen > 0.0;
                 expect(
                     step,
                     "wait",
@@ -68,11 +68,12 @@ pub(crate) fn replay(case: &Case) -> Held {
                     seen,
                 )?;
             } else if step["partial"] == true {
-                let granted =
-                    (0..cost).filter(|_| limiter.try_acquire(at(now), 0, 1).is_ok()).count();
+                let granted = (0..cost)
+                    .filter(|_| limiter.try_acquire(at(now), Key::NONE, 1).is_ok())
+                    .count();
                 expect(step, "granted", number(expected, "granted"), granted as f64)?;
             } else {
-                let passed = limiter.try_acquire(at(now), 0, cost).is_ok();
+                let passed = limiter.try_acquire(at(now), Key::NONE, cost).is_ok();
                 expect(
                     step,
                     "permitted",
@@ -84,12 +85,14 @@ pub(crate) fn replay(case: &Case) -> Held {
             }
         }
         let available = number(expected, "available").filter(|available| *available >= 0.0);
-        let remaining = limiter.quota(at(now), 0).remaining as f64;
+        let remaining = limiter.quota(at(now), Key::NONE).remaining as f64;
         expect(step, "available", available, remaining)?;
         // Asked last: a call that would pass takes nothing where it is only looked at.
         if let Some(next) = number(expected, "next_token_ms") {
             let seen = match remaining {
-                0.0 => limiter.try_acquire(at(now), 0, 1).unwrap_err().retry_after.map(as_ms),
+                0.0 => {
+                    limiter.try_acquire(at(now), Key::NONE, 1).unwrap_err().retry_after.map(as_ms)
+                }
                 _ => Some(0.0),
             };
             expect(step, "next_token_ms", Some(Some(next)), seen.map(|wait| (wait - 1e-3).ceil()))?;

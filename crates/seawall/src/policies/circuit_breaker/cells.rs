@@ -2,6 +2,7 @@
 
 use super::circuit::{Circuit, Word};
 use crate::{
+    attributes::Key,
     event::{State, Transition},
     policies::circuit_breaker::CircuitBreakerConfig,
     sync::{AtomicU64, Mutex, Ordering, lock},
@@ -110,7 +111,7 @@ pub(super) struct Keyed {
 
 #[derive(Debug, Default)]
 struct Shard {
-    cells: HashMap<u64, Arc<Cell>>,
+    cells: HashMap<Key, Arc<Cell>>,
     /// Looking for cells at rest before this instant, in nanoseconds, would be in vain.
     sweep_at: u64,
 }
@@ -135,7 +136,7 @@ impl Keyed {
     }
 
     /// The circuit of this key, new where it was not known.
-    pub(super) fn cell(&self, key: u64, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
+    pub(super) fn cell(&self, key: Key, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
         let mut shard = lock(self.shard(key));
         if !shard.cells.contains_key(&key) {
             if shard.cells.len() >= self.capacity {
@@ -152,13 +153,13 @@ impl Keyed {
     }
 
     /// The circuit of this key, if there is one.
-    pub(super) fn find(&self, key: u64) -> Option<Arc<Cell>> {
+    pub(super) fn find(&self, key: Key) -> Option<Arc<Cell>> {
         lock(self.shard(key)).cells.get(&key).cloned()
     }
 
     /// All keys with their circuits, in no order.
-    pub(super) fn all(&self) -> Vec<(u64, Arc<Cell>)> {
-        let pairs = |shard: &Mutex<Shard>| -> Vec<(u64, Arc<Cell>)> {
+    pub(super) fn all(&self) -> Vec<(Key, Arc<Cell>)> {
+        let pairs = |shard: &Mutex<Shard>| -> Vec<(Key, Arc<Cell>)> {
             lock(shard).cells.iter().map(|(key, cell)| (*key, cell.clone())).collect()
         };
         self.shards.iter().flat_map(pairs).collect()
@@ -168,8 +169,8 @@ impl Keyed {
         &self.overflow
     }
 
-    fn shard(&self, key: u64) -> &Mutex<Shard> {
-        &self.shards[(key >> 32) as usize % self.shards.len()]
+    fn shard(&self, key: Key) -> &Mutex<Shard> {
+        &self.shards[(key.hash() >> 32) as usize % self.shards.len()]
     }
 }
 

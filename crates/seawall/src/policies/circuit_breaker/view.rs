@@ -7,6 +7,7 @@ use super::{
     units::{ForceEnd, LONGEST_FORCE, OpenEnd},
 };
 use crate::{
+    attributes::Key,
     event::{State, Transition, Why},
     policy::Mode,
     sync::{Ordering, lock, update},
@@ -186,7 +187,7 @@ impl CircuitBreaker {
     }
 
     /// The circuits of a keyed breaker, by key, in no order; none where one is for all.
-    pub fn views(&self, now: Instant) -> Vec<(u64, CircuitView)> {
+    pub fn views(&self, now: Instant) -> Vec<(Key, CircuitView)> {
         match &self.cells {
             Cells::One(_) => Vec::new(),
             Cells::Keyed(keyed) => {

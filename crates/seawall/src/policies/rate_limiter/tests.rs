@@ -19,28 +19,28 @@ fn at(ms: u64) -> Instant {
 fn burst_comes_on_top_of_rate() {
     let limiter = limiter(5, 10 * SECOND, 2);
     for _ in 0..7 {
-        assert_eq!(limiter.try_acquire(at(0), 0, 1), Ok(()));
+        assert_eq!(limiter.try_acquire(at(0), Key::NONE, 1), Ok(()));
     }
-    let refused = limiter.try_acquire(at(0), 0, 1).unwrap_err();
+    let refused = limiter.try_acquire(at(0), Key::NONE, 1).unwrap_err();
     assert_eq!(refused, Rejection::new(Reason::RateLimited, Some(2 * SECOND)));
-    let quota = limiter.quota(at(0), 0);
+    let quota = limiter.quota(at(0), Key::NONE);
     assert_eq!(quota, Quota { limit: 7, remaining: 0, reset_after: 14 * SECOND });
-    assert!(limiter.try_acquire(at(1_999), 0, 1).is_err());
-    assert!(limiter.try_acquire(at(2_000), 0, 1).is_ok());
-    assert_eq!(limiter.quota(at(16_000), 0).remaining, 7);
+    assert!(limiter.try_acquire(at(1_999), Key::NONE, 1).is_err());
+    assert!(limiter.try_acquire(at(2_000), Key::NONE, 1).is_ok());
+    assert_eq!(limiter.quota(at(16_000), Key::NONE).remaining, 7);
 }
 
 #[test]
 fn a_call_may_cost_more_than_one() {
     let limiter = limiter(4, SECOND, 0);
-    assert!(limiter.try_acquire(at(0), 0, 3).is_ok());
-    assert!(limiter.try_acquire(at(0), 0, 2).is_err());
-    assert!(limiter.try_acquire(at(0), 0, 1).is_ok());
+    assert!(limiter.try_acquire(at(0), Key::NONE, 3).is_ok());
+    assert!(limiter.try_acquire(at(0), Key::NONE, 2).is_err());
+    assert!(limiter.try_acquire(at(0), Key::NONE, 1).is_ok());
     // What never fits is told without a time to come back.
-    let never = limiter.try_acquire(at(99_000), 0, 5).unwrap_err();
+    let never = limiter.try_acquire(at(99_000), Key::NONE, 5).unwrap_err();
     assert_eq!(never.retry_after, None);
-    assert!(limiter.try_acquire(at(99_000), 0, 4).is_ok());
-    assert!(limiter.try_acquire(at(99_000), 0, 0).is_err(), "no call is free");
+    assert!(limiter.try_acquire(at(99_000), Key::NONE, 4).is_ok());
+    assert!(limiter.try_acquire(at(99_000), Key::NONE, 0).is_err(), "no call is free");
 }
 
 /// A bucket that counts in exact fractions of a call: `rate` parts flow in each nanosecond, and a call
@@ -90,8 +90,8 @@ fn it_decides_as_a_naive_bucket_does() {
                 + Duration::from_secs_f64(if random.below(40) == 0 { gap * 100.0 } else { gap });
             let cost = 1 + random.below(3) as u32;
             let expected = bucket.take(now, cost);
-            let remaining = limiter.quota(now, 0).remaining;
-            let answer = limiter.try_acquire(now, 0, cost);
+            let remaining = limiter.quota(now, Key::NONE).remaining;
+            let answer = limiter.try_acquire(now, Key::NONE, cost);
             assert_eq!(answer.is_ok(), expected, "seed {seed}, step {step}");
             assert_eq!(answer.is_ok(), remaining >= u64::from(cost), "seed {seed}, step {step}");
             if let Err(Rejection { retry_after: Some(wait), .. }) = answer {
@@ -113,7 +113,7 @@ fn never_more_than_the_bucket_and_the_rate_in_any_window() {
     let (mut now, mut passed) = (at(0), Vec::new());
     for _ in 0..50_000 {
         now = now + Duration::from_micros(random.below(2_000));
-        if limiter.try_acquire(now, 0, 1).is_ok() {
+        if limiter.try_acquire(now, Key::NONE, 1).is_ok() {
             passed.push(now);
         }
     }
@@ -135,7 +135,7 @@ fn never_more_than_the_bucket_and_the_rate_in_any_window() {
 fn keys_are_independent_and_bounded() {
     let config = RateLimiterConfig { rate: 1, keyed: true, max_keys: 100, ..Default::default() };
     let limiter = RateLimiter::new(config).unwrap();
-    let key = |n: u64| Random::new(n).bits();
+    let key = |n: u64| Key::from_hash(Random::new(n).bits());
     for n in 0..20 {
         assert!(limiter.try_acquire(at(0), key(n), 1).is_ok());
         assert!(limiter.try_acquire(at(0), key(n), 1).is_err());
@@ -172,8 +172,11 @@ fn extremes_do_not_overflow() {
     assert!(told.starts_with("burst: ") && told.contains("100 years"), "{told}");
     let limiter = RateLimiter::new(config(1_000)).unwrap();
     for now in [Instant::EPOCH, at(0), Instant::from_nanos(u64::MAX - 1), Instant::FAR_FUTURE] {
-        let _ = limiter.try_acquire(now, 0, 1_000);
-        let _ = limiter.quota(now, 0);
+        let _ = limiter.try_acquire(now, Key::NONE, 1_000);
+        let _ = limiter.quota(now, Key::NONE);
     }
-    assert!(limiter.try_acquire(at(0), 0, 1).is_err(), "what was taken in the future is taken");
+    assert!(
+        limiter.try_acquire(at(0), Key::NONE, 1).is_err(),
+        "what was taken in the future is taken"
+    );
 }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{as_ms, at, ms};
 use seawall::{
-    Attributes, Cause, CircuitBreaker, CircuitBreakerConfig, CircuitView, Class, Force, Kind, Mode,
-    Outcome, Pipeline, Policy, Reason, Rejection, State, Tally, Why, Window,
+    Attributes, Cause, CircuitBreaker, CircuitBreakerConfig, CircuitView, Class, Force, Key, Kind,
+    Mode, Outcome, Pipeline, Policy, Reason, Rejection, State, Tally, Why, Window,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
@@ -162,12 +162,12 @@ impl Breakers {
         }
     }
 
-    fn key(&self, host: &str) -> u64 {
-        1 + self.hosts.iter().position(|known| known == host).unwrap() as u64
+    fn key(&self, host: &str) -> Key {
+        Key::of(self.hosts.iter().position(|known| known == host).unwrap())
     }
 
     fn start(&mut self, step: &Step<'_>, now: f64) -> Result<Passage, Rejection> {
-        let key = step.fields.text("host").map_or(0, |host| self.key(host));
+        let key = step.fields.text("host").map_or(Key::NONE, |host| self.key(host));
         match enter(&self.pipeline, Attributes { key, ..Attributes::default() }, now) {
             Entry::Calls(passage) => Ok(passage),
             Entry::Refused(rejection) => {

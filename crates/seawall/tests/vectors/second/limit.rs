@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{as_ms, at, ms};
 use seawall::{
-    Algorithm, Attributes, Pipeline, Policy, PolicyConfig, RateLimiter, RateLimiterConfig, Reason,
-    Rejection,
+    Algorithm, Attributes, Key, Pipeline, Policy, PolicyConfig, RateLimiter, RateLimiterConfig,
+    Reason, Rejection,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -94,10 +94,10 @@ impl Limiter {
 
     /// How long until a call of cost 1 passes; it takes nothing.
     fn next(&self, now: f64) -> Option<Duration> {
-        if self.limiter().quota(at(now), 0).remaining > 0 {
+        if self.limiter().quota(at(now), Key::NONE).remaining > 0 {
             return Some(Duration::ZERO);
         }
-        self.limiter().try_acquire(at(now), 0, 1).unwrap_err().retry_after
+        self.limiter().try_acquire(at(now), Key::NONE, 1).unwrap_err().retry_after
     }
 
     fn check(&self, step: &Step<'_>, now: f64, answer: &Answer, log: &mut Log) {
@@ -117,7 +117,7 @@ impl Limiter {
             Some(_) => "rate_limited",
             None => "none",
         });
-        let quota = self.limiter().quota(at(now), 0);
+        let quota = self.limiter().quota(at(now), Key::NONE);
         log.expect(expected, "capacity", || quota.limit);
         log.expect(expected, "remaining", || quota.remaining);
         log.expect(expected, "next_permit_ms", || wait(self.next(now)));

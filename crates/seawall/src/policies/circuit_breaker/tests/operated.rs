@@ -21,7 +21,7 @@ fn at(ms: u64) -> Instant {
 
 fn fail(breaker: &CircuitBreaker, now: Instant, key: u64, times: u32) {
     for _ in 0..times {
-        breaker.try_acquire_for(now, key).unwrap().failure(now);
+        breaker.try_acquire_for(now, Key::of(key)).unwrap().failure(now);
     }
 }
 
@@ -121,29 +121,33 @@ fn each_key_has_its_own_circuit() {
     let config = CircuitBreakerConfig { keyed: true, max_keys: 4, ..three() };
     let breaker = CircuitBreaker::new(config).unwrap();
     fail(&breaker, at(0), 7, 3);
-    assert!(breaker.try_acquire_for(at(1), 7).is_err());
-    assert!(breaker.try_acquire_for(at(1), 8).is_ok());
+    assert!(breaker.try_acquire_for(at(1), Key::of(7_u64)).is_err());
+    assert!(breaker.try_acquire_for(at(1), Key::of(8_u64)).is_ok());
     let view = breaker.view(at(1));
     assert_eq!((view.state, view.keys), (State::Open, Some(Keys { known: 2, not_closed: 1 })));
-    assert_eq!(breaker.view_of(at(1), 7).unwrap().state, State::Open);
-    assert_eq!(breaker.view_of(at(1), 99), None);
+    assert_eq!(breaker.view_of(at(1), Key::of(7_u64)).unwrap().state, State::Open);
+    assert_eq!(breaker.view_of(at(1), Key::of(99_u64)), None);
     // At the bound, keys that rest are forgotten; what is open is not.
-    for key in 10..13 {
-        assert!(breaker.try_acquire_for(at(2), key).is_ok());
+    for key in 10..13_u64 {
+        assert!(breaker.try_acquire_for(at(2), Key::of(key)).is_ok());
     }
-    assert!(breaker.try_acquire_for(at(20_000), 20).is_ok());
-    assert!(breaker.view_of(at(20_000), 7).is_some(), "an open circuit is kept");
-    assert!(breaker.view_of(at(20_000), 10).is_none(), "a closed one at rest is forgotten");
+    assert!(breaker.try_acquire_for(at(20_000), Key::of(20_u64)).is_ok());
+    assert!(breaker.view_of(at(20_000), Key::of(7_u64)).is_some(), "an open circuit is kept");
+    assert!(
+        breaker.view_of(at(20_000), Key::of(10_u64)).is_none(),
+        "a closed one at rest is forgotten"
+    );
 }
 
 #[test]
 fn beyond_the_bound_keys_share_a_circuit() {
     let config = CircuitBreakerConfig { keyed: true, max_keys: 2, ..three() };
     let breaker = CircuitBreaker::new(config).unwrap();
-    let held: Vec<_> = (0..2).map(|key| breaker.try_acquire_for(at(0), key).unwrap()).collect();
+    let held: Vec<_> =
+        (0..2_u64).map(|key| breaker.try_acquire_for(at(0), Key::of(key)).unwrap()).collect();
     fail(&breaker, at(0), 50, 3);
-    assert!(breaker.try_acquire_for(at(0), 51).is_err(), "the shared circuit is open");
-    assert!(breaker.try_acquire_for(at(0), 0).is_ok());
+    assert!(breaker.try_acquire_for(at(0), Key::of(51_u64)).is_err(), "the shared circuit is open");
+    assert!(breaker.try_acquire_for(at(0), Key::of(0_u64)).is_ok());
     assert_eq!(breaker.view(at(0)).state, State::Open, "and the view says so");
     drop(held);
 }

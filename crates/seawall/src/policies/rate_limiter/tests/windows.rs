@@ -22,7 +22,7 @@ fn worst(algorithm: Algorithm, begins: u64) -> usize {
     let mut passed: Vec<Instant> = Vec::new();
     for n in 0..20_000 {
         let now = start + Duration::from_millis(10 * n);
-        if limiter.try_acquire(now, 0, 1).is_ok() {
+        if limiter.try_acquire(now, Key::NONE, 1).is_ok() {
             passed.push(now);
         }
     }
@@ -84,10 +84,10 @@ fn each_decides_as_its_definition_says_and_the_wait_is_exact() {
                 let cost = 1 + random.below(2);
                 let expected = allowed(algorithm, &passed, now, per, rate, cost);
                 let instant = Instant::from_nanos(now);
-                let remaining = limiter.quota(instant, 0).remaining;
+                let remaining = limiter.quota(instant, Key::NONE).remaining;
                 let told = format!("{algorithm:?} {seed} {step}");
                 assert_eq!(remaining >= cost && cost <= rate, expected, "{told}");
-                match limiter.try_acquire(instant, 0, cost as u32) {
+                match limiter.try_acquire(instant, Key::NONE, cost as u32) {
                     Ok(()) => {
                         assert!(expected, "{told}: it passed");
                         passed.push((now, cost));
@@ -132,7 +132,7 @@ fn of_several_limits_a_call_takes_from_all_or_from_none() {
         let mut passed = Vec::new();
         for second in 0..70 {
             for _ in 0..3 {
-                if limiter.try_acquire(at(second * 1_000), 7, 1).is_ok() {
+                if limiter.try_acquire(at(second * 1_000), Key::of(7), 1).is_ok() {
                     passed.push(second);
                 }
             }
@@ -140,10 +140,10 @@ fn of_several_limits_a_call_takes_from_all_or_from_none() {
         // Two at once and two a second later; the fifth ends the minute's, and refusals took nothing.
         assert_eq!(passed[..5], [0, 0, 1, 1, 2]);
         assert_eq!(passed[5..], [60, 60, 61, 61, 62]);
-        let wait = limiter.try_acquire(at(62_000), 7, 1).unwrap_err().retry_after.unwrap();
+        let wait = limiter.try_acquire(at(62_000), Key::of(7), 1).unwrap_err().retry_after.unwrap();
         assert_eq!(wait, Duration::from_secs(58), "the longer of the two");
-        assert_eq!(limiter.quota(at(62_000), 7).remaining, 0);
-        let other = limiter.try_acquire(at(62_000), 8, 1).is_ok();
+        assert_eq!(limiter.quota(at(62_000), Key::of(7)).remaining, 0);
+        let other = limiter.try_acquire(at(62_000), Key::of(8), 1).is_ok();
         assert_eq!(other, keyed, "another key has limits of its own");
     }
 }
@@ -159,7 +159,7 @@ fn keys_of_every_algorithm_are_bounded_and_forgotten() {
             ..Default::default()
         };
         let limiter = RateLimiter::new(config).unwrap();
-        let key = |n: u64| Random::new(n).bits();
+        let key = |n: u64| Key::from_hash(Random::new(n).bits());
         for n in 0..10_000 {
             let _ = limiter.try_acquire(at(0), key(n), 1);
         }
@@ -182,7 +182,7 @@ fn who_comes_too_early_waits_for_its_turn() {
         RateLimiterConfig { rate: 10, per: SECOND, max_wait: Some(ms(250)), ..Default::default() };
     let limiter = Arc::new(RateLimiter::new(config).unwrap());
     for _ in 0..10 {
-        limiter.try_acquire(Instant::from_millis(1_000_000), 0, 1).unwrap();
+        limiter.try_acquire(Instant::from_millis(1_000_000), Key::NONE, 1).unwrap();
     }
     let mut bench = Bench::with([Policy::RateLimiter(limiter.clone())]);
     let call = |_: usize| (Duration::ZERO, Outcome::Success);
@@ -194,7 +194,7 @@ fn who_comes_too_early_waits_for_its_turn() {
     assert!(matches!(ran.outcome, Outcome::Rejected(_)) && ran.took.is_zero(), "{ran:?}");
     // Two are ahead: the third would wait 300 ms, and is refused.
     let turns: Vec<_> =
-        (0..2).map(|_| limiter.reserve(bench.now, 0, 1, ms(250)).unwrap()).collect();
+        (0..2).map(|_| limiter.reserve(bench.now, Key::NONE, 1, ms(250)).unwrap()).collect();
     assert_eq!(turns.iter().map(|turn| turn.wait).collect::<Vec<_>>(), [ms(100), ms(200)]);
     let ran = bench.run(call);
     let refused = Rejection::new(Reason::RateLimited, Some(ms(300)));
@@ -213,13 +213,13 @@ fn a_caller_who_leaves_before_its_turn_gives_it_back() {
     let config = RateLimiterConfig { rate: 1, max_wait: Some(10 * SECOND), ..Default::default() };
     let limiter = Arc::new(RateLimiter::new(config).unwrap());
     let pipeline = Pipeline::new("waits", [Policy::RateLimiter(limiter.clone())]);
-    limiter.try_acquire(at(0), 0, 1).unwrap();
+    limiter.try_acquire(at(0), Key::NONE, 1).unwrap();
     let waker = std::task::Waker::noop();
     let start = || Execution::start(&pipeline, Attributes::default(), 1, at(0), waker);
     let (first, second) = (start(), start());
     assert_eq!(second.poll_timeout(), Some(at(2_000)));
     drop(second);
-    assert_eq!(limiter.reserve(at(0), 0, 1, ms(5_000)).unwrap().wait, 2 * SECOND);
+    assert_eq!(limiter.reserve(at(0), Key::NONE, 1, ms(5_000)).unwrap().wait, 2 * SECOND);
     drop(first);
 }
 
@@ -251,13 +251,13 @@ fn a_clock_that_is_set_back_refuses_no_longer_than_a_period() {
                     RateLimiterConfig { rate: 10, algorithm, keyed, also, ..Default::default() };
                 let limiter = RateLimiter::new(config).unwrap();
                 let later = 10_000_000;
-                let passes = |ms: u64| limiter.try_acquire(at(ms), 7, 1).is_ok();
+                let passes = |ms: u64| limiter.try_acquire(at(ms), Key::of(7), 1).is_ok();
                 assert_eq!((0..50).filter(|_| passes(later)).count(), 10);
                 let told = format!("{algorithm:?} keyed {keyed} several {several} {back}");
                 let now = later - back;
                 let passed = (0..=2_000).filter(|ms| passes(now + ms)).count();
                 assert!((10..=31).contains(&passed), "{told}: {passed} in two periods");
-                let wait = limiter.quota(at(now + 2_000), 7).reset_after;
+                let wait = limiter.quota(at(now + 2_000), Key::of(7)).reset_after;
                 assert!(wait <= Duration::from_secs(2), "{told}: {wait:?}");
             }
         }
@@ -269,11 +269,11 @@ fn a_clock_that_is_set_back_refuses_no_longer_than_a_period() {
 fn late_readings_of_the_clock_open_no_second_window() {
     for algorithm in ALL {
         let limiter = limited(algorithm, 10, SECOND);
-        let before = (0..5).filter(|_| limiter.try_acquire(at(999), 0, 1).is_ok()).count();
+        let before = (0..5).filter(|_| limiter.try_acquire(at(999), Key::NONE, 1).is_ok()).count();
         let mut passed = 0;
         for n in 0..100 {
             // Around the turn of a window, each second reading is a millisecond late.
-            passed += usize::from(limiter.try_acquire(at(1_000 - n % 2), 0, 1).is_ok());
+            passed += usize::from(limiter.try_acquire(at(1_000 - n % 2), Key::NONE, 1).is_ok());
         }
         assert_eq!(before, 5);
         let most = if algorithm == Algorithm::FixedWindow { 10 } else { 5 };
@@ -284,11 +284,11 @@ fn late_readings_of_the_clock_open_no_second_window() {
 #[test]
 fn turns_that_were_given_ahead_are_no_sign_of_a_clock_set_back() {
     let limiter = limited(Algorithm::TokenBucket, 1, SECOND);
-    assert!(limiter.try_acquire(at(0), 0, 1).is_ok());
+    assert!(limiter.try_acquire(at(0), Key::NONE, 1).is_ok());
     for n in 1..=100 {
-        let turn = limiter.reserve(at(0), 0, 1, 200 * SECOND).unwrap();
+        let turn = limiter.reserve(at(0), Key::NONE, 1, 200 * SECOND).unwrap();
         assert_eq!(turn.wait, n * SECOND);
     }
-    let refused = limiter.try_acquire(at(0), 0, 1).unwrap_err();
+    let refused = limiter.try_acquire(at(0), Key::NONE, 1).unwrap_err();
     assert_eq!(refused.retry_after, Some(101 * SECOND));
 }
