@@ -95,6 +95,42 @@ pub use time::{Clock, Instant, SystemClock, Timer};
 pub use timer::{DefaultSleep, DefaultTimer, SystemSleep, SystemTimer};
 pub use window::{Tally, Window};
 
+/// Short constructors of the policies' configurations, and the list that holds them.
+///
+/// ```
+/// use seawall::prelude::*;
+/// use std::time::Duration;
+///
+/// let second = Duration::from_secs(1);
+/// let policies = policies![
+///     rate_limit(100, second).burst(20),
+///     breaker().failure_threshold(3),
+///     retry(4),
+///     timeout(2 * second),
+/// ];
+/// seawall::Registry::default().register("stock", policies)?;
+/// # Ok::<(), seawall::RegistryError>(())
+/// ```
+///
+/// Each gives a configuration with its defaults, and one setter for each of its fields; [`policies!`] takes them all.
+pub mod prelude {
+    pub use crate::{
+        policies,
+        policies::{
+            bulkhead::bulkhead, chaos::chaos, circuit_breaker::breaker, fallback::fallback,
+            hedge::hedge, rate_limiter::rate_limit, retry::retry, throttle::throttle,
+            timeout::timeout,
+        },
+    };
+}
+
+/// The configurations of a pipeline's policies, outermost first, as a `Vec<PolicyConfig>`. Each is the configuration
+/// of any policy; the short constructors of the [prelude](crate::prelude) make them.
+#[macro_export]
+macro_rules! policies {
+    ($($policy:expr),* $(,)?) => { ::std::vec![$($crate::PolicyConfig::from($policy)),*] };
+}
+
 /// The guides' examples, compiled and run.
 #[cfg(doctest)]
 mod guides {

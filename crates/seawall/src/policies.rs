@@ -229,3 +229,31 @@ patterns! {
     /// Injects faults.
     Chaos(chaos::Chaos, Arc<chaos::Chaos>, chaos::ChaosConfig, "chaos"),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    #[test]
+    fn every_policy_has_a_short_constructor_that_is_right() {
+        let second = Duration::from_secs(1);
+        let all = policies![
+            timeout(second).mode(Mode::Shadow),
+            retry(2),
+            breaker().failure_threshold(None),
+            rate_limit(10, second),
+            bulkhead(5),
+            fallback(),
+            hedge(second),
+            throttle(),
+            chaos(),
+        ];
+        let labels: Vec<&str> = all.iter().map(PolicyConfig::label).collect();
+        assert_eq!(labels, Policy::LABELS);
+        assert_eq!(all[0].mode(), Mode::Shadow);
+        for config in all {
+            assert_eq!(config.build().unwrap().config(), Some(config));
+        }
+    }
+}

@@ -24,7 +24,9 @@ mod settings;
 
 use adaptive::{Estimator, Sample};
 use queue::Queue;
-pub use settings::{Adaptive, Aimd, BulkheadConfig, ControlledDelay, Gradient, QueueOrder};
+pub use settings::{
+    Adaptive, Aimd, BulkheadConfig, ControlledDelay, Gradient, QueueOrder, bulkhead,
+};
 
 /// A bulkhead.
 #[derive(Debug)]

@@ -43,6 +43,11 @@ policy_config! {
     }
 }
 
+/// Chaos that is enabled; which faults it injects, and how many, is set with its setters.
+pub fn chaos() -> ChaosConfig {
+    ChaosConfig::default().enabled(true)
+}
+
 config! {
     /// A period of time in which something is done, once or again and again.
     #[check(Self::check_every)]

@@ -28,7 +28,7 @@ mod units;
 mod view;
 
 pub use circuit::{Force, Verdict};
-pub use settings::CircuitBreakerConfig;
+pub use settings::{CircuitBreakerConfig, breaker};
 pub use view::{CircuitView, Forced, Keys};
 
 use cells::{Cell, CellRef, Cells};

@@ -24,6 +24,11 @@ policy_config! {
     }
 }
 
+/// A fallback: the caller's alternatives are tried in turn when the operation gives no answer.
+pub fn fallback() -> FallbackConfig {
+    FallbackConfig::default()
+}
+
 /// A fallback. The alternatives themselves are the driver's.
 #[derive(Clone, Debug, Default)]
 pub struct Fallback {

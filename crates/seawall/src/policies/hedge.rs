@@ -42,6 +42,11 @@ policy_config! {
     }
 }
 
+/// A hedge: a further call is made beside one that takes longer than `delay`.
+pub fn hedge(delay: Duration) -> HedgeConfig {
+    HedgeConfig::default().delay(delay)
+}
+
 /// A hedge: its delay, and what is left of its budget.
 #[derive(Debug)]
 pub struct Hedge {

@@ -24,7 +24,7 @@ mod settings;
 
 pub use rules::Gcra;
 use rules::{Rule, Slot, Slots, take_all};
-pub use settings::{Algorithm, Limit, RateLimiterConfig};
+pub use settings::{Algorithm, Limit, RateLimiterConfig, rate_limit};
 
 /// What is left of a limit; of several, of the one that has least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

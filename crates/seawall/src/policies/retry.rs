@@ -50,6 +50,11 @@ policy_config! {
     }
 }
 
+/// A retry: at most `max_attempts` attempts, the first included.
+pub fn retry(max_attempts: u32) -> RetryConfig {
+    RetryConfig::default().max_attempts(max_attempts)
+}
+
 impl RetryConfig {
     /// Whether an attempt with this outcome may be followed by another; pure.
     pub fn is_retryable(&self, outcome: &Outcome, repeatable: bool) -> bool {

@@ -37,6 +37,11 @@ policy_config! {
     }
 }
 
+/// A throttle: calls are refused by chance, the more of them the more the dependency refuses.
+pub fn throttle() -> ThrottleConfig {
+    ThrottleConfig::default()
+}
+
 impl ThrottleConfig {
     /// The share of calls that is turned away.
     pub fn share(&self, requests: u32, accepts: u32) -> f64 {

@@ -32,6 +32,11 @@ policy_config! {
     }
 }
 
+/// A timeout: no call takes longer than `limit`.
+pub fn timeout(limit: Duration) -> TimeoutConfig {
+    TimeoutConfig::default().limit(limit)
+}
+
 impl TimeoutConfig {
     fn check_adaptive(&self, problems: &mut Problems) {
         if let Some(Percentile { min, .. }) = self.adaptive {

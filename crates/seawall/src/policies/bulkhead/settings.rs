@@ -38,6 +38,11 @@ policy_config! {
     }
 }
 
+/// A bulkhead: at most `max_concurrent` calls are in progress at once; further ones are refused.
+pub fn bulkhead(max_concurrent: u32) -> BulkheadConfig {
+    BulkheadConfig::default().max_concurrent(max_concurrent)
+}
+
 config! {
     /// Which call is served first while others wait.
     #[derive(Copy, Default, Eq)]

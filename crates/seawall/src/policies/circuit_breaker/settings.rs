@@ -73,6 +73,11 @@ policy_config! {
     }
 }
 
+/// A circuit breaker: it opens after five consecutive failures, and lets a probe through after a minute.
+pub fn breaker() -> CircuitBreakerConfig {
+    CircuitBreakerConfig::default()
+}
+
 impl CircuitBreakerConfig {
     /// When its window opens the circuit.
     pub(crate) fn bounds(&self) -> Bounds {

@@ -38,6 +38,11 @@ policy_config! {
     }
 }
 
+/// A rate limiter: `rate` calls in each period of length `per`.
+pub fn rate_limit(rate: u32, per: Duration) -> RateLimiterConfig {
+    RateLimiterConfig::default().rate(rate).per(per)
+}
+
 config! {
     /// A further limit of a rate limiter.
     #[check(Self::check_together)]
