@@ -21,8 +21,10 @@ use count::CountRing;
 use std::{ops::RangeInclusive, time::Duration};
 pub(crate) use time::TimeRing;
 
-/// Generations are counted modulo this: 14 bits, less one value that windows use for "none".
-pub(crate) const GENERATIONS: u16 = (1 << 14) - 1;
+/// The bits of a generation, of which there are 14.
+pub(crate) const GENERATION_MASK: u16 = (1 << 14) - 1;
+/// Generations are counted modulo this: one value less than the bits have, since windows use the last one for "none".
+pub(crate) const GENERATIONS: u16 = GENERATION_MASK;
 
 /// What one call adds to a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

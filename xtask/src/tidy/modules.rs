@@ -14,8 +14,8 @@ const BUILDINGS: &[Building] = &[Building {
     floors: &[
         // Seams and leaves, which know no policy.
         &["config", "name", "sync", "time"],
-        &["attributes", "backoff", "histogram", "keyed", "random", "rejection", "timer"],
-        &["outcome", "recent"],
+        &["attributes", "backoff", "histogram", "random", "rejection", "timer"],
+        &["keyed", "outcome", "recent"],
         &["command", "error", "event"],
         // The contract, and beside it what several policies count with.
         &["policy", "window"],

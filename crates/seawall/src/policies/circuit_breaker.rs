@@ -19,19 +19,17 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-mod cells;
+mod cell;
 mod circuit;
-mod quick;
-mod ramp;
+mod marks;
 mod settings;
-mod units;
 mod view;
 
 pub use circuit::{Force, Verdict};
 pub use settings::{CircuitBreakerConfig, breaker};
 pub use view::{CircuitView, Forced, Keys};
 
-use cells::{Cell, CellRef, Cells};
+use cell::{Cell, CellRef, Cells};
 use circuit::{Circuit, Word};
 
 /// A circuit breaker: one circuit for all calls, or one for each key.
@@ -117,7 +115,7 @@ impl CircuitBreaker {
         let of = |cell: &Cell| cell.word().circuit.as_of(now).state();
         match &self.cells {
             Cells::One(cell) => of(cell),
-            Cells::Keyed(keyed) => keyed.find(key).map_or(State::Closed, |cell| of(&cell)),
+            Cells::Keyed(keyed) => keyed.by_key.find(key).map_or(State::Closed, |cell| of(&cell)),
         }
     }
 
@@ -125,7 +123,7 @@ impl CircuitBreaker {
     pub fn view_of(&self, now: Instant, key: Key) -> Option<CircuitView> {
         match &self.cells {
             Cells::One(_) => None,
-            Cells::Keyed(keyed) => Some(keyed.find(key)?.view(now, &self.config)),
+            Cells::Keyed(keyed) => Some(keyed.by_key.find(key)?.view(now, &self.config)),
         }
     }
 

@@ -10,21 +10,24 @@ use crate::{
     attributes::Key,
     config::{Check, ConfigError},
     event::Kind,
-    keyed::Keyed,
     outcome::Outcome,
     policy::{Cause, Cx, OnSuccess, Pattern, Step},
     rejection::{Reason, Rejection},
-    sync::{AtomicU64, Mutex, Ordering, lock, update},
+    sync::{AtomicU64, Mutex, Ordering, update},
     time::{Instant, nanos},
 };
 use std::{sync::Arc, time::Duration};
 
+mod gcra;
 mod rules;
 mod settings;
+mod state;
+mod windows;
 
-pub use rules::Gcra;
-use rules::{Rule, Slot, Slots, take_all};
+pub use gcra::Gcra;
+use rules::{Counted, Rule, Rules};
 pub use settings::{Algorithm, Limit, RateLimiterConfig, rate_limit};
+use state::State;
 
 /// What is left of a limit; of several, of the one that has least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,19 +44,18 @@ pub struct Quota {
 #[derive(Debug)]
 pub struct RateLimiter {
     config: RateLimiterConfig,
-    rules: Box<[Rule]>,
-    state: State,
+    limiter: Limiter,
     /// The longest that anybody was given a turn ahead, in nanoseconds: a bucket is that much fuller at most.
     waits: AtomicU64,
 }
 
-/// One word where one word is enough.
+/// How it counts, with what it has counted.
 #[derive(Debug)]
-enum State {
-    One(AtomicU64),
-    Keyed(Keyed<u64>),
-    Several(Mutex<Slots>),
-    KeyedSeveral(Keyed<Slots>),
+enum Limiter {
+    /// One limit that is counted in a word, without a lock where it is for all calls.
+    Word(Rule, State<AtomicU64>),
+    /// A log of calls, or several limits.
+    Several(Rules, State<Mutex<Counted>>),
 }
 
 /// A turn of a call that may have to wait for it. Dropping it changes nothing: the call counts. Where the call
@@ -82,15 +84,13 @@ impl RateLimiter {
     /// Every field out of its bounds.
     pub fn new(config: RateLimiterConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        let rules: Box<[Rule]> = config.rules().into();
-        let one_word = matches!(&*rules, [Rule::Bucket(_) | Rule::Fixed(_) | Rule::Sliding(_)]);
-        let state = match (one_word, config.keyed) {
-            (true, false) => State::One(AtomicU64::new(0)),
-            (true, true) => State::Keyed(Keyed::new(config.max_keys)),
-            (false, false) => State::Several(Mutex::default()),
-            (false, true) => State::KeyedSeveral(Keyed::new(config.max_keys)),
+        let max_keys = config.keyed.then_some(config.max_keys);
+        let rules = config.rules();
+        let limiter = match (&*rules.words, &*rules.logs) {
+            ([rule], []) => Limiter::Word(*rule, State::new(max_keys)),
+            _ => Limiter::Several(rules, State::new(max_keys)),
         };
-        Ok(Self { config, rules, state, waits: AtomicU64::new(0) })
+        Ok(Self { config, limiter, waits: AtomicU64::new(0) })
     }
 
     /// Its configuration.
@@ -104,26 +104,23 @@ impl RateLimiter {
     /// A rejection that says when to come back; without a time when `cost` is more than the whole limit.
     #[inline]
     pub fn try_acquire(&self, now: Instant, key: Key, cost: u32) -> Result<(), Rejection> {
-        let rule = &self.rules[0];
-        let waits = || self.waits.load(Ordering::Relaxed);
-        let decide = |word: u64| rule.transition(word, now, cost, waits());
-        let answer = match &self.state {
-            State::One(word) => update(word, decide),
-            State::Keyed(keyed) => {
-                let idle = |word: &u64| rule.idle_from(*word, now, waits());
-                keyed.update(key, now, idle, |word| {
-                    let (next, answer) = decide(*word);
-                    *word = next;
-                    answer
-                })
+        let answer = match &self.limiter {
+            Limiter::Word(rule, state) => {
+                let idle_from = |word: &u64| rule.idle_from(*word, now, self.waits());
+                state
+                    .update(key, now, idle_from, |word| rule.take(word, now, cost, || self.waits()))
             }
-            State::Several(slots) => take_all(&self.rules, &mut lock(slots), now, cost),
-            State::KeyedSeveral(keyed) => {
-                let idle = |slots: &Slots| rules::idle_from(&self.rules, slots, now);
-                keyed.update(key, now, idle, |slots| take_all(&self.rules, slots, now, cost))
+            Limiter::Several(rules, state) => {
+                let idle_from = |counted: &Counted| rules.idle_from(counted, now);
+                state.update(key, now, idle_from, |counted| rules.take(counted, now, cost))
             }
         };
         answer.map_err(|wait| Rejection::new(Reason::RateLimited, wait))
+    }
+
+    #[inline]
+    fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Reserves a turn that comes within `max_wait`: for use outside a pipeline, with one token bucket only.
@@ -138,83 +135,48 @@ impl RateLimiter {
         cost: u32,
         max_wait: Duration,
     ) -> Result<Reservation<'_>, Rejection> {
-        let Rule::Bucket(gcra) = self.rules[0] else {
+        let Limiter::Word(rule @ Rule::Bucket(gcra), state) = &self.limiter else {
             self.try_acquire(now, key, cost)?;
             return Ok(Reservation { limiter: self, key, cost, wait: Duration::ZERO });
         };
-        let waits = self.waits.load(Ordering::Relaxed);
-        let decide = |tat: u64| {
-            let tat = gcra.settled(Instant::from_nanos(tat), now, waits);
-            match gcra.reserve(tat, now, cost) {
-                Some((next, wait)) if wait <= max_wait => (next.as_nanos(), Ok(wait)),
-                Some((_, wait)) => (tat.as_nanos(), Err(Some(wait))),
-                None => (tat.as_nanos(), Err(None)),
-            }
-        };
-        let answer = match &self.state {
-            State::One(word) => update(word, decide),
-            State::Keyed(keyed) => keyed.update(
-                key,
-                now,
-                |word| self.rules[0].idle_from(*word, now, waits),
-                |word| {
-                    let (next, answer) = decide(*word);
-                    *word = next;
-                    answer
-                },
-            ),
-            State::Several(_) | State::KeyedSeveral(_) => {
-                return self.try_acquire(now, key, cost).map(|()| Reservation {
-                    limiter: self,
-                    key,
-                    cost,
-                    wait: Duration::ZERO,
-                });
-            }
-        };
-        match answer {
-            Ok(wait) => {
-                update(&self.waits, |longest| (longest.max(nanos(wait)), ()));
-                Ok(Reservation { limiter: self, key, cost, wait })
-            }
-            Err(wait) => Err(Rejection::new(Reason::RateLimited, wait)),
-        }
+        let waits = self.waits();
+        let idle_from = |word: &u64| rule.idle_from(*word, now, waits);
+        let answer = state.update(key, now, idle_from, |word| {
+            let tat = gcra.settled(Instant::from_nanos(*word), now, waits);
+            let (next, answer) = match gcra.reserve(tat, now, cost) {
+                Some((next, wait)) if wait <= max_wait => (next, Ok(wait)),
+                Some((_, wait)) => (tat, Err(Some(wait))),
+                None => (tat, Err(None)),
+            };
+            *word = next.as_nanos();
+            answer
+        });
+        let wait = answer.map_err(|wait| Rejection::new(Reason::RateLimited, wait))?;
+        update(&self.waits, |longest| (longest.max(nanos(wait)), ()));
+        Ok(Reservation { limiter: self, key, cost, wait })
     }
 
     fn refund(&self, key: Key, cost: u32) {
-        let Rule::Bucket(gcra) = self.rules[0] else { return };
-        let back = |tat: u64| gcra.refund(Instant::from_nanos(tat), cost).as_nanos();
-        match &self.state {
-            State::One(word) => update(word, |word| (back(word), ())),
-            State::Keyed(keyed) => keyed.change(key, |word| *word = back(*word)),
-            State::Several(_) | State::KeyedSeveral(_) => {}
+        if let Limiter::Word(Rule::Bucket(gcra), state) = &self.limiter {
+            state.change(key, |word| {
+                *word = gcra.refund(Instant::from_nanos(*word), cost).as_nanos();
+            });
         }
     }
 
     /// What is left for `key`.
     pub fn quota(&self, now: Instant, key: Key) -> Quota {
-        let slots: Slots = match &self.state {
-            State::One(word) => [Slot::Word(word.load(Ordering::Acquire))].into(),
-            State::Keyed(keyed) => [Slot::Word(keyed.peek(key))].into(),
-            State::Several(slots) => lock(slots).clone(),
-            State::KeyedSeveral(keyed) => keyed.peek(key),
-        };
-        let waits = self.waits.load(Ordering::Relaxed);
-        let quotas = self.rules.iter().enumerate().map(|(i, rule)| {
-            let slot = slots.get(i).cloned().unwrap_or_else(|| rule.empty_slot());
-            let (remaining, reset_after) = rule.left(&slot, now, waits);
-            Quota { limit: rule.limit(), remaining, reset_after }
-        });
-        let least = quotas.min_by_key(|quota| quota.remaining);
-        least.unwrap_or(Quota { limit: 0, remaining: 0, reset_after: Duration::ZERO })
+        match &self.limiter {
+            Limiter::Word(rule, state) => rule.quota(state.read(key), now, self.waits()),
+            Limiter::Several(rules, state) => rules.quota(state.read(key), now),
+        }
     }
 
     /// Keys remembered now; 0 where there is one limit for all.
     pub fn keys(&self) -> usize {
-        match &self.state {
-            State::One(_) | State::Several(_) => 0,
-            State::Keyed(keyed) => keyed.len(),
-            State::KeyedSeveral(keyed) => keyed.len(),
+        match &self.limiter {
+            Limiter::Word(_, state) => state.keys(),
+            Limiter::Several(_, state) => state.keys(),
         }
     }
 }
@@ -240,7 +202,7 @@ impl Pattern for Arc<RateLimiter> {
 
     #[inline(always)]
     fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
-        let (State::One(word), Rule::Bucket(gcra)) = (&self.state, &self.rules[0]) else {
+        let Limiter::Word(Rule::Bucket(gcra), State::One(word)) = &self.limiter else {
             return None;
         };
         let (now, cost) = (cx.now, cx.attributes.cost);

@@ -7,20 +7,20 @@
 //! | 16–63 | consecutive failures (20), end of the ramp (28, units of 67 ms) | until (42, units of 66 µs), openings (6) | in flight (6), successes (6), openings (6), lease (30, units of 67 ms) | until (46, units of 66 µs), which (2) |
 //!
 //! The generation grows by one at every change of state, so a permit of an older state is known. Of instants the low
-//! bits are kept (`units.rs`), so a word is right at any age of the clock.
+//! bits are kept (`marks.rs`), so a word is right at any age of the clock.
 
 use super::{
     CircuitBreakerConfig,
-    ramp::Ramp,
-    units::{ForceEnd, LONGEST_FORCE, LeaseEnd, OpenEnd, RampEnd},
+    marks::{ForceEnd, LONGEST_FORCE, LeaseEnd, OpenEnd, Ramp, RampEnd},
 };
 use crate::{
     event::{State, Transition, Why},
     random::Random,
     rejection::{Reason, Rejection},
     time::Instant,
-    window::GENERATIONS,
+    window::{GENERATION_MASK, GENERATIONS},
 };
+use std::time::Duration;
 
 /// What a circuit is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ pub(crate) struct Word {
 }
 
 const MOST_OPENINGS: u32 = 63;
-pub(super) const MOST_FAILURES: u32 = (1 << 20) - 1;
+const MOST_FAILURES: u32 = (1 << 20) - 1;
 
 impl Word {
     pub(super) const CLOSED: Self = Self { generation: 0, circuit: Circuit::CLOSED };
@@ -349,39 +349,65 @@ impl Word {
     pub(super) fn transition(&self, next: &Self, now: Instant, why: Why) -> Transition {
         Transition { at: now, from: self.circuit.state(), to: next.circuit.state(), why }
     }
+}
 
+/// Where the bits of a word are; below [`PAYLOAD`] they are the same in all states.
+const TAG: u64 = 3;
+const CLOSED: u64 = 0;
+const OPEN: u64 = 1;
+const HALF_OPEN: u64 = 2;
+const FORCED: u64 = 3;
+const GENERATION: u32 = 2;
+const PAYLOAD: u32 = 16;
+/// Within the payload: of a closed circuit, …
+const RAMP: u32 = 20;
+/// … of an open one, …
+const OPENINGS: u32 = 42;
+/// … of a half-open one, …
+const SUCCESSES: u32 = 6;
+const PROBED_OPENINGS: u32 = 12;
+const LEASE: u32 = 18;
+/// … and of a forced one.
+const FORCE: u32 = 46;
+
+impl Word {
     #[inline]
     pub(super) fn pack(self) -> u64 {
         let (tag, payload) = match self.circuit {
             Circuit::Closed { failures, ramp } => {
-                (0, u64::from(failures.min(MOST_FAILURES)) | ramp.0.bits() << 20)
+                (CLOSED, u64::from(failures.min(MOST_FAILURES)) | ramp.0.bits() << RAMP)
             }
-            Circuit::Open { until, openings } => (1, until.bits() | u64::from(openings) << 42),
+            Circuit::Open { until, openings } => {
+                (OPEN, until.bits() | u64::from(openings) << OPENINGS)
+            }
             Circuit::HalfOpen { in_flight, successes, openings, lease } => {
-                let probes = u64::from(in_flight) | u64::from(successes) << 6;
-                (2, probes | u64::from(openings) << 12 | lease.bits() << 18)
+                let probes = u64::from(in_flight) | u64::from(successes) << SUCCESSES;
+                let openings = u64::from(openings) << PROBED_OPENINGS;
+                (HALF_OPEN, probes | openings | lease.bits() << LEASE)
             }
             Circuit::Forced { force, until } => {
                 let until =
                     until.map_or(ForceEnd::MASK, |until| until.bits().min(ForceEnd::MASK - 1));
-                (3, until | (force as u64) << 46)
+                (FORCED, until | (force as u64) << FORCE)
             }
         };
-        tag | u64::from(self.generation) << 2 | payload << 16
+        tag | u64::from(self.generation) << GENERATION | payload << PAYLOAD
     }
 
     #[inline]
     pub(super) fn unpack(word: u64) -> Self {
-        let payload = word >> 16;
+        let payload = word >> PAYLOAD;
         let six_bits = |shift: u32| (payload >> shift & 63) as u32;
-        let circuit = match word & 3 {
-            0 => Circuit::Closed {
+        let circuit = match word & TAG {
+            CLOSED => Circuit::Closed {
                 failures: payload as u32 & MOST_FAILURES,
-                ramp: Ramp(RampEnd::from_bits(payload >> 20)),
+                ramp: Ramp(RampEnd::from_bits(payload >> RAMP)),
             },
-            1 => Circuit::Open { until: OpenEnd::from_bits(payload), openings: six_bits(42) },
-            3 => Circuit::Forced {
-                force: [Force::Open, Force::Closed, Force::Disabled][six_bits(46) as usize % 3],
+            OPEN => {
+                Circuit::Open { until: OpenEnd::from_bits(payload), openings: six_bits(OPENINGS) }
+            }
+            FORCED => Circuit::Forced {
+                force: [Force::Open, Force::Closed, Force::Disabled][six_bits(FORCE) as usize % 3],
                 until: match ForceEnd::from_bits(payload) {
                     end if end.bits() == ForceEnd::MASK => None,
                     end => Some(end),
@@ -389,11 +415,44 @@ impl Word {
             },
             _ => Circuit::HalfOpen {
                 in_flight: six_bits(0),
-                successes: six_bits(6),
-                openings: six_bits(12),
-                lease: LeaseEnd::from_bits(payload >> 18),
+                successes: six_bits(SUCCESSES),
+                openings: six_bits(PROBED_OPENINGS),
+                lease: LeaseEnd::from_bits(payload >> LEASE),
             },
         };
-        Self { generation: (word >> 2) as u16 & GENERATIONS, circuit }
+        Self { generation: Self::generation(word), circuit }
+    }
+
+    #[inline(always)]
+    fn generation(word: u64) -> u16 {
+        (word >> GENERATION) as u16 & GENERATION_MASK
+    }
+
+    /// The generation of a circuit that is closed for good, and does not ramp up: what most calls ask, answered without
+    /// unpacking the word.
+    #[inline(always)]
+    pub(super) fn closed(word: u64) -> Option<u16> {
+        let ramps = word >> (PAYLOAD + RAMP) != 0;
+        (word & TAG == CLOSED && !ramps).then_some(Self::generation(word))
+    }
+
+    /// How long an open circuit still refuses: what most calls ask in an outage.
+    #[inline(always)]
+    pub(super) fn refuses(
+        word: u64,
+        now: Instant,
+        config: &CircuitBreakerConfig,
+    ) -> Option<Duration> {
+        if word & TAG != OPEN {
+            return None;
+        }
+        let openings = (word >> (PAYLOAD + OPENINGS)) as u32;
+        OpenEnd::from_bits(word >> PAYLOAD).left(now, config.longest_open_time(openings))
+    }
+
+    /// Closed, and no failure is counted: a success changes nothing.
+    #[inline(always)]
+    pub(super) fn is_quiet(word: u64) -> bool {
+        word & TAG == CLOSED && word >> PAYLOAD & u64::from(MOST_FAILURES) == 0
     }
 }

@@ -5,8 +5,7 @@
 //! operator. After `closed` may follow the failures counted.
 
 use super::{
-    ramp::Ramp,
-    units::{LeaseEnd, OpenEnd},
+    marks::{LeaseEnd, OpenEnd, Ramp},
     *,
 };
 use crate::{event::Why, window::GENERATIONS};

@@ -2,9 +2,9 @@
 
 use super::{
     CircuitBreaker, CircuitBreakerConfig,
-    cells::{Cell, CellRef, Cells, History},
+    cell::{Cell, CellRef, Cells, History},
     circuit::{Circuit, Force, Word},
-    units::{ForceEnd, LONGEST_FORCE, OpenEnd},
+    marks::{ForceEnd, LONGEST_FORCE, OpenEnd},
 };
 use crate::{
     attributes::Key,
@@ -179,7 +179,7 @@ impl CircuitBreaker {
         let all = self.views(now);
         let not_closed = all.iter().filter(|(_, view)| view.state != State::Closed).count();
         let keys = Some(Keys { known: all.len(), not_closed });
-        let shared = keyed.overflow().view(now, &self.config);
+        let shared = keyed.overflow.view(now, &self.config);
         let views = all.into_iter().map(|(_, view)| view).chain([shared]);
         let worst = views.min_by_key(|view| view.state.refuses_less());
         let worst = worst.unwrap_or_else(|| Cell::new(&self.config).view(now, &self.config));
@@ -191,7 +191,7 @@ impl CircuitBreaker {
         match &self.cells {
             Cells::One(_) => Vec::new(),
             Cells::Keyed(keyed) => {
-                let all = keyed.all().into_iter();
+                let all = keyed.by_key.all().into_iter();
                 all.map(|(key, cell)| (key, cell.view(now, &self.config))).collect()
             }
         }
@@ -264,8 +264,8 @@ impl CircuitBreaker {
         match &self.cells {
             Cells::One(cell) => vec![CellRef::One(cell)],
             Cells::Keyed(keyed) => {
-                let all = keyed.all().into_iter().map(|(_, cell)| cell);
-                all.chain([keyed.overflow().clone()]).map(CellRef::Shared).collect()
+                let all = keyed.by_key.all().into_iter().map(|(_, cell)| cell);
+                all.chain([keyed.overflow.clone()]).map(CellRef::Shared).collect()
             }
         }
     }

@@ -1,6 +1,10 @@
 //! What an operator sets on a rate limiter.
 
-use super::rules::{Gcra, Rule, Span};
+use super::{
+    gcra::Gcra,
+    rules::{Rule, Rules},
+    windows::{Fixed, Log, Sliding, Span},
+};
 use crate::{
     config::{Problems, config, days, hours, secs},
     policy::policy_config,
@@ -84,13 +88,14 @@ config! {
 const LONGEST_FILL: Duration = days(100 * 365);
 
 impl Limit {
-    pub(super) fn rule(&self) -> Rule {
+    fn add_to(&self, rules: &mut Rules) {
         let span = Span { limit: u64::from(self.rate), per: nanos(self.per).max(1) };
+        let bucket = || Gcra::new(self.rate, self.per, self.burst);
         match self.algorithm {
-            Algorithm::TokenBucket => Rule::Bucket(Gcra::new(self.rate, self.per, self.burst)),
-            Algorithm::FixedWindow => Rule::Fixed(span),
-            Algorithm::SlidingWindow => Rule::Sliding(span),
-            Algorithm::SlidingLog => Rule::Log(span),
+            Algorithm::TokenBucket => rules.words.push(Rule::Bucket(bucket())),
+            Algorithm::FixedWindow => rules.words.push(Rule::Fixed(Fixed(span))),
+            Algorithm::SlidingWindow => rules.words.push(Rule::Sliding(Sliding(span))),
+            Algorithm::SlidingLog => rules.logs.push(Log(span)),
         }
     }
 
@@ -119,9 +124,12 @@ impl RateLimiterConfig {
         Limit { rate, per, burst, algorithm }
     }
 
-    /// All limits, the first of them first.
-    pub(super) fn rules(&self) -> Vec<Rule> {
-        [self.first()].iter().chain(&self.also).map(Limit::rule).collect()
+    /// All limits.
+    pub(super) fn rules(&self) -> Rules {
+        let mut rules = Rules::default();
+        self.first().add_to(&mut rules);
+        self.also.iter().for_each(|limit| limit.add_to(&mut rules));
+        rules
     }
 
     fn check_limits(&self, problems: &mut Problems) {

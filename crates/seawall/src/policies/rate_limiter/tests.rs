@@ -96,7 +96,9 @@ fn it_decides_as_a_naive_bucket_does() {
             assert_eq!(answer.is_ok(), remaining >= u64::from(cost), "seed {seed}, step {step}");
             if let Err(Rejection { retry_after: Some(wait), .. }) = answer {
                 let gcra = Gcra::new(rate, per, burst);
-                let State::One(tat) = &limiter.state else { panic!("it has no keys") };
+                let Limiter::Word(_, State::One(tat)) = &limiter.limiter else {
+                    panic!("it has no keys")
+                };
                 let tat = Instant::from_nanos(tat.load(Ordering::Relaxed));
                 let early = now + (wait - Duration::from_nanos(1));
                 assert!(gcra.decide(tat, early, cost).is_err(), "it could have come sooner");

@@ -1,5 +1,6 @@
-//! Instants in few bits.
+//! Instants in few bits: the ends of what a circuit's word waits for.
 
+use super::CircuitBreakerConfig;
 use crate::time::{Instant, READ_LATE, nanos};
 use std::time::Duration;
 
@@ -50,5 +51,23 @@ impl<const BITS: u32, const SHIFT: u32> Mark<BITS, SHIFT> {
         // Two units for the rounding, and what the clock may have been read late.
         let most = nanos(longest).saturating_add((2 << SHIFT) + READ_LATE);
         (self != Self::OVER && left > 0 && left <= most).then(|| Duration::from_nanos(left))
+    }
+}
+
+/// The end of a ramp, the time after an outage in which callers come back a few at a time; over where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ramp(pub(super) RampEnd);
+
+impl Ramp {
+    pub(super) const NONE: Self = Self(RampEnd::OVER);
+
+    pub(super) fn new(now: Instant, config: &CircuitBreakerConfig) -> Self {
+        config.ramp_up.map_or(Self::NONE, |length| Self(RampEnd::at(now + length)))
+    }
+
+    /// What is left of it.
+    pub(super) fn left(self, now: Instant, config: &CircuitBreakerConfig) -> Option<Duration> {
+        let length = config.ramp_up?;
+        self.0.left(now, length).map(|left| left.min(length))
     }
 }

@@ -1,0 +1,156 @@
+//! One circuit with what it counted; and where each key has its own, all of them.
+
+use super::circuit::{Circuit, Word};
+use crate::{
+    attributes::Key,
+    event::{State, Transition},
+    keyed::Keyed,
+    policies::circuit_breaker::CircuitBreakerConfig,
+    sync::{AtomicU64, Mutex, Ordering, lock},
+    time::{Instant, is_due},
+    window::{Ring, Window},
+};
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+/// One circuit: an atomic word, and a window where one is configured.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) word: AtomicU64,
+    pub(super) window: Option<Ring>,
+    /// When the last failure was recorded, in nanoseconds; 0 for never. For display only.
+    pub(super) last_failure: AtomicU64,
+    /// When it was last asked, in nanoseconds; kept only where cells are forgotten.
+    last_used: AtomicU64,
+    /// Written at changes of state, read by views; never on the path of a call.
+    pub(super) history: Mutex<History>,
+}
+
+/// How a circuit came to be as it is.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) last: Option<Transition>,
+    /// The change that ended the last closed time, while failed probes follow it.
+    pub(super) broken: Option<Transition>,
+    /// What the operator said who forced the state.
+    pub(super) reason: Option<Arc<str>>,
+    /// When that ends by itself: from then on it is in another state, whether or not a call came since.
+    pub(super) forced_until: Option<Instant>,
+}
+
+impl Cell {
+    pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
+        Self {
+            word: AtomicU64::new(Word::CLOSED.pack()),
+            window: config.window.as_ref().map(|window| Ring::new(window, config.bounds())),
+            last_failure: AtomicU64::new(0),
+            last_used: AtomicU64::new(0),
+            history: Mutex::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn word(&self) -> Word {
+        Word::unpack(self.word.load(Ordering::Acquire))
+    }
+
+    #[cold]
+    pub(super) fn note(&self, change: Transition) -> Transition {
+        let mut history = lock(&self.history);
+        history.last = Some(change);
+        history.broken = match change.to {
+            State::Open | State::HalfOpen => history.broken.or(Some(change)),
+            _ => None,
+        };
+        if !change.to.is_forced() {
+            history.reason = None;
+        }
+        change
+    }
+}
+
+/// A circuit in use: one for all, or one that the map shares out.
+#[derive(Debug)]
+pub(super) enum CellRef<'a> {
+    One(&'a Cell),
+    Shared(Arc<Cell>),
+}
+
+impl Deref for CellRef<'_> {
+    type Target = Cell;
+    #[inline]
+    fn deref(&self) -> &Cell {
+        match self {
+            Self::One(cell) => cell,
+            Self::Shared(cell) => cell,
+        }
+    }
+}
+
+/// The circuits of one breaker.
+#[derive(Debug)]
+pub(super) enum Cells {
+    One(Cell),
+    Keyed(KeyedCells),
+}
+
+impl Cells {
+    pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
+        if config.keyed {
+            Self::Keyed(KeyedCells::new(config))
+        } else {
+            Self::One(Cell::new(config))
+        }
+    }
+}
+
+/// Circuits by key. At the bound, those are evicted that are closed, held by no call, and not asked for a while; where there
+/// is none, further keys share one circuit.
+#[derive(Debug)]
+pub(super) struct KeyedCells {
+    pub(super) by_key: Keyed<Arc<Cell>>,
+    pub(super) overflow: Arc<Cell>,
+    /// A closed circuit that was asked within this time still counts.
+    rest: Duration,
+}
+
+impl KeyedCells {
+    fn new(config: &CircuitBreakerConfig) -> Self {
+        let overflow = Arc::new(Cell::new(config));
+        let rest = match config.window {
+            Some(Window::Time(length)) => length,
+            _ => config.recovery_timeout,
+        };
+        // Under a flood of keys it looks some times in that while, not at every call.
+        Self { by_key: Keyed::with_overflow(config.max_keys, &overflow, rest / 16), overflow, rest }
+    }
+
+    /// The circuit of this key, new where it was not known.
+    pub(super) fn cell(&self, key: Key, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
+        let fresh = || Arc::new(Cell::new(config));
+        self.by_key.update(
+            key,
+            now,
+            fresh,
+            |cell| self.idle_from(cell, now),
+            |cell| {
+                cell.last_used.store(now.as_nanos(), Ordering::Relaxed);
+                cell.clone()
+            },
+        )
+    }
+
+    fn idle_from(&self, cell: &Arc<Cell>, now: Instant) -> u64 {
+        let mut used = Instant::from_nanos(cell.last_used.load(Ordering::Relaxed));
+        if is_due(now, used.as_nanos(), 0) && used > now {
+            // The clock was set back since: its rest begins now.
+            used = now;
+            cell.last_used.store(used.as_nanos(), Ordering::Relaxed);
+        }
+        let closed = matches!(cell.word().circuit, Circuit::Closed { .. });
+        let held = Arc::strong_count(cell) > 1;
+        // What is not at rest can be so some time later.
+        (if closed && !held { used } else { used.max(now) } + self.rest)
+            .as_nanos()
+            .saturating_add(1)
+    }
+}

@@ -1,0 +1,77 @@
+//! The token bucket, kept as the generic cell rate algorithm.
+
+use crate::time::{Instant, is_due, nanos};
+use std::time::Duration;
+
+/// The two numbers of the generic cell rate algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gcra {
+    /// Time that one call uses up, in nanoseconds.
+    pub(super) interval: u64,
+    /// Time that may be used up ahead, in nanoseconds: `interval · (rate + burst)`.
+    pub(super) tolerance: u64,
+}
+
+impl Gcra {
+    /// Rounded so that never more than `rate` in `per` pass.
+    pub fn new(rate: u32, per: Duration, burst: u32) -> Self {
+        let interval = nanos(per).div_ceil(u64::from(rate.max(1))).max(1);
+        let capacity = u64::from(rate) + u64::from(burst);
+        Self { interval, tolerance: interval.saturating_mul(capacity) }
+    }
+
+    /// Whether a call of this cost passes at `now` where the bucket is full again at `tat`: the new
+    /// `tat`, or how long to wait. A cost beyond the whole bucket never passes.
+    #[inline]
+    pub fn decide(
+        &self,
+        tat: Instant,
+        now: Instant,
+        cost: u32,
+    ) -> Result<Instant, Option<Duration>> {
+        let (next, wait) = self.reserve(tat, now, cost).ok_or(None)?;
+        if wait.is_zero() { Ok(next) } else { Err(Some(wait)) }
+    }
+
+    /// The new `tat` where a call of this cost passes at once.
+    #[inline(always)]
+    pub(super) fn take(&self, tat: Instant, now: Instant, cost: u32) -> Option<Instant> {
+        let uses = self.interval.saturating_mul(u64::from(cost.max(1)));
+        let next = tat.max(now).as_nanos().saturating_add(uses);
+        (next - now.as_nanos() <= self.tolerance).then_some(Instant::from_nanos(next))
+    }
+
+    /// The place of a call that waits for its turn: the new `tat`, and how long it waits. `None` where the
+    /// cost is beyond the whole bucket.
+    #[inline]
+    pub fn reserve(&self, tat: Instant, now: Instant, cost: u32) -> Option<(Instant, Duration)> {
+        let uses = self.interval.saturating_mul(u64::from(cost.max(1)));
+        if uses > self.tolerance {
+            return None;
+        }
+        let next = tat.max(now).as_nanos().saturating_add(uses);
+        let wait = (next - now.as_nanos()).saturating_sub(self.tolerance);
+        Some((Instant::from_nanos(next), Duration::from_nanos(wait)))
+    }
+
+    /// `tat` where the clock was set back since: the bucket is empty then, and fills from now on. `waits` is how far
+    /// ahead turns were given, in nanoseconds.
+    pub(super) fn settled(&self, tat: Instant, now: Instant, waits: u64) -> Instant {
+        if is_due(now, tat.as_nanos(), self.tolerance.saturating_add(waits)) {
+            tat.min(now + Duration::from_nanos(self.tolerance))
+        } else {
+            tat
+        }
+    }
+
+    /// `tat` after what a call took was given back.
+    pub fn refund(&self, tat: Instant, cost: u32) -> Instant {
+        tat - Duration::from_nanos(self.interval.saturating_mul(u64::from(cost.max(1))))
+    }
+
+    /// Calls that would pass at `now`.
+    pub fn remaining(&self, tat: Instant, now: Instant) -> u64 {
+        let used = tat.as_nanos().saturating_sub(now.as_nanos());
+        self.tolerance.saturating_sub(used) / self.interval
+    }
+}
