@@ -2,7 +2,7 @@
 
 use clap::Args;
 use seawall_config::LoadError;
-use seawall_server::{Inputs, Server, Stop};
+use seawall_server::{Inputs, Server, Startup, Stop};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -24,8 +24,8 @@ impl Serve {
     pub(crate) fn run(self) -> ExitCode {
         let inputs = Inputs::file(self.config).with_process_variables().with_listen(self.listen);
         // Before anything starts, and without a log line around each mistake.
-        let loaded = match inputs.load() {
-            Ok(loaded) => loaded,
+        let startup = match Startup::read(inputs) {
+            Ok(startup) => startup,
             Err(error) => {
                 eprintln!("{error}");
                 if let LoadError::Io { .. } = error {
@@ -40,6 +40,7 @@ impl Serve {
         if std::env::var("SHOW_CONFIG_LOADING")
             .is_ok_and(|value| matches!(value.as_str(), "true" | "1"))
         {
+            let loaded = startup.loaded();
             let document = serde_json::to_value(&loaded.document).unwrap_or_default();
             for value in loaded.origins.leaves(&document) {
                 tracing::info!("{} = {} ({})", value.path, value.value, value.origin);
@@ -53,7 +54,7 @@ impl Serve {
             }
         };
         runtime.block_on(async {
-            let server = match Server::start(inputs, Vec::new()).await {
+            let server = match Server::start(startup, Vec::new()).await {
                 Ok(server) => server,
                 Err(error) => {
                     eprintln!("seawall: {error}");

@@ -9,7 +9,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use seawall_server::{Inputs, Server};
+use seawall_server::{Inputs, Server, Startup};
 use std::{error::Error, fmt::Write, time::Instant};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -69,7 +69,7 @@ async fn main() -> Outcome<()> {
     }
     std::fs::write(&file, yaml)?;
     let began = Instant::now();
-    let server = Server::start(Inputs::file(&file), Vec::new()).await?;
+    let server = Server::start(Startup::read(Inputs::file(&file))?, Vec::new()).await?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let asking = Asking { client, address: server.address().to_string() };
     let stop = server.stop();

@@ -1,7 +1,7 @@
-//! Alerts: raised once while their cause lasts, ended when it is gone, acknowledged by who takes care.
+//! Alerts: raised once while their condition lasts, ended when it is gone, acknowledged by the operator who takes care.
 
-use crate::wall_clock;
-use seawall_store::Store;
+use crate::{persistence::Log, wall_clock};
+use seawall_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -9,15 +9,14 @@ use std::{
 };
 use utoipa::ToSchema;
 
-mod watch;
+mod conditions;
 
-pub(crate) use watch::{Watched, conditions};
+pub(crate) use conditions::{Inspected, Watched};
 
-const JOURNAL: &str = "alerts";
-/// Alerts that are over and still shown.
+/// Alerts kept at most, of which those that ended give way.
 const KEPT: usize = 1000;
 
-/// How bad it is.
+/// How bad an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -28,7 +27,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Its name, as the API has it.
+    /// The level's name in the API.
     pub fn label(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -39,7 +38,7 @@ impl Level {
     }
 }
 
-/// What it is about.
+/// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
@@ -81,7 +80,7 @@ impl Alert {
     }
 }
 
-/// A cause for an alert, at one moment.
+/// What raises an alert, as it is at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Condition {
     pub(crate) level: Level,
@@ -94,6 +93,24 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
+    /// The alert that it raises now.
+    fn alert(&self, id: u64) -> Alert {
+        Alert {
+            id,
+            level: self.level,
+            category: self.category,
+            title: self.title.to_owned(),
+            description: self.description.clone(),
+            operation: self.operation.clone(),
+            threshold_value: self.threshold,
+            actual_value: self.actual,
+            started_at: wall_clock::now_ms(),
+            ended_at: None,
+            acknowledged_at: None,
+            acknowledged_by: None,
+        }
+    }
+
     fn is_cause_of(&self, alert: &Alert) -> bool {
         alert.category == self.category
             && alert.operation == self.operation
@@ -102,41 +119,41 @@ impl Condition {
     }
 }
 
-/// All alerts that are kept, oldest first.
-#[derive(Default)]
+/// All alerts that are kept.
 pub(crate) struct Alerts {
     kept: Mutex<Kept>,
+    /// Held by its lock while it is written, so that an older state never comes last.
+    log: Mutex<Log<Alert>>,
 }
 
-#[derive(Default)]
 struct Kept {
+    /// Oldest first.
     alerts: VecDeque<Alert>,
     next_id: u64,
     changed: bool,
 }
 
 impl Alerts {
-    /// With what the store has of a former run. What lasted then is ended: it begins anew if it still lasts.
-    pub(crate) fn new(store: Option<&Store>) -> Self {
-        let earlier: Vec<Alert> =
-            store.and_then(|store| store.last(JOURNAL, KEPT).ok()).unwrap_or_default().0;
+    /// The alerts that the log has of a former run. What lasted then is ended: it begins again if it still lasts.
+    pub(crate) fn new(log: Log<Alert>) -> Self {
+        let earlier = log.last(KEPT);
         let next_id = earlier.iter().map(|alert| alert.id).max().unwrap_or(0);
         let now = wall_clock::now();
         let ended = earlier
             .into_iter()
             .map(|alert| Alert { ended_at: alert.ended_at.or_else(|| Some(now.clone())), ..alert });
         let kept = Kept { alerts: ended.collect(), next_id, changed: false };
-        Self { kept: Mutex::new(kept) }
+        Self { kept: Mutex::new(kept), log: Mutex::new(log) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins, continues and ends alerts by the causes there are now; answers those that began and ended.
+    /// Begins, continues and ends alerts by the conditions there are now; answers those that began or ended.
     pub(crate) fn evaluate(&self, conditions: &[Condition]) -> Vec<Alert> {
         let mut kept = self.lock();
-        let mut told = Vec::new();
+        let mut changed = Vec::new();
         for alert in kept.alerts.iter_mut().filter(|alert| alert.ended_at.is_none()) {
             match conditions.iter().find(|condition| condition.is_cause_of(alert)) {
                 Some(condition) => {
@@ -145,39 +162,25 @@ impl Alerts {
                 }
                 None => {
                     alert.ended_at = Some(wall_clock::now());
-                    told.push(alert.clone());
+                    changed.push(alert.clone());
                 }
             }
         }
         for condition in conditions {
-            let lasts = |alert: &&Alert| alert.ended_at.is_none() && condition.is_cause_of(alert);
-            if kept.alerts.iter().any(|alert| lasts(&alert)) {
-                continue;
+            let lasts = |alert: &Alert| alert.ended_at.is_none() && condition.is_cause_of(alert);
+            if !kept.alerts.iter().any(lasts) {
+                kept.next_id += 1;
+                let alert = condition.alert(kept.next_id);
+                changed.push(alert.clone());
+                kept.alerts.push_back(alert);
             }
-            kept.next_id += 1;
-            let alert = Alert {
-                id: kept.next_id,
-                level: condition.level,
-                category: condition.category,
-                title: condition.title.to_owned(),
-                description: condition.description.clone(),
-                operation: condition.operation.clone(),
-                threshold_value: condition.threshold,
-                actual_value: condition.actual,
-                started_at: wall_clock::now_ms(),
-                ended_at: None,
-                acknowledged_at: None,
-                acknowledged_by: None,
-            };
-            told.push(alert.clone());
-            kept.alerts.push_back(alert);
         }
-        kept.changed |= !told.is_empty();
+        kept.changed |= !changed.is_empty();
         kept.trim();
-        told
+        changed
     }
 
-    /// Notes who takes care of an alert; none where there is no such alert.
+    /// Notes who takes care of an alert; `None` where there is no such alert.
     pub(crate) fn acknowledge(&self, id: u64, who: &str) -> Option<Alert> {
         let mut kept = self.lock();
         let alert = kept.alerts.iter_mut().find(|alert| alert.id == id)?;
@@ -198,7 +201,7 @@ impl Alerts {
         wanted.take(most).cloned().collect()
     }
 
-    /// Those that last, the worst first.
+    /// The alerts that last, the worst first.
     pub(crate) fn lasting(&self) -> Vec<Alert> {
         let kept = self.lock();
         let mut lasting: Vec<Alert> =
@@ -207,7 +210,7 @@ impl Alerts {
         lasting
     }
 
-    /// Forgets those that ended and are older than `hours`; says how many went and how many stay.
+    /// Forgets alerts that ended and began more than `hours` ago; says how many went and how many stay.
     pub(crate) fn forget(&self, hours: f64) -> (usize, usize) {
         let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
         let mut kept = self.lock();
@@ -217,8 +220,12 @@ impl Alerts {
         (before - kept.alerts.len(), kept.alerts.len())
     }
 
-    /// Writes them to the store, if anything changed.
-    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
+    /// Writes all alerts to the store, if anything changed.
+    ///
+    /// # Errors
+    /// When it cannot be written; the next call tries again.
+    pub(crate) fn save(&self) -> Result<(), StoreError> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let alerts: Vec<Alert> = {
             let mut kept = self.lock();
             if !std::mem::take(&mut kept.changed) {
@@ -226,15 +233,12 @@ impl Alerts {
             }
             kept.alerts.iter().cloned().collect()
         };
-        store.replace(JOURNAL, &alerts).map_err(|error| {
-            self.lock().changed = true;
-            error.to_string()
-        })
+        log.replace(&alerts).inspect_err(|_| self.lock().changed = true)
     }
 }
 
 impl Kept {
-    /// The oldest that are over give way; one that lasts never does.
+    /// Takes away the oldest alerts that ended; one that lasts never goes.
     fn trim(&mut self) {
         while self.alerts.len() > KEPT {
             let Some(at) = self.alerts.iter().position(|alert| alert.ended_at.is_some()) else {

@@ -1,11 +1,13 @@
-//! Configuration events: loads, changes, validations, and in which session; bounded in number and
-//! age, and written to the store where there is one.
+//! The audit trail of the configuration: loads, changes and validations, by whom and in which session of the control
+//! plane. Bounded in number and age, and kept in the store. (Which requests changed something is the audit log's.)
 
-use crate::{actor::Actor, config::MonitoringConfig, wall_clock};
-use seawall_store::Store;
+use crate::{
+    actor::Actor, config::MonitoringConfig, journal::Journal, persistence::Log, wall_clock,
+};
+use seawall_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use utoipa::ToSchema;
@@ -13,8 +15,6 @@ use utoipa::ToSchema;
 mod statistics;
 
 pub(crate) use statistics::{PerformanceMetrics, Trend, UsageStatistics, percentile};
-
-const JOURNAL: &str = "monitoring";
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -47,7 +47,7 @@ pub(crate) struct Record {
     /// What was done.
     pub(crate) operation: String,
     pub(crate) value: f64,
-    /// More about it.
+    /// Details by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub(crate) metadata: BTreeMap<String, String>,
@@ -60,6 +60,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// An event of this moment; `value` means what `metric_type` says.
     pub(crate) fn new(metric_type: MetricType, preset: &str, operation: &str, value: f64) -> Self {
         Self {
             timestamp: wall_clock::now_ms(),
@@ -73,6 +74,7 @@ impl Record {
         }
     }
 
+    /// Adds a detail.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.metadata.insert(name.to_owned(), value.into());
         self
@@ -86,163 +88,126 @@ struct Session {
     last_seen: u64,
 }
 
-/// All events that are kept.
+/// The events that are kept, and the sessions that they belong to.
 pub(crate) struct AuditTrail {
-    kept: Mutex<Kept>,
+    events: Journal<Record>,
+    rules: Mutex<Rules>,
 }
 
-struct Kept {
+struct Rules {
     bounds: MonitoringConfig,
-    records: VecDeque<Record>,
     sessions: BTreeMap<String, Session>,
-    /// Records at the end that are not in the store yet.
-    unsaved: usize,
 }
 
 impl AuditTrail {
-    /// With what the store has of a former run.
-    pub(crate) fn new(bounds: &MonitoringConfig, store: Option<&Store>) -> Self {
-        let earlier: Vec<Record> = store
-            .and_then(|store| store.last(JOURNAL, bounds.max_events).ok())
-            .unwrap_or_default()
-            .0;
-        let kept = Kept {
-            bounds: bounds.clone(),
-            records: earlier.into(),
-            sessions: BTreeMap::new(),
-            unsaved: 0,
-        };
-        let monitor = Self { kept: Mutex::new(kept) };
-        monitor.lock().trim(wall_clock::now_ms());
-        monitor
+    /// A trail with these bounds, and the events that its log has of former runs.
+    pub(crate) fn new(bounds: &MonitoringConfig, log: Log<Record>) -> Self {
+        let events = Journal::open(log, bounds.max_events);
+        let rules = Rules { bounds: bounds.clone(), sessions: BTreeMap::new() };
+        let trail = Self { events, rules: Mutex::new(rules) };
+        trail.forget_old(bounds);
+        trail
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With other bounds from now on.
-    pub(crate) fn rebound(&self, bounds: &MonitoringConfig) {
-        let mut kept = self.lock();
-        kept.bounds = bounds.clone();
-        kept.trim(wall_clock::now_ms());
+    /// Keeps other bounds from now on.
+    pub(crate) fn set_bounds(&self, bounds: &MonitoringConfig) {
+        let mut rules = self.rules();
+        rules.bounds = bounds.clone();
+        self.events.set_most(bounds.max_events);
+        self.forget_old(bounds);
     }
 
-    /// Keeps an event of somebody's, unless monitoring is off.
+    /// Forgets events that are older than `retention`.
+    fn forget_old(&self, bounds: &MonitoringConfig) {
+        let retention = u64::try_from(bounds.retention.as_millis()).unwrap_or(u64::MAX);
+        let from = wall_clock::now_ms().saturating_sub(retention);
+        self.events.drop_oldest_while(|oldest| oldest.timestamp < from);
+    }
+
+    /// Keeps an event, in the name of an actor, unless monitoring is off. [`save`](Self::save) writes it.
     pub(crate) fn record(&self, mut record: Record, actor: &Actor) {
-        let mut kept = self.lock();
-        if !kept.bounds.enabled {
+        let rules = self.rules();
+        if !rules.bounds.enabled {
             return;
         }
         record.session_id.clone_from(&actor.session);
         record.user_context = (!actor.name.is_empty()).then(|| actor.name.clone());
-        kept.records.push_back(record);
-        kept.unsaved += 1;
-        kept.trim(wall_clock::now_ms());
+        self.events.push(record);
+        self.forget_old(&rules.bounds);
     }
 
     /// The session of a client: the one that it names, if that is its own; else a new one.
     pub(crate) fn session(&self, owner: &str, named: Option<&str>) -> String {
-        let mut kept = self.lock();
+        let mut rules = self.rules();
         let now = wall_clock::now_ms();
         if let Some(id) = named
             && let Some(session) =
-                kept.sessions.get_mut(id).filter(|session| session.owner == owner)
+                rules.sessions.get_mut(id).filter(|session| session.owner == owner)
         {
             session.last_seen = now;
             return id.to_owned();
         }
-        while kept.sessions.len() >= kept.bounds.max_sessions {
-            let Some(oldest) = kept.sessions.iter().min_by_key(|(_, session)| session.last_seen)
+        while rules.sessions.len() >= rules.bounds.max_sessions {
+            let Some(oldest) = rules.sessions.iter().min_by_key(|(_, session)| session.last_seen)
             else {
                 break;
             };
             let oldest = oldest.0.clone();
-            kept.sessions.remove(&oldest);
+            rules.sessions.remove(&oldest);
         }
         let draw = || seawall::Random::new(seawall::fresh_seed()).bits();
         let id = format!("{:016x}{:016x}", draw(), draw());
-        kept.sessions.insert(id.clone(), Session { owner: owner.to_owned(), last_seen: now });
+        rules.sessions.insert(id.clone(), Session { owner: owner.to_owned(), last_seen: now });
         id
     }
 
-    /// A session's events in order; none where there is no such session.
+    /// A session's events, oldest first; `None` where there is no such session.
     pub(crate) fn of_session(&self, id: &str) -> Option<Vec<Record>> {
-        let kept = self.lock();
-        let records: Vec<Record> = kept
-            .records
-            .iter()
-            .filter(|record| record.session_id.as_deref() == Some(id))
-            .cloned()
-            .collect();
-        (kept.sessions.contains_key(id) || !records.is_empty()).then_some(records)
+        let is_its = |record: &&Record| record.session_id.as_deref() == Some(id);
+        let records: Vec<Record> = self.events.read(|all| all.filter(is_its).cloned().collect());
+        (!records.is_empty() || self.rules().sessions.contains_key(id)).then_some(records)
     }
 
-    /// Events of the last `hours`, oldest first.
+    /// The events of the last `hours`, oldest first.
     pub(crate) fn since_hours(&self, hours: f64) -> Vec<Record> {
-        let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
-        let kept = self.lock();
-        kept.records.iter().filter(|record| record.timestamp >= from).cloned().collect()
+        self.fold(hours, |records| records.cloned().collect())
     }
 
-    /// Looks at events of the last `hours` in place.
+    /// Looks at the events of the last `hours` in place, oldest first.
     pub(crate) fn fold<T>(
         &self,
         hours: f64,
         look: impl FnOnce(&mut dyn Iterator<Item = &Record>) -> T,
     ) -> T {
-        let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
-        let kept = self.lock();
-        look(&mut kept.records.iter().filter(|record| record.timestamp >= from))
+        let from = hours_ago(hours);
+        self.events.read(|all| look(&mut all.filter(|record| record.timestamp >= from)))
     }
 
-    /// Forgets what is older than `hours`; says how many events were removed and how many stay.
-    pub(crate) fn forget(
-        &self,
-        hours: f64,
-        store: Option<&Store>,
-    ) -> Result<(usize, usize), String> {
-        let from = wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64);
-        let mut kept = self.lock();
-        let before = kept.records.len();
-        kept.records.retain(|record| record.timestamp > from);
-        kept.unsaved = 0;
-        if let Some(store) = store {
-            let rest: Vec<&Record> = kept.records.iter().collect();
-            store.replace(JOURNAL, &rest).map_err(|error| error.to_string())?;
-        }
-        Ok((before - kept.records.len(), kept.records.len()))
+    /// Forgets events that are older than `hours`; says how many went and how many stay.
+    ///
+    /// # Errors
+    /// When the store cannot be written; it is tried again.
+    pub(crate) fn forget(&self, hours: f64) -> Result<(usize, usize), StoreError> {
+        let from = hours_ago(hours);
+        self.events.retain(|record| record.timestamp > from)
     }
 
-    /// Writes what is new to the store.
-    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
-        let (fresh, keep) = {
-            let mut kept = self.lock();
-            let skip = kept.records.len().saturating_sub(std::mem::take(&mut kept.unsaved));
-            let fresh: Vec<Record> = kept.records.iter().skip(skip).cloned().collect();
-            (fresh, kept.bounds.max_events)
-        };
-        store.append(JOURNAL, &fresh, keep).map_err(|error| {
-            // They are tried again the next time.
-            let mut kept = self.lock();
-            kept.unsaved = (kept.unsaved + fresh.len()).min(kept.records.len());
-            error.to_string()
-        })
+    /// Writes new events to the store.
+    ///
+    /// # Errors
+    /// When it cannot be written; the next call tries again.
+    pub(crate) fn save(&self) -> Result<(), StoreError> {
+        self.events.save()
     }
 }
 
-impl Kept {
-    /// Takes away what is too old or too much.
-    fn trim(&mut self, now: u64) {
-        let retention = u64::try_from(self.bounds.retention.as_millis()).unwrap_or(u64::MAX);
-        let from = now.saturating_sub(retention);
-        while self.records.len() > self.bounds.max_events
-            || self.records.front().is_some_and(|oldest| oldest.timestamp < from)
-        {
-            self.records.pop_front();
-        }
-        self.unsaved = self.unsaved.min(self.records.len());
-    }
+/// The wall-clock time `hours` before now, in milliseconds.
+fn hours_ago(hours: f64) -> u64 {
+    wall_clock::now_ms().saturating_sub((hours * 3.6e6) as u64)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! the same listener, under paths of its own.
 
 use crate::{
-    Registry, access::Access, alerts::Alerts, feed::Feed, revisions::ActiveConfig,
-    sampler::Snapshot,
+    Registry, access::Access, active::ActiveConfig, alerts::Alerts, feed::Feed,
+    persistence::Persistence, sampler::Snapshot,
 };
 use axum::{
     Router,
@@ -62,6 +62,7 @@ pub use views::{
 pub(crate) struct Control {
     pub(crate) registry: Registry,
     pub(crate) live: Arc<ActiveConfig>,
+    pub(crate) store: Arc<Persistence>,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) audit: Arc<Audit>,

@@ -1,8 +1,8 @@
 //! What a server's configuration is made from: a file with its environment sections, variables, and a change
-//! through the API; read anew at each reload.
+//! through the API. Files are read again at each reload.
 
-use crate::{GatewayConfig, KeyConfig};
-use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Source};
+use crate::config::{GatewayConfig, KeyConfig};
+use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Mistakes, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -14,7 +14,7 @@ use std::{
 /// The sections that the API may not change: a key must not open more than it was made for, and an address in use cannot move.
 pub const PROTECTED: [&str; 3] = ["auth", "listen", "store"];
 
-/// Where a configuration comes from.
+/// Where a configuration comes from: a file or code, and the variables over it.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     base: Base,
@@ -32,12 +32,12 @@ enum Base {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ApiLayer {
     pub(crate) document: Value,
-    /// Whether nothing below it counts, but for what the API may not change.
+    /// Whether it takes the place of everything but what the API may not change.
     pub(crate) alone: bool,
 }
 
 impl Inputs {
-    /// A file. Its environment section is chosen by `SEAWALL_ENV` among the variables.
+    /// A configuration in a file. Its environment section is chosen by `SEAWALL_ENV` among the variables.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { base: Base::File(path.into()), variables: BTreeMap::new(), listen: None }
     }
@@ -53,14 +53,14 @@ impl Inputs {
         Self { base, variables: BTreeMap::new(), listen: None }
     }
 
-    /// With these environment variables.
+    /// Adds environment variables; one of a name that is there takes its place.
     #[must_use]
     pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         self.variables.extend(variables);
         self
     }
 
-    /// With the variables of this process.
+    /// Adds the environment variables of this process.
     #[must_use]
     pub fn with_process_variables(self) -> Self {
         // A name or a value that is not UTF-8 is none of ours.
@@ -70,19 +70,19 @@ impl Inputs {
         self.with_variables(variables)
     }
 
-    /// With another address to listen on than the file's.
+    /// Listens on another address than the file's, if one is given.
     #[must_use]
     pub fn with_listen(mut self, listen: Option<SocketAddr>) -> Self {
         self.listen = listen;
         self
     }
 
-    /// The variables.
+    /// The environment variables that count.
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.variables
     }
 
-    /// One variable.
+    /// An environment variable by its name.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
@@ -95,7 +95,7 @@ impl Inputs {
         }
     }
 
-    /// Whether variables of the older kind have a say.
+    /// Whether there are variables of the older kind, which choose a preset and change it.
     pub(crate) fn is_legacy(&self) -> bool {
         seawall_presets::legacy::is_legacy(&self.variables)
     }
@@ -105,20 +105,16 @@ impl Inputs {
     /// # Errors
     /// When the file cannot be read, or there are mistakes in any of the sources.
     pub fn load(&self) -> Result<Loaded<GatewayConfig>, LoadError> {
-        Ok(self.load_with(None)?.0)
+        Ok(self.read()?.load(None)?)
     }
 
-    /// The same with a change through the API, and the files that were read.
-    pub(crate) fn load_with(
-        &self,
-        change: Option<&ApiLayer>,
-    ) -> Result<(Loaded<GatewayConfig>, Vec<PathBuf>), LoadError> {
-        let layers = self.layers(change, self.variable("SEAWALL_ENV"))?;
-        let mut loaded: Loaded<GatewayConfig> = layers.load()?;
-        if let Base::Code { keys, .. } = &self.base {
-            loaded.document.auth.keys.extend(keys.iter().cloned());
-        }
-        Ok((loaded, layers.files().to_vec()))
+    /// Reads the files, and lays the variables over them.
+    pub(crate) fn read(&self) -> Result<Sources, LoadError> {
+        let keys = match &self.base {
+            Base::File(_) => Vec::new(),
+            Base::Code { keys, .. } => keys.clone(),
+        };
+        Ok(Sources { layers: self.layers(self.variable("SEAWALL_ENV"))?, keys })
     }
 
     /// What is wrong, and what to look at, in every environment that the file has a section for.
@@ -127,12 +123,12 @@ impl Inputs {
     /// When the file cannot be read, or there are mistakes.
     pub fn check(&self) -> Result<Loaded<GatewayConfig>, LoadError> {
         let chosen = self.variable("SEAWALL_ENV");
-        let layers = self.layers(None, chosen)?;
-        let (mut wrong, mut looked_at) = (seawall_config::Mistakes::default(), None);
+        let layers = self.layers(chosen)?;
+        let (mut wrong, mut looked_at) = (Mistakes::default(), None);
         let others: Vec<String> = layers.environments().into_iter().map(str::to_owned).collect();
         for environment in [chosen].into_iter().chain(others.iter().map(|name| Some(name.as_str())))
         {
-            match self.layers(None, environment)?.load::<GatewayConfig>() {
+            match self.layers(environment)?.load::<GatewayConfig>() {
                 Ok(loaded) => match &mut looked_at {
                     None => looked_at = Some(loaded),
                     Some(first) => first.warnings.join(loaded.warnings),
@@ -146,11 +142,7 @@ impl Inputs {
         }
     }
 
-    fn layers(
-        &self,
-        change: Option<&ApiLayer>,
-        environment: Option<&str>,
-    ) -> Result<Layers, LoadError> {
+    fn layers(&self, environment: Option<&str>) -> Result<Layers, LoadError> {
         let mut layers = Layers::default();
         match &self.base {
             Base::File(path) => layers.file(path)?,
@@ -171,9 +163,6 @@ impl Inputs {
             }
         }
         self.lay_variables(&mut layers);
-        if let Some(change) = change {
-            layers.api("API", &change.document, change.alone.then_some(&PROTECTED[..]));
-        }
         layers.secrets(self.variables.clone());
         Ok(layers)
     }
@@ -245,6 +234,37 @@ impl Inputs {
         if let Some(listen) = self.listen {
             layers.variable("--listen", &["listen"], &quoted(&listen.to_string()));
         }
+    }
+}
+
+/// All that files and variables say, read and not yet checked.
+pub(crate) struct Sources {
+    layers: Layers,
+    /// Keys of a configuration made in code: secrets do not go through a text.
+    keys: Vec<KeyConfig>,
+}
+
+impl Sources {
+    /// What they say together, with a change through the API over it.
+    ///
+    /// # Errors
+    /// All mistakes, each with its source.
+    pub(crate) fn load(&self, api: Option<&ApiLayer>) -> Result<Loaded<GatewayConfig>, Mistakes> {
+        let mut loaded: Loaded<GatewayConfig> = match api {
+            None => self.layers.load()?,
+            Some(api) => {
+                let mut layers = self.layers.clone();
+                layers.api("API", &api.document, api.alone.then_some(&PROTECTED[..]));
+                layers.load()?
+            }
+        };
+        loaded.document.auth.keys.extend(self.keys.iter().cloned());
+        Ok(loaded)
+    }
+
+    /// The files that were read.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        self.layers.files()
     }
 }
 

@@ -5,6 +5,7 @@
 //! told to stop, then drains.
 
 mod access;
+mod active;
 mod actor;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod alerts;
@@ -20,6 +21,7 @@ mod feed;
 mod gateway;
 mod inputs;
 mod journal;
+mod persistence;
 mod prometheus;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod revisions;
@@ -28,6 +30,7 @@ mod sampler;
 mod serve;
 mod wall_clock;
 
+pub use active::Startup;
 pub use config::{
     AlertConfig, AuthConfig, EffectivePolicy, GatewayConfig, KeyConfig, Limits, MonitoringConfig,
     OperationConfig, Protocol, RateLimitConfig, Repeatable, RouteConfig, Scope, Secret,

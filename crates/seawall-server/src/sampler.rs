@@ -3,8 +3,11 @@
 
 use crate::{
     Operation, Registry,
-    alerts::{Alert, Alerts, Watched, conditions as conditions_of},
-    revisions::{ActiveConfig, Revision},
+    active::ActiveConfig,
+    alerts::{Alert, Alerts, Inspected, Watched},
+    feed::Feed,
+    persistence::Persistence,
+    revisions::Revision,
     wall_clock,
 };
 use bytes::Bytes;
@@ -138,6 +141,8 @@ pub(crate) struct Watch {
     pub(crate) started: Instant,
     pub(crate) live: Arc<ActiveConfig>,
     pub(crate) alerts: Arc<Alerts>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) store: Arc<Persistence>,
 }
 
 /// Which circuits refuse calls, in the words of the API.
@@ -156,7 +161,7 @@ pub(crate) fn health(registry: &Registry) -> HealthView {
 
 impl Watch {
     fn snapshot(&self, windows: &mut Windows) -> Snapshot {
-        let registry = &self.live.registry;
+        let registry = self.live.registry();
         let now = registry.now();
         let operations = registry.operations();
         windows.keep(&operations);
@@ -190,9 +195,13 @@ impl Watch {
         let monitoring = &revision.config.monitoring;
         let mut conditions = Vec::new();
         if monitoring.enabled {
-            conditions = conditions_of(watched, self.live.trail(), &monitoring.alerts);
-            conditions.extend(self.live.store_condition());
-            conditions.extend(self.live.file_condition(&monitoring.alerts));
+            let inspected = Inspected {
+                operations: watched,
+                trail: self.live.trail(),
+                store_failure: self.store.failure(),
+                refused_file: self.live.history().refused_file(),
+            };
+            conditions = inspected.conditions(&monitoring.alerts);
         }
         for alert in self.alerts.evaluate(&conditions) {
             let (kind, verb) = match alert.ended_at {
@@ -206,7 +215,7 @@ impl Watch {
                 None => tracing::warn!(operation = name, level, "alert: {}", alert.description),
                 Some(_) => tracing::info!(operation = name, level, "alert ended: {}", alert.title),
             }
-            self.live.feed.note(kind, name, text);
+            self.feed.note(kind, name, text);
         }
     }
 

@@ -1,14 +1,14 @@
 //! The listener: accepts, serves, and stops without losing a request.
 
 use crate::{
-    BoxError, GatewayConfig, Inputs,
-    access::{Access, Peer},
+    BoxError,
+    access::Peer,
+    active::{ActiveConfig, ConfigEdit},
     actor::Actor,
-    audit_trail::AuditTrail,
     config::is_reserved,
     feed::Feed,
     gateway::{Client, Gateway, body::AnswerBody, upload::Unread},
-    revisions::{ActiveConfig, Cause, ConfigEdit, First, Parts},
+    revisions::Cause,
 };
 use axum::Router;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
@@ -17,8 +17,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer as HyperTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use seawall::Observer;
-use seawall_store::Store;
 use seawall_tower::TokioTimer;
 use std::{
     convert::Infallible,
@@ -38,15 +36,16 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-mod assembly;
 mod framing;
 mod front;
 mod linger;
+mod persister;
 mod tracked;
 mod wire;
+mod wiring;
 
-use assembly::{Written, assembled, registry};
 use linger::Lingering;
+use persister::Persister;
 use tracked::Tracked;
 use wire::{InProgress, Line, Patience, Wire};
 
@@ -83,7 +82,8 @@ pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
     live: Arc<ActiveConfig>,
-    written: Written,
+    feed: Arc<Feed>,
+    persister: Persister,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
     /// The sampler, and who follows files and writes the store: they end with the server.
@@ -122,51 +122,6 @@ impl Stop {
 }
 
 impl Server {
-    /// Opens the listener and builds everything, from a configuration made in code. `api_keys` is a list with
-    /// commas; empty for none.
-    ///
-    /// # Errors
-    /// When the address is taken or not protected, or the configuration does not make a server.
-    pub async fn bind(config: &GatewayConfig, api_keys: &str) -> Result<Self, ServeError> {
-        let keys = [("SEAWALL_API_KEYS".to_owned(), api_keys.to_owned())];
-        Self::start(Inputs::of(config).with_variables(keys), Vec::new()).await
-    }
-
-    /// The same from files and variables; tells `observers` everything that happens to calls.
-    ///
-    /// # Errors
-    /// When the address is taken or not protected, there are mistakes, or the store cannot be opened.
-    pub async fn start(
-        inputs: Inputs,
-        mut observers: Vec<Arc<dyn Observer>>,
-    ) -> Result<Self, ServeError> {
-        let wrong = |error: &dyn fmt::Display| ServeError::Config(error.to_string());
-        let first = First::read(&inputs).map_err(|error| wrong(&error))?;
-        let store = match &first.loaded.document.store.path {
-            Some(path) => Some(Arc::new(Store::open(path).map_err(|error| wrong(&error))?)),
-            None => None,
-        };
-        let first = first.with_change_of(store.as_deref(), &inputs);
-        for warning in first.loaded.warnings.iter() {
-            tracing::warn!("{warning}");
-        }
-        let config = Arc::new(first.loaded.document.clone());
-        if !Access::is_closed(&config, inputs.variables()) {
-            return Err(ServeError::Unprotected(config.listen));
-        }
-        let listen = |error| ServeError::Listen(config.listen, error);
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        let feed = Feed::new();
-        observers.push(feed.clone());
-        let (registry, follow) = registry(&config, observers);
-        let gateway = Arc::new(Gateway::new(&config, &registry).map_err(ServeError::Config)?);
-        let access = Arc::new(Access::new(&config, inputs.variables()));
-        let monitor = Arc::new(AuditTrail::new(&config.monitoring, store.as_deref()));
-        let parts = Parts { registry, gateway, access, monitor, feed, store, follow };
-        Ok(assembled(ActiveConfig::new(inputs, first, parts), listener, address))
-    }
-
     /// The address it listens on; the port is the real one where 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -174,7 +129,7 @@ impl Server {
 
     /// The operations that it runs.
     pub fn registry(&self) -> &seawall::Registry<TokioTimer> {
-        &self.live.registry
+        self.live.registry()
     }
 
     /// A handle to stop it with.
@@ -184,7 +139,7 @@ impl Server {
 
     /// Serves until told to stop, then drains. Says whether every request in progress could finish.
     pub async fn run(self) -> bool {
-        self.live.feed.note("started", "", format!("listening on {}", self.address));
+        self.feed.note("started", "", format!("listening on {}", self.address));
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(self.live.now().config.limits.max_connections));
         let mut stopped = pin!(self.stopped());
@@ -265,7 +220,7 @@ impl Server {
 
     async fn drain(self, connections: GracefulShutdown) -> bool {
         self.draining.store(true, Ordering::Relaxed);
-        self.live.feed.note("stopping", "", "draining: requests in progress may finish".into());
+        self.feed.note("stopping", "", "draining: requests in progress may finish".into());
         drop(self.listener);
         let drain_timeout = self.live.now().config.drain_timeout;
         let drained = tokio::time::timeout(drain_timeout, connections.shutdown()).await;
@@ -274,8 +229,8 @@ impl Server {
         }
         let mut tasks = self.tasks;
         tasks.shutdown().await;
-        let written = self.written;
-        if let Err(error) = tokio::task::spawn_blocking(move || written.save()).await {
+        let persister = self.persister;
+        if let Err(error) = tokio::task::spawn_blocking(move || persister.save()).await {
             tracing::error!(%error, "the store was not written");
         }
         drained.is_ok()

@@ -10,7 +10,7 @@ use seawall_load::{
     timeline::Timeline,
     upstream::{Behaviour, Config as UpstreamConfig, Latency, Upstream},
 };
-use seawall_server::{GatewayConfig, Inputs, Server, Stop};
+use seawall_server::{GatewayConfig, Inputs, Server, Startup, Stop};
 use seawall_tower::TokioTimer;
 use std::{
     net::SocketAddr,
@@ -108,9 +108,9 @@ impl Stage {
         let until_start = start.saturating_duration_since(Instant::now());
         let zero = TokioTimer.now() + until_start;
         let seen = Arc::new(Seen { zero, changes: Mutex::default() });
-        let server = Server::start(Inputs::of(&config), vec![seen.clone()])
-            .await
-            .map_err(|error| error.to_string())?;
+        let startup = Startup::read(Inputs::of(&config)).map_err(|error| error.to_string())?;
+        let server =
+            Server::start(startup, vec![seen.clone()]).await.map_err(|error| error.to_string())?;
         let (address, stop) = (server.address(), server.stop());
         tokio::spawn(server.run());
         let straight = flaky.iter().map(Upstream::url).collect();

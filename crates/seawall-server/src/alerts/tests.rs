@@ -5,8 +5,13 @@ use crate::{
     AlertConfig, MonitoringConfig,
     actor::Actor,
     audit_trail::{AuditTrail, MetricType, Record},
+    persistence::testing::in_memory,
 };
 use std::time::Duration;
+
+fn inspected<'a>(operations: &'a [Watched], trail: &'a AuditTrail) -> Inspected<'a> {
+    Inspected { operations, trail, store_failure: None, refused_file: None }
+}
 
 fn condition(level: Level, actual: f64) -> Condition {
     Condition {
@@ -22,7 +27,7 @@ fn condition(level: Level, actual: f64) -> Condition {
 
 #[test]
 fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
-    let alerts = Alerts::default();
+    let alerts = Alerts::new(in_memory().log("alerts"));
     assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.5)]).len(), 1);
     assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.6)]).len(), 0);
     assert_eq!(alerts.lasting()[0].actual_value, 0.6);
@@ -39,23 +44,22 @@ fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
 
 #[test]
 fn what_lasted_when_the_process_ended_is_over_after_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("s")).unwrap();
-    let alerts = Alerts::default();
+    let store = in_memory();
+    let alerts = Alerts::new(store.log("alerts"));
     alerts.evaluate(&[condition(Level::Critical, 0.5)]);
-    alerts.save(&store).unwrap();
-    let again = Alerts::new(Some(&store));
+    alerts.save().unwrap();
+    let again = Alerts::new(store.log("alerts"));
     assert!(again.latest(1, None)[0].ended_at.is_some());
     assert_eq!(again.evaluate(&[condition(Level::Critical, 0.5)])[0].id, 2);
 }
 
 #[test]
 fn every_bound_acts() {
-    let quiet = AuditTrail::new(&MonitoringConfig::default(), None);
+    let quiet = AuditTrail::new(&MonitoringConfig::default(), in_memory().log("trail"));
     let bounds = AlertConfig::default();
     let base = Watched { operation: "a".into(), ended: 100, ..Watched::default() };
     let check = |watched: Watched, expected: &[(Level, Category)]| {
-        let found = conditions(&[watched], &quiet, &bounds);
+        let found = inspected(&[watched], &quiet).conditions(&bounds);
         let found: Vec<_> = found.iter().map(|found| (found.level, found.category)).collect();
         assert_eq!(found, expected);
     };
@@ -78,11 +82,11 @@ fn every_bound_acts() {
 #[test]
 fn the_configuration_has_alerts_of_its_own() {
     let titles = |records: &[(MetricType, f64)]| -> Vec<&'static str> {
-        let monitor = AuditTrail::new(&MonitoringConfig::default(), None);
+        let trail = AuditTrail::new(&MonitoringConfig::default(), in_memory().log("trail"));
         for (kind, value) in records {
-            monitor.record(Record::new(*kind, "simple", "x", *value), &Actor::default());
+            trail.record(Record::new(*kind, "simple", "x", *value), &Actor::default());
         }
-        let found = conditions(&[], &monitor, &AlertConfig::default());
+        let found = inspected(&[], &trail).conditions(&AlertConfig::default());
         found.iter().map(|found| found.title).collect()
     };
     assert_eq!(titles(&[(MetricType::ConfigLoad, 3.0)]), [""; 0]);
@@ -92,4 +96,21 @@ fn the_configuration_has_alerts_of_its_own() {
     assert_eq!(titles(&[(MetricType::ConfigChange, 1.0); 11]), ["Many changes"]);
     assert_eq!(titles(&[(MetricType::ValidationEvent, 0.0); 20]), ["Invalid configurations"]);
     assert_eq!(titles(&[(MetricType::ValidationEvent, 0.0); 19]), [""; 0]);
+}
+
+#[test]
+fn a_store_and_a_file_that_fail_have_alerts_while_they_fail() {
+    let trail = AuditTrail::new(&MonitoringConfig::default(), in_memory().log("trail"));
+    let bounds = AlertConfig::default();
+    let failing = Inspected {
+        store_failure: Some("no room".into()),
+        refused_file: Some("line 3".into()),
+        ..inspected(&[], &trail)
+    };
+    let found = failing.conditions(&bounds);
+    let found: Vec<_> = found.iter().map(|found| (found.title, found.level)).collect();
+    let both = [("Store not written", Level::Error), ("Configuration errors", Level::Error)];
+    assert_eq!(found, both);
+    let deaf = AlertConfig { config_error_share: 1.0, ..bounds };
+    assert_eq!(failing.conditions(&deaf).len(), 1, "at 1 nobody wants to know of the file");
 }

@@ -1,6 +1,7 @@
 //! Bounds, sessions, and what the events come to.
 
 use super::{statistics::share, *};
+use crate::persistence::testing::in_memory;
 use std::time::Duration;
 
 fn bounds(max_events: usize, max_sessions: usize) -> MonitoringConfig {
@@ -13,55 +14,54 @@ fn load(preset: &str, ms: f64) -> Record {
 
 #[test]
 fn events_are_bounded_in_number_and_age() {
-    let monitor = AuditTrail::new(&bounds(100, 10), None);
+    let trail = AuditTrail::new(&bounds(100, 10), in_memory().log("trail"));
     for n in 0..150 {
-        monitor.record(load("simple", f64::from(n)), &Actor::default());
+        trail.record(load("simple", f64::from(n)), &Actor::default());
     }
-    let kept = monitor.since_hours(1.0);
+    let kept = trail.since_hours(1.0);
     assert_eq!((kept.len(), kept[0].value), (100, 50.0));
     let old = Record { timestamp: wall_clock::now_ms() - 7_200_000, ..load("simple", 1.0) };
-    let monitor = AuditTrail::new(&bounds(100, 10), None);
-    monitor.record(old, &Actor::default());
-    assert_eq!((monitor.since_hours(1.0).len(), monitor.since_hours(3.0).len()), (0, 1));
-    monitor.rebound(&MonitoringConfig { retention: Duration::from_secs(3600), ..bounds(100, 10) });
-    assert_eq!(monitor.since_hours(3.0).len(), 0);
-    monitor.rebound(&MonitoringConfig { enabled: false, ..bounds(100, 10) });
-    monitor.record(load("simple", 1.0), &Actor::default());
-    assert_eq!(monitor.since_hours(1.0).len(), 0, "off is off");
+    let trail = AuditTrail::new(&bounds(100, 10), in_memory().log("trail"));
+    trail.record(old, &Actor::default());
+    assert_eq!((trail.since_hours(1.0).len(), trail.since_hours(3.0).len()), (0, 1));
+    trail.set_bounds(&MonitoringConfig { retention: Duration::from_secs(3600), ..bounds(100, 10) });
+    assert_eq!(trail.since_hours(3.0).len(), 0);
+    trail.set_bounds(&MonitoringConfig { enabled: false, ..bounds(100, 10) });
+    trail.record(load("simple", 1.0), &Actor::default());
+    assert_eq!(trail.since_hours(1.0).len(), 0, "off is off");
 }
 
 #[test]
 fn sessions_belong_to_who_began_them_and_are_bounded() {
-    let monitor = AuditTrail::new(&bounds(100, 3), None);
-    let mine = monitor.session("me", None);
-    assert_eq!(monitor.session("me", Some(&mine)), mine);
-    assert_ne!(monitor.session("you", Some(&mine)), mine, "not yours");
-    assert_ne!(monitor.session("me", Some("invented")), "invented");
-    monitor.record(load("simple", 2.0), &Actor { name: "me".into(), session: Some(mine.clone()) });
-    assert_eq!(monitor.of_session(&mine).map(|records| records.len()), Some(1));
-    assert_eq!(monitor.of_session("invented"), None);
+    let trail = AuditTrail::new(&bounds(100, 3), in_memory().log("trail"));
+    let mine = trail.session("me", None);
+    assert_eq!(trail.session("me", Some(&mine)), mine);
+    assert_ne!(trail.session("you", Some(&mine)), mine, "not yours");
+    assert_ne!(trail.session("me", Some("invented")), "invented");
+    trail.record(load("simple", 2.0), &Actor { name: "me".into(), session: Some(mine.clone()) });
+    assert_eq!(trail.of_session(&mine).map(|records| records.len()), Some(1));
+    assert_eq!(trail.of_session("invented"), None);
     for _ in 0..10 {
-        monitor.session("other", None);
+        trail.session("other", None);
     }
-    assert_eq!(monitor.lock().sessions.len(), 3);
+    assert_eq!(trail.rules().sessions.len(), 3);
 }
 
 #[test]
 fn what_a_store_has_comes_back_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("s.redb");
-    let store = Store::open(&path).unwrap();
-    let monitor = AuditTrail::new(&bounds(100, 3), Some(&store));
-    monitor.record(load("simple", 1.0), &Actor::named("me"));
-    monitor.save(&store).unwrap();
-    monitor.record(load("simple", 2.0), &Actor::named("me"));
-    monitor.save(&store).unwrap();
-    monitor.save(&store).unwrap();
-    let again = AuditTrail::new(&bounds(100, 3), Some(&store));
+    let store = in_memory();
+    let open = || AuditTrail::new(&bounds(100, 3), store.log("trail"));
+    let trail = open();
+    trail.record(load("simple", 1.0), &Actor::named("me"));
+    trail.save().unwrap();
+    trail.record(load("simple", 2.0), &Actor::named("me"));
+    trail.save().unwrap();
+    trail.save().unwrap();
+    let again = open();
     let values: Vec<f64> = again.since_hours(1.0).iter().map(|record| record.value).collect();
     assert_eq!(values, [1.0, 2.0]);
-    assert_eq!(again.forget(0.0, Some(&store)), Ok((2, 0)));
-    assert_eq!(AuditTrail::new(&bounds(100, 3), Some(&store)).since_hours(1.0).len(), 0);
+    assert_eq!(again.forget(0.0).unwrap(), (2, 0));
+    assert_eq!(open().since_hours(1.0).len(), 0);
 }
 
 #[test]

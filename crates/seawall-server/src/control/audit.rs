@@ -7,14 +7,14 @@ use super::{
     answer::{Asked, Refusal, csv, tagged, within},
     breakers::TableFormat,
 };
-use crate::{access::Peer, actor::Actor, journal::Journal, wall_clock};
+use crate::{access::Peer, actor::Actor, journal::Journal, persistence::Persistence, wall_clock};
 use axum::{
     extract::{Request, State},
     http::HeaderMap,
     middleware::Next,
     response::Response,
 };
-use seawall_store::Store;
+use seawall_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc,
@@ -68,11 +68,11 @@ pub(super) struct Refused {
 }
 
 impl Audit {
-    /// With what the store has of former runs.
-    pub(crate) fn new(store: Option<&Store>) -> Self {
-        let journal: Journal<AuditEntry> = Journal::open("audit", KEPT, store);
+    /// The entries that the store has of former runs.
+    pub(crate) fn new(store: &Persistence) -> Self {
+        let journal: Journal<AuditEntry> = Journal::open(store.log("audit"), KEPT);
         let strangers: Journal<AuditEntry> =
-            Journal::open("audit_strangers", STRANGERS_KEPT, store);
+            Journal::open(store.log("audit_strangers"), STRANGERS_KEPT);
         let all = journal.latest().into_iter().chain(strangers.latest());
         let next = all.map(|entry| entry.id).max().unwrap_or(0) + 1;
         Self { journal, strangers, next: AtomicU64::new(next) }
@@ -82,9 +82,8 @@ impl Audit {
     ///
     /// # Errors
     /// When the store still cannot be written.
-    pub(crate) fn save(&self, store: &Store) -> Result<(), String> {
-        self.journal.save(store)?;
-        self.strangers.save(store)
+    pub(crate) fn save(&self) -> Result<(), StoreError> {
+        self.journal.save().and(self.strangers.save())
     }
 
     fn next_id(&self) -> u64 {
@@ -112,12 +111,8 @@ pub(super) async fn note_refused(control: &Control, refused: Refused) {
     let (id, at, who, reason) =
         (control.audit.next_id(), wall_clock::now(), "unknown".to_owned(), Some(reason));
     let entry = AuditEntry { id, at, who, from, method, path, status, reason };
-    let (live, audit) = (control.live.clone(), control.audit.clone());
-    written(move || {
-        let store = live.store.as_deref();
-        live.stored(audit.strangers.add(entry, STRANGERS_KEPT, store));
-    })
-    .await;
+    let audit = control.audit.clone();
+    written(move || audit.strangers.add(entry)).await;
 }
 
 /// Writes an entry off the threads that serve. The answer says that it is done: then it is also written down.
@@ -154,12 +149,8 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
         entry.method,
         entry.path
     );
-    let (live, audit) = (control.live.clone(), control.audit.clone());
-    written(move || {
-        let store = live.store.as_deref();
-        live.stored(audit.journal.add(entry, KEPT, store));
-    })
-    .await;
+    let audit = control.audit.clone();
+    written(move || audit.journal.add(entry)).await;
     response
 }
 

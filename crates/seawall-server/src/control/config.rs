@@ -8,9 +8,10 @@ use super::{
     },
 };
 use crate::{
+    active::{Applied, ChangeError, ConfigEdit},
     actor::Actor,
     inputs::ApiLayer,
-    revisions::{Applied, Cause, ChangeError, ConfigEdit, Difference, Entry},
+    revisions::{Cause, Difference, Entry},
 };
 use axum::{
     Json,
@@ -250,7 +251,7 @@ async fn history(
     let wanted = |entry: &&std::sync::Arc<Entry>| {
         parameters.before.is_none_or(|before| entry.revision < before)
     };
-    let all = control.live.history();
+    let all = control.live.history().latest();
     let mut found: Vec<&std::sync::Arc<Entry>> =
         all.iter().filter(wanted).take(limit + 1).collect();
     let more = found.len() > limit;
@@ -285,7 +286,7 @@ async fn revision(
     let number: u64 = number
         .parse()
         .map_err(|_| wrong("revision", "the number of a revision is a whole number"))?;
-    let all = control.live.history();
+    let all = control.live.history().latest();
     let Some(entry) = all.iter().find(|entry| entry.revision == number) else {
         return Err(refused(&ChangeError::UnknownRevision(number)));
     };

@@ -157,9 +157,9 @@ fn circuits(registry: &Registry) -> Vec<Component> {
 fn configuration(control: &Control) -> Component {
     let revision = control.live.now();
     let warnings = revision.warnings.len();
-    let (status, reason) = match control.live.concern() {
+    let (status, reason) = match control.live.history().concern() {
         None => {
-            let alone = control.live.change().is_some_and(|change| change.alone);
+            let alone = control.live.api_layer().is_some_and(|change| change.alone);
             let above =
                 if alone { "; a document through the API takes the place of the file" } else { "" };
             let reason = format!("revision {}, {warnings} to look at{above}", revision.number);
@@ -172,13 +172,9 @@ fn configuration(control: &Control) -> Component {
 }
 
 fn store(control: &Control) -> Component {
-    let (status, reason) = match (&control.live.store, control.live.store_failure()) {
-        (None, _) => (
-            ComponentStatus::Healthy,
-            "none is set: what is remembered ends with the process".into(),
-        ),
-        (Some(store), None) => (ComponentStatus::Healthy, store.path().display().to_string()),
-        (Some(_), Some(error)) => (ComponentStatus::Degraded, error),
+    let (status, reason) = match control.store.failure() {
+        None => (ComponentStatus::Healthy, control.store.place()),
+        Some(error) => (ComponentStatus::Degraded, error),
     };
     Component::new("store", status, reason)
 }

@@ -250,9 +250,9 @@ async fn cleanup(
 ) -> Answer<Cleanup> {
     let hours = within("hours", parameters.hours, 1, MOST_HOURS)?;
     let live = control.live.clone();
-    let forgotten =
-        blocking(move || live.trail().forget(hours as f64, live.store.as_deref())).await?;
-    let (metrics_removed, metrics_remaining) = forgotten.map_err(|error| failed(&error))?;
+    let forgotten = blocking(move || live.trail().forget(hours as f64)).await?;
+    let (metrics_removed, metrics_remaining) =
+        forgotten.map_err(|error| failed(&error.to_string()))?;
     let (alerts_removed, alerts_remaining) = control.alerts.forget(hours as f64);
     Ok(Json(Cleanup {
         cleanup_threshold_hours: hours,

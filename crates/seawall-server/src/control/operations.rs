@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     OperationConfig,
+    active::ConfigEdit,
     actor::Actor,
     config::{NAME_RULE, is_name},
-    revisions::{ConfigEdit, Revision},
+    revisions::Revision,
 };
 use axum::{
     Json,

@@ -10,10 +10,10 @@ use crate::{
     audit_trail::{MetricType, Record},
     benchmark::{self, Ground, Measured, Plan, Subject},
     journal::Journal,
+    persistence::Log,
     wall_clock,
 };
 use axum::{Json, extract::State, http::StatusCode};
-use seawall_store::Store;
 use serde::{Deserialize, Serialize};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -44,9 +44,9 @@ pub(crate) struct Benchmarks {
 }
 
 impl Benchmarks {
-    /// With what the store has of former runs.
-    pub(crate) fn new(store: Option<&Store>) -> Self {
-        Self { journal: Journal::open("benchmarks", KEPT, store), running: AtomicBool::new(false) }
+    /// The suites that the log has of former runs.
+    pub(crate) fn new(log: Log<Suite>) -> Self {
+        Self { journal: Journal::open(log, KEPT), running: AtomicBool::new(false) }
     }
 }
 
@@ -208,8 +208,7 @@ fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
         );
         control.live.trail().record(record, actor);
     }
-    let store = control.live.store.as_deref();
-    control.live.stored(control.benchmarks.journal.add(suite.clone(), KEPT, store));
+    control.benchmarks.journal.add(suite.clone());
     BenchmarkAnswer {
         benchmark_id: suite.benchmark_id.clone(),
         requests_per_second: iterations as f64 / (total_duration_ms / 1000.0).max(1e-9),

@@ -36,7 +36,7 @@ fn answer(control: &Control) -> Response {
 
 /// The gateway's requests as a whole, before any route.
 fn of_gateway(page: &mut Page, control: &Control) {
-    let places = &control.live.gateway.places;
+    let places = &control.live.gateway().places;
     let help = "Requests in progress, against limits.max_in_flight.";
     page.family("seawall_requests_in_flight", "gauge", help);
     let _ = writeln!(page.text, "seawall_requests_in_flight {}", places.taken());
@@ -66,6 +66,6 @@ fn of_control(page: &mut Page, control: &Control) {
         page.line(name, &label, control.refusals.count(reason));
     }
     page.family("seawall_store_failed", "gauge", "1 while the store cannot be written.");
-    let failed = u8::from(control.live.store_failure().is_some());
+    let failed = u8::from(control.store.failure().is_some());
     let _ = writeln!(page.text, "seawall_store_failed {failed}");
 }

@@ -1,7 +1,7 @@
 //! What survives a restart, and what one is told where it cannot.
 
 use crate::world::{QUIET, World};
-use seawall_server::{Inputs, Server};
+use seawall_server::{Inputs, Server, Startup};
 use serde_json::json;
 
 const STORED: &str = "store: { path: FOLDER/state.redb }\n";
@@ -78,6 +78,7 @@ async fn two_servers_do_not_share_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!("{QUIET}{}", STORED.replace("FOLDER", folder.path().to_str().unwrap()));
     let world = World::of(&yaml).await;
-    let refused = Server::start(Inputs::file(world.file()), Vec::new()).await.err().unwrap();
+    let startup = Startup::read(Inputs::file(world.file())).unwrap();
+    let refused = Server::start(startup, Vec::new()).await.err().unwrap();
     assert!(refused.to_string().contains("in use by another process"), "{refused}");
 }

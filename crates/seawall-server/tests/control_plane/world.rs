@@ -4,7 +4,7 @@ use crate::support::{Answer, send};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
-use seawall_server::{Inputs, Server, Stop};
+use seawall_server::{Inputs, Server, Startup, Stop};
 use serde_json::Value;
 use std::{net::SocketAddr, path::PathBuf};
 use tempfile::TempDir;
@@ -46,8 +46,9 @@ impl World {
         std::fs::write(&file, format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
         let pairs = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let inputs = Inputs::file(file).with_variables(pairs);
+        let startup = Startup::read(inputs).unwrap_or_else(|error| panic!("{error}"));
         let server =
-            Server::start(inputs, Vec::new()).await.unwrap_or_else(|error| panic!("{error}"));
+            Server::start(startup, Vec::new()).await.unwrap_or_else(|error| panic!("{error}"));
         let (address, stop) = (server.address(), server.stop());
         let key = variables.iter().find(|(name, _)| *name == "SEAWALL_API_KEYS");
         let key = key.map(|(_, list)| list.split(',').next().unwrap().to_owned());

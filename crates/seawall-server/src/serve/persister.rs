@@ -1,0 +1,48 @@
+//! What runs beside the requests, once a second: files are looked at, and what is new goes to the store.
+
+use crate::{
+    active::ActiveConfig,
+    alerts::Alerts,
+    control::{Audit, Benchmarks},
+};
+use std::{sync::Arc, time::Duration};
+
+/// How often files are looked at, and the store is written.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Writes everything that is kept to the store.
+#[derive(Clone)]
+pub(super) struct Persister {
+    pub(super) live: Arc<ActiveConfig>,
+    pub(super) alerts: Arc<Alerts>,
+    pub(super) audit: Arc<Audit>,
+    pub(super) benchmarks: Arc<Benchmarks>,
+}
+
+impl Persister {
+    /// Writes what is not in the store yet. What fails is noted by the store's owner, and tried again the next time.
+    pub(super) fn save(&self) {
+        let _ = self.live.history().save();
+        let _ = self.alerts.save();
+        let _ = self.audit.save();
+        let _ = self.benchmarks.journal.save();
+    }
+
+    /// Follows changes of the files, and saves, for ever. Files and store may take their time, so that is done off the
+    /// threads that serve.
+    pub(super) async fn run(self) {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            let persister = self.clone();
+            let work = move || {
+                if let Some(Err(error)) = persister.live.reload_if_changed() {
+                    tracing::error!("the configuration stays as it is:\n{error}");
+                }
+                persister.save();
+            };
+            if let Err(error) = tokio::task::spawn_blocking(work).await {
+                tracing::error!(%error, "files and store are not followed");
+            }
+        }
+    }
+}

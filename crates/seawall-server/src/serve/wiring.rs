@@ -1,0 +1,144 @@
+//! A start: everything is made here, in the order in which one thing needs another.
+
+use super::{Persister, ServeError, Server, Shared};
+use crate::{
+    Registry,
+    access::Access,
+    active::{ActiveConfig, Followers, Startup},
+    alerts::Alerts,
+    audit_trail::AuditTrail,
+    config::GatewayConfig,
+    control::{Audit, Benchmarks, Control},
+    feed::Feed,
+    gateway::Gateway,
+    inputs::Inputs,
+    journal::Journal,
+    persistence::Persistence,
+    revisions::{Entry, History},
+    sampler::{self, Watch},
+};
+use arc_swap::ArcSwap;
+use seawall::Observer;
+use seawall_tower::TokioTimer;
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinSet};
+
+impl Server {
+    /// Opens the listener and builds everything, from a configuration made in code. `api_keys` is a list with
+    /// commas; empty for none.
+    ///
+    /// # Errors
+    /// When the address is taken or not protected, or the configuration does not make a server.
+    pub async fn bind(config: &GatewayConfig, api_keys: &str) -> Result<Self, ServeError> {
+        let keys = [("SEAWALL_API_KEYS".to_owned(), api_keys.to_owned())];
+        let startup = Startup::read(Inputs::of(config).with_variables(keys)).map_err(unusable)?;
+        Self::start(startup, Vec::new()).await
+    }
+
+    /// Opens the listener and builds everything, from a configuration that was read from files and variables. Every
+    /// event of every call goes to the `observers`.
+    ///
+    /// # Errors
+    /// When the address is taken or not protected, the store cannot be opened, or the configuration does not make a server.
+    pub async fn start(
+        startup: Startup,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Result<Self, ServeError> {
+        // The store may take its time.
+        let wired = tokio::task::spawn_blocking(move || wire(startup, observers)).await;
+        wired.map_err(unusable)?
+    }
+}
+
+fn unusable(error: impl fmt::Display) -> ServeError {
+    ServeError::Config(error.to_string())
+}
+
+/// A server in which everything knows what it needs, and whose background tasks run.
+fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Server, ServeError> {
+    // What was: the store, and the change through the API that was in force in the former run.
+    let feed = Feed::new();
+    let store = &startup.loaded().document.store;
+    let persistence = Arc::new(Persistence::open(store, feed.clone()).map_err(unusable)?);
+    let revisions = startup.loaded().document.monitoring.max_revisions;
+    let revisions: Journal<Entry> = Journal::open(persistence.log("revisions"), revisions);
+    let latest = revisions.latest().into_iter().next();
+    let startup = startup.with_api_layer(latest.and_then(|entry| entry.change.clone()));
+
+    // What is to be: the configuration, and the address that it names.
+    startup.loaded().warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let config = Arc::new(startup.loaded().document.clone());
+    let variables = startup.inputs().variables();
+    if !Access::is_closed(&config, variables) {
+        return Err(ServeError::Unprotected(config.listen));
+    }
+    let listen = |error| ServeError::Listen(config.listen, error);
+    let listener = Handle::current().block_on(TcpListener::bind(config.listen)).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+
+    // The data path, and the one place where its configuration is changed.
+    observers.push(feed.clone());
+    let defaults = Arc::new(ArcSwap::new(config.clone()));
+    let registry = registry(defaults.clone(), observers);
+    let gateway = Arc::new(Gateway::new(&config, &registry).map_err(ServeError::Config)?);
+    let access = Arc::new(Access::new(&config, variables));
+    let trail = Arc::new(AuditTrail::new(&config.monitoring, persistence.log("monitoring")));
+    let history = History::new(revisions, trail, feed.clone());
+    let (started, draining) = (registry.now(), Arc::new(AtomicBool::new(false)));
+    let followers = Followers {
+        registry: registry.clone(),
+        gateway: gateway.clone(),
+        access: access.clone(),
+        defaults,
+    };
+    let live = Arc::new(ActiveConfig::new(startup, followers, history));
+
+    // Who looks at it, and who writes it down.
+    let alerts = Arc::new(Alerts::new(persistence.log("alerts")));
+    let audit = Arc::new(Audit::new(&persistence));
+    let benchmarks = Arc::new(Benchmarks::new(persistence.log("benchmarks")));
+    let (publish, snapshots) = watch::channel(None);
+    let sampler = Watch {
+        started,
+        live: live.clone(),
+        alerts: alerts.clone(),
+        feed: feed.clone(),
+        store: persistence.clone(),
+    };
+    let persister = Persister {
+        live: live.clone(),
+        alerts: alerts.clone(),
+        audit: audit.clone(),
+        benchmarks: benchmarks.clone(),
+    };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sampler::sample(sampler, publish));
+    tasks.spawn(persister.clone().run());
+    let control = Control {
+        registry,
+        live: live.clone(),
+        store: persistence,
+        alerts,
+        feed: feed.clone(),
+        audit,
+        benchmarks,
+        turns: Arc::default(),
+        refusals: Arc::default(),
+        snapshots,
+        access,
+        draining: draining.clone(),
+        started,
+    };
+    let shared = Arc::new(Shared { gateway, control: control.router() });
+    let stop = watch::channel(false);
+    Ok(Server { listener, address, shared, live, feed, persister, draining, stop, tasks })
+}
+
+/// A registry whose operations that code registers by name start from the configuration in force.
+fn registry(defaults: Arc<ArcSwap<GatewayConfig>>, observers: Vec<Arc<dyn Observer>>) -> Registry {
+    let defaults = move |name: &str| defaults.load().effective_policies(name);
+    Registry::with_defaults(TokioTimer, defaults, observers)
+}
