@@ -83,7 +83,8 @@ impl Audit {
     /// # Errors
     /// When the store still cannot be written.
     pub(crate) fn save(&self) -> Result<(), StoreError> {
-        self.journal.save().and(self.strangers.save())
+        let saved = self.journal.save();
+        self.strangers.save().and(saved)
     }
 
     fn next_id(&self) -> u64 {

@@ -150,6 +150,7 @@ impl History {
     /// # Errors
     /// When it cannot be written; the next call tries again.
     pub(crate) fn save(&self) -> Result<(), StoreError> {
-        self.entries.save().and(self.trail.save())
+        let saved = self.entries.save();
+        self.trail.save().and(saved)
     }
 }
