@@ -1,7 +1,7 @@
 //! Tokio's clock and sleeps behind Seawall's traits; a paused tokio clock pauses the policies too.
 
 use seawall::{Clock, Instant, Timer};
-use std::{sync::LazyLock, time::Duration};
+use std::{pin::Pin, sync::LazyLock, time::Duration};
 
 /// Tokio's clock: that of the runtime it is read in. All runtimes of the process share one scale, so a paused clock
 /// of one of them (a test's) leaves no trace in another.
@@ -29,8 +29,18 @@ impl Timer for TokioTimer {
     type Sleep = tokio::time::Sleep;
 
     fn sleep_until(&self, at: Instant) -> Self::Sleep {
+        tokio::time::sleep_until(self.as_tokio(at))
+    }
+
+    fn reset(&self, sleep: Pin<&mut Self::Sleep>, at: Instant) {
+        sleep.reset(self.as_tokio(at));
+    }
+}
+
+impl TokioTimer {
+    fn as_tokio(self, at: Instant) -> tokio::time::Instant {
         // Tokio's own limit for "never" is about thirty years.
         let wait = at.since(self.now()).min(Duration::from_secs(86_400 * 365 * 20));
-        tokio::time::sleep_until(tokio::time::Instant::now() + wait)
+        tokio::time::Instant::now() + wait
     }
 }

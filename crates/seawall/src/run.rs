@@ -1,7 +1,7 @@
 //! The two drivers that run a caller's operation: async, and blocking.
 //!
-//! They hold the values and the clock; the [`Execution`] decides. On the path where the operation
-//! succeeds at once nothing is allocated and no timer is made: the operation is polled first.
+//! They hold the values and the clock; the [`Execution`] decides. On the fast path, where the operation succeeds at
+//! once, nothing is allocated and no timer is made: the operation is polled first.
 
 use crate::{
     attributes::Attributes,
@@ -34,18 +34,18 @@ pub(crate) use work::NoFallback;
 pub(crate) use work::WithFallback;
 pub use work::{Attempt, Work, WorkResult};
 
-/// The permits of an answered, `streamed` execution. Say how the stream ended with [`end`](Self::end);
-/// dropping it instead means that the caller went away.
+/// The permits of a streamed execution ([`Attributes::streamed`]) that has been answered. Say how the stream ended with
+/// [`end`](Self::end); dropping them instead means that the caller went away.
 pub struct HeldPermits<P: Deref<Target = Pipeline>, C: Clock>(Running<P, C>);
 
 impl<P: Deref<Target = Pipeline>, C: Clock> HeldPermits<P, C> {
-    /// The stream ended like this.
+    /// The stream ended with this outcome: the permits go back, and circuit breakers count it.
     pub fn end(mut self, outcome: Outcome) {
         let now = self.0.clock.now();
         self.0.execution.handle_end(outcome, now);
     }
 
-    /// Calls of the operation made for the answer.
+    /// How many calls were made for the answer, of the operation and of alternatives.
     pub fn calls(&self) -> u32 {
         self.0.execution.calls()
     }
@@ -78,9 +78,10 @@ impl<P: Deref<Target = Pipeline>, C: Clock> Running<P, C> {
     }
 }
 
-/// Runs `work` under a pipeline; the permits come along with the value, for drivers of streams.
+/// Runs `work` under a pipeline. The permits come along with the value, for drivers of streams: they are held until
+/// [`HeldPermits::end`], or until they are dropped.
 ///
-/// Dropping the future cancels everything and gives everything back.
+/// Dropping the future cancels the calls and gives everything back.
 ///
 /// # Errors
 /// The last real error, a timeout, or a rejection.
@@ -103,7 +104,8 @@ where
     result.map(|value| (value, HeldPermits(driver.running)))
 }
 
-/// The same for values that are whole when they come: the permits go back at once, and are moved nowhere.
+/// [`drive`] for values that are whole when they come: the permits go back at once, and are moved nowhere, since that
+/// would cost more than most calls.
 pub(crate) async fn drive_to_value<P, Tm, C, W>(
     pipeline: P,
     timer: Tm,
@@ -199,11 +201,8 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
         loop {
             while let Some(command) = self.running.execution.poll_command() {
                 if let Some(done) = self.execute_command(command, cx.waker()) {
-                    return Poll::Ready(answer(
-                        done,
-                        self.running.execution.pipeline(),
-                        &mut self.results,
-                    ));
+                    let pipeline = self.running.execution.pipeline();
+                    return Poll::Ready(answer(done, pipeline, &mut self.results));
                 }
             }
             if let Some((id, result)) = self.poll_calls(cx) {
@@ -215,26 +214,31 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
                 self.results.push((id, result));
                 let now = self.running.clock.now();
                 self.running.execution.handle_result(id, outcome, now, cx.waker());
-                continue;
-            }
-            let Some(deadline) = self.running.execution.poll_timeout() else {
-                return Poll::Pending;
-            };
-            if self.sleeping_until != Some(deadline) {
-                self.sleeping_until = Some(deadline);
-                let sleep = self.running.clock.sleep_until(deadline);
-                self.sleep.set(Some(sleep));
-            }
-            let Some(sleep) = self.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
-            if sleep.poll(cx).is_pending() {
+            } else if self.poll_timer(cx).is_ready() {
+                // Whether the deadline has passed is read from the clock, not from the sleep.
+                let now = self.running.clock.now();
+                self.exclude_caller_wait();
+                self.running.execution.handle_wake(now, cx.waker());
+            } else {
                 return Poll::Pending;
             }
-            // Whether the deadline has passed is read from the clock, not from the sleep.
-            self.sleeping_until = None;
-            let now = self.running.clock.now();
-            self.exclude_caller_wait();
-            self.running.execution.handle_wake(now, cx.waker());
         }
+    }
+
+    /// Waits for the execution's deadline, if it has one: with one sleep, which is reset where it stays.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.running.execution.poll_timeout() else { return Poll::Pending };
+        let clock = &self.running.clock;
+        match self.sleep.as_mut().as_pin_mut() {
+            Some(_) if self.sleeping_until == Some(deadline) => {}
+            Some(sleep) => clock.reset(sleep, deadline),
+            None => self.sleep.set(Some(clock.sleep_until(deadline))),
+        }
+        self.sleeping_until = Some(deadline);
+        let Some(sleep) = self.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
+        std::task::ready!(sleep.poll(cx));
+        self.sleeping_until = None;
+        Poll::Ready(())
     }
 
     /// Takes out what the caller was waited for since the last time. For most work that is nothing, and known to
@@ -340,7 +344,7 @@ impl<'f, P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<'f, P, Tm, W> {
 }
 
 impl Pipeline {
-    /// Runs `operation` under these policies.
+    /// Runs `operation` under these policies, outside of any registry. `classify` says what a result means to them.
     ///
     /// # Errors
     /// The last real error, a timeout, or a rejection.
@@ -359,7 +363,8 @@ impl Pipeline {
         drive_to_value(self, timer, attributes, classify, NoFallback(operation)).await
     }
 
-    /// The same on the calling thread.
+    /// Runs `operation` under these policies on the calling thread, with pauses and queueing. A timeout cannot interrupt
+    /// it: it refuses an answer that comes too late. Nothing is hedged.
     ///
     /// # Errors
     /// The last real error, a timeout, or a rejection.

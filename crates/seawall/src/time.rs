@@ -7,6 +7,7 @@ use std::{
     fmt,
     future::Future,
     ops::{Add, Sub},
+    pin::Pin,
     sync::LazyLock,
     time::Duration,
 };
@@ -115,6 +116,11 @@ pub trait Timer: Clock {
     type Sleep: Future<Output = ()>;
     /// A future that completes at `at`.
     fn sleep_until(&self, at: Instant) -> Self::Sleep;
+    /// Makes `sleep` complete at `at` instead, whether or not it has completed. By default it is replaced in its place;
+    /// a runtime that can move a sleep does so at less cost.
+    fn reset(&self, mut sleep: Pin<&mut Self::Sleep>, at: Instant) {
+        sleep.set(self.sleep_until(at));
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for &C {
@@ -127,6 +133,9 @@ impl<Tm: Timer + ?Sized> Timer for &Tm {
     type Sleep = Tm::Sleep;
     fn sleep_until(&self, at: Instant) -> Tm::Sleep {
         (**self).sleep_until(at)
+    }
+    fn reset(&self, sleep: Pin<&mut Tm::Sleep>, at: Instant) {
+        (**self).reset(sleep, at);
     }
 }
 

@@ -1,17 +1,19 @@
 //! The blocking driver: the operation and the pauses run on the caller's thread.
 
-use super::{Attempt, Running, answer, keep};
+use super::{
+    Attempt, Running,
+    results::{Results, answer, keep},
+};
 use crate::{
     attributes::Attributes,
-    command::Command,
+    command::{CallId, Command},
     error::Error,
     execution::Execution,
-    outcome::Classify,
+    outcome::{Classify, Outcome},
     pipeline::Pipeline,
     random::fresh_seed,
-    time::{Clock, SystemClock},
+    time::{Clock, Instant, SystemClock},
 };
-use smallvec::SmallVec;
 use std::{
     sync::Arc,
     task::{Wake, Waker},
@@ -28,65 +30,92 @@ pub(crate) fn drive_blocking<T, E>(
     mut operation: impl FnMut(Attempt) -> Result<T, E>,
     mut fallback: impl FnMut(Error<E>) -> Result<T, Error<E>>,
 ) -> Result<T, Error<E>> {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    // A plain function's value is whole when it returns.
-    let attributes = Attributes { streamed: false, ..attributes };
-    let now = clock.now();
-    let execution = Execution::prepare(pipeline, attributes, fresh_seed(), now);
-    let mut running = Running { execution: execution.sequential(), clock, in_operation: false };
-    running.execution.begin(&waker);
-    let mut results = SmallVec::new();
-    // What passed on this thread while the clock stood still, as one that a test has paused does.
-    let mut stood = Duration::ZERO;
+    let mut driver = Driver::new(pipeline, clock, attributes);
     loop {
-        match running.execution.poll_command() {
+        match driver.running.execution.poll_command() {
             Some(Command::Call { id, attempt, deadline }) => {
-                let result = running.operation(|| operation(Attempt { number: attempt, deadline }));
+                let attempt = Attempt { number: attempt, deadline };
+                let result = driver.running.operation(|| operation(attempt));
                 let outcome = classify.classify(&result);
-                results.push((id, result));
-                let now = running.clock.now() + stood;
+                let now = driver.now();
                 // First the timers, as an async driver would have met them.
-                running.execution.handle_wake(now, &waker);
-                running.execution.handle_result(id, outcome, now, &waker);
+                driver.running.execution.handle_wake(now, &driver.waker);
+                driver.ended(id, outcome, result.map_err(Error::Inner), now);
             }
             Some(Command::Fallback { id, after, .. }) => {
-                let failed = answer(after, pipeline, &mut results);
-                let (came_to, outcome) = match failed {
+                let (outcome, came_to) = match answer(after, pipeline, &mut driver.results) {
                     // A value that is classified as a failure has no error to fall back from.
-                    Ok(value) => (Ok(value), after.outcome),
-                    Err(error) => match running.operation(|| fallback(error)) {
-                        Ok(value) => {
-                            let value = Ok(value);
-                            let outcome = classify.classify(&value);
-                            (value.map_err(Error::Inner), outcome)
-                        }
-                        Err(Error::Inner(error)) => {
-                            let error = Err(error);
-                            let outcome = classify.classify(&error);
-                            (error.map_err(Error::Inner), outcome)
-                        }
-                        Err(other) => (Err(other), after.outcome),
-                    },
+                    Ok(value) => (after.outcome, Ok(value)),
+                    Err(error) => {
+                        let came_to = driver.running.operation(|| fallback(error));
+                        classified(came_to, classify, after.outcome)
+                    }
                 };
-                keep(&mut results, id, came_to);
-                let now = running.clock.now() + stood;
-                running.execution.handle_result(id, outcome, now, &waker);
+                let now = driver.now();
+                driver.ended(id, outcome, came_to, now);
             }
-            Some(Command::Cancel(id)) => results.retain(|(call, _)| *call != id),
-            Some(Command::Done(done)) => return answer(done, pipeline, &mut results),
-            None => {
-                let (before, parked_at) = (running.clock.now(), SystemClock.now());
-                match running.execution.poll_timeout() {
-                    Some(at) => std::thread::park_timeout(at.since(before + stood)),
-                    None => std::thread::park(),
-                }
-                if running.clock.now() == before {
-                    stood += SystemClock.now().since(parked_at);
-                }
-                let now = running.clock.now() + stood;
-                running.execution.handle_wake(now, &waker);
-            }
+            Some(Command::Cancel(id)) => driver.results.retain(|(call, _)| *call != id),
+            Some(Command::Done(done)) => return answer(done, pipeline, &mut driver.results),
+            None => driver.pause(),
         }
+    }
+}
+
+/// What a fallback came to, with its outcome: that of what it stood in for, where it gave neither a value nor an error of
+/// the operation's own.
+fn classified<T, E>(
+    came_to: Result<T, Error<E>>,
+    classify: &impl Classify<T, E>,
+    before: Outcome,
+) -> (Outcome, Result<T, Error<E>>) {
+    let result = match came_to {
+        Ok(value) => Ok(value),
+        Err(Error::Inner(error)) => Err(error),
+        Err(other) => return (before, Err(other)),
+    };
+    (classify.classify(&result), result.map_err(Error::Inner))
+}
+
+struct Driver<'p, C: Clock, T, E> {
+    running: Running<&'p Pipeline, C>,
+    waker: Waker,
+    results: Results<T, E>,
+    /// What passed on this thread while the clock stood still, as one that a test has paused does.
+    stood: Duration,
+}
+
+impl<'p, C: Clock, T, E> Driver<'p, C, T, E> {
+    fn new(pipeline: &'p Pipeline, clock: C, attributes: Attributes) -> Self {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        // A plain function's value is whole when it returns.
+        let attributes = Attributes { streamed: false, ..attributes };
+        let execution = Execution::prepare(pipeline, attributes, fresh_seed(), clock.now());
+        let mut running = Running { execution: execution.sequential(), clock, in_operation: false };
+        running.execution.begin(&waker);
+        Self { running, waker, results: Results::new(), stood: Duration::ZERO }
+    }
+
+    fn now(&self) -> Instant {
+        self.running.clock.now() + self.stood
+    }
+
+    fn ended(&mut self, id: CallId, outcome: Outcome, came_to: Result<T, Error<E>>, now: Instant) {
+        keep(&mut self.results, id, came_to);
+        self.running.execution.handle_result(id, outcome, now, &self.waker);
+    }
+
+    /// Waits for the deadline or for a wake-up.
+    fn pause(&mut self) {
+        let (before, parked_at) = (self.running.clock.now(), SystemClock.now());
+        match self.running.execution.poll_timeout() {
+            Some(at) => std::thread::park_timeout(at.since(before + self.stood)),
+            None => std::thread::park(),
+        }
+        if self.running.clock.now() == before {
+            self.stood += SystemClock.now().since(parked_at);
+        }
+        let now = self.now();
+        self.running.execution.handle_wake(now, &self.waker);
     }
 }
 
