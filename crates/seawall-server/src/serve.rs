@@ -7,7 +7,7 @@ use crate::{
     actor::Actor,
     config::is_reserved,
     feed::Feed,
-    gateway::{Client, Gateway, body::AnswerBody, upload::Unread},
+    gateway::{Client, Gateway, client_body::UnreadBody, response_body::ResponseBody},
     revisions::Cause,
 };
 use axum::Router;
@@ -195,7 +195,7 @@ impl Server {
         let shared = self.shared.clone();
         let limits = self.live.now().config.limits.clone();
         let patience = Patience::new(&limits);
-        let (line, unread) = (Arc::new(Line::new()), Unread::default());
+        let (line, unread) = (Arc::new(Line::new()), UnreadBody::default());
         let stream = Lingering::new(stream, limits.write_timeout, unread.clone());
         let wire = Wire::new(stream, line.clone(), patience);
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -259,7 +259,7 @@ impl Shared {
             return response.map(|body| Tracked::new(body, in_progress, None));
         }
         let Some(place) = self.gateway.admit() else {
-            let refused = self.gateway.crowded(request.headers());
+            let refused = self.gateway.at_capacity(request.headers());
             return refused.map(|body| Tracked::new(body, in_progress, None));
         };
         let interim = (version == Version::HTTP_11).then(|| in_progress.open_interim());
@@ -273,18 +273,18 @@ impl Shared {
         &self,
         mut request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Response<AnswerBody> {
+    ) -> Response<ResponseBody> {
         request.extensions_mut().insert(Peer(peer));
-        let unread = request.extensions_mut().remove::<Unread>().unwrap_or_default();
+        let unread = request.extensions_mut().remove::<UnreadBody>().unwrap_or_default();
         let answer: Result<_, BoxError> =
             self.control.clone().oneshot(request).await.map_err(|never| match never {});
         match answer {
             Ok(response) => {
                 let refused = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
                 unread.0.fetch_and(refused, Ordering::Relaxed);
-                response.map(AnswerBody::Control)
+                response.map(ResponseBody::Control)
             }
-            Err(_) => Response::new(AnswerBody::empty()),
+            Err(_) => Response::new(ResponseBody::empty()),
         }
     }
 }

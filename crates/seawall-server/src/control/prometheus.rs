@@ -3,7 +3,7 @@
 use super::{Control, answer::Refusal, config::blocking, refusals::Reason};
 use crate::{
     alerts::Level,
-    gateway::places::Barred,
+    gateway::in_flight::EarlyRefusal,
     prometheus::{self, Page},
 };
 use axum::{
@@ -36,15 +36,15 @@ fn answer(control: &Control) -> Response {
 
 /// The gateway's requests as a whole, before any route.
 fn of_gateway(page: &mut Page, control: &Control) {
-    let places = &control.live.gateway().places;
+    let in_flight = &control.live.gateway().in_flight;
     let help = "Requests in progress, against limits.max_in_flight.";
     page.family("seawall_requests_in_flight", "gauge", help);
-    let _ = writeln!(page.text, "seawall_requests_in_flight {}", places.taken());
+    let _ = writeln!(page.text, "seawall_requests_in_flight {}", in_flight.count());
     let help = "Requests refused before they reached a route, by reason.";
     page.family("seawall_requests_refused_total", "counter", help);
-    for why in Barred::ALL {
+    for why in EarlyRefusal::ALL {
         let labels = format!("reason=\"{}\"", why.label());
-        page.line("seawall_requests_refused_total", &labels, places.barred(why));
+        page.line("seawall_requests_refused_total", &labels, in_flight.refusals(why));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a proxy says of those before it: who asked, under which name, and that it was here itself.
+//! What the gateway tells upstreams of those before it: who asked, for which host, and by which proxies.
 //!
 //! `Via` is added on both sides, with a pseudonym that no other instance has, so that a request which comes back
 //! is known (RFC 9110, 7.6.3). What a client says of others is believed along a chain of `trusted_proxies` only.
@@ -64,14 +64,17 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, entry: &[u8]) {
     }
 }
 
-/// Whose word about a client counts.
+/// The proxies whose word about a client counts.
 #[derive(Default)]
 pub(crate) struct Forwarding {
     trusted: Vec<Network>,
 }
 
 impl Forwarding {
-    /// From addresses and networks; `Err` is the first that is neither.
+    /// Trusts these addresses and networks.
+    ///
+    /// # Errors
+    /// The first text that is neither.
     pub(crate) fn new(trusted: &[String]) -> Result<Self, String> {
         let parsed = trusted.iter().map(|text| Network::parse(text).ok_or_else(|| text.clone()));
         Ok(Self { trusted: parsed.collect::<Result<_, _>>()? })
@@ -98,7 +101,7 @@ impl Forwarding {
         client
     }
 
-    /// Writes what the upstream is told of the client: behind what a trusted proxy said, else in its place.
+    /// Writes the headers that tell the upstream of the client: behind what a trusted proxy said, else in its place.
     pub(crate) fn write(&self, headers: &mut HeaderMap, peer: IpAddr) {
         let peer = peer.to_canonical();
         let host = headers.remove(header::HOST);
@@ -121,7 +124,7 @@ impl Forwarding {
     }
 }
 
-/// Takes out what a client that is not trusted says of others.
+/// Removes what a client that is not trusted says of others.
 fn remove_claims(headers: &mut HeaderMap) {
     headers.remove(header::FORWARDED);
     let claims: Vec<HeaderName> =

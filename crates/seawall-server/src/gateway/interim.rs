@@ -3,7 +3,7 @@
 //! hyper has no way to send one, so they go into the connection as bytes. HTTP/2 has none at all here: its clients
 //! get the final answer only, as HTTP/1.0 clients do, who know nothing else.
 
-use super::{forward::Pseudonym, request::remove_connection_headers};
+use super::{forward::Pseudonym, headers::remove_connection_headers};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
 use std::{
@@ -15,13 +15,13 @@ use std::{
     task::Waker,
 };
 
-/// Interim responses passed on for one request; an upstream has no use for more.
+/// The most interim responses that are passed on for one request; an upstream has no use for more.
 const MAX_RESPONSES: usize = 16;
 
 /// The interim responses that wait for one connection to write them.
 #[derive(Default)]
 pub(crate) struct InterimQueue {
-    /// Whether some wait: the lock is for the rare case.
+    /// Whether some wait, so that the lock is taken in the rare case only.
     has_some: AtomicBool,
     state: Mutex<State>,
 }
@@ -33,7 +33,7 @@ struct State {
     accepted: usize,
     /// The request whose responses are accepted; none is once its final answer has begun.
     open_for: Option<u64>,
-    /// Wakes the connection, so that it writes them.
+    /// Wakes the connection, so that it writes what waits.
     waker: Option<Waker>,
 }
 

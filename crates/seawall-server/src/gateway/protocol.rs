@@ -2,8 +2,8 @@
 //! stream, which fail it, and what an error looks like. A further protocol is added here and nowhere else.
 
 use super::{
-    event::Event,
-    members::{Choice, Members, is_whole, members, text, words_of},
+    event_json::{Choice, EventJson, is_whole, members, text, words_of},
+    sse::SseEvent,
 };
 use crate::config::Protocol;
 use http::{HeaderMap, Method, StatusCode};
@@ -25,7 +25,7 @@ pub(super) enum Api {
 
 /// What one event says of its stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Sign {
+pub(super) enum EventMeaning {
     /// The stream lives, but nothing of the answer has come: a ping, `response.created`, a role.
     Quiet,
     /// A part of the answer, or an event that nobody here knows.
@@ -38,7 +38,7 @@ pub(super) enum Sign {
 
 /// What went wrong with a stream, as its client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum StreamFault {
     Broken,
     Late,
 }
@@ -132,7 +132,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads an event that the body's end finished. Half of one says nothing.
-    pub(super) fn read_last(&mut self, event: &Event<'_>) -> Option<Sign> {
+    pub(super) fn read_last(&mut self, event: &SseEvent<'_>) -> Option<EventMeaning> {
         let data = event.data.trim_ascii();
         if data == DONE_DATA || is_whole(data) {
             return Some(self.read(event));
@@ -143,23 +143,23 @@ impl Reader {
     }
 
     /// Reads the next event.
-    pub(super) fn read(&mut self, event: &Event<'_>) -> Sign {
+    pub(super) fn read(&mut self, event: &SseEvent<'_>) -> EventMeaning {
         self.events += 1;
         let (name, data) = (event.name.trim_ascii(), event.data.trim_ascii());
         if data == DONE_DATA {
-            return Sign::Done;
+            return EventMeaning::Done;
         }
         let name = std::str::from_utf8(name).unwrap_or("");
         if data.len() > SMALL && self.is_plain(name, data) {
             self.sequence_number = self.sequence_number.saturating_add(1);
-            return Sign::Content;
+            return EventMeaning::Content;
         }
-        let members = Members::read(data);
+        let members = EventJson::read(data);
         self.sequence_number = members.sequence_number.unwrap_or(self.sequence_number);
         let names = [name, &*members.kind];
         let failed = names.iter().any(|name| FAILED.contains(name)) || members.object == "error";
         if failed || members.error.is_some() {
-            return Sign::Failed(failure(&members));
+            return EventMeaning::Failed(failure(&members));
         }
         let known = names.map(|name| self.learn(name)).contains(&true);
         if let Some(choices) = members.choices.and_then(Choice::all) {
@@ -186,11 +186,16 @@ impl Reader {
         known.is_some()
     }
 
-    fn read_names(&mut self, names: [&str; 2], members: &Members<'_>, data: &[u8]) -> Sign {
+    fn read_names(
+        &mut self,
+        names: [&str; 2],
+        members: &EventJson<'_>,
+        data: &[u8],
+    ) -> EventMeaning {
         let is = |list: &[&str]| names.iter().any(|name| list.contains(name));
         if is(&DONE) || (is(&["done"]) && self.spoken == Some(Api::Assistants)) {
             let failed = members.response.filter(|response| has_failed(response));
-            return failed.map_or(Sign::Done, |_| Sign::Failed(failure(members)));
+            return failed.map_or(EventMeaning::Done, |_| EventMeaning::Failed(failure(members)));
         }
         self.run_is_over |= is(&RUN_OVER);
         let ends = |name: &&str| QUIET_ENDS.iter().any(|end| name.ends_with(end));
@@ -198,32 +203,32 @@ impl Reader {
             is(&["content_block_start"]) && !members.content_block.is_some_and(block_has_content);
         let bare = names == ["", ""] && members.choices.is_none() && is_empty(data);
         if is(&QUIET) || names.iter().any(ends) || empty_block || bare {
-            Sign::Quiet
+            EventMeaning::Quiet
         } else {
-            Sign::Content
+            EventMeaning::Content
         }
     }
 
-    fn read_choices(&mut self, choices: &[Choice<'_>]) -> Sign {
-        let mut sign = Sign::Quiet;
+    fn read_choices(&mut self, choices: &[Choice<'_>]) -> EventMeaning {
+        let mut meaning = EventMeaning::Quiet;
         for choice in choices {
             let place = 1_u128.checked_shl(choice.index()).unwrap_or(0);
             self.choices.0 |= place;
             let reason = choice.finish_reason();
             if let Some(error) = choice.error() {
-                return Sign::Failed(Outcome::failure(class_of(std::iter::once(error))));
+                return EventMeaning::Failed(Outcome::failure(class_of(std::iter::once(error))));
             }
             if reason == "error" {
-                return Sign::Failed(Outcome::failure(Class::Transient));
+                return EventMeaning::Failed(Outcome::failure(Class::Transient));
             }
             if !reason.is_empty() {
                 self.choices.1 |= place;
             }
             if !reason.is_empty() || choice.has_content() {
-                sign = Sign::Content;
+                meaning = EventMeaning::Content;
             }
         }
-        sign
+        meaning
     }
 
     /// Whether the answer is all there, though the stream's own last event has not come.
@@ -243,10 +248,10 @@ impl Reader {
     }
 
     /// The event that tells the client of a stream that failed, in the API that it spoke, else in `api`.
-    pub(super) fn error_event(&self, api: Api, trouble: Trouble, message: &str) -> String {
-        let (code, status) = match trouble {
-            Trouble::Broken => ("upstream_error", StatusCode::BAD_GATEWAY),
-            Trouble::Late => ("upstream_timeout", StatusCode::GATEWAY_TIMEOUT),
+    pub(super) fn error_event(&self, api: Api, fault: StreamFault, message: &str) -> String {
+        let (code, status) = match fault {
+            StreamFault::Broken => ("upstream_error", StatusCode::BAD_GATEWAY),
+            StreamFault::Late => ("upstream_timeout", StatusCode::GATEWAY_TIMEOUT),
         };
         let api = self.spoken.unwrap_or(api);
         let mut error = api.error(status, code, message);
@@ -329,7 +334,7 @@ fn has_failed(response: &RawValue) -> bool {
 }
 
 /// What an event that reports a failure says of whose fault it is.
-fn failure(members: &Members<'_>) -> Outcome {
+fn failure(members: &EventJson<'_>) -> Outcome {
     let response = members.response.map(self::members).unwrap_or_default();
     let nested = response.get("error").copied();
     let all = [members.error, members.last_error, nested, members.code];

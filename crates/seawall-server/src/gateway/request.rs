@@ -1,87 +1,108 @@
-//! A request on its way: what is kept of it, so that it can be sent more than once.
+//! A client's request: what the gateway has of it, and what may still be sent.
 
 use super::{
+    buffered_body::BufferedBody,
+    client_body::{ClientBody, UnreadBody},
+    headers::{has_token, remove_connection_headers},
     interim::InterimRelay,
-    kept::Kept,
-    upload::{Source, Unread, Upload, Uploads},
+    upload::{StreamedUpload, UploadLease},
 };
 use crate::config::Limits;
-use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use http_body::Body;
 use http_body_util::Either;
 use hyper::body::Incoming;
+use seawall_tower::ATTEMPT_HEADER;
 use std::{
     future::poll_fn,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-/// The body as it is sent: kept whole, or passed on once as it comes.
-pub(crate) type Outgoing = Either<Kept, Upload>;
+/// The body of one call to an upstream: a copy of what is kept whole, or the stream that is passed on once.
+pub(super) type OutgoingBody = Either<BufferedBody, UploadLease>;
 
-/// A request without its connection.
-pub(crate) struct Exchange {
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    /// Without the headers that belong to the client's connection.
-    pub(crate) headers: HeaderMap,
+/// A client's request, without the connection that it came on.
+pub(super) struct InboundRequest {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    /// The headers that upstreams get, without those of the client's connection.
+    pub(super) headers: HeaderMap,
     /// The host that the client asked for.
-    pub(crate) host: Option<HeaderValue>,
+    pub(super) host: Option<HeaderValue>,
     /// Whether the client can read trailers.
     takes_trailers: bool,
-    /// Where interim responses go.
-    pub(crate) interim: Option<InterimRelay>,
-    body: Payload,
-    fault: Fault,
+    /// Where interim responses to it go; `None` where its client can take none.
+    pub(super) interim: Option<InterimRelay>,
+    /// Whether its client repeats requests by itself. Two layers of retries would multiply.
+    pub(super) is_retried_outside: bool,
+    body: RequestBody,
+    fault: SharedFault,
 }
 
-/// What the client did wrong while its body was already being passed on.
-pub(super) type Fault = Arc<OnceLock<Refused>>;
+/// The first fault of the client while its body is passed on, as its readers share it.
+pub(super) type SharedFault = Arc<OnceLock<RequestError>>;
 
-enum Payload {
-    Whole(Kept),
-    Once(Arc<Uploads>),
+enum RequestBody {
+    /// Read to its end, and sent as often as needed.
+    Buffered(BufferedBody),
+    /// Too long to keep: passed on once, as it comes.
+    Streamed(Arc<StreamedUpload>),
 }
 
-/// Why a request was not taken.
+/// What is wrong with a request, by its client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    TooLarge(u64),
-    TooSlow(Duration),
-    /// Its body came, on average, in fewer bytes a second.
-    BelowRate(u64),
+pub(super) enum RequestError {
+    /// Its body is longer than this many bytes.
+    BodyTooLarge(u64),
+    /// Nothing of its body came for this long.
+    BodyTooSlow(Duration),
+    /// Its body came, on average, in fewer bytes a second than this.
+    BodyBelowRate(u64),
+    /// Its body broke off before its end.
+    BodyBroken,
     /// Its path, behind that of the endpoint, is longer than an address may be.
-    TooLong,
-    Broken,
+    PathTooLong,
 }
 
-impl Exchange {
-    /// Reads the body as far as it is to be kept.
-    pub(crate) async fn read(
+impl InboundRequest {
+    /// Reads a request, and its body as far as that is to be kept.
+    pub(super) async fn read(
         parts: http::request::Parts,
         body: Incoming,
         limits: &Limits,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, RequestError> {
         let http::request::Parts { method, uri, mut headers, mut extensions, .. } = parts;
-        let fault = Fault::default();
-        let unread = extensions.remove::<Unread>().unwrap_or_default();
-        let body = read_payload(body, limits, unread, &fault).await?;
+        let is_retried_outside = headers.remove(ATTEMPT_HEADER).is_some();
+        let fault = SharedFault::default();
+        let unread = extensions.remove::<UnreadBody>().unwrap_or_default();
+        let body = read_body(body, limits, unread, &fault).await?;
         let takes_trailers = has_token(&headers, &header::TE, b"trailers");
         let has_length = headers.contains_key(header::CONTENT_LENGTH);
         let says_length = has_length || headers.contains_key(header::TRANSFER_ENCODING);
         remove_connection_headers(&mut headers);
         match &body {
-            Payload::Whole(kept) => kept.describe(&mut headers, &method, says_length),
-            Payload::Once(_) if has_length => drop(headers.remove(header::TRAILER)),
-            Payload::Once(_) => {}
+            RequestBody::Buffered(body) => body.describe(&mut headers, &method, says_length),
+            RequestBody::Streamed(_) if has_length => drop(headers.remove(header::TRAILER)),
+            RequestBody::Streamed(_) => {}
         }
         let host = headers.get(header::HOST).cloned();
-        Ok(Self { method, uri, headers, host, takes_trailers, interim: None, body, fault })
+        Ok(Self {
+            method,
+            uri,
+            headers,
+            host,
+            takes_trailers,
+            interim: None,
+            is_retried_outside,
+            body,
+            fault,
+        })
     }
 
-    /// Adds the headers that belong to one connection to an upstream.
-    pub(crate) fn frame(&self, headers: &mut HeaderMap, is_http1: bool) {
+    /// Adds the headers that belong to the connection to an upstream.
+    pub(super) fn add_connection_headers(&self, headers: &mut HeaderMap, is_http1: bool) {
         if self.takes_trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             // HTTP/2 knows `TE: trailers` and no `Connection`; behind TLS either may be spoken.
@@ -90,8 +111,8 @@ impl Exchange {
             }
         }
         let is_endless = match &self.body {
-            Payload::Whole(kept) => kept.size_hint().exact().is_none(),
-            Payload::Once(_) => !headers.contains_key(header::CONTENT_LENGTH),
+            RequestBody::Buffered(body) => body.size_hint().exact().is_none(),
+            RequestBody::Streamed(_) => !headers.contains_key(header::CONTENT_LENGTH),
         };
         // hyper sends no body of unknown length with these unless it is asked to.
         if is_endless && matches!(self.method, Method::GET | Method::HEAD) {
@@ -99,169 +120,93 @@ impl Exchange {
         }
     }
 
-    /// Has the interim responses to a request passed on to the client, where it can take them.
-    pub(crate) fn take_interim<B>(&self, request: &mut http::Request<B>) {
-        let Some(passage) = self.interim.clone() else { return };
-        hyper::ext::on_informational(request, move |response| {
-            passage.pass(response.status(), response.version(), response.headers());
+    /// Has interim responses to a call passed on to the client, where it can take them.
+    pub(super) fn relay_interim<B>(&self, call: &mut http::Request<B>) {
+        let Some(relay) = self.interim.clone() else { return };
+        hyper::ext::on_informational(call, move |response| {
+            relay.pass(response.status(), response.version(), response.headers());
         });
     }
 
-    /// Whether its body can be sent more than once.
-    pub(crate) fn is_kept(&self) -> bool {
-        matches!(self.body, Payload::Whole(_))
+    /// Whether this gateway may send it more than once, as far as the request itself says.
+    pub(super) fn is_replayable(&self) -> bool {
+        matches!(self.body, RequestBody::Buffered(_)) && !self.is_retried_outside
     }
 
-    /// Why the client, and not the upstream, is to blame for a call that failed.
-    pub(crate) fn fault(&self) -> Option<Refused> {
+    /// The client's fault, where it and not the upstream is to blame for a call that failed.
+    pub(super) fn fault(&self) -> Option<RequestError> {
         self.fault.get().copied()
     }
 
     /// Notes what is wrong with the request; the first fault is the cause of those that follow.
-    pub(crate) fn blame(&self, refused: Refused) {
-        let _ = self.fault.set(refused);
+    pub(super) fn blame(&self, fault: RequestError) {
+        let _ = self.fault.set(fault);
     }
 
     /// Whether some of its body is gone, so that it cannot be sent any more.
-    pub(crate) fn is_spent(&self) -> bool {
+    pub(super) fn is_consumed(&self) -> bool {
         match &self.body {
-            Payload::Whole(_) => false,
-            Payload::Once(uploads) => uploads.is_spent(),
+            RequestBody::Buffered(_) => false,
+            RequestBody::Streamed(upload) => upload.is_consumed(),
         }
     }
 
-    /// How long the client has been waited for while its body was passed on.
-    pub(crate) fn waited(&self) -> Duration {
+    /// How long the gateway has waited for the client's bytes while passing its body on.
+    pub(super) fn waited(&self) -> Duration {
         match &self.body {
-            Payload::Whole(_) => Duration::ZERO,
-            Payload::Once(uploads) => uploads.waited(),
+            RequestBody::Buffered(_) => Duration::ZERO,
+            RequestBody::Streamed(upload) => upload.waited(),
         }
     }
 
-    /// Its body, where it is passed on as it comes.
-    pub(super) fn uploads(&self) -> Option<Arc<Uploads>> {
+    /// Its body, where that is passed on as it comes.
+    pub(super) fn upload(&self) -> Option<Arc<StreamedUpload>> {
         match &self.body {
-            Payload::Whole(_) => None,
-            Payload::Once(uploads) => Some(uploads.clone()),
+            RequestBody::Buffered(_) => None,
+            RequestBody::Streamed(upload) => Some(upload.clone()),
         }
     }
 
-    /// The body for one more attempt; `None` when it is spent.
-    pub(crate) async fn body(&self) -> Option<Outgoing> {
+    /// The body for one more call; `None` when some of it is gone.
+    pub(super) async fn body(&self) -> Option<OutgoingBody> {
         match &self.body {
-            Payload::Whole(kept) => Some(Either::Left(kept.clone())),
-            Payload::Once(uploads) => uploads.lend().await.map(Either::Right),
+            RequestBody::Buffered(body) => Some(Either::Left(body.clone())),
+            RequestBody::Streamed(upload) => upload.lend().await.map(Either::Right),
         }
     }
 }
 
-async fn read_payload(
+/// Reads a body as far as it is to be kept: to its end, or until it is longer than `max_replay_bytes`.
+async fn read_body(
     body: Incoming,
     limits: &Limits,
-    unread: Unread,
-    fault: &Fault,
-) -> Result<Payload, Refused> {
+    unread: UnreadBody,
+    fault: &SharedFault,
+) -> Result<RequestBody, RequestError> {
     let declared = body.size_hint().lower();
     if declared > limits.max_body_bytes {
-        return Err(Refused::TooLarge(limits.max_body_bytes));
+        return Err(RequestError::BodyTooLarge(limits.max_body_bytes));
     }
+    let whole = |data, trailers| Ok(RequestBody::Buffered(BufferedBody::new(data, trailers)));
     if body.is_end_stream() {
-        return Ok(Payload::Whole(Kept::default()));
+        return whole(Bytes::new(), None);
     }
-    let mut source = Source::new(body, limits, unread);
+    let mut body = ClientBody::new(body, limits, unread);
     let mut kept = BytesMut::new();
-    loop {
-        if declared.max(kept.len() as u64) > limits.max_replay_bytes {
-            return Ok(Payload::Once(Uploads::new(source, kept.freeze(), fault.clone())));
-        }
-        let Some(frame) = poll_fn(|cx| source.poll(cx)).await else {
-            return Ok(Payload::Whole(Kept::new(kept.freeze(), None)));
+    while declared.max(kept.len() as u64) <= limits.max_replay_bytes {
+        let Some(frame) = poll_fn(|cx| body.poll(cx)).await else {
+            return whole(kept.freeze(), None);
         };
         let data = match frame?.into_data() {
             Ok(data) => data,
-            // They are the end of a body.
-            Err(frame) => {
-                let trailers = frame.into_trailers().ok();
-                return Ok(Payload::Whole(Kept::new(kept.freeze(), trailers)));
-            }
+            // Trailers are the end of a body.
+            Err(frame) => return whole(kept.freeze(), frame.into_trailers().ok()),
         };
         // Most bodies are one piece: no copy then.
-        if kept.is_empty() && source.is_end() {
-            return Ok(Payload::Whole(Kept::new(data, None)));
+        if kept.is_empty() && body.is_end() {
+            return whole(data, None);
         }
         kept.extend_from_slice(&data);
     }
-}
-
-/// HTTP/2 may send a cookie in parts; HTTP/1.1 knows one field of them only (RFC 9113, 8.2.3).
-pub(crate) fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let parts: Vec<&[u8]> =
-        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(whole) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, whole);
-    }
-}
-
-/// Whether a list of tokens has this one.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
-    let lines = headers.get_all(name).iter();
-    let mut tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    tokens.any(|one| {
-        // What stands behind a semicolon is a parameter.
-        let bare = one.split(|&byte| byte == b';').next().unwrap_or_default();
-        bare.trim_ascii().eq_ignore_ascii_case(token)
-    })
-}
-
-/// Whether a message has no transfer coding but `chunked`.
-pub(crate) fn is_plainly_coded(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut codings = codings.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    match codings.next() {
-        None => true,
-        Some(only) => {
-            only.trim_ascii().eq_ignore_ascii_case(b"chunked") && codings.next().is_none()
-        }
-    }
-}
-
-/// Headers that speak of one connection, not of the message (RFC 9110, 7.6.1). A length beside
-/// `Transfer-Encoding` is no length (RFC 9112, 6.3).
-pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
-    let lines = headers.get_all(header::CONNECTION).iter();
-    let names = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    let listed: Vec<HeaderName> = names
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !is_for_everyone(name))
-        .collect();
-    for name in listed {
-        headers.remove(name);
-    }
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    for name in [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ] {
-        headers.remove(name);
-    }
-}
-
-/// What is written for every recipient cannot be taken out of the message by naming it in `Connection`: a client
-/// could make what a trusted proxy said of it disappear.
-fn is_for_everyone(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-forwarded-")
-        || name.starts_with("x-seawall-")
-        || ["host", "via", "forwarded", "content-length", "x-correlation-id"].contains(&name)
+    Ok(RequestBody::Streamed(StreamedUpload::new(body, kept.freeze(), fault.clone())))
 }

@@ -1,4 +1,4 @@
-//! Which route a request takes.
+//! Routes, and which of them a request takes.
 
 use super::upstream::Upstream;
 use crate::{
@@ -15,15 +15,17 @@ pub(crate) struct Route {
     methods: Vec<Method>,
     key: KeySource,
     pub(crate) operation: Operation,
-    /// The first, then its fallbacks.
+    /// The upstream that is asked first, then its fallbacks.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
 }
 
-/// What a request's path and method came to.
+/// The result of looking for a route by path and method.
 pub(crate) enum Match<'a> {
+    /// The first route that matches.
     Route(&'a Arc<Route>),
-    /// The path is known with other methods.
+    /// Only routes of these other methods have the path.
     Methods(Vec<Method>),
+    /// No route has the path.
     Nothing,
 }
 
@@ -45,13 +47,13 @@ impl Route {
         })
     }
 
-    /// The key of its limit, for a request of the client at this address.
+    /// The key of the route's rate limit, for a request of the client at this address.
     pub(crate) fn key(&self, headers: &HeaderMap, client: IpAddr) -> Key {
         self.key.of(headers, client)
     }
 }
 
-/// The first route that a request matches.
+/// Finds the first route that a request matches.
 pub(crate) fn find<'a>(routes: &'a [Arc<Route>], method: &Method, path: &str) -> Match<'a> {
     let mut allowed = Vec::new();
     for route in routes.iter().filter(|route| route.pattern.matches(path)) {

@@ -1,270 +1,134 @@
-//! A client's body as it comes: how fast it must come, and its way to an upstream where it is too long to keep.
+//! A request's body that is too long to keep, on its one way to an upstream.
 //!
 //! Nothing of it is taken before a connection to the upstream stands. While nothing has been taken it can be given
-//! to another endpoint, another attempt or a fallback. Time in which the client is waited for is measured apart: it
-//! is the client's, not the upstream's.
+//! to another endpoint, another attempt or a fallback.
 
 use super::{
-    request::{Fault, Refused},
-    trailers,
+    client_body::ClientBody,
+    request::{RequestError, SharedFault},
 };
-use crate::{BoxError, config::Limits};
+use crate::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::{
-    future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::sync::Notify;
 
-/// How long an attempt waits for a body that the one before is just letting go of.
+/// How long a call waits for a body that the one before is just letting go of.
 const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// How long an upstream may read on when it has answered.
 const AFTER_ANSWER: Duration = Duration::from_secs(30);
 
-/// Set while the body of a connection's latest request has not been read to its end.
-#[derive(Clone, Default)]
-pub(crate) struct Unread(pub(crate) Arc<AtomicBool>);
-
-impl Unread {
-    /// A request comes. In HTTP/2 its body is no part of the connection's own bytes.
-    pub(crate) fn expect(&self, request: &http::Request<Incoming>) {
-        let has_body = request.version() < http::Version::HTTP_2 && !request.body().is_end_stream();
-        self.0.store(has_body, Ordering::Relaxed);
-    }
+/// A body that is too long to keep: one call at a time may send it.
+pub(super) struct StreamedUpload {
+    state: Mutex<UploadState>,
+    /// Notified when a lease has ended.
+    returned: Notify,
+    fault: SharedFault,
 }
 
-/// How long the client has been waited for, in all.
-#[derive(Default)]
-pub(super) struct Waits {
-    before: Duration,
-    since: Option<Instant>,
-}
-
-impl Waits {
-    fn begin(&mut self) -> Instant {
-        *self.since.get_or_insert_with(Instant::now)
-    }
-
-    fn end(&mut self) {
-        if let Some(since) = self.since.take() {
-            self.before += since.elapsed();
-        }
-    }
-
-    fn total(&self) -> Duration {
-        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
-    }
-}
-
-/// The client's end of a body: what came of it, and how fast.
-pub(super) struct Source {
-    body: Incoming,
-    received: u64,
-    max_bytes: u64,
-    patience: Duration,
-    /// Bytes a second, on average over the time waited; 0 for any.
-    least_rate: u64,
-    waits: Waits,
-    /// Rings when the client has been waited for too long.
-    alarm: Option<Pin<Box<Sleep>>>,
-    unread: Unread,
-}
-
-impl Source {
-    pub(super) fn new(body: Incoming, limits: &Limits, unread: Unread) -> Self {
-        Self {
-            body,
-            received: 0,
-            max_bytes: limits.max_body_bytes,
-            patience: limits.client_timeout,
-            least_rate: limits.min_upload_rate,
-            waits: Waits::default(),
-            alarm: None,
-            unread,
-        }
-    }
-
-    pub(super) fn is_end(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-
-    /// The next piece, or what is wrong with the client.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
-        let Poll::Ready(piece) = Pin::new(&mut self.body).poll_frame(cx) else {
-            return self.poll_slow(cx).map(|refused| Some(Err(refused)));
-        };
-        self.waits.end();
-        let is_last = |piece: &Result<Frame<Bytes>, _>| {
-            piece.as_ref().is_ok_and(|frame: &Frame<Bytes>| frame.is_trailers())
-        };
-        if self.body.is_end_stream() || piece.as_ref().is_none_or(is_last) {
-            self.unread.0.store(false, Ordering::Relaxed);
-        }
-        Poll::Ready(match piece {
-            None => None,
-            Some(Err(_)) => Some(Err(Refused::Broken)),
-            Some(Ok(frame)) => {
-                self.received += frame.data_ref().map_or(0, Bytes::len) as u64;
-                let too_large = self.received > self.max_bytes;
-                Some(if too_large {
-                    Err(Refused::TooLarge(self.max_bytes))
-                } else {
-                    Ok(trailers::of(frame))
-                })
-            }
-        })
-    }
-
-    /// Ready when this wait is longer than the client may pause, or all of them are longer than its bytes are worth.
-    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Refused> {
-        let since = self.waits.begin();
-        let pause = (since + self.patience, Refused::TooSlow(self.patience));
-        let (due, refused) = match self.worth() {
-            Some(worth) if since + worth < pause.0 => {
-                (since + worth, Refused::BelowRate(self.least_rate))
-            }
-            _ => pause,
-        };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if alarm.deadline() != due {
-            alarm.as_mut().reset(due);
-        }
-        alarm.as_mut().poll(cx).map(|()| refused)
-    }
-
-    /// How long the client may still be waited for, by its rate so far: as long as it may pause, and a second for
-    /// each `least_rate` bytes.
-    fn worth(&self) -> Option<Duration> {
-        let rate = std::num::NonZeroU64::new(self.least_rate)?;
-        let earned = Duration::from_secs_f64(self.received as f64 / rate.get() as f64);
-        Some((self.patience + earned).saturating_sub(self.waits.before))
-    }
-}
-
-/// A body that is too long to keep, for whoever may send it.
-pub(super) struct Uploads {
-    place: Mutex<Place>,
-    /// An upload was given back.
-    given_back: Notify,
-    fault: Fault,
-}
-
-struct Place {
-    /// `None` when nobody wants its rest any more: then the connection to the client is free to end.
-    source: Option<Source>,
-    /// How long the client was waited for, once the source is gone.
+struct UploadState {
+    /// The client's body; `None` when nobody wants its rest any more, so that the client's connection is free to end.
+    body: Option<ClientBody>,
+    /// How long the client was waited for, once `body` is gone.
     waited: Duration,
-    /// What was read of it before; empty once more was taken.
+    /// What was read of the body before it turned out to be too long to keep; empty once more was taken.
     kept: Bytes,
-    is_lent: bool,
-    /// Some of it was taken that nobody has any more.
-    is_spent: bool,
+    is_leased: bool,
+    /// Whether some of it was taken that nobody has any more.
+    is_consumed: bool,
 }
 
-impl Uploads {
-    pub(super) fn new(source: Source, kept: Bytes, fault: Fault) -> Arc<Self> {
-        let place = Place {
-            source: Some(source),
+impl StreamedUpload {
+    pub(super) fn new(body: ClientBody, kept: Bytes, fault: SharedFault) -> Arc<Self> {
+        let state = UploadState {
+            body: Some(body),
             waited: Duration::ZERO,
             kept,
-            is_lent: false,
-            is_spent: false,
+            is_leased: false,
+            is_consumed: false,
         };
-        Arc::new(Self { place: Mutex::new(place), given_back: Notify::new(), fault })
+        Arc::new(Self { state: Mutex::new(state), returned: Notify::new(), fault })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, UploadState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_spent(&self) -> bool {
-        self.lock().is_spent
+    pub(super) fn is_consumed(&self) -> bool {
+        self.lock().is_consumed
     }
 
-    /// How long the client has been waited for.
+    /// How long the gateway has waited for the client's bytes.
     pub(super) fn waited(&self) -> Duration {
-        let place = self.lock();
-        place.source.as_ref().map_or(place.waited, |source| source.waits.total())
+        let state = self.lock();
+        state.body.as_ref().map_or(state.waited, ClientBody::waited)
     }
 
-    /// What the client did wrong while it was sent.
-    pub(super) fn fault(&self) -> Option<Refused> {
+    /// What the client did wrong while the body was sent.
+    pub(super) fn fault(&self) -> Option<RequestError> {
         self.fault.get().copied()
     }
 
-    /// The answer is over. An upstream that still reads the rest may do so for a while; one that does not would
-    /// keep the client's connection for ever.
-    pub(super) fn answered(self: &Arc<Self>) {
-        if self.lock().source.is_none() {
+    /// Closes the body a while after its answer is over: an upstream may still read the rest, but one that does not
+    /// would keep the client's connection for ever.
+    pub(super) fn close_after_answer(self: &Arc<Self>) {
+        if self.lock().body.is_none() {
             return;
         }
-        let uploads = Arc::downgrade(self);
+        let upload = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(AFTER_ANSWER).await;
-            if let Some(uploads) = uploads.upgrade() {
-                uploads.lock().close();
+            if let Some(upload) = upload.upgrade() {
+                upload.lock().close();
             }
         });
     }
 
-    /// The body from its beginning; `None` when some of it is gone.
-    pub(super) async fn lend(self: &Arc<Self>) -> Option<Upload> {
+    /// Lends the body from its beginning, when the call before has let go of it; `None` when some of it is gone.
+    pub(super) async fn lend(self: &Arc<Self>) -> Option<UploadLease> {
         let lending = async {
             loop {
-                let given_back = self.given_back.notified();
+                let returned = self.returned.notified();
                 {
-                    let mut place = self.lock();
-                    if place.is_spent {
+                    let mut state = self.lock();
+                    if state.is_consumed {
                         return None;
                     }
-                    if !place.is_lent {
-                        place.is_lent = true;
-                        let kept = Some(place.kept.clone()).filter(|kept| !kept.is_empty());
-                        return Some(Upload { kept, uploads: self.clone() });
+                    if !state.is_leased {
+                        state.is_leased = true;
+                        let kept = Some(state.kept.clone()).filter(|kept| !kept.is_empty());
+                        return Some(UploadLease { kept, upload: self.clone() });
                     }
                 }
-                given_back.await;
+                returned.await;
             }
         };
         tokio::time::timeout(HAND_OVER, lending).await.ok().flatten()
     }
 }
 
-impl Place {
+impl UploadState {
     fn close(&mut self) {
-        self.is_spent = true;
-        if let Some(source) = self.source.take() {
-            self.waited = source.waits.total();
+        self.is_consumed = true;
+        if let Some(body) = self.body.take() {
+            self.waited = body.waited();
         }
     }
 }
 
-/// What one call sends of it: what was read before, then the rest as it comes.
-pub(crate) struct Upload {
+/// The body of one call: what was read before, then the rest as it comes. Dropping it gives the body back.
+pub(super) struct UploadLease {
     kept: Option<Bytes>,
-    uploads: Arc<Uploads>,
+    upload: Arc<StreamedUpload>,
 }
 
-impl Body for Upload {
+impl Body for UploadLease {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -275,32 +139,31 @@ impl Body for Upload {
         if let Some(kept) = self.kept.take() {
             return Poll::Ready(Some(Ok(Frame::data(kept))));
         }
-        let mut place = self.uploads.lock();
-        let Some(source) = &mut place.source else {
+        let mut state = self.upload.lock();
+        let Some(body) = &mut state.body else {
             return Poll::Ready(Some(Err("the answer is over".into())));
         };
-        let piece = std::task::ready!(source.poll(cx));
+        let piece = std::task::ready!(body.poll(cx));
         if piece.is_some() {
-            place.is_spent = true;
-            place.kept = Bytes::new();
+            state.is_consumed = true;
+            state.kept = Bytes::new();
         }
         Poll::Ready(piece.map(|piece| {
-            piece.map_err(|refused| {
+            piece.map_err(|fault| {
                 // The first fault is the cause of those that follow.
-                let _ = self.uploads.fault.set(refused);
+                let _ = self.upload.fault.set(fault);
                 "the client's request broke off".into()
             })
         }))
     }
 
     fn is_end_stream(&self) -> bool {
-        let source_ended = |source: &Source| source.is_end();
-        self.kept.is_none() && self.uploads.lock().source.as_ref().is_some_and(source_ended)
+        self.kept.is_none() && self.upload.lock().body.as_ref().is_some_and(ClientBody::is_end)
     }
 
     fn size_hint(&self) -> SizeHint {
         let kept = self.kept.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.uploads.lock().source.as_ref().map(Source::size_hint).unwrap_or_default();
+        let rest = self.upload.lock().body.as_ref().map(ClientBody::size_hint).unwrap_or_default();
         let mut hint = SizeHint::new();
         hint.set_lower(kept.saturating_add(rest.lower()));
         if let Some(upper) = rest.upper() {
@@ -310,16 +173,16 @@ impl Body for Upload {
     }
 }
 
-impl Drop for Upload {
+impl Drop for UploadLease {
     fn drop(&mut self) {
-        let mut place = self.uploads.lock();
-        place.is_lent = false;
-        if place.is_spent {
-            place.close();
-        } else if let Some(source) = &mut place.source {
-            source.waits.end();
+        let mut state = self.upload.lock();
+        state.is_leased = false;
+        if state.is_consumed {
+            state.close();
+        } else if let Some(body) = &mut state.body {
+            body.stop_waiting();
         }
-        drop(place);
-        self.uploads.given_back.notify_one();
+        drop(state);
+        self.upload.returned.notify_one();
     }
 }

@@ -1,14 +1,16 @@
 //! A named destination: its endpoints, its connections, and one call to it.
 
 use super::{
-    opening::{Opened, Patience},
-    request::{self, Exchange, Outgoing, Refused},
+    headers::is_plainly_coded,
+    request::{InboundRequest, OutgoingBody, RequestError},
+    response_start::{ResponseTimeouts, StartedResponse},
+    upstream_body::no_content_within,
 };
 use crate::{
     Operation,
     config::{Endpoint, Protocol, Repeatable, UpstreamConfig},
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri};
+use http::{HeaderValue, Request, Response, StatusCode, header, uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -16,6 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use seawall::{Attempt, CallerFault, Class, Failure, Mode, Outcome, Policy, State};
+use seawall_tower::ATTEMPT_HEADER;
 use std::{
     fmt,
     future::Future,
@@ -25,75 +28,83 @@ use std::{
 };
 use tokio::time::{Instant, timeout_at};
 
-/// Idle connections are closed after this; upstreams commonly close theirs after 60 to 75 seconds.
+/// How long an idle connection is kept. Upstreams commonly close theirs after 60 to 75 seconds.
 const POOL_IDLE: Duration = Duration::from_secs(55);
 
-/// A named destination.
-pub(crate) struct Upstream {
-    pub(crate) name: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) operation: Operation,
-    patience: Patience,
+/// A named destination, with its operation and its connections.
+pub(super) struct Upstream {
+    pub(super) name: String,
+    pub(super) protocol: Protocol,
+    pub(super) operation: Operation,
+    timeouts: ResponseTimeouts,
     repeatable: Repeatable,
     preserve_host: bool,
     endpoints: Vec<Endpoint>,
     next: AtomicUsize,
-    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
+    client: Client<HttpsConnector<HttpConnector>, OutgoingBody>,
 }
 
 /// Why a call gave no answer at all.
 #[derive(Debug)]
-pub(crate) struct CallError {
-    /// The request never reached the upstream.
-    pub(crate) unsent: bool,
-    /// The client's own request broke off.
-    by_client: bool,
-    /// It took longer than this.
-    pub(crate) limit: Option<Duration>,
-    text: String,
+pub(super) struct CallError {
+    pub(super) kind: CallErrorKind,
+    detail: String,
+}
+
+/// The kinds of failed calls, as far as policies and clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallErrorKind {
+    /// No endpoint took a connection, so the request never left.
+    NotSent,
+    /// The connection or the answer broke off before the answer had begun.
+    Broken,
+    /// Nothing of an answer came within this time.
+    Late(Duration),
+    /// The client spoiled its own request.
+    ClientFault,
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.detail)
     }
 }
 
 impl std::error::Error for CallError {}
 
 impl CallError {
-    pub(crate) fn outcome(&self) -> Outcome {
-        if self.by_client {
-            return client_fault();
-        }
-        if let Some(limit) = self.limit {
-            return Outcome::TimedOut { limit };
-        }
-        Outcome::Failure(Failure { unsent: self.unsent, ..Failure::new(Class::Transient) })
+    fn new(kind: CallErrorKind, detail: String) -> Self {
+        Self { kind, detail }
     }
 
-    /// The request's body is gone, so nothing was sent.
-    fn spent() -> Self {
-        Self { by_client: true, ..Self::broken("the request's body is spent".into()) }
-    }
-
-    /// It was answered, but not to the end of the answer's opening.
-    pub(super) fn broken(text: String) -> Self {
-        Self { unsent: false, by_client: false, limit: None, text }
+    /// The connection or the answer broke off.
+    pub(super) fn broken(detail: String) -> Self {
+        Self::new(CallErrorKind::Broken, detail)
     }
 
     /// Nothing of an answer came within `limit`.
-    pub(super) fn late(limit: Duration, text: String) -> Self {
-        Self { limit: Some(limit), ..Self::broken(text) }
+    pub(super) fn late(limit: Duration, detail: String) -> Self {
+        Self::new(CallErrorKind::Late(limit), detail)
+    }
+
+    /// The outcome that policies see.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.kind {
+            CallErrorKind::ClientFault => CLIENT_FAULT,
+            CallErrorKind::Late(limit) => Outcome::TimedOut { limit },
+            CallErrorKind::NotSent | CallErrorKind::Broken => Outcome::Failure(Failure {
+                unsent: self.kind == CallErrorKind::NotSent,
+                ..Failure::new(Class::Transient)
+            }),
+        }
     }
 }
 
-/// The client spoiled its own request: that says nothing about the upstream, and no other would fare better.
-pub(super) const fn client_fault() -> Outcome {
-    Outcome::CallerFault(CallerFault::Request)
-}
+/// The outcome where the client spoiled its own request: that says nothing about the upstream, and no other upstream
+/// would fare better.
+pub(super) const CLIENT_FAULT: Outcome = Outcome::CallerFault(CallerFault::Request);
 
-/// The innermost cause says what happened; the outer ones only that something did.
+/// The text of the innermost cause: it says what happened, the outer ones only that something did.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -104,7 +115,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 impl Upstream {
     /// `None` when an endpoint is not one; the file was checked before.
-    pub(crate) fn new(name: &str, config: &UpstreamConfig, operation: Operation) -> Option<Self> {
+    pub(super) fn new(name: &str, config: &UpstreamConfig, operation: Operation) -> Option<Self> {
         let endpoints: Option<Vec<_>> =
             config.endpoints.iter().map(|text| Endpoint::parse(text)).collect();
         let mut tcp = HttpConnector::new();
@@ -129,7 +140,7 @@ impl Upstream {
             name: name.to_owned(),
             protocol: config.protocol,
             operation,
-            patience: Patience {
+            timeouts: ResponseTimeouts {
                 first_byte: config.first_byte_timeout,
                 idle: config.stream_idle_timeout,
                 hold: config.hold_headers,
@@ -143,18 +154,20 @@ impl Upstream {
     }
 
     /// Whether a request may be sent here again after it may have arrived.
-    pub(crate) fn may_repeat(&self, method: &Method, headers: &HeaderMap) -> bool {
-        match self.repeatable {
-            Repeatable::Always => true,
-            Repeatable::Never => false,
-            Repeatable::Auto => {
-                self.protocol.repeats(method) || headers.contains_key("idempotency-key")
+    pub(super) fn may_repeat(&self, request: &InboundRequest) -> bool {
+        request.is_replayable()
+            && match self.repeatable {
+                Repeatable::Always => true,
+                Repeatable::Never => false,
+                Repeatable::Auto => {
+                    self.protocol.repeats(&request.method)
+                        || request.headers.contains_key("idempotency-key")
+                }
             }
-        }
     }
 
     /// Whether its circuit lets calls pass.
-    pub(crate) fn is_healthy(&self) -> bool {
+    pub(super) fn is_healthy(&self) -> bool {
         let pipeline = self.operation.pipeline();
         let acts = |at: usize| pipeline.mode(at) == Mode::Enforce;
         let mut policies = pipeline.policies().iter().enumerate();
@@ -167,122 +180,124 @@ impl Upstream {
     }
 
     /// The endpoint that the next request begins with.
-    pub(crate) fn first_endpoint(&self) -> usize {
+    pub(super) fn first_endpoint(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// One attempt, until the answer has begun.
-    pub(crate) async fn call(
+    /// Makes one attempt, until the answer has begun.
+    pub(super) async fn call(
         &self,
-        exchange: &Exchange,
+        request: &InboundRequest,
         first_endpoint: usize,
         attempt: Attempt,
-    ) -> Result<Opened, CallError> {
-        let began = Instant::now();
-        let waited = exchange.waited();
-        let asking = self.ask(exchange, first_endpoint, attempt);
-        let opened = async {
-            let response = self.within_first_byte(exchange, began, asking).await?;
-            let api = self.protocol.api(exchange.uri.path());
-            let began = began + exchange.waited().saturating_sub(waited);
-            Opened::read(response, api, self.patience, began, exchange.uploads()).await
+    ) -> Result<StartedResponse, CallError> {
+        let (began, waited) = (Instant::now(), request.waited());
+        let started = async {
+            let asking = self.ask(request, first_endpoint, attempt);
+            let response = self.within_first_byte(request, began, asking).await?;
+            let api = self.protocol.api(request.uri.path());
+            let began = began + request.waited().saturating_sub(waited);
+            StartedResponse::read(response, api, self.timeouts, began, request.upload()).await
         };
-        opened.await.map_err(|error| {
-            let by_client = exchange.fault().is_some() || error.by_client;
-            CallError { by_client, ..error }
+        started.await.map_err(|error| match request.fault() {
+            Some(_) => CallError { kind: CallErrorKind::ClientFault, ..error },
+            None => error,
         })
     }
 
     /// Bounds the wait for an answer by `first_byte_timeout`. It stands while the client is waited for.
     async fn within_first_byte<T>(
         &self,
-        exchange: &Exchange,
+        request: &InboundRequest,
         began: Instant,
         asking: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let Some(limit) = self.patience.first_byte else { return asking.await };
+        let Some(limit) = self.timeouts.first_byte else { return asking.await };
         let mut asking = pin!(asking);
-        let waited = exchange.waited();
-        let due = || began + limit + exchange.waited().saturating_sub(waited);
+        let waited = request.waited();
+        let due = || began + limit + request.waited().saturating_sub(waited);
         loop {
             match timeout_at(due(), &mut asking).await {
                 Ok(answered) => return answered,
                 Err(_) if Instant::now() < due() => {}
-                Err(_) => {
-                    return Err(CallError::late(
-                        limit,
-                        format!("no content came within {limit:?}"),
-                    ));
-                }
+                Err(_) => return Err(CallError::late(limit, no_content_within(limit))),
             }
         }
     }
 
-    /// Asks until an endpoint answers. Further attempts begin at the next endpoint; an endpoint that refuses the connection
-    /// hands over to the next at once, since the request has not left.
+    /// Asks the endpoints in turn until one answers. Further attempts begin at the next endpoint; an endpoint that
+    /// refuses the connection hands over to the next at once, since the request has not left.
     async fn ask(
         &self,
-        exchange: &Exchange,
+        inbound: &InboundRequest,
         first_endpoint: usize,
         attempt: Attempt,
     ) -> Result<Response<Incoming>, CallError> {
         let turns = self.endpoints.len();
         let offset = first_endpoint.wrapping_add(attempt.number as usize - 1);
-        let mut last = CallError::spent();
+        let gone = "the request's body is gone";
+        let mut last = CallError::new(CallErrorKind::ClientFault, gone.into());
         for turn in 0..turns {
             let endpoint = &self.endpoints[offset.wrapping_add(turn) % turns];
-            let Some(body) = exchange.body().await else { return Err(last) };
-            let mut request = prepare(exchange, endpoint, body, attempt)?;
-            if let Some(host) = exchange.host.as_ref().filter(|_| self.preserve_host) {
-                request.headers_mut().insert(header::HOST, host.clone());
-            }
+            let Some(body) = inbound.body().await else { break };
+            let request = self.outgoing(inbound, endpoint, body, attempt)?;
             match self.client.request(request).await {
-                // Nobody asked for another protocol, and there is no way to pass one on.
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    let text = format!("{}: it switched protocols unasked", endpoint.authority);
-                    return Err(CallError::broken(text));
-                }
-                // hyper takes off `chunked` only; what is coded below it cannot be passed on unnamed.
-                Ok(response) if !request::is_plainly_coded(response.headers()) => {
-                    let text =
-                        format!("{}: it used an unknown transfer coding", endpoint.authority);
-                    return Err(CallError::broken(text));
-                }
-                Ok(response) => return Ok(response),
+                Ok(response) => return accept(response, endpoint),
                 Err(error) => {
                     let unsent = error.is_connect();
-                    let text = format!("{}: {}", endpoint.authority, innermost(&error));
-                    last = CallError { unsent, ..CallError::broken(text) };
+                    let kind = if unsent { CallErrorKind::NotSent } else { CallErrorKind::Broken };
+                    let detail = format!("{}: {}", endpoint.authority, innermost(&error));
+                    last = CallError::new(kind, detail);
                     if !unsent {
-                        return Err(last);
+                        break;
                     }
                 }
             }
         }
         Err(last)
     }
+
+    /// The request as this endpoint gets it.
+    fn outgoing(
+        &self,
+        inbound: &InboundRequest,
+        endpoint: &Endpoint,
+        body: OutgoingBody,
+        attempt: Attempt,
+    ) -> Result<Request<OutgoingBody>, CallError> {
+        let uri = endpoint.uri(&inbound.uri).ok_or_else(|| {
+            inbound.blame(RequestError::PathTooLong);
+            let detail = "the path does not make an address".into();
+            CallError::new(CallErrorKind::ClientFault, detail)
+        })?;
+        let mut request = Request::new(body);
+        *request.method_mut() = inbound.method.clone();
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.clone_from(&inbound.headers);
+        let host = inbound.host.as_ref().filter(|_| self.preserve_host);
+        headers.insert(header::HOST, host.unwrap_or(&endpoint.host).clone());
+        headers.insert(ATTEMPT_HEADER, HeaderValue::from(attempt.number));
+        let over_tcp = endpoint.scheme == uri::Scheme::HTTP;
+        inbound.add_connection_headers(headers, over_tcp);
+        inbound.relay_interim(&mut request);
+        Ok(request)
+    }
 }
 
-fn prepare(
-    exchange: &Exchange,
+/// Refuses an answer that cannot be passed on.
+fn accept(
+    response: Response<Incoming>,
     endpoint: &Endpoint,
-    body: Outgoing,
-    attempt: Attempt,
-) -> Result<Request<Outgoing>, CallError> {
-    let uri = endpoint.uri(&exchange.uri).ok_or_else(|| {
-        exchange.blame(Refused::TooLong);
-        let text = "the path does not make an address".into();
-        CallError { unsent: true, by_client: true, ..CallError::broken(text) }
-    })?;
-    let mut request = Request::new(body);
-    *request.method_mut() = exchange.method.clone();
-    *request.uri_mut() = uri;
-    let headers = request.headers_mut();
-    headers.clone_from(&exchange.headers);
-    headers.insert(header::HOST, endpoint.host.clone());
-    headers.insert(seawall_tower::ATTEMPT_HEADER, HeaderValue::from(attempt.number));
-    let over_tcp = endpoint.scheme == uri::Scheme::HTTP;
-    exchange.frame(headers, over_tcp);
-    exchange.take_interim(&mut request);
-    Ok(request)
+) -> Result<Response<Incoming>, CallError> {
+    let broken = |what| Err(CallError::broken(format!("{}: {what}", endpoint.authority)));
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for another protocol, and there is no way to pass one on.
+        broken("it switched protocols unasked")
+    } else if !is_plainly_coded(response.headers()) {
+        // hyper takes off `chunked` only; what is coded below it cannot be passed on unnamed.
+        broken("it used an unknown transfer coding")
+    } else {
+        Ok(response)
+    }
 }

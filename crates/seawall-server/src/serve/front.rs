@@ -1,6 +1,6 @@
 //! What holds for every request, whoever answers it: it says once where it goes and how long it is.
 
-use crate::gateway::{is_plainly_coded, reply};
+use crate::gateway::{headers::is_plainly_coded, problem_response::gateway_problem};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, uri::Authority};
 use seawall_tower::Problem;
 
@@ -9,11 +9,11 @@ use seawall_tower::Problem;
 pub(super) fn check<B>(request: &mut Request<B>, is_ambiguous: bool) -> Result<(), Problem> {
     if is_ambiguous {
         let told = "it has both Content-Length and Transfer-Encoding".to_owned();
-        return Err(reply::plain(StatusCode::BAD_REQUEST, "Ambiguous length", told));
+        return Err(gateway_problem(StatusCode::BAD_REQUEST, "Ambiguous length", told));
     }
     check_coding(request.headers())?;
     let host = host(request.version(), request.uri(), request.headers())
-        .map_err(|told| reply::plain(StatusCode::BAD_REQUEST, "Bad Host", told.into()))?;
+        .map_err(|told| gateway_problem(StatusCode::BAD_REQUEST, "Bad Host", told.into()))?;
     if let Some(host) = host {
         request.headers_mut().insert(header::HOST, host);
     }
@@ -26,7 +26,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let told = "the only transfer coding that is understood is chunked, once".to_owned();
-    Err(reply::plain(StatusCode::NOT_IMPLEMENTED, "Unknown transfer coding", told))
+    Err(gateway_problem(StatusCode::NOT_IMPLEMENTED, "Unknown transfer coding", told))
 }
 
 /// What the request is for: its target where that names a host, else its one `Host`.

@@ -1,6 +1,6 @@
 //! A client's connection: given up when the client does not read, and closed so that it can read the last answer.
 
-use crate::gateway::upload::Unread;
+use crate::gateway::client_body::UnreadBody;
 use std::{
     future::Future,
     io::{self, IoSlice},
@@ -25,7 +25,7 @@ pub(super) struct Lingering {
     write_timeout: Duration,
     /// Rings when nothing could be written for `write_timeout`; set while the client does not read.
     stuck: Option<Pin<Box<Sleep>>>,
-    unread: Unread,
+    unread: UnreadBody,
     linger: Option<Linger>,
 }
 
@@ -35,7 +35,7 @@ struct Linger {
 }
 
 impl Lingering {
-    pub(super) fn new(stream: TcpStream, write_timeout: Duration, unread: Unread) -> Self {
+    pub(super) fn new(stream: TcpStream, write_timeout: Duration, unread: UnreadBody) -> Self {
         Self { stream, write_timeout, stuck: None, unread, linger: None }
     }
 

@@ -3,7 +3,7 @@
 use super::InProgress;
 use crate::{
     BoxError,
-    gateway::{body::AnswerBody, places::Place},
+    gateway::{in_flight::InFlightPermit, response_body::ResponseBody},
 };
 use bytes::Bytes;
 use http::{Response, StatusCode, Version, header};
@@ -15,16 +15,20 @@ use std::{
 
 /// A body that keeps its request in progress.
 pub(super) struct Tracked {
-    body: AnswerBody,
+    body: ResponseBody,
     /// The length of a body that does not come with this answer.
     promised: Option<u64>,
     _in_progress: InProgress,
     /// Among the requests in flight; the control plane's are not counted.
-    _place: Option<Place>,
+    _place: Option<InFlightPermit>,
 }
 
 impl Tracked {
-    pub(super) fn new(body: AnswerBody, in_progress: InProgress, place: Option<Place>) -> Self {
+    pub(super) fn new(
+        body: ResponseBody,
+        in_progress: InProgress,
+        place: Option<InFlightPermit>,
+    ) -> Self {
         Self { body, promised: None, _in_progress: in_progress, _place: place }
     }
 

@@ -13,6 +13,7 @@ mod nginx;
 mod openings;
 mod policies;
 mod proxy;
+mod refusals;
 mod streams;
 mod support;
 mod wire;

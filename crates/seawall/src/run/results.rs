@@ -34,7 +34,11 @@ pub(super) fn answer<T, E>(
     results: &mut Results<T, E>,
 ) -> Result<T, Error<E>> {
     match done.outcome {
-        Outcome::Rejected(rejection) => Err(Error::Rejected(rejection)),
+        Outcome::Rejected(rejection) => match take(results, done.call) {
+            // A pipeline inside the operation rejected, and was classified so: its own error says whose it is.
+            Some(Err(error)) => Err(Error::Inner(error)),
+            _ => Err(Error::Rejected(rejection)),
+        },
         Outcome::TimedOut { limit } => match take(results, done.call) {
             // The operation's own timeout, by its classification: its error says more than ours.
             Some(Err(error)) => Err(Error::Inner(error)),

@@ -135,6 +135,28 @@ fn a_callers_own_deadline_never_counts_against_the_dependency() {
 }
 
 #[test]
+fn of_nested_operations_the_one_that_refused_is_told_apart() {
+    let hand = Hand::new();
+    let registry = Registry::with_timer(hand.clone(), &seawall::presets()[0], Vec::new());
+    let breaker = CircuitBreakerConfig { failure_threshold: Some(1), ..Default::default() };
+    let inner = registry.register("inner", vec![PolicyConfig::CircuitBreaker(breaker)]).unwrap();
+    let outer = registry.register("outer", Vec::new()).unwrap();
+    let call = || {
+        let nested = |_| inner.call(|| ready(Err::<(), _>(())));
+        let by_inner = |result: &Result<(), Error<()>>| match result {
+            Ok(()) => Outcome::Success,
+            Err(error) => error.outcome(|()| Outcome::failure(Class::Unknown)),
+        };
+        finish(&hand, outer.call_with(Attributes::default(), &by_inner, nested))
+    };
+    assert_eq!(call(), Err(Error::Inner(Error::Inner(()))));
+    let refused = call();
+    assert!(matches!(refused, Err(Error::Inner(Error::Rejected(_)))), "{refused:?}");
+    // Both counted it as what it was.
+    assert_eq!((inner.counts().rejected_calls, outer.counts().rejected_calls), (1, 1));
+}
+
+#[test]
 fn a_refusal_after_a_real_failure_does_not_say_that_nothing_ran() {
     let hand = Hand::new();
     let breaker = CircuitBreakerConfig { failure_threshold: Some(1), ..Default::default() };

@@ -3,15 +3,16 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::net::{IpAddr, SocketAddr};
 
-/// One place in the chain.
+/// One place in the chain of proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hop {
+    /// An address that a proxy names.
     Address(IpAddr),
     /// `unknown`, a name of the proxy's own making, or nonsense: nothing before it can be believed.
     Hidden,
 }
 
-/// The chain in its order, the client first.
+/// Reads the chain in its order, the client first.
 pub(super) fn hops(headers: &HeaderMap, forwarded_for: &HeaderName) -> Vec<Hop> {
     let lines = || headers.get_all(forwarded_for).iter();
     if lines().next().is_some() {
@@ -25,7 +26,7 @@ pub(super) fn hops(headers: &HeaderMap, forwarded_for: &HeaderName) -> Vec<Hop> 
 }
 
 impl Hop {
-    /// An address, with or without a port; IPv6 may stand in brackets.
+    /// Reads an address, with or without a port; IPv6 may stand in brackets.
     fn parse(text: &[u8]) -> Self {
         let address = std::str::from_utf8(text).ok().and_then(|text| {
             let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
@@ -36,7 +37,7 @@ impl Hop {
     }
 }
 
-/// What an element of `Forwarded` has as `for`.
+/// Reads the `for` of an element of `Forwarded`.
 fn named(element: &[u8]) -> Hop {
     let pairs = parts(element, b';');
     let mut named = pairs.into_iter().filter_map(|pair| {

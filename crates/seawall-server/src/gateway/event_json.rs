@@ -1,4 +1,4 @@
-//! The few members of an event's JSON through which protocols speak; the rest is skipped, not built.
+//! Reads the few members of an event's JSON through which protocols speak; the rest is skipped, not built.
 
 use serde::{
     Deserialize, Deserializer,
@@ -7,13 +7,13 @@ use serde::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-/// Members of the outermost object. Data that is cut off or is no JSON gives those that came before.
+/// Members of the outermost object. Data that is cut off or is no JSON has those that came before.
 #[derive(Default)]
-pub(super) struct Members<'a> {
-    /// `type`.
+pub(super) struct EventJson<'a> {
+    /// The member `type`.
     pub(super) kind: Cow<'a, str>,
     pub(super) object: Cow<'a, str>,
-    /// `error`, where it says that there is one.
+    /// The member `error`, where it says that there is one.
     pub(super) error: Option<&'a RawValue>,
     pub(super) choices: Option<&'a RawValue>,
     pub(super) code: Option<&'a RawValue>,
@@ -23,7 +23,7 @@ pub(super) struct Members<'a> {
     pub(super) sequence_number: Option<u64>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> EventJson<'a> {
     pub(super) fn read(data: &'a [u8]) -> Self {
         let mut members = Self::default();
         // What was read before a mistake still counts.
@@ -66,7 +66,8 @@ impl<'a> Members<'a> {
     }
 }
 
-struct Fill<'m, 'a>(&'m mut Members<'a>);
+/// Fills in the members while the JSON is read.
+struct Fill<'m, 'a>(&'m mut EventJson<'a>);
 
 impl<'a> DeserializeSeed<'a> for Fill<'_, 'a> {
     type Value = ();
@@ -88,7 +89,7 @@ impl<'a> Visitor<'a> for Fill<'_, 'a> {
     }
 }
 
-/// A member's name, borrowed where nothing in it is escaped.
+/// A string, such as a member's name, borrowed where nothing in it is escaped.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -110,7 +111,7 @@ pub(super) struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
-    /// All of them; `None` where these are no choices.
+    /// Reads all choices; `None` where the value is no list of them.
     pub(super) fn all(choices: &'a RawValue) -> Option<Vec<Self>> {
         serde_json::from_str(choices.get()).ok()
     }
@@ -119,7 +120,7 @@ impl<'a> Choice<'a> {
         self.index.and_then(|index| index.get().parse().ok()).unwrap_or(0)
     }
 
-    /// Why it is finished; empty while it is not.
+    /// Why the choice is finished; empty while it is not.
     pub(super) fn finish_reason(&self) -> Cow<'a, str> {
         self.finish_reason.map(text).unwrap_or_default()
     }
@@ -128,7 +129,7 @@ impl<'a> Choice<'a> {
         self.error.filter(|error| is_error(error))
     }
 
-    /// Whether it brings something that a person or a tool would see; a role is not such a thing.
+    /// Whether the choice brings something that a person or a tool would see; a role is not such a thing.
     pub(super) fn has_content(&self) -> bool {
         let said = |value: Option<&RawValue>| value.is_some_and(says_something);
         let delta = self.delta.or(self.message).map(members).unwrap_or_default();
@@ -138,18 +139,18 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// The members of a value; none where it is no object.
+/// Reads the members of a value; there are none where it is no object.
 pub(super) fn members(value: &RawValue) -> BTreeMap<Cow<'_, str>, &RawValue> {
     let members: Result<BTreeMap<Name<'_>, &RawValue>, _> = serde_json::from_str(value.get());
     members.unwrap_or_default().into_iter().map(|(Name(name), value)| (name, value)).collect()
 }
 
-/// The text that a value is; empty where it is none.
+/// Reads the text that a value is; it is empty where the value is none.
 pub(super) fn text(value: &RawValue) -> Cow<'_, str> {
     serde_json::from_str(value.get()).map(|Name(text)| text).unwrap_or_default()
 }
 
-/// What an error is called: its `type`, `code` and `status`, or all of it where it has no members.
+/// The words that name an error: its `type`, `code` and `status`, or all of it where it has no members.
 pub(super) fn words_of(error: &RawValue) -> Vec<String> {
     let word = |value: &RawValue| match text(value) {
         text if text.is_empty() => value.get().to_owned(),
@@ -163,7 +164,7 @@ pub(super) fn words_of(error: &RawValue) -> Vec<String> {
     named.map(|value| word(value)).collect()
 }
 
-/// Whether data is the whole of a JSON text.
+/// Whether data is a whole JSON text.
 pub(super) fn is_whole(data: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(data).is_ok()
 }

@@ -1,18 +1,18 @@
-//! What the gateway itself answers: problem documents, in the words of the protocol where it has some.
+//! How the gateway's own answers look: problem documents, with the `error` member of the client's API.
 
-use super::{body::AnswerBody, protocol::Api};
+use super::{protocol::Api, response_body::ResponseBody};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use seawall_tower::Problem;
 
-/// A problem that no policy made: `about:blank` with a title and a detail.
-pub(crate) fn plain(status: StatusCode, title: &'static str, detail: String) -> Problem {
+/// A problem that no policy made.
+pub(crate) fn gateway_problem(status: StatusCode, title: &'static str, detail: String) -> Problem {
     Problem { status, title, detail, policy: "gateway", reason: "request", retry_after: None }
 }
 
-/// The response that a problem is. A client that speaks one of the APIs that are known gets the `error` member
-/// that it reads, and is told whether to come back: a refusal did not run and says when, with `Retry-After`;
-/// what was tried here and failed was also repeated here, and `x-should-retry: false` says not to do so again.
-pub(super) fn problem(problem: &Problem, api: Option<Api>) -> Response<AnswerBody> {
+/// Makes the response of a problem. The client of a known API gets the `error` member that it reads, and is told
+/// whether to come back: `Retry-After` says when, for a request that was refused and did not run; `x-should-retry: false`
+/// says not to, for one that ran and failed here as often as it may.
+pub(super) fn problem_response(problem: &Problem, api: Option<Api>) -> Response<ResponseBody> {
     let mut response = Response::new(document(problem, api).into());
     *response.status_mut() = problem.status;
     let headers = response.headers_mut();
@@ -55,7 +55,7 @@ mod tests {
         Problem {
             detail: "a \"quoted\" }} name".into(),
             retry_after: Some(Duration::from_millis(1200)),
-            ..plain(status, "At capacity", String::new())
+            ..gateway_problem(status, "At capacity", String::new())
         }
     }
 
@@ -107,14 +107,14 @@ mod tests {
     fn nobody_is_told_to_come_back_and_not_to() {
         for status in [429, 502, 503, 504, 508] {
             for api in [None, Some(Api::Chat), Some(Api::Messages)] {
-                let answer = problem(&sample(StatusCode::from_u16(status).unwrap()), api);
+                let answer = problem_response(&sample(StatusCode::from_u16(status).unwrap()), api);
                 let come_back = answer.headers().contains_key("retry-after");
                 let stay_away = answer.headers().contains_key("x-should-retry");
                 assert!(come_back != stay_away, "{status} {api:?}");
             }
         }
         let unknown = Problem { retry_after: None, ..sample(StatusCode::LOOP_DETECTED) };
-        let answer = problem(&unknown, Some(Api::Chat));
+        let answer = problem_response(&unknown, Some(Api::Chat));
         assert_eq!(answer.headers()["x-should-retry"], "false");
         assert!(!answer.headers().contains_key("retry-after"));
     }

@@ -11,45 +11,46 @@ use std::{borrow::Cow, ops::Range};
 /// pass on as they come.
 pub(super) const MAX_EVENT: usize = 256 << 10;
 
-/// One event, as far as it was read.
-pub(super) struct Event<'a> {
+/// A server-sent event, as far as it was read.
+pub(super) struct SseEvent<'a> {
     /// The value of its `event` field; empty where it has none.
     pub(super) name: &'a [u8],
     /// The values of its `data` fields, joined by line feeds.
     pub(super) data: Cow<'a, [u8]>,
-    /// Whether that is all of it.
+    /// Whether that is all of the event.
     pub(super) whole: bool,
 }
 
-/// The events of a body, piece by piece.
+/// Splits a body, which comes in pieces, into its events.
 #[derive(Default)]
-pub(super) struct Events {
+pub(super) struct SseSplitter {
     /// The bytes of the unfinished event. Every offset below counts from its beginning.
     pending: BytesMut,
-    /// How far it has been looked at.
+    /// How far `pending` has been scanned.
     scanned: usize,
-    /// Where its last line begins.
+    /// Where the last line in `pending` begins.
     line: usize,
     fields: Fields,
-    /// The last byte was a CR: an LF that follows belongs to it.
+    /// Whether the last byte was a CR: an LF that follows belongs to it.
     after_cr: bool,
-    /// A first line has been seen: only before it a byte order mark may stand.
+    /// Whether a first line has been seen: a byte order mark may stand only before it.
     begun: bool,
-    /// Inside an event that is too long to hold back.
+    /// Set inside an event that is too long to hold back.
     passing: Option<Overlong>,
 }
 
 /// An event whose bytes already pass on.
 struct Overlong {
+    /// Whether nothing of its present line has come.
     line_is_empty: bool,
 }
 
-/// Where the fields of the unfinished event are.
+/// The places of the fields in the unfinished event.
 #[derive(Default)]
 struct Fields {
     name: Range<usize>,
     data: Vec<Range<usize>>,
-    /// Some line of it is not a comment.
+    /// Whether some line of the event is not a comment.
     any: bool,
 }
 
@@ -74,7 +75,7 @@ impl Fields {
         }
     }
 
-    fn event<'a>(&self, event: &'a [u8], whole: bool) -> Event<'a> {
+    fn event<'a>(&self, event: &'a [u8], whole: bool) -> SseEvent<'a> {
         let data = match self.data.as_slice() {
             [] => Cow::Borrowed(&event[..0]),
             [only] => Cow::Borrowed(&event[only.clone()]),
@@ -83,7 +84,7 @@ impl Fields {
                 Cow::Owned(lines.join(&b'\n'))
             }
         };
-        Event { name: &event[self.name.clone()], data, whole }
+        SseEvent { name: &event[self.name.clone()], data, whole }
     }
 
     fn clear(&mut self) {
@@ -93,9 +94,9 @@ impl Fields {
     }
 }
 
-impl Events {
+impl SseSplitter {
     /// Takes the next piece, shows the events that it completes, and gives back what may pass on.
-    pub(super) fn feed(&mut self, mut piece: Bytes, mut see: impl FnMut(&Event<'_>)) -> Bytes {
+    pub(super) fn feed(&mut self, mut piece: Bytes, mut see: impl FnMut(&SseEvent<'_>)) -> Bytes {
         if self.pending.is_empty() {
             // Most pieces are whole events: they pass on without a copy.
             let ready = self.scan(&piece, &mut see);
@@ -114,18 +115,18 @@ impl Events {
         let line_is_empty = self.line == self.pending.len();
         self.show_rest(false, &mut see);
         self.passing = Some(Overlong { line_is_empty });
-        join(piece, self.let_go())
+        join(piece, self.release())
     }
 
-    /// The bytes that were held back; nothing is held back of what follows them.
-    pub(super) fn let_go(&mut self) -> Bytes {
+    /// Gives back the bytes that were held, for a body of which no further event is split off.
+    pub(super) fn release(&mut self) -> Bytes {
         self.fields.clear();
         (self.scanned, self.line) = (0, 0);
         std::mem::take(&mut self.pending).freeze()
     }
 
     /// Shows the event that the body's end finished, though no blank line stands behind it.
-    pub(super) fn end(&mut self, mut see: impl FnMut(&Event<'_>)) {
+    pub(super) fn end(&mut self, mut see: impl FnMut(&SseEvent<'_>)) {
         self.show_rest(true, &mut see);
     }
 
@@ -134,7 +135,7 @@ impl Events {
         self.passing.is_some()
     }
 
-    fn show_rest(&mut self, whole: bool, see: &mut impl FnMut(&Event<'_>)) {
+    fn show_rest(&mut self, whole: bool, see: &mut impl FnMut(&SseEvent<'_>)) {
         let end = self.pending.len();
         let marked = !self.begun && self.pending.starts_with(BOM);
         let line = self.line + if marked { BOM.len() } else { 0 };
@@ -146,8 +147,8 @@ impl Events {
         }
     }
 
-    /// Looks at what is new in `buffer`; how much of it need not wait.
-    fn scan(&mut self, buffer: &[u8], see: &mut impl FnMut(&Event<'_>)) -> usize {
+    /// Scans what is new in `buffer`, and returns how much of it need not wait.
+    fn scan(&mut self, buffer: &[u8], see: &mut impl FnMut(&SseEvent<'_>)) -> usize {
         let mut start = self.pass_overlong(buffer);
         let mut at = start + std::mem::take(&mut self.scanned);
         let mut line = start + std::mem::take(&mut self.line);
@@ -182,7 +183,7 @@ impl Events {
         start
     }
 
-    /// Passes by the rest of an event that is too long to hold back: where what follows it begins.
+    /// Skips the rest of an event that is too long to hold back, and returns where what follows it begins.
     fn pass_overlong(&mut self, buffer: &[u8]) -> usize {
         let Some(overlong) = &mut self.passing else { return 0 };
         let mut at = 0;
@@ -211,7 +212,7 @@ impl Events {
 /// A byte order mark, which may stand before the first event.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Two pieces as one.
+/// Joins two pieces.
 pub(super) fn join(first: Bytes, second: Bytes) -> Bytes {
     match (first.is_empty(), second.is_empty()) {
         (_, true) => first,

@@ -1,7 +1,7 @@
 //! Streams as the protocols send them, cut into pieces at every place.
 
 use super::*;
-use crate::gateway::event::MAX_EVENT;
+use crate::gateway::sse::MAX_EVENT;
 use std::fmt::Write as _;
 
 const CHAT: &str =
@@ -11,14 +11,14 @@ const STOP: &str =
 
 /// What a stream came to, and what its client got.
 fn run(api: Api, pieces: &[&[u8]], clean: bool) -> (Outcome, Vec<u8>) {
-    let mut watch = Watch::new(api);
+    let mut watch = SseMonitor::new(api);
     let mut got = Vec::new();
     for piece in pieces {
         got.extend_from_slice(&watch.feed(Bytes::copy_from_slice(piece)));
     }
-    let Ending { outcome, last } =
-        if clean { watch.end() } else { watch.break_off(Trouble::Broken, "gone") };
-    if let Last::Bytes(bytes) = last {
+    let StreamEnd { outcome, last } =
+        if clean { watch.end() } else { watch.break_off(StreamFault::Broken, "gone") };
+    if let FinalBytes::Bytes(bytes) = last {
         got.extend_from_slice(&bytes);
     }
     (outcome, got)
@@ -272,7 +272,7 @@ fn a_failure_says_whose_fault_it_is() {
 
 #[test]
 fn long_events_take_bounded_memory_and_pass_on() {
-    let mut watch = Watch::new(Api::Chat);
+    let mut watch = SseMonitor::new(Api::Chat);
     let mut passed = watch.feed(CHAT.into()).len();
     passed += watch.feed("data: {\"choices\":[{\"delta\":{\"content\":\"".into()).len();
     for _ in 0..1000 {
@@ -280,12 +280,12 @@ fn long_events_take_bounded_memory_and_pass_on() {
     }
     assert!(passed > 1000 * 4096 - MAX_EVENT);
     // Only a broken connection keeps half an event from being taken for a whole.
-    assert!(matches!(watch.break_off(Trouble::Broken, "gone").last, Last::Cut));
+    assert!(matches!(watch.break_off(StreamFault::Broken, "gone").last, FinalBytes::Cut));
     // Its end may have said that it is the last.
     watch.feed("\"},\"finish_reason\":\"stop\"}]}\r\n\r".into());
     assert!(watch.end().outcome.is_success());
 
-    let mut watch = Watch::new(Api::Responses);
+    let mut watch = SseMonitor::new(Api::Responses);
     for _ in 0..3 {
         let mut image = "event: response.image_generation_call.partial_image\ndata: {\"type\":\"response.image_generation_call.partial_image\",\"b64\":\"".to_owned();
         image.extend(std::iter::repeat_n('x', 2 * MAX_EVENT));
@@ -358,7 +358,7 @@ fn only_what_a_reader_would_see_is_content() {
         ("data: word\n\n", true),
     ] {
         for cut in 0..stream.len() {
-            let mut watch = Watch::new(Api::Chat);
+            let mut watch = SseMonitor::new(Api::Chat);
             watch.feed(stream[..cut].to_owned().into());
             assert!(!watch.has_content(), "{stream:?} at {cut}");
             watch.feed(stream[cut..].to_owned().into());
@@ -370,7 +370,7 @@ fn only_what_a_reader_would_see_is_content() {
 #[test]
 fn comments_wait_for_nothing() {
     for line in [": keep-alive\n", ":\r\n", "\n", ": a\r"] {
-        let mut watch = Watch::new(Api::Chat);
+        let mut watch = SseMonitor::new(Api::Chat);
         assert_eq!(watch.feed(line.into()), line);
         assert_eq!(watch.feed(CHAT.into()), CHAT);
     }

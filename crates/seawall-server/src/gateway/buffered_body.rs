@@ -1,4 +1,4 @@
-//! A body that is kept whole, so that it can be sent more than once.
+//! A request's body that is kept whole, so that it can be sent more than once.
 
 use crate::BoxError;
 use bytes::Bytes;
@@ -9,19 +9,19 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The bytes, and the trailers behind them.
+/// The bytes of a body, and the trailers behind them.
 #[derive(Clone, Default)]
-pub(crate) struct Kept {
+pub(super) struct BufferedBody {
     data: Bytes,
     trailers: Option<HeaderMap>,
 }
 
-impl Kept {
+impl BufferedBody {
     pub(super) fn new(data: Bytes, trailers: Option<HeaderMap>) -> Self {
         Self { data, trailers: trailers.filter(|trailers| !trailers.is_empty()) }
     }
 
-    /// Sets the headers that say what comes behind them.
+    /// Sets the headers of the request that say how long its body is, and which trailers come behind it.
     pub(super) fn describe(&self, headers: &mut HeaderMap, method: &Method, says_length: bool) {
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::TRAILER);
@@ -41,7 +41,7 @@ impl Kept {
     }
 }
 
-impl Body for Kept {
+impl Body for BufferedBody {
     type Data = Bytes;
     type Error = BoxError;
 

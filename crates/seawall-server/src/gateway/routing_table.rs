@@ -1,4 +1,4 @@
-//! What is in force: routes, upstreams and limits as one value, swapped whole.
+//! The routing table: routes, upstreams and limits as one value, swapped whole.
 
 use super::{Route, Upstream, forward::Forwarding};
 use crate::{GatewayConfig, Operation, Registry, RouteConfig, UpstreamConfig, config::Limits};
@@ -6,41 +6,42 @@ use seawall::{FallbackConfig, PolicyConfig, RegistryChange, TimeoutConfig};
 use seawall_tower::TokioTimer;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The data path of one revision of the configuration.
+/// The routes, upstreams and limits of one revision of the configuration.
 #[derive(Default)]
-pub(super) struct Table {
+pub(super) struct RoutingTable {
     pub(super) routes: Vec<Arc<Route>>,
     pub(super) limits: Limits,
     pub(super) forwarding: Forwarding,
-    upstreams: BTreeMap<String, Named>,
-    /// The operations that this table registered, with the policies they were given.
+    upstreams: BTreeMap<String, KnownUpstream>,
+    /// The operations that this table registered, by name, with the policies they were given.
     operations: BTreeMap<String, Vec<PolicyConfig>>,
 }
 
-struct Named {
+/// An upstream, with the configuration that it was made from.
+struct KnownUpstream {
     config: UpstreamConfig,
     upstream: Arc<Upstream>,
 }
 
-/// A table that is ready, with the change of the registry that it needs.
+/// A routing table that is ready to be put in force, with the change of the registry that it needs.
 pub(crate) struct Plan {
-    table: Table,
+    table: RoutingTable,
     change: RegistryChange<TokioTimer>,
 }
 
 impl Plan {
-    /// Puts the operations in the registry, and gives the table that goes with them.
+    /// Puts the operations in the registry, and returns the table that goes with them.
     ///
     /// # Errors
     /// When the registry has no room, or a name was taken meanwhile; then nothing changes.
-    pub(super) fn commit(self) -> Result<Table, String> {
+    pub(super) fn commit(self) -> Result<RoutingTable, String> {
         self.change.commit().map_err(|error| error.to_string())?;
         Ok(self.table)
     }
 }
 
-impl Table {
-    /// The table of another configuration, which nothing uses yet. What does not change keeps its state and its
+impl RoutingTable {
+    /// Plans the table of another configuration, and changes nothing. What stays the same keeps its state and its
     /// connections; what is gone leaves the registry with the commit.
     pub(super) fn plan(&self, config: &GatewayConfig, registry: &Registry) -> Result<Plan, String> {
         let forwarding = Forwarding::new(&config.trusted_proxies)
@@ -68,7 +69,7 @@ impl Table {
         Ok(plan)
     }
 
-    /// The operation of this name, with these policies.
+    /// Plans the operation of this name, with these policies.
     fn operation(
         &self,
         plan: &mut Plan,
@@ -83,22 +84,24 @@ impl Table {
         Ok(operation)
     }
 
+    /// Takes over the upstream of this name where its configuration is the same, else makes it anew.
     fn upstream(
         &self,
         name: &str,
         config: &UpstreamConfig,
         operation: Operation,
-    ) -> Result<Named, String> {
+    ) -> Result<KnownUpstream, String> {
         // The policies are the operation's; the rest is the upstream's own.
         let config = UpstreamConfig { policies: None, strategy: None, ..config.clone() };
         if let Some(known) = self.upstreams.get(name).filter(|known| known.config == config) {
-            return Ok(Named { config, upstream: known.upstream.clone() });
+            return Ok(KnownUpstream { config, upstream: known.upstream.clone() });
         }
         let upstream = Upstream::new(name, &config, operation)
             .ok_or_else(|| format!("upstreams.{name}.endpoints: not addresses"))?;
-        Ok(Named { config, upstream: Arc::new(upstream) })
+        Ok(KnownUpstream { config, upstream: Arc::new(upstream) })
     }
 
+    /// Makes a route, and plans its operation.
     fn route(&self, plan: &mut Plan, config: &RouteConfig, at: usize) -> Result<Route, String> {
         let limit =
             config.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
