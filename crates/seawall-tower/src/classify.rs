@@ -37,6 +37,31 @@ pub fn classify_status(status: StatusCode, headers: &HeaderMap) -> Outcome {
     })
 }
 
+/// The outcome of a gRPC status code. `UNAVAILABLE`, `INTERNAL`, `DEADLINE_EXCEEDED`, `ABORTED` and `DATA_LOSS` are
+/// transient and the dependency's fault, so are `UNKNOWN` and codes that gRPC does not know, of an unknown class;
+/// `RESOURCE_EXHAUSTED` is a rate limit. All others are permanent and the caller's fault.
+pub fn classify_grpc_code(code: i32) -> Outcome {
+    Outcome::failure(match code {
+        0 => return Outcome::Success,
+        8 => Class::RateLimited,
+        1 | 3 | 5 | 6 | 7 | 9 | 11 | 12 | 16 => Class::Permanent,
+        4 | 10 | 13 | 14 | 15 => Class::Transient,
+        _ => Class::Unknown,
+    })
+}
+
+/// The outcome of a gRPC response that has its status in its headers, as errors without messages have; else
+/// [`classify_status`]. For [`ServerLayer::classify`](crate::ServerLayer::classify).
+pub fn classify_grpc(status: StatusCode, headers: &HeaderMap) -> Outcome {
+    match headers.get("grpc-status") {
+        Some(code) => {
+            let code = code.to_str().ok().and_then(|code| code.parse().ok());
+            classify_grpc_code(code.unwrap_or(-1))
+        }
+        None => classify_status(status, headers),
+    }
+}
+
 fn should_retry(headers: &HeaderMap) -> Option<bool> {
     match headers.get("x-should-retry")?.as_bytes() {
         b"true" => Some(true),

@@ -56,7 +56,7 @@ pub use body::{HeldBody, Permits};
 pub use buffer::{Buffered, Resumed};
 #[cfg(feature = "cache")]
 pub use cache::{CacheConfig, CacheLayer, Cached};
-pub use classify::{HttpClassify, classify_status, retry_after};
+pub use classify::{HttpClassify, classify_grpc, classify_grpc_code, classify_status, retry_after};
 pub use client::{Client, ClientLayer, ClientRequest, ClientResponse};
 pub use coalesce::{Coalesce, CoalesceConfig, CoalesceError, CoalesceLayer};
 pub use deadline::{Deadline, DeadlineHeader};

@@ -32,6 +32,8 @@ mod histogram;
 mod keyed;
 mod metrics;
 mod name;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod observers;
 mod outcome;
 mod pipeline;
 mod policies;
@@ -60,6 +62,10 @@ pub use execution::Execution;
 pub use histogram::{Histogram, Latencies};
 pub use metrics::{Counts, Metrics};
 pub use name::Name;
+#[cfg(feature = "metrics")]
+pub use observers::MetricsObserver;
+#[cfg(feature = "tracing")]
+pub use observers::TracingObserver;
 pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome};
 pub use pipeline::{Pipeline, check_policies};
 pub use policies::bulkhead::{

@@ -30,6 +30,7 @@ const DOWNWARD: &[(&str, &[&str])] = &[
             "seawall-tower",
         ],
     ),
+    ("seawall-guides", &[]),
     ("xtask", &[]),
 ];
 

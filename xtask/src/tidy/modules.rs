@@ -18,7 +18,7 @@ const BUILDINGS: &[Building] = &[Building {
         &["keyed", "outcome", "recent"],
         &["command", "error", "event"],
         // The contract, and beside it what several policies count with.
-        &["policy", "window"],
+        &["observers", "policy", "window"],
         &["policies"],
         &["metrics", "pipeline", "profiles"],
         &["execution"],

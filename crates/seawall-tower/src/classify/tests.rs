@@ -72,3 +72,28 @@ fn the_upstream_has_the_last_word_on_retrying() {
         assert_eq!(failure.should_retry, expected);
     }
 }
+
+#[test]
+fn grpc_has_statuses_of_its_own() {
+    let class = |status: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", HeaderValue::from_static(status));
+        match classify_grpc(StatusCode::OK, &headers) {
+            Outcome::Failure(failure) => Some(failure.class),
+            _ => None,
+        }
+    };
+    assert_eq!(class("0"), None);
+    for status in ["4", "10", "13", "14", "15"] {
+        assert_eq!(class(status), Some(Class::Transient), "{status}");
+    }
+    for status in ["1", "3", "5", "6", "7", "9", "11", "12", "16"] {
+        assert_eq!(class(status), Some(Class::Permanent), "{status}");
+    }
+    assert_eq!(class("8"), Some(Class::RateLimited));
+    for status in ["2", "17", "-1", "", "soon", "99999999999999"] {
+        assert_eq!(class(status), Some(Class::Unknown), "{status}");
+    }
+    let without = classify_grpc(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new());
+    assert_eq!(without, classify_status(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new()));
+}
