@@ -1,4 +1,4 @@
-//! The body of an answer that still holds its permits.
+//! The body of a response that holds the permits of its call.
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -9,12 +9,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The permits of a call under an operation, which its answer holds.
+/// The permits of a call under an operation, which last until the end of its response.
 pub type Permits<Tm> = HeldPermits<Arc<Pipeline>, Tm>;
 
 pin_project! {
-    /// An answer's body. The permits go back, and the breakers are told, at its end: a body that ends is a
-    /// success, one that breaks off or panics a failure, and one that is dropped before says nothing.
+    /// The body of a response. At its end the permits are released and the policies learn the outcome: a body that ends
+    /// is a success, and one that fails or panics a failure. One that is dropped before its end releases the permits
+    /// without an outcome.
     pub struct HeldBody<B, Tm: Timer> {
         #[pin]
         body: B,

@@ -1,4 +1,4 @@
-//! Answers small enough to be given to more than one.
+//! Responses that are collected, up to a bound, so that they can be given more than once.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, header, response::Parts};
@@ -10,10 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
-/// An answer's body: whole, or as it comes.
+/// The body of a response of [`CacheLayer`](crate::CacheLayer) or [`CoalesceLayer`](crate::CoalesceLayer): collected
+/// bytes, or the service's own body where that was too long to be collected.
 pub type Buffered<R> = Either<Full<Bytes>, Resumed<R>>;
 
-/// An answer that can be given again.
+/// A collected response, which can be given again.
 #[derive(Clone, Debug)]
 pub(crate) struct Whole {
     pub(crate) parts: Parts,
@@ -26,8 +27,8 @@ impl Whole {
     }
 }
 
-/// Whether a request asks for nothing but what everybody may have: GET or HEAD, without credentials (unless they
-/// are in the key) and without ranges.
+/// Whether the response to a request may be given to other callers: it is a GET or HEAD without ranges and without
+/// credentials, except credentials that are part of the key.
 pub(crate) fn is_for_all<B>(request: &Request<B>, keyed: &[header::HeaderName]) -> bool {
     let plain = matches!(*request.method(), Method::GET | Method::HEAD);
     let has =
@@ -35,7 +36,7 @@ pub(crate) fn is_for_all<B>(request: &Request<B>, keyed: &[header::HeaderName]) 
     plain && !has(header::AUTHORIZATION) && !has(header::COOKIE) && !has(header::RANGE)
 }
 
-/// The values of these headers, as part of a key.
+/// The values of these headers in the order of `names`, as part of a key.
 pub(crate) fn values(headers: &HeaderMap, names: &[header::HeaderName]) -> Vec<Vec<u8>> {
     let all = |name: &header::HeaderName| {
         let values = headers.get_all(name).iter();
@@ -44,7 +45,7 @@ pub(crate) fn values(headers: &HeaderMap, names: &[header::HeaderName]) -> Vec<V
     names.iter().map(all).collect()
 }
 
-/// Headers that speak of one connection stay behind (RFC 9110, 7.6.1), and so does what was attached to it.
+/// Removes the headers that are about one connection (RFC 9110, 7.6.1), and the extensions.
 fn without_connection(mut parts: Parts) -> Parts {
     parts.extensions.clear();
     let listed: Vec<header::HeaderName> = directives(&parts.headers, header::CONNECTION)
@@ -65,7 +66,7 @@ fn without_connection(mut parts: Parts) -> Parts {
     parts
 }
 
-/// The words of a header that is a list, in small letters.
+/// The members of a comma-separated header, in lower case.
 pub(crate) fn directives(
     headers: &HeaderMap,
     name: header::HeaderName,
@@ -79,15 +80,15 @@ pub(crate) fn directives(
     words.into_iter()
 }
 
-/// A body that was read up to a bound.
+/// The result of [`collect`].
 pub(crate) enum Collected<R: Body> {
-    /// All of it.
+    /// The whole response.
     Whole(Whole),
-    /// What could not be kept, as it goes on.
+    /// A response that cannot be kept. Its body begins with what was read of it.
     Resumed(Response<Buffered<R>>),
 }
 
-/// Reads a body up to a bound: all of it, or what could not be kept, as it goes on.
+/// Collects the body of a response, if it has at most `most` bytes, no trailers and no error.
 pub(crate) async fn collect<R>(response: Response<R>, most: usize) -> Collected<R>
 where
     R: Body<Data = Bytes> + Unpin,
@@ -110,12 +111,12 @@ where
                     return resumed(parts, read, None, None, body);
                 }
             }
-            // Trailers are for one reader.
+            // Trailers are not kept.
             Ok(Err(trailers)) => return resumed(parts, read, None, Some(trailers), body),
             Err(error) => return resumed(parts, read, Some(error), None, body),
         }
     }
-    // Copied, so that what is kept is no longer than it is.
+    // Copied, so that no spare capacity is kept.
     Collected::Whole(Whole {
         parts: without_connection(parts),
         body: Bytes::copy_from_slice(&read),
@@ -123,7 +124,7 @@ where
 }
 
 pin_project! {
-    /// A body of which the beginning has been read already.
+    /// A body whose beginning was read before it turned out too long to be kept, or to fail.
     #[derive(Debug)]
     pub struct Resumed<R: Body> {
         first: Option<Bytes>,
@@ -172,7 +173,7 @@ impl<R: Body<Data = Bytes>> Body for Resumed<R> {
     }
 }
 
-/// A body as it comes.
+/// Passes a body on without collecting it.
 pub(crate) fn untouched<R: Body<Data = Bytes>>(rest: R) -> Buffered<R> {
     Either::Right(Resumed { first: None, failed: None, trailers: None, rest })
 }

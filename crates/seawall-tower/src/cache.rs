@@ -1,4 +1,4 @@
-//! Answers kept: fresh ones save a call, stale ones stand in for an error.
+//! Keeps responses: a fresh one saves a call, a stale one stands in for an error.
 
 use crate::{
     buffer::{Buffered, Collected, Whole, collect, directives, is_for_all, untouched, values},
@@ -20,17 +20,17 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What is kept, how much, and for how long.
+/// How many responses a [`CacheLayer`] keeps, and for how long.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
-    /// An answer is given again for this long, or for its `max-age` where that is shorter. Zero: it is kept for
-    /// errors only. Default 0.
+    /// How long a response is given again without a call; its `max-age` shortens this. At most 30 days. Default 0:
+    /// responses are kept for errors only.
     pub ttl: Duration,
-    /// After that it still stands in for an error, for this long. At most 30 days. Default 1 h.
+    /// How long, after `ttl`, a response still stands in for an error. At most 30 days. Default 1 h.
     pub stale_for: Duration,
-    /// Bytes of all bodies and headers that are kept, 1 KiB at least. Default 64 MiB.
+    /// The sum of all kept bodies and headers, in bytes; at least 1 KiB. Default 64 MiB.
     pub max_bytes: u64,
-    /// Answers with a longer body, in bytes, are not kept. Default 1 MiB.
+    /// The longest body that is kept, in bytes. Default 1 MiB.
     pub max_body: usize,
 }
 
@@ -45,11 +45,15 @@ impl Default for CacheConfig {
     }
 }
 
-/// Around an HTTP client: keeps answers to GET and HEAD requests without credentials. Where there is no answer, or
-/// a 5xx, it gives the last good one, with `age` and `cache-status: seawall; hit; fwd=stale` (RFC 9211).
+/// Keeps an HTTP client's responses to GET and HEAD requests without credentials. When a later request fails or gets a
+/// 5xx, the last good response stands in, with `age` and `cache-status: seawall; hit; fwd=stale` (RFC 9211).
 ///
-/// Kept is what is 200 and neither `no-store`, `private` nor `set-cookie`; `vary` is heeded. Put it outside of a
+/// A response is kept if its status is 200 and it has neither `no-store`, `private` nor `set-cookie`; one that names
+/// headers in `vary` is given only to requests with the same values. Put this layer outside of a
 /// [`ClientLayer`](crate::ClientLayer), so that it stands in for refusals and timeouts, too.
+///
+/// The client is a `Clone + Send + 'static` service from `http::Request<B>` to `http::Response<R>`, where `R` is an
+/// `http_body::Body<Data = Bytes> + Unpin`.
 #[derive(Clone, Debug)]
 pub struct CacheLayer {
     config: Arc<CacheConfig>,
@@ -61,7 +65,7 @@ struct Kept {
     answer: Whole,
     at: Instant,
     fresh_for: Duration,
-    /// What the answer depended on, and the values that the request had.
+    /// The headers named in `vary`, and the values that the request had.
     varied: (Vec<HeaderName>, Vec<Vec<u8>>),
 }
 
@@ -86,10 +90,10 @@ impl Kept {
 }
 
 impl CacheLayer {
-    /// An empty cache; clones of the layer share it.
+    /// Makes an empty cache, which clones of the layer share.
     ///
     /// # Errors
-    /// Every field out of its bounds.
+    /// Names every field that is out of its bounds.
     pub fn new(config: CacheConfig) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let month = Duration::from_secs(30 * 86_400);
@@ -106,7 +110,7 @@ impl CacheLayer {
         Ok(Self { config: Arc::new(config), kept })
     }
 
-    /// Answers kept now, nearly.
+    /// The number of responses kept now. It may lag behind changes that happen meanwhile.
     pub fn len(&self) -> u64 {
         self.kept.run_pending_tasks();
         self.kept.entry_count()
@@ -117,12 +121,12 @@ impl CacheLayer {
         self.len() == 0
     }
 
-    /// Forgets all answers.
+    /// Forgets all responses.
     pub fn clear(&self) {
         self.kept.invalidate_all();
     }
 
-    /// What an answer depends on, where it may be kept.
+    /// How long a response is fresh, and the headers of its request that it depends on; `None` if it may not be kept.
     fn keeps<R>(&self, answer: &Response<R>) -> Option<(Duration, Vec<HeaderName>)> {
         let headers = answer.headers();
         if answer.status() != StatusCode::OK || headers.contains_key(header::SET_COOKIE) {
@@ -141,7 +145,7 @@ impl CacheLayer {
             }
         }
         let varied = directives(headers, header::VARY);
-        // `*` depends on more than can be seen.
+        // `*` depends on more than the headers.
         let names: Result<Vec<_>, _> = varied.map(|name| name.parse::<HeaderName>()).collect();
         Some((fresh_for, names.ok()?)).filter(|(_, names)| names.iter().all(|name| name != "*"))
     }
@@ -161,6 +165,18 @@ pub struct Cached<S> {
     layer: CacheLayer,
 }
 
+impl<S> Cached<S> {
+    /// The client inside. Calls made with it do not pass through the layer.
+    pub fn get_ref(&self) -> &S {
+        &self.service
+    }
+
+    /// Takes the client out of the layer.
+    pub fn into_inner(self) -> S {
+        self.service
+    }
+}
+
 impl<S, B, R> Service<Request<B>> for Cached<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
@@ -174,7 +190,7 @@ where
     type Error = S::Error;
     type Future = Running<Self::Response, S::Error>;
 
-    /// Always ready: what is kept needs no service.
+    /// Is always ready, since a kept response needs no service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -202,7 +218,7 @@ where
             let answer = Sending::new(service, request).await;
             let failed = answer.as_ref().map_or(true, |answer| answer.status().is_server_error());
             if failed {
-                // Looked for again: it may have come while this call was under way.
+                // Looked up again, since another request may have brought it meanwhile.
                 let kept = layer.kept.get(&key).filter(|kept| kept.fits(&headers));
                 let bound = |kept: &Kept| kept.fresh_for + layer.config.stale_for;
                 return match kept.filter(|kept| kept.at.elapsed() < bound(kept)) {

@@ -1,4 +1,4 @@
-//! HTTP answers as outcomes: which status is whose fault, and how long to wait.
+//! Classifies HTTP and gRPC responses: which status is whose fault, and how long to wait.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use seawall::{Class, Classify, Failure, Outcome};
@@ -17,11 +17,11 @@ impl<B, E> Classify<Response<B>, E> for HttpClassify {
     }
 }
 
-/// The outcome of an answer: below 400 it is a success; 429 is a rate limit; 408, 425 and everything from 500 on
-/// is transient and the dependency's fault, also the codes of proxies and of content delivery networks (520 to
-/// 530, 599). Every other 4xx is permanent and the caller's fault, and so are 501, 505, 506, 508, 510 and 511: they
-/// speak of this request or of the way to the dependency, not of its health. `x-should-retry` wins over the class
-/// where it is asked whether to repeat.
+/// Classifies a response by its status. Below 400 it is a success, and 429 is a rate limit. 408, 425 and everything from
+/// 500 on is transient and the dependency's fault, also the codes of proxies and content delivery networks (520 to 530,
+/// 599). Every other 4xx is permanent and the caller's fault, and so are 501, 505, 506, 508, 510 and 511, which are about
+/// this request or the way to the dependency rather than its health. The header `x-should-retry` (`true` or `false`)
+/// decides over the class whether the request is repeated.
 pub fn classify_status(status: StatusCode, headers: &HeaderMap) -> Outcome {
     let class = match status.as_u16() {
         0..=399 => return Outcome::Success,
@@ -37,8 +37,8 @@ pub fn classify_status(status: StatusCode, headers: &HeaderMap) -> Outcome {
     })
 }
 
-/// The outcome of a gRPC status code. `UNAVAILABLE`, `INTERNAL`, `DEADLINE_EXCEEDED`, `ABORTED` and `DATA_LOSS` are
-/// transient and the dependency's fault, so are `UNKNOWN` and codes that gRPC does not know, of an unknown class;
+/// Classifies a gRPC status code. `UNAVAILABLE`, `INTERNAL`, `DEADLINE_EXCEEDED`, `ABORTED` and `DATA_LOSS` are
+/// transient and the dependency's fault; `UNKNOWN`, and codes that gRPC does not define, are failures of an unknown class.
 /// `RESOURCE_EXHAUSTED` is a rate limit. All others are permanent and the caller's fault.
 pub fn classify_grpc_code(code: i32) -> Outcome {
     Outcome::failure(match code {
@@ -50,8 +50,8 @@ pub fn classify_grpc_code(code: i32) -> Outcome {
     })
 }
 
-/// The outcome of a gRPC response that has its status in its headers, as errors without messages have; else
-/// [`classify_status`]. For [`ServerLayer::classify`](crate::ServerLayer::classify).
+/// Classifies a gRPC response by the `grpc-status` in its headers, where errors without messages have it; by
+/// [`classify_status`] if there is none. It is made for [`ServerLayer::classify`](crate::ServerLayer::classify).
 pub fn classify_grpc(status: StatusCode, headers: &HeaderMap) -> Outcome {
     match headers.get("grpc-status") {
         Some(code) => {
@@ -70,9 +70,9 @@ fn should_retry(headers: &HeaderMap) -> Option<bool> {
     }
 }
 
-/// How long the answer asks to wait: `retry-after-ms`, else `Retry-After` in seconds or as an HTTP date
-/// (RFC 9110, 10.2.3), against the wall clock `now`. A date in the past is no wait at all; a number too large for
-/// a duration is the longest one. What cannot be read is as good as absent.
+/// How long a response asks to wait: `retry-after-ms`, or else `Retry-After` in seconds or as an HTTP date (RFC 9110,
+/// 10.2.3) after the wall clock time `now`. A date in the past is a wait of zero, and a number too large for a
+/// duration is the longest one. A value that cannot be read is ignored.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
     let ms = headers.get("retry-after-ms").and_then(text).and_then(|ms| duration(&ms, 1000.0));
@@ -86,7 +86,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     })
 }
 
-/// So many units, of which `in_a_second` are one second: digits, and perhaps a fraction.
+/// Reads a decimal number of units, of which `in_a_second` are one second.
 fn duration(text: &str, in_a_second: f64) -> Option<Duration> {
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;

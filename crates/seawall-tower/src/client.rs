@@ -1,4 +1,4 @@
-//! Around an HTTP client: what it calls may fail.
+//! The layer around an HTTP client.
 
 use crate::{
     Alternative, Deadline, DeadlineHeader, Describe, HeldBody, HttpClassify, HttpDescribe,
@@ -14,14 +14,14 @@ use tower_service::Service;
 
 /// Puts an HTTP client under an operation's policies.
 ///
-/// State lives in the operation, never in the layer: two layers of one operation share its circuit.
-/// What may be sent again is sent again as the policies say; each attempt carries `x-seawall-attempt`, and a
-/// request that comes with one is sent once: two layers of retries would multiply. The answer's body holds
-/// the permits to its end. A [`Deadline`] bounds the call: that of [`until`](Self::until), or one in the
-/// extensions of an `http::Request`.
+/// The state lives in the operation, never in the layer: two layers of one operation share its circuit. A request that
+/// may be sent again is sent again as the policies say. Each attempt carries `x-seawall-attempt`, and a request that
+/// already has this header is sent once, since two layers of retries would multiply. The body of the response holds the
+/// permits until its end. A [`Deadline`] bounds the call: that of [`until`](Self::until), or the one in the extensions of
+/// an `http::Request`.
 ///
-/// The client is any service from [`ClientRequest`] to [`ClientResponse`]: `hyper`'s legacy client, a tonic
-/// channel, or with the feature `reqwest` a `reqwest::Client`. Its requests need bodies that can be cloned.
+/// The client is any `Clone + Send + 'static` service from a [`ClientRequest`] to a [`ClientResponse`], such as
+/// hyper-util's client, or a `reqwest::Client` with the feature `reqwest`.
 #[derive(Clone, Debug)]
 pub struct ClientLayer<C = HttpClassify, D = HttpDescribe, A = NoFallback, Tm = TokioTimer> {
     operation: Operation<Tm>,
@@ -32,7 +32,7 @@ pub struct ClientLayer<C = HttpClassify, D = HttpDescribe, A = NoFallback, Tm = 
     deadline: Instant,
 }
 
-/// A request that a [`ClientLayer`] sends.
+/// A request that a [`ClientLayer`] can send: an `http::Request` whose body is `Clone`, or a `reqwest::Request`.
 #[diagnostic::on_unimplemented(
     message = "a `ClientLayer` cannot send a `{Self}`",
     label = "not a request of an HTTP client",
@@ -40,18 +40,18 @@ pub struct ClientLayer<C = HttpClassify, D = HttpDescribe, A = NoFallback, Tm = 
     note = "the feature `reqwest` adds `reqwest::Request`; `OperationLayer` takes requests of every other kind"
 )]
 pub trait ClientRequest: Sized + Send + 'static {
-    /// The headers it is sent with.
+    /// The headers of the request.
     fn headers(&self) -> &HeaderMap;
 
-    /// The headers it is sent with, to add some.
+    /// The headers of the request, to add some.
     fn headers_mut(&mut self) -> &mut HeaderMap;
 
-    /// When the caller gives up, where the request says so itself.
+    /// The deadline that the request itself carries.
     fn deadline(&self) -> Option<Deadline> {
         None
     }
 
-    /// The same request to be sent again; `None` where its body can be read only once.
+    /// A copy of the request for another attempt; `None` if its body can be read only once.
     fn copy(&self) -> Option<Self>;
 }
 
@@ -81,7 +81,7 @@ pub trait ClientResponse<Tm: Timer>: Sized {
     /// The response with its permits.
     type Held;
 
-    /// Puts the permits into the body, which ends them with itself.
+    /// Puts the permits into the body, which releases them at its end.
     fn hold(self, permits: Permits<Tm>) -> Self::Held;
 }
 
@@ -94,7 +94,7 @@ impl<R: Body, Tm: Timer> ClientResponse<Tm> for Response<R> {
 }
 
 impl<Tm: Timer + Clone> ClientLayer<HttpClassify, HttpDescribe, NoFallback, Tm> {
-    /// Under this operation: [`HttpClassify`] says which answers are failures, [`HttpDescribe`] which
+    /// Makes a layer of this operation. [`HttpClassify`] says which responses are failures, [`HttpDescribe`] which
     /// requests may be sent again.
     pub fn new(operation: Operation<Tm>) -> Self {
         Self {
@@ -109,24 +109,24 @@ impl<Tm: Timer + Clone> ClientLayer<HttpClassify, HttpDescribe, NoFallback, Tm> 
 }
 
 impl<C, D, A, Tm> ClientLayer<C, D, A, Tm> {
-    /// Says which answers and errors are failures.
+    /// Sets what says which responses and errors are failures.
     #[must_use]
     pub fn classify<C2>(self, classify: C2) -> ClientLayer<C2, D, A, Tm> {
         let Self { operation, describe, fallback, send_deadline, deadline, .. } = self;
         ClientLayer { operation, classify, describe, fallback, send_deadline, deadline }
     }
 
-    /// Says which requests may be sent again, and who asks.
+    /// Sets what says which requests may be sent again, and who makes them.
     #[must_use]
     pub fn describe<D2>(self, describe: D2) -> ClientLayer<C, D2, A, Tm> {
         let Self { operation, classify, fallback, send_deadline, deadline, .. } = self;
         ClientLayer { operation, classify, describe, fallback, send_deadline, deadline }
     }
 
-    /// Answers in the client's place where the policies fall back: see [`Alternative`]. A `fallback` among the
-    /// operation's policies decides when; without one, it is after every failure, timeout and refusal. Without
-    /// this, a `fallback` policy has nothing to call, and does nothing. A request whose body can be read only
-    /// once has no fallback.
+    /// Sets what answers in the client's place, see [`Alternative`]. A `fallback` among the operation's policies decides
+    /// when it is called; without one, it is called after every failure, timeout and refusal. A layer that was given
+    /// none has nothing to call, so that a `fallback` policy does nothing. It is not called for a request whose body can
+    /// be read only once.
     #[must_use]
     pub fn fallback<A2>(self, fallback: A2) -> ClientLayer<C, D, A2, Tm> {
         let Self { operation, classify, describe, send_deadline, deadline, .. } = self;
@@ -134,13 +134,13 @@ impl<C, D, A, Tm> ClientLayer<C, D, A, Tm> {
         ClientLayer { operation, classify, describe, fallback, send_deadline, deadline }
     }
 
-    /// Tells the next hop in this header how long an attempt may take, where a timeout or a deadline bounds it.
+    /// Sets the header that tells the next hop how long an attempt may take, if a timeout or a deadline bounds it.
     #[must_use]
     pub fn send_deadline(self, header: DeadlineHeader) -> Self {
         Self { send_deadline: Some(header), ..self }
     }
 
-    /// Bounds every call by this deadline: that of the request being served, which
+    /// Bounds every call by this deadline, such as that of the request being served, which
     /// [`ServerLayer`](crate::ServerLayer) puts into its extensions.
     #[must_use]
     pub fn until(self, deadline: Deadline) -> Self {
@@ -163,12 +163,12 @@ pub struct Client<S, C = HttpClassify, D = HttpDescribe, A = NoFallback, Tm = To
 }
 
 impl<S, C, D, A, Tm> Client<S, C, D, A, Tm> {
-    /// The client itself. Calls made with it know no policy.
+    /// The client inside. Calls made with it do not pass through the policies.
     pub fn get_ref(&self) -> &S {
         &self.service
     }
 
-    /// The client itself, without the layer.
+    /// Takes the client out of the layer.
     pub fn into_inner(self) -> S {
         self.service
     }
@@ -192,8 +192,8 @@ where
     type Error = Error<S::Error>;
     type Future = Running<Self::Response, Self::Error>;
 
-    /// Always ready: each attempt waits for a service of its own, within its timeout. Bounds on what is in
-    /// progress are the bulkhead's work.
+    /// Is always ready: each attempt waits for a clone of the service, within its timeout. To bound the calls in
+    /// progress, use a bulkhead.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }

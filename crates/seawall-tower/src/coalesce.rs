@@ -1,4 +1,4 @@
-//! One call for all who ask the same at once.
+//! Equal requests that are made at the same time share one call.
 
 use crate::{
     buffer::{Buffered, Collected, Whole, collect, is_for_all, values},
@@ -19,15 +19,17 @@ use tokio::sync::watch;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What is coalesced, and how much of it.
+/// Which requests a [`CoalesceLayer`] takes for equal, and its bounds.
 #[derive(Clone, Debug)]
 pub struct CoalesceConfig {
-    /// Different requests that are waited for at once; those beyond are not coalesced. Default 10,000.
+    /// How many different requests can be waited for at the same time; further ones are sent on their own. Default
+    /// 10,000.
     pub max_keys: usize,
-    /// Answers with a longer body, in bytes, are not shared: whoever waited for one asks itself. Default 1 MiB.
+    /// The longest body that is shared, in bytes. When a response is longer, each request that waited for it is sent
+    /// on its own. Default 1 MiB.
     pub max_body: usize,
-    /// Headers whose values tell requests apart, beside method and address. Requests with credentials are coalesced
-    /// only where `authorization` or `cookie` are among them. Default: `accept`, `accept-encoding`,
+    /// Requests are equal if method, address and the values of these headers are. Requests with credentials are
+    /// coalesced only if the headers with their credentials (`authorization`, `cookie`) are listed. Default: `accept`, `accept-encoding`,
     /// `accept-language`.
     pub headers: Vec<HeaderName>,
 }
@@ -40,9 +42,12 @@ impl Default for CoalesceConfig {
     }
 }
 
-/// Around an HTTP client: of equal GET and HEAD requests that are under way at once, one is sent, and all get its
-/// answer. Where its sender leaves, another one takes its place. Put it outside of a
+/// Sends only one of several equal GET or HEAD requests that are in progress at the same time, and gives its response
+/// to all of them. If the caller of that one goes away, another one is sent. Put this layer outside of a
 /// [`ClientLayer`](crate::ClientLayer), so that retries are shared, too.
+///
+/// The client is a `Clone + Send + 'static` service from `http::Request<B>`, where `B: Clone`, to `http::Response<R>`,
+/// where `R` is an `http_body::Body<Data = Bytes> + Unpin`. Its errors must be `Display`.
 #[derive(Clone, Debug)]
 pub struct CoalesceLayer {
     config: Arc<CoalesceConfig>,
@@ -52,23 +57,23 @@ pub struct CoalesceLayer {
 type Key = (Method, Uri, Vec<Vec<u8>>);
 type Flights = HashMap<Key, watch::Receiver<Landed>>;
 
-/// What became of a call that others wait for.
+/// The state of a call that others wait for.
 #[derive(Clone, Debug)]
 enum Landed {
     NotYet,
     Answer(Whole),
     Failed(Arc<str>),
-    /// Its answer cannot be shared.
+    /// The response cannot be shared.
     Alone,
 }
 
 impl CoalesceLayer {
-    /// A layer; its clones and all services under it share what is under way.
+    /// Makes a layer. Its clones, and all services under it, share the calls in progress.
     pub fn new(config: CoalesceConfig) -> Self {
         Self { config: Arc::new(config), flights: Arc::default() }
     }
 
-    /// Different requests that are under way now.
+    /// The number of different requests in progress.
     pub fn in_flight(&self) -> usize {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -93,7 +98,7 @@ enum Joined {
     Alone,
 }
 
-/// Whoever sends for all. When it goes, so does the entry: waiting ones see it, and one of them takes over.
+/// The request that is sent for all. Dropping it removes its entry, so that one of the waiting requests takes over.
 struct Lead {
     layer: CoalesceLayer,
     key: Key,
@@ -127,12 +132,24 @@ pub struct Coalesce<S> {
     layer: CoalesceLayer,
 }
 
-/// Why there is no answer.
+impl<S> Coalesce<S> {
+    /// The client inside. Calls made with it do not pass through the layer.
+    pub fn get_ref(&self) -> &S {
+        &self.service
+    }
+
+    /// Takes the client out of the layer.
+    pub fn into_inner(self) -> S {
+        self.service
+    }
+}
+
+/// Why a request under a [`CoalesceLayer`] has no response.
 #[derive(Debug)]
 pub enum CoalesceError<E> {
-    /// The request's own error.
+    /// The request was sent itself, and this is its error.
     Own(E),
-    /// The error, in words, of the request that was sent for all.
+    /// Another request was sent for it. This is the text of that one's error.
     Shared(Arc<str>),
 }
 
@@ -167,7 +184,7 @@ where
     type Error = CoalesceError<S::Error>;
     type Future = Running<Self::Response, Self::Error>;
 
-    /// Always ready: who waits for another's answer needs no service.
+    /// Is always ready, since a request that waits for another one needs no service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -191,7 +208,7 @@ where
                     Ok(Landed::Answer(answer)) => return Ok(answer.response()),
                     Ok(Landed::Failed(text)) => return Err(CoalesceError::Shared(text)),
                     Ok(Landed::Alone) => return alone(service, request).await,
-                    // Whoever sent it has left.
+                    // The caller of the one that was sent has gone away.
                     Ok(Landed::NotYet) | Err(_) => {}
                 }
             }

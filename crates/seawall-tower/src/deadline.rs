@@ -1,4 +1,4 @@
-//! How long a request may take, from hop to hop.
+//! Deadlines that travel from hop to hop in headers.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use seawall::Instant;
@@ -7,16 +7,16 @@ use std::time::Duration;
 const GRPC: &str = "grpc-timeout";
 const ENVOY: &str = "x-envoy-expected-rq-timeout-ms";
 
-/// Nobody waits longer than this; more is a mistake, and would overflow elsewhere.
+/// The longest wait that is read or written. Longer ones are mistakes, and would overflow elsewhere.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// When the caller of the request being served gives up. [`ServerLayer`](crate::ServerLayer) puts it into the
-/// request's extensions; put it into those of the requests you make meanwhile, and
-/// [`ClientLayer`](crate::ClientLayer) gives up in time, too.
+/// The instant at which the caller of a request gives up. [`ServerLayer`](crate::ServerLayer) puts it into the
+/// extensions of the request that it serves. Put it into the extensions of the requests that are made meanwhile, or
+/// give it to [`ClientLayer::until`](crate::ClientLayer::until), so that they end as early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
-/// The header that tells the next hop how long it may take.
+/// The header in which a [`ClientLayer`](crate::ClientLayer) tells the next hop how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeadlineHeader {
     /// `grpc-timeout`: a number of at most eight digits and a unit.
@@ -28,7 +28,7 @@ pub enum DeadlineHeader {
 }
 
 impl DeadlineHeader {
-    /// Writes what is left; rounded down, so that nobody further on waits longer than we do.
+    /// Writes the time that is left, rounded down, so that no hop further on waits longer than this one.
     pub(crate) fn write(&self, headers: &mut HeaderMap, left: Duration) {
         let millis = left.min(LONGEST).as_millis() as u64;
         match self {
@@ -50,8 +50,8 @@ impl DeadlineHeader {
     }
 }
 
-/// How long the caller waits, by the headers that are known in the field and one of the user's own; the shortest
-/// of them. What cannot be read is as if it were not there.
+/// How long the caller waits: the shortest of the values in `grpc-timeout`, `x-envoy-expected-rq-timeout-ms` and the
+/// user's own header. A value that cannot be read is ignored.
 pub(crate) fn read(headers: &HeaderMap, own: Option<&HeaderName>) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let millis = |text: &str| -> Option<Duration> {
@@ -64,7 +64,7 @@ pub(crate) fn read(headers: &HeaderMap, own: Option<&HeaderName>) -> Option<Dura
     [grpc, envoy, own].into_iter().flatten().min().map(|wait| wait.min(LONGEST))
 }
 
-/// `100m` is a tenth of a second.
+/// Reads the value of `grpc-timeout`, such as `100m` for a tenth of a second.
 fn grpc(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let digits =

@@ -1,10 +1,10 @@
-//! Requests as attributes: what the policies may know of them.
+//! Describes requests to the policies, which never see a request itself.
 
 use http::{HeaderMap, Method, Request};
 use seawall::Attributes;
 
-/// Turns a request into [`Attributes`]: whether it may be sent again, who asks, what it costs, until when.
-/// A function from the request will do.
+/// Describes a request to the policies: whether it may be sent again, who makes it, what it costs, and its deadline.
+/// Functions `Fn(&Q) -> Attributes` are descriptions.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot describe a `{Q}` to the policies",
     label = "not a description of `{Q}`",
@@ -12,7 +12,7 @@ use seawall::Attributes;
             `HttpDescribe`"
 )]
 pub trait Describe<Q> {
-    /// What the policies see of `request`.
+    /// The attributes of `request`.
     fn describe(&self, request: &Q) -> Attributes;
 }
 
@@ -22,7 +22,7 @@ impl<Q, F: Fn(&Q) -> Attributes> Describe<Q> for F {
     }
 }
 
-/// Every request may be sent again, and nobody in particular asks.
+/// Describes every request as one that may be sent again, without a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnyRequest;
 
@@ -32,8 +32,8 @@ impl<Q> Describe<Q> for AnyRequest {
     }
 }
 
-/// A request may be sent again when its method is idempotent (`GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`,
-/// `DELETE`; RFC 9110, 9.2.2), or when it carries an `idempotency-key`.
+/// Describes an HTTP request: it may be sent again if its method is idempotent (`GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`,
+/// `DELETE`; RFC 9110, 9.2.2) or it carries an `idempotency-key`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpDescribe;
 
@@ -44,7 +44,7 @@ impl<B> Describe<Request<B>> for HttpDescribe {
     }
 }
 
-/// Whether such a request may be sent again.
+/// Whether a request with this method and these headers may be sent again.
 pub(crate) fn may_repeat(method: &Method, headers: &HeaderMap) -> bool {
     // A tunnel is no request that a key could make the same again.
     let keyed = headers.contains_key("idempotency-key") && method != Method::CONNECT;

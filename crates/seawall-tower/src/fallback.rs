@@ -1,10 +1,9 @@
-//! What answers in a service's place where the policies fall back.
+//! Fallbacks of layers: what answers in a service's place.
 
 use seawall::Error;
 use std::future::{Future, Ready};
 
-/// Answers in a service's place. Closures from the request and from what came of it do:
-/// `|request, failed| async { Ok(yesterday) }`.
+/// Answers in a service's place when the policies fall back. Closures `|request, failed| async { … }` do.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot stand in for this service",
     label = "not a fallback of this service",
@@ -14,10 +13,10 @@ use std::future::{Future, Ready};
             `http::request::Parts`"
 )]
 pub trait Alternative<Q, T, E> {
-    /// The answer under way.
+    /// The future of the answer.
     type Answer: Future<Output = Result<T, E>>;
 
-    /// Answers `request`. What came of it is `failed`: the last error, timeout or refusal, or a response that was
+    /// Answers `request`. `failed` is its result so far: the last error, a timeout or a refusal, or a response that was
     /// classified as a failure, such as an HTTP 503.
     fn answer(&self, request: Q, failed: Result<T, Error<E>>) -> Self::Answer;
 }
@@ -34,7 +33,7 @@ where
     }
 }
 
-/// The fallback of a layer that was given none. It has no values.
+/// The type of the fallback of a layer that was given none. It has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum NoFallback {}
 

@@ -4,13 +4,13 @@ use http::{HeaderMap, HeaderValue};
 use seawall::{Key, Mode, Operation, Policy, Quota, RateLimiterConfig, Timer};
 use std::time::Duration;
 
-/// The header that numbers the attempts of a request, from 1. Whoever finds it in a request that it passes on does
-/// not repeat that request: two layers of retries would multiply.
+/// The header that numbers the attempts of a request, from 1. A request that already has it is not repeated, since two
+/// layers of retries would multiply.
 pub const ATTEMPT_HEADER: &str = "x-seawall-attempt";
 
-/// The value of `x-seawall-circuit` for calls of this key: the state of the operation's circuit, such as `open`.
-/// One that does not act says so: `open;mode=shadow` would refuse calls and lets them pass, `closed;mode=off` is
-/// not asked. `None` where the operation has no circuit breaker.
+/// The value of `x-seawall-circuit` for calls with this key: the state of the operation's circuit, such as `open`. A
+/// breaker that does not enforce names its mode: `open;mode=shadow` would refuse calls but lets them pass, and
+/// `closed;mode=off` is switched off. `None` if the operation has no circuit breaker.
 pub fn circuit_header<Tm: Timer + Clone>(
     operation: &Operation<Tm>,
     key: Key,
@@ -22,12 +22,12 @@ pub fn circuit_header<Tm: Timer + Clone>(
     HeaderValue::try_from(format!("{};mode={}", state.label(), mode.label())).ok()
 }
 
-/// Says in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10) what is left, for calls of
-/// this key, of the operation's rate limit; of several, of the one that has least. Limiters that do not act say
-/// nothing, and fields that are there already stay.
+/// Writes `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10): how many calls with this key
+/// the operation's rate limiters allow now. Of several limits, it is the one with the fewest calls left. Limiters that
+/// do not enforce are ignored, and fields that are there already are kept.
 ///
-/// `RateLimit: "prices";r=7;t=30` is 7 calls left and 30 s until nothing is used up; `RateLimit-Policy:
-/// "prices";q=10;w=60` is 10 calls in 60 s. Windows below a second are not named.
+/// `RateLimit: "prices";r=7;t=30` means that 7 calls are left and that the whole limit is available again in 30 s;
+/// `RateLimit-Policy: "prices";q=10;w=60` means 10 calls in 60 s. Windows shorter than a second are left out.
 pub fn write_rate_limit<Tm: Timer + Clone>(
     headers: &mut HeaderMap,
     operation: &Operation<Tm>,
@@ -57,7 +57,7 @@ pub fn write_rate_limit<Tm: Timer + Clone>(
     }
 }
 
-/// The period of the limit that allows so many calls.
+/// The period of the limit with this number of calls.
 fn window(config: &RateLimiterConfig, calls: u64) -> Option<Duration> {
     let first = (config.rate, config.burst, config.per);
     let all = [first].into_iter().chain(config.also.iter().map(|l| (l.rate, l.burst, l.per)));
@@ -65,7 +65,7 @@ fn window(config: &RateLimiterConfig, calls: u64) -> Option<Duration> {
     fitting.next().map(|(_, _, per)| per)
 }
 
-/// A name as a string of structured fields (RFC 9651, 3.3.3), which are ASCII.
+/// Writes a name as a string of structured fields (RFC 9651, 3.3.3), which are ASCII.
 fn quoted(name: &str) -> String {
     if !name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return "\"default\"".to_owned();

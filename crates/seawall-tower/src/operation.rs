@@ -1,4 +1,4 @@
-//! Around any service, whatever its requests and answers are.
+//! The layer around a service of any kind.
 
 use crate::{Alternative, AnyRequest, Describe, NoFallback, TokioTimer, work::ServiceWork};
 use seawall::{AnyError, Attempt, Attributes, Classify, Error, Operation, Timer};
@@ -10,10 +10,9 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Puts any service under an operation's policies. Requests are cloned for each attempt.
+/// Puts any service under an operation's policies.
 ///
-/// State lives in the operation, never in the layer: two layers of one operation share its circuit. For HTTP
-/// there are [`ClientLayer`](crate::ClientLayer) and [`ServerLayer`](crate::ServerLayer), which know about
+/// The state lives in the operation, never in the layer: two layers of one operation share its circuit. For HTTP there are [`ClientLayer`](crate::ClientLayer) and [`ServerLayer`](crate::ServerLayer), which know about
 /// methods, statuses and bodies.
 ///
 /// The service, its requests and what classifies its results are cloned for each attempt, so all of them are
@@ -38,30 +37,30 @@ pub struct OperationLayer<C = AnyError, D = AnyRequest, A = NoFallback, Tm = Tok
 }
 
 impl<Tm: Timer + Clone> OperationLayer<AnyError, AnyRequest, NoFallback, Tm> {
-    /// Under this operation: every `Err` is a failure, and every request may be sent again.
+    /// Makes a layer of this operation. Every `Err` is a failure, and every request may be sent again.
     pub fn new(operation: Operation<Tm>) -> Self {
         Self { operation, classify: AnyError, describe: AnyRequest, fallback: None }
     }
 }
 
 impl<C, D, A, Tm> OperationLayer<C, D, A, Tm> {
-    /// Says which results are failures.
+    /// Sets what says which results are failures.
     #[must_use]
     pub fn classify<C2>(self, classify: C2) -> OperationLayer<C2, D, A, Tm> {
         let Self { operation, describe, fallback, .. } = self;
         OperationLayer { operation, classify, describe, fallback }
     }
 
-    /// Says which requests may be sent again, and who asks.
+    /// Sets what says which requests may be sent again, and who makes them.
     #[must_use]
     pub fn describe<D2>(self, describe: D2) -> OperationLayer<C, D2, A, Tm> {
         let Self { operation, classify, fallback, .. } = self;
         OperationLayer { operation, classify, describe, fallback }
     }
 
-    /// Answers in the service's place where the policies fall back: see [`Alternative`]. A `fallback` among the
-    /// operation's policies decides when; without one, it is after every failure, timeout and refusal. Without
-    /// this, a `fallback` policy has nothing to call, and does nothing.
+    /// Sets what answers in the service's place, see [`Alternative`]. A `fallback` among the operation's policies decides
+    /// when it is called; without one, it is called after every failure, timeout and refusal. A layer that was given
+    /// none has nothing to call, so that a `fallback` policy does nothing.
     #[must_use]
     pub fn fallback<A2>(self, fallback: A2) -> OperationLayer<C, D, A2, Tm> {
         let Self { operation, classify, describe, .. } = self;
@@ -84,12 +83,12 @@ pub struct OperationService<S, C = AnyError, D = AnyRequest, A = NoFallback, Tm 
 }
 
 impl<S, C, D, A, Tm> OperationService<S, C, D, A, Tm> {
-    /// The service itself. Calls made with it know no policy.
+    /// The service inside. Calls made with it do not pass through the policies.
     pub fn get_ref(&self) -> &S {
         &self.service
     }
 
-    /// The service itself, without the layer.
+    /// Takes the service out of the layer.
     pub fn into_inner(self) -> S {
         self.service
     }
@@ -116,14 +115,14 @@ where
     type Error = Error<S::Error>;
     type Future = Running<Self::Response, Self::Error>;
 
-    /// Always ready: each attempt waits for a service of its own, within its timeout. Bounds on what is in
-    /// progress are the bulkhead's work.
+    /// Is always ready: each attempt waits for a clone of the service, within its timeout. To bound the calls in
+    /// progress, use a bulkhead.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Q) -> Self::Future {
-        // The answer is whole when it comes.
+        // The response is whole when it comes.
         let attributes = Attributes { streamed: false, ..self.layer.describe.describe(&request) };
         let (operation, classify) = (self.layer.operation.clone(), self.layer.classify.clone());
         let fallback = self.layer.fallback.clone().map(|fallback| (fallback, request.clone()));

@@ -1,4 +1,4 @@
-//! What a refusal or a timeout looks like over HTTP: problem JSON (RFC 9457), with `Retry-After`.
+//! Refusals and timeouts as HTTP responses: problem documents (RFC 9457) with `Retry-After`.
 
 use http::StatusCode;
 use seawall::{Elapsed, Reason, Rejection};
@@ -9,19 +9,19 @@ use std::time::Duration;
 pub struct Problem {
     /// The status of the response.
     pub status: StatusCode,
-    /// The same for every problem of its kind.
+    /// A title that all problems of this kind share.
     pub title: &'static str,
-    /// This one in particular.
+    /// A description of this occurrence, with the operation's name.
     pub detail: String,
     /// The policy that refused, or `timeout`.
     pub policy: &'static str,
-    /// The machine's word for the cause: `circuit_open`, `rate_limited` …
+    /// The cause as a label for programs: `circuit_open`, `rate_limited` …
     pub reason: &'static str,
-    /// When to come back; at least a second where it is known to be soon.
+    /// How long to wait before another try; `None` if no wait is suggested.
     pub retry_after: Option<Duration>,
 }
 
-/// The problem that a rejection is: 429 for a rate limit, 503 for the rest.
+/// Makes a problem of a rejection by the policies of `operation`: 429 for a rate limit, 503 for every other reason.
 pub fn rejection_problem(operation: &str, rejection: &Rejection) -> Problem {
     let (status, title) = match rejection.reason {
         Reason::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
@@ -42,7 +42,7 @@ pub fn rejection_problem(operation: &str, rejection: &Rejection) -> Problem {
     }
 }
 
-/// The problem that a timeout is: 504.
+/// Makes a problem of a timeout: 504.
 pub fn timeout_problem(elapsed: &Elapsed) -> Problem {
     Problem {
         status: StatusCode::GATEWAY_TIMEOUT,
@@ -59,13 +59,13 @@ pub fn timeout_problem(elapsed: &Elapsed) -> Problem {
 }
 
 impl Problem {
-    /// `Retry-After` in whole seconds, rounded up, at least 1: never an invitation to come back early.
+    /// The value of `Retry-After` in whole seconds: rounded up, and at least 1, so that nobody comes back early.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let wait = self.retry_after?;
         Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
     }
 
-    /// The document.
+    /// The problem document as JSON.
     pub fn body(&self) -> String {
         let Self { status, title, detail, policy, reason, .. } = self;
         let mut document = serde_json::json!({

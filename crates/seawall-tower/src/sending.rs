@@ -9,7 +9,7 @@ use std::{
 use tower_service::Service;
 
 pin_project! {
-    /// A request that waits for its service to be ready, and is then under way.
+    /// A request that waits until its service is ready, and is then sent.
     #[project = Stage]
     pub(crate) enum Sending<S, Q>
     where
@@ -21,7 +21,7 @@ pin_project! {
 }
 
 impl<S: Service<Q>, Q> Sending<S, Q> {
-    /// `service` must be this call's own: a clone is ready when it says so itself, whatever the original said.
+    /// `service` must be a clone for this call alone, since the readiness of the original says nothing about a clone.
     pub(crate) fn new(service: S, request: Q) -> Self {
         Self::Waiting { service, request: Some(request) }
     }

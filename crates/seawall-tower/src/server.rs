@@ -1,4 +1,4 @@
-//! Around a server: what it does itself may fail, and too many may ask.
+//! The layer around an HTTP server.
 
 use crate::{
     Alternative, Deadline, HeldBody, NoFallback, Problem, TokioTimer, deadline,
@@ -29,13 +29,17 @@ use tower_service::Service;
 /// Puts a server, such as an axum router, under an operation's policies.
 ///
 /// Refusals and timeouts are answered with problem documents (429, 503, 504, with `Retry-After` and
-/// `x-seawall-circuit`); the service's own answers and errors pass through. 5xx count as failures,
-/// 4xx do not, and a handler that panics counts as one that failed. Requests are never handled twice. A caller
-/// who says how long it waits (`grpc-timeout`, `x-envoy-expected-rq-timeout-ms`) is not worked for any longer, and
-/// the handler finds a [`Deadline`] in the request's extensions.
+/// `x-seawall-circuit`); the service's own responses and errors pass through. 5xx count as failures, 4xx do not, and a
+/// handler that panics has failed. A request is never handled twice. When the caller says how long it waits
+/// (`grpc-timeout`, `x-envoy-expected-rq-timeout-ms`), the handler is dropped at that time, and it finds a
+/// [`Deadline`] in the request's extensions.
 ///
-/// Where a rate limiter acts, every answer says what is left of its limit for this caller, in the fields `RateLimit`
-/// and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10. Fields that the service sets itself stay.
+/// If the operation has a rate limiter that enforces its limit, every response says how much of the limit is left for
+/// this caller, in the fields `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10. Fields that
+/// the service sets itself are kept.
+///
+/// The server is a `Clone + Send + 'static` service from `http::Request<B>` to `http::Response<R>`, where `R` is an
+/// `http_body::Body<Data = Bytes>`; an axum router, a tonic server or hyper's services are.
 #[derive(Clone)]
 pub struct ServerLayer<A = NoFallback, Tm = TokioTimer> {
     operation: Operation<Tm>,
@@ -65,7 +69,7 @@ impl<R, E> Classify<Response<R>, E> for ByHeaders {
 }
 
 impl<Tm: Timer + Clone> ServerLayer<NoFallback, Tm> {
-    /// Under this operation: every 5xx is a failure, and nothing else.
+    /// Makes a layer of this operation. Every 5xx is a failure, and nothing else is.
     pub fn new(operation: Operation<Tm>) -> Self {
         Self {
             operation,
@@ -79,17 +83,17 @@ impl<Tm: Timer + Clone> ServerLayer<NoFallback, Tm> {
 }
 
 impl<A, Tm: Timer + Clone> ServerLayer<A, Tm> {
-    /// Answers in the service's place where the policies fall back: see [`Alternative`]. Its request are the
-    /// `http::request::Parts`, since the body is the service's. A `fallback` among the operation's policies decides
-    /// when; without one, it is after every failure, timeout and refusal. Without this, a `fallback` policy has
-    /// nothing to call, and does nothing.
+    /// Sets what answers in the service's place, see [`Alternative`]. It gets the `http::request::Parts`, since the
+    /// service has the body. A `fallback` among the operation's policies decides when it is called; without one, it is
+    /// called after every failure, timeout and refusal. A layer that was given none has nothing to call, so that a
+    /// `fallback` policy does nothing.
     #[must_use]
     pub fn fallback<A2>(self, fallback: A2) -> ServerLayer<A2, Tm> {
         let Self { operation, classify, excluded, key, deadline, .. } = self;
         ServerLayer { operation, classify, excluded, key, deadline, fallback: Some(fallback) }
     }
 
-    /// Says by status and headers which answers are failures.
+    /// Sets the function that says by status and headers which responses are failures.
     #[must_use]
     pub fn classify(
         self,
@@ -98,29 +102,29 @@ impl<A, Tm: Timer + Clone> ServerLayer<A, Tm> {
         Self { classify: ByHeaders(Arc::new(classify)), ..self }
     }
 
-    /// Lets these paths and all below them pass untouched. They match by whole segments: `/health` is also
-    /// `/health/live`, and not `/healthz`. `/` is the root alone: it would take in everything.
+    /// Exempts these paths, and all below them, from every policy. They match by whole segments: `/health` exempts
+    /// `/health/live`, but not `/healthz`. `/` exempts the root alone.
     #[must_use]
     pub fn exclude<P: Into<String>>(self, paths: impl IntoIterator<Item = P>) -> Self {
         let trimmed = |path: P| path.into().trim_end_matches('/').to_owned();
         Self { excluded: paths.into_iter().map(trimmed).collect(), ..self }
     }
 
-    /// Who is asking, for keyed rate limits: a header, or the peer's address, which axum puts into the
-    /// extensions: `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`.
-    /// All for whom the key is the same share a limit.
+    /// Sets the function that says who makes a request, for keyed rate limits. Requests with equal keys share a limit.
+    /// The key can be a header, or the peer's address, which axum puts into the extensions:
+    /// `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`.
     #[must_use]
     pub fn key<K: Hash>(self, key: impl Fn(&Parts) -> K + Send + Sync + 'static) -> Self {
         Self { key: Some(Arc::new(move |parts| Key::of(key(parts)))), ..self }
     }
 
-    /// Reads from this header, too, how many milliseconds the caller waits.
+    /// Names a further header that says how many milliseconds the caller waits.
     #[must_use]
     pub fn deadline_header(self, header: HeaderName) -> Self {
         Self { deadline: Some(header), ..self }
     }
 
-    /// A request as the policies see it. A deadline is put into its extensions.
+    /// Describes a request to the policies, and puts its deadline into its extensions.
     fn attributes(&self, parts: &mut Parts) -> Attributes {
         let wait = deadline::read(&parts.headers, self.deadline.as_ref());
         let deadline = wait.map_or(Instant::FAR_FUTURE, |wait| self.operation.now() + wait);
@@ -156,18 +160,18 @@ pub struct Server<S, A = NoFallback, Tm = TokioTimer> {
 }
 
 impl<S, A, Tm> Server<S, A, Tm> {
-    /// The service itself. Requests given to it know no policy.
+    /// The service inside. Requests given to it do not pass through the policies.
     pub fn get_ref(&self) -> &S {
         &self.service
     }
 
-    /// The service itself, without the layer.
+    /// Takes the service out of the layer.
     pub fn into_inner(self) -> S {
         self.service
     }
 }
 
-/// A problem; or the service's own body, under permits or of an excluded path.
+/// The body of a problem document, or the service's own: with permits, or of an exempt path without.
 type ServerBody<R, Tm> = Either<Full<Bytes>, Either<HeldBody<R, Tm>, R>>;
 
 impl<S, B, R, A, Tm> Service<Request<B>> for Server<S, A, Tm>
@@ -187,7 +191,7 @@ where
     type Error = S::Error;
     type Future = Running<Self::Response, S::Error>;
 
-    /// Always ready: a refusal must not wait for the service.
+    /// Is always ready, since a refusal must not wait for the service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -227,13 +231,13 @@ where
     }
 }
 
-/// Whose fault an answer of our own is: a client that was too slow (408) or too frequent (429) says nothing
-/// about the handler, and a 501 does.
+/// The default classification. It differs from a client's: a 408 or a 429 is about the caller here, and a 501 is about
+/// the handler.
 fn by_fault(status: StatusCode, _: &HeaderMap) -> Outcome {
     if status.is_server_error() { Outcome::failure(Class::Transient) } else { Outcome::Success }
 }
 
-/// The problem as a response, with the state of the circuit.
+/// Makes a response of a problem, with the state of the circuit.
 fn refusal<B, Tm: Timer + Clone>(
     operation: &Operation<Tm>,
     key: Key,

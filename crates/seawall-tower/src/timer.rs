@@ -3,17 +3,17 @@
 use seawall::{Clock, Instant, Timer};
 use std::{pin::Pin, sync::LazyLock, time::Duration};
 
-/// Tokio's clock: that of the runtime it is read in. All runtimes of the process share one scale, so a paused clock
-/// of one of them (a test's) leaves no trace in another.
+/// The clock and the sleeps of the tokio runtime that it is used in. All runtimes of a process share one scale, so the
+/// paused clock of one of them (in a test) does not affect another.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioTimer;
 
-/// Read from the operating system's clock, which nobody pauses: the first runtime's clock may run hours ahead of the
-/// next one's.
+/// The origin of the scale. It is read from the operating system's clock, which cannot be paused: the clock of the first
+/// runtime may be hours ahead of the next one's.
 static START: LazyLock<tokio::time::Instant> =
     LazyLock::new(|| tokio::time::Instant::from_std(std::time::Instant::now()));
 
-/// A head start: a clock that was paused when its runtime was built stands before the process's first use of it.
+/// Keeps instants positive: a clock that was paused when its runtime was built stands before the origin.
 const HEAD_START: Duration = Duration::from_secs(3600);
 
 impl Clock for TokioTimer {

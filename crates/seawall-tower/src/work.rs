@@ -1,4 +1,4 @@
-//! What a layer runs: its service, once for each attempt, and its fallback where that stands in.
+//! The work of a layer: its service, called once for each attempt, and its fallback.
 
 use crate::{Alternative, Permits, sending::Sending};
 use pin_project_lite::pin_project;
@@ -13,28 +13,28 @@ use std::{
 };
 use tower_service::Service;
 
-/// A further attempt of a request that is gone. Only a policy written by the user asks for one.
+/// The refusal of a second attempt of a request without a copy. Only a policy written by the user asks for one.
 const SPENT: Rejection = Rejection::new(Reason::NotCalled, None);
 
 /// The calls of one request.
 pub(crate) struct ServiceWork<S, N, C, A, K> {
     pub(crate) service: S,
-    /// The request of an attempt; `None` where it was handed over before and has no copy.
+    /// Makes the request of an attempt; `None` if it was sent before and has no copy.
     pub(crate) next: N,
-    /// Whether every attempt finds a request.
+    /// Whether there is a request for every attempt.
     pub(crate) repeats: bool,
     pub(crate) classify: C,
-    /// The fallback, and what it gets to know of the request.
+    /// The fallback, and the request that it gets.
     pub(crate) fallback: Option<(A, K)>,
 }
 
-/// The result of a call with its outcome, which is known where the result is still whole.
+/// The result of a call with its outcome, which a user's classification reads from the whole result.
 pub(crate) struct Judged<T> {
     result: T,
     outcome: Outcome,
 }
 
-/// The answer to a request and what it holds, or why there is none.
+/// The response to a request with the permits of its call, or the error.
 pub(crate) type Answered<T, E, Tm> = Result<(T, Permits<Tm>), Error<E>>;
 
 impl<S, N, C, A, K> ServiceWork<S, N, C, A, K> {
@@ -51,7 +51,7 @@ impl<S, N, C, A, K> ServiceWork<S, N, C, A, K> {
         A: Alternative<K, S::Response, S::Error>,
         Tm: Timer + Clone,
     {
-        // Only the layer says whether there is one.
+        // Whether there is a fallback depends on the layer, not on the description of the request.
         let attributes = Attributes { fallbacks: 0, ..attributes };
         match operation.drive(attributes, &AsJudged, self).await {
             Ok((answer, permits)) => Ok((answer.result, permits)),
@@ -94,7 +94,7 @@ where
     }
 }
 
-/// The error as the service's callers know it.
+/// Converts the error of the work into the error of the service.
 fn own<E>(error: Error<Judged<Option<E>>>) -> Error<E> {
     match error {
         Error::Inner(Judged { result: Some(error), .. }) => Error::Inner(error),
@@ -117,7 +117,7 @@ impl<T, E> Classify<Judged<T>, Judged<E>> for AsJudged {
 }
 
 pin_project! {
-    /// A call that is classified as soon as it is done; `None` in place of one whose request is gone.
+    /// A call that is classified as soon as it is done; `None` for a second call of a request without a copy.
     pub(crate) struct Judging<F, C> {
         #[pin]
         call: Option<F>,
@@ -140,7 +140,7 @@ where
         };
         let result = ready!(call.poll(cx));
         let outcome = match this.classify.classify(&result) {
-            // There is no second copy, whatever the classification says of the first.
+            // Without a copy nothing can be sent again, also if the first attempt never left.
             Outcome::Failure(failure) if !*this.repeats => {
                 Outcome::Failure(Failure { unsent: false, ..failure })
             }
