@@ -1,6 +1,6 @@
 //! One caller in the simulated world: its execution, and the calls that it has out.
 
-use seawall::{CallId, Execution, Instant, Pipeline};
+use seawall::{CallId, Execution, Instant, Outcome, Pipeline};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     task::{Wake, Waker},
@@ -11,11 +11,34 @@ pub(crate) struct Caller {
     pub(crate) number: u64,
     pub(crate) execution: Execution<Arc<Pipeline>>,
     pub(crate) began: Instant,
-    /// Calls in progress: of the dependency, or of the alternative.
-    pub(crate) calls: Vec<(CallId, bool)>,
+    pub(crate) calls: Vec<CallInProgress>,
     /// The wake-up that is in the queue of events.
     pub(crate) wake_at: Instant,
     pub(crate) has_called: bool,
+}
+
+/// A call of the dependency or of the alternative.
+#[derive(Clone, Copy)]
+pub(crate) struct CallInProgress {
+    pub(crate) id: CallId,
+    pub(crate) to: Target,
+    /// How it will end, if it ends; none where the caller's code panics.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// What is called; a place among the world's dependencies.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    Operation = 0,
+    Alternative = 1,
+}
+
+impl Caller {
+    /// Takes out a call that is in progress.
+    pub(crate) fn take_call(&mut self, id: CallId) -> Option<CallInProgress> {
+        let at = self.calls.iter().position(|call| call.id == id)?;
+        Some(self.calls.swap_remove(at))
+    }
 }
 
 /// The places of callers that were woken, in the order of waking.

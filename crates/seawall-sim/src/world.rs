@@ -1,15 +1,15 @@
 //! The virtual-time driver: a queue of events, and callers that do what their executions ask for.
 
 use crate::{
-    caller::{Caller, Woken, bell},
+    caller::{CallInProgress, Caller, Target, Woken, bell},
     dependency::{Dependency, Fate},
     ledger::{Call, End, Ledger, Record, Transition},
     report::Report,
     scenario::{Arrivals, Scenario},
 };
 use seawall::{
-    Attributes, CallId, Cause, Command, Event, Execution, Instant, Key, Kind, Observer, Outcome,
-    Pipeline, Random, config::ConfigError,
+    Attributes, CallId, Cause, Command, Event, Execution, Instant, Key, Kind, Observer, Pipeline,
+    Random, config::ConfigError,
 };
 use std::{
     cmp::Reverse,
@@ -69,7 +69,7 @@ impl Observer for Circuits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Arrival,
-    CallEnds { place: u32, number: u64, call: CallId, fate: u32 },
+    CallEnds { place: u32, number: u64, call: CallId },
     Deadline { place: u32, number: u64 },
     PatienceEnds { place: u32, number: u64 },
 }
@@ -86,11 +86,8 @@ struct World<'s> {
     wakers: Vec<Waker>,
     free: Vec<u32>,
     woken: Arc<Woken>,
-    /// The dependency, and the alternative.
+    /// By [`Target`].
     dependencies: [Dependency; 2],
-    /// How calls in progress will end; freed places are used again.
-    fates: Vec<Option<Outcome>>,
-    free_fates: Vec<u32>,
     records: Vec<Record>,
     calls: Vec<Call>,
     alternative_calls: u64,
@@ -114,8 +111,6 @@ impl<'s> World<'s> {
             free: Vec::new(),
             woken: Arc::default(),
             dependencies: both.map(|phases| Dependency::new(phases, START)),
-            fates: Vec::new(),
-            free_fates: Vec::new(),
             records: Vec::with_capacity(expected),
             calls: Vec::with_capacity(expected),
             alternative_calls: 0,
@@ -162,11 +157,7 @@ impl<'s> World<'s> {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Arrival => self.arrive(),
-            Happening::CallEnds { place, number, call, fate } => {
-                let outcome = self.fates[fate as usize].take();
-                self.free_fates.push(fate);
-                self.call_ends(place, number, call, outcome);
-            }
+            Happening::CallEnds { place, number, call } => self.call_ends(place, number, call),
             Happening::Deadline { place, number } => {
                 let Some(caller) = self.caller(place, number) else { return };
                 caller.wake_at = Instant::FAR_FUTURE;
@@ -191,7 +182,7 @@ impl<'s> World<'s> {
         self.schedule_arrival();
         let attributes = Attributes {
             key: key(self.random.below(self.scenario.load.keys)),
-            fallbacks: u32::from(self.dependencies[1].is_there()),
+            fallbacks: u32::from(self.dependencies[Target::Alternative as usize].is_there()),
             ..Attributes::default()
         };
         let seed = self.random.bits();
@@ -217,16 +208,17 @@ impl<'s> World<'s> {
         self.execute_commands(place);
     }
 
-    fn call_ends(&mut self, place: u32, number: u64, call: CallId, outcome: Option<Outcome>) {
+    fn call_ends(&mut self, place: u32, number: u64, call: CallId) {
         let now = self.now;
         let Some(caller) = self.caller(place, number) else { return };
-        let Some(at) = caller.calls.iter().position(|(id, _)| *id == call) else { return };
+        let Some(CallInProgress { to, outcome, .. }) = caller.take_call(call) else { return };
+        self.dependencies[to as usize].leave();
         let Some(outcome) = outcome else {
-            caller.execution.abandon(now, Cause::Panicked);
+            if let Some(caller) = self.caller(place, number) {
+                caller.execution.abandon(now, Cause::Panicked);
+            }
             return self.end(place, End::Panicked);
         };
-        let (_, alternative) = caller.calls.swap_remove(at);
-        self.dependencies[usize::from(alternative)].leave();
         if let Some(caller) = &mut self.callers[place as usize] {
             caller.execution.handle_result(call, outcome, now, &self.wakers[place as usize]);
         }
@@ -244,12 +236,11 @@ impl<'s> World<'s> {
     fn execute_commands(&mut self, place: u32) {
         while let Some(caller) = &mut self.callers[place as usize] {
             match caller.execution.poll_command() {
-                Some(Command::Call { id, .. }) => self.begin(place, id, false),
-                Some(Command::Fallback { id, .. }) => self.begin(place, id, true),
+                Some(Command::Call { id, .. }) => self.begin(place, id, Target::Operation),
+                Some(Command::Fallback { id, .. }) => self.begin(place, id, Target::Alternative),
                 Some(Command::Cancel(id)) => {
-                    if let Some(at) = caller.calls.iter().position(|(call, _)| *call == id) {
-                        let (_, alternative) = caller.calls.swap_remove(at);
-                        self.dependencies[usize::from(alternative)].leave();
+                    if let Some(call) = caller.take_call(id) {
+                        self.dependencies[call.to as usize].leave();
                     }
                 }
                 Some(Command::Done(done)) => return self.end(place, done.outcome.into()),
@@ -258,29 +249,27 @@ impl<'s> World<'s> {
         }
     }
 
-    fn begin(&mut self, place: u32, call: CallId, alternative: bool) {
+    fn begin(&mut self, place: u32, call: CallId, to: Target) {
         let now = self.now;
-        let fate = self.dependencies[usize::from(alternative)].enter(now, &mut self.random);
-        let Some(caller) = &mut self.callers[place as usize] else { return };
-        caller.calls.push((call, alternative));
-        let number = caller.number;
-        if alternative {
-            self.alternative_calls += 1;
-        } else {
-            let is_first = !std::mem::replace(&mut caller.has_called, true);
-            self.calls.push(Call { at: now, execution: number, is_first });
-        }
+        let fate = self.dependencies[to as usize].enter(now, &mut self.random);
         let (outcome, took) = match fate {
-            Fate::Ends(outcome, took) => (Some(outcome), took),
-            Fate::Panics(took) => (None, took),
-            Fate::Hangs => return,
+            Fate::Ends(outcome, took) => (Some(outcome), Some(took)),
+            Fate::Panics(took) => (None, Some(took)),
+            Fate::Hangs => (None, None),
         };
-        let fate = self.free_fates.pop().unwrap_or_else(|| {
-            self.fates.push(None);
-            self.fates.len() as u32 - 1
-        });
-        self.fates[fate as usize] = outcome;
-        self.schedule(now + took, Happening::CallEnds { place, number, call, fate });
+        let Some(caller) = &mut self.callers[place as usize] else { return };
+        caller.calls.push(CallInProgress { id: call, to, outcome });
+        let number = caller.number;
+        match to {
+            Target::Alternative => self.alternative_calls += 1,
+            Target::Operation => {
+                let is_first = !std::mem::replace(&mut caller.has_called, true);
+                self.calls.push(Call { at: now, execution: number, is_first });
+            }
+        }
+        if let Some(took) = took {
+            self.schedule(now + took, Happening::CallEnds { place, number, call });
+        }
     }
 
     fn set_alarm(&mut self, place: u32) {
@@ -297,8 +286,8 @@ impl<'s> World<'s> {
     /// The caller at this place has its answer, or is gone.
     fn end(&mut self, place: u32, end: End) {
         let Some(caller) = self.callers[place as usize].take() else { return };
-        for (_, alternative) in &caller.calls {
-            self.dependencies[usize::from(*alternative)].leave();
+        for call in &caller.calls {
+            self.dependencies[call.to as usize].leave();
         }
         let took = self.now.since(caller.began);
         self.records.push(Record { began: caller.began, took, end });
