@@ -1,4 +1,4 @@
-//! The typed document from the tree; what serde still refuses is named by path and line.
+//! Makes the typed document from the tree; what serde still refuses is reported with its path and line.
 //!
 //! The schema has passed by then, so this is rare: a rule that lives only in a `Deserialize`
 //! implementation. Its message may quote the file, so secrets are taken out of it.

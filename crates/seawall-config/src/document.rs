@@ -1,4 +1,4 @@
-//! From a tree to a document: schema, secrets, types, and the checks across fields.
+//! From a tree to a document: checks it against the schema, fills in secrets, makes the types, and checks across fields.
 
 use crate::{
     deserialize,
@@ -69,14 +69,14 @@ pub trait Document: DeserializeOwned + JsonSchema {
     }
 }
 
-/// A document and what to look at in its file, though it can be used.
+/// A document that was loaded, with warnings about its file.
 #[derive(Clone, Debug)]
 pub struct Loaded<T> {
     /// The document.
     pub document: T,
-    /// No errors; perhaps nothing.
+    /// Warnings about the file: works, and should be looked at. There are no errors among them.
     pub warnings: Mistakes,
-    /// Where its values come from.
+    /// Where each value of the document comes from.
     pub origins: Origins,
 }
 
@@ -116,8 +116,8 @@ fn read<T: Document>(mut tree: Node, findings: &mut Findings, variables: Lookup<
     Some(document)
 }
 
-/// Looks across the fields that are right, so that all mistakes come at once. What the schema refused
-/// counts as left out; a word of the checks on that would only be an echo.
+/// Checks across the fields that are right, so that all mistakes come at once. What the schema refused counts as left out,
+/// and what the checks say about that is dropped.
 fn check_the_rest<T: Document>(tree: &Node, secrets: &[String], findings: &mut Findings) {
     let mut right = tree.clone();
     let refused = findings.error_paths();

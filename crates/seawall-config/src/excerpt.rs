@@ -1,21 +1,21 @@
-//! Text from the file as it may be printed: short, on one line, with nothing that moves a cursor.
+//! Excerpts of text from a file that are safe to print: short, on one line, with nothing that moves a cursor.
 //!
 //! A terminal obeys control characters and a reader is deceived by invisible ones, so both are escaped.
 
 /// The longest excerpt, in characters.
 const ROOM: usize = 60;
 
-/// A value in double quotes.
+/// Quotes a value for a message, in at most 60 characters.
 pub fn quoted(text: &str) -> String {
     format!("\"{}\"", bounded(text, ROOM - 2))
 }
 
-/// A key or a word, as it goes between backticks or into a path.
+/// Shortens a key or a word to at most 60 characters, as it goes between backticks or into a path.
 pub fn word(text: &str) -> String {
     bounded(text, ROOM)
 }
 
-/// Words as a list; a long one is cut, since a message is one line.
+/// Lists words with commas between them; beyond 40 it says only how many more there are.
 pub fn listed<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     const MOST: usize = 40;
     let mut words = words.into_iter();

@@ -1,11 +1,11 @@
-//! Mistakes while they are being found: bounded, and put in the order of the file at the end.
+//! Collects mistakes while a file is being checked, up to a bound, and puts them in the order of the file at the end.
 
 use crate::{
     mistake::{Mistake, Mistakes, Severity},
     tree::Position,
 };
 
-/// As many as are kept. A file with more is not mended by reading the rest.
+/// The most mistakes that are kept. A file with more is not mended by reading the rest.
 const MOST: usize = 1000;
 
 /// A mistake before its place is known.
@@ -36,7 +36,7 @@ impl Fault {
         Self { value, ..self }
     }
 
-    /// What would be right; nothing if empty.
+    /// Adds what would be right; empty text adds nothing.
     pub(crate) fn right(self, right: impl Into<String>) -> Self {
         let right = right.into();
         Self { right: (!right.is_empty()).then_some(right), ..self }
@@ -46,7 +46,7 @@ impl Fault {
 /// The mistakes found so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
-    /// With the source that each is in.
+    /// Each mistake with the number of the source that it is in.
     found: Vec<(usize, Mistake)>,
     beyond: usize,
     errors: usize,
@@ -66,18 +66,18 @@ impl Findings {
         self.found.push((source, mistake));
     }
 
-    /// How many of them refuse the file.
+    /// The number of mistakes for which the file is refused.
     pub(crate) fn errors(&self) -> usize {
         self.errors
     }
 
-    /// The paths of those that refuse the file.
+    /// The paths of the mistakes for which the file is refused.
     pub(crate) fn error_paths(&self) -> Vec<String> {
         let errors = self.found.iter().filter(|(_, found)| found.severity == Severity::Error);
         errors.map(|(_, found)| found.path.clone()).collect()
     }
 
-    /// Takes over those of `others` whose path is accepted.
+    /// Adds those of `others` whose path is accepted.
     pub(crate) fn extend(&mut self, others: Self, accept: impl Fn(&str) -> bool) {
         for (source, found) in others.found.into_iter().filter(|(_, found)| accept(&found.path)) {
             let at = Position { source, line: found.line, column: found.column };
@@ -86,13 +86,13 @@ impl Findings {
         }
     }
 
-    /// Takes over all that was found in one source.
+    /// Adds all that was found in one source.
     pub(crate) fn adopt(&mut self, mut others: Self, source: usize) {
         others.found.iter_mut().for_each(|(of, _)| *of = source);
         self.extend(others, |_| true);
     }
 
-    /// All of them, by source and line; what two rules found alike appears once.
+    /// All mistakes by source and line. Where two rules found the same, it appears once.
     pub(crate) fn into_mistakes(self, sources: &[String]) -> Mistakes {
         let mut found = self.found;
         found.sort_by(|(s, a), (t, b)| {

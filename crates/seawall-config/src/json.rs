@@ -1,4 +1,4 @@
-//! JSON without what hides mistakes or costs too much: no key twice, no great depth, no great length.
+//! Strict JSON for text from strangers: no key twice, and bounds for depth and length.
 
 use crate::excerpt;
 use serde::{
@@ -11,10 +11,10 @@ use std::fmt;
 /// The longest text that is read: 64 KiB.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Lists and objects within one another.
+/// How deep lists and objects may be nested.
 const MAX_DEPTH: usize = 32;
 
-/// Reads JSON that is bounded in length and depth and gives no key twice.
+/// Reads JSON of at most 64 KiB and 32 levels in which no object has a key twice.
 ///
 /// # Errors
 /// What is wrong, with its line and column.

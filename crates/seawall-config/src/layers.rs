@@ -1,5 +1,5 @@
-//! Several sources, one document: files with what they include, the section of an environment, variables, and a
-//! change through the API; later ones win, value by value.
+//! Makes one document of several sources: files with what they include, the section of an environment, variables, and a
+//! change through the API. Later sources win, value by value.
 
 use crate::{
     document::{self, Document, Loaded},
@@ -21,7 +21,7 @@ mod variables;
 /// The sections of a file that count in one environment only.
 pub const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging", "production"];
 
-/// Sources of one document, gathered in the order in which they win.
+/// The sources of one document. Each that is added wins over those before it, value by value.
 #[derive(Clone, Debug)]
 pub struct Layers {
     tree: Node,
@@ -48,10 +48,10 @@ impl Default for Layers {
 }
 
 impl Layers {
-    /// Adds a file, with what it includes.
+    /// Adds a file and the files that it includes.
     ///
     /// # Errors
-    /// [`LoadError::Io`] if the file itself cannot be read. Whatever else is wrong, [`load`](Self::load) tells.
+    /// [`LoadError::Io`] if the file itself cannot be read. Everything else that is wrong is an error of [`load`](Self::load).
     pub fn file(&mut self, path: &Path) -> Result<(), LoadError> {
         let source = Source::read(path)?;
         self.files.push(path.to_owned());
@@ -59,7 +59,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds a text. Without a `folder` it includes nothing.
+    /// Adds a text. Files that it includes are looked for in `folder`; without one, including is a mistake.
     pub fn source(&mut self, source: &Source, folder: Option<&Path>) {
         include::add(self, source, folder, &mut Vec::new());
     }
@@ -101,7 +101,7 @@ impl Layers {
         }
     }
 
-    /// The values that `${NAME}` stands for in secret fields.
+    /// Sets the values that `${NAME}` stands for in secret fields.
     pub fn secrets(&mut self, known: BTreeMap<String, String>) {
         self.known = known;
     }
@@ -119,14 +119,14 @@ impl Layers {
         self.tree.lay_over(tree);
     }
 
-    /// Adds a mistake of a source that is not part of the document.
+    /// Adds an error in a source that is not part of the document; `right` says what to write instead.
     pub fn refuse(&mut self, name: &str, told: &str, right: &str) {
         let source = self.add_source(Named { name: name.to_owned(), kind: SourceKind::Variable });
         let at = Position { source, line: 0, column: 0 };
         self.fault(at, "", Fault::error(told).right(right));
     }
 
-    /// Adds something to look at in a source that is not part of the document.
+    /// Adds a warning about a source that is not part of the document; `right` says what to write instead.
     pub fn advise(&mut self, name: &str, told: &str, right: &str) {
         let source = self.add_source(Named { name: name.to_owned(), kind: SourceKind::Variable });
         let at = Position { source, line: 0, column: 0 };
@@ -138,7 +138,7 @@ impl Layers {
         self.tree.entry(field).is_some()
     }
 
-    /// The files that were read: whoever waits for changes watches these.
+    /// The files that were read, included ones too: those to watch for changes.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
@@ -153,7 +153,7 @@ impl Layers {
         document::load(tree, self.sources.clone(), self.findings.clone(), &lookup)
     }
 
-    /// The tree laid bare, for who looks at what was given.
+    /// What all sources together give, before it is checked.
     pub fn given(&self) -> serde_json::Value {
         self.tree.to_json()
     }
@@ -191,7 +191,7 @@ impl Layers {
     }
 }
 
-/// One document over another, as layers are: mappings are joined, null takes away, all else replaces.
+/// Lays one document over another as layers are: mappings are joined, null takes a value away, and all else replaces.
 pub fn laid_over(below: &serde_json::Value, above: &serde_json::Value) -> serde_json::Value {
     let mut tree = Node::of_json(below, Position::START);
     tree.lay_over(Node::of_json(above, Position::START));

@@ -1,4 +1,4 @@
-//! The configuration file: parsed, checked, with every mistake named by path and line.
+//! Configuration files of any type: parsed and checked, with every mistake reported by path and line.
 //!
 //! Text becomes a tree that knows its lines; the tree is checked against the JSON Schema of the root
 //! type; it is deserialised without what the schema refused, and then the root type's own

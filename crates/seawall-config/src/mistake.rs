@@ -1,15 +1,15 @@
-//! What is wrong in a file, as one line for people and as one record for programs.
+//! A mistake in a file, as one line for people and as one record for programs.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Whether the file can be used in spite of it.
+/// Whether a file can be used in spite of a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The file is refused.
     Error,
-    /// The file is used; someone should look.
+    /// The file is used, and somebody should look at it.
     Warning,
 }
 
@@ -29,9 +29,9 @@ pub struct Mistake {
     pub path: String,
     /// The value found, shortened; none for lists and mappings, and never a secret.
     pub value: Option<String>,
-    /// What is wrong, readable alone.
+    /// What is wrong, as a sentence that can be read alone.
     pub message: String,
-    /// What would be right.
+    /// What would be right, if that is known.
     pub right: Option<String>,
     /// Whether the file is refused because of it.
     pub severity: Severity,
@@ -66,7 +66,7 @@ impl Mistakes {
         Self(sorted)
     }
 
-    /// Adds those of another reading of the same sources that are not here yet.
+    /// Adds the mistakes of another reading of the same sources that are not there yet.
     pub fn join(&mut self, others: Self) {
         for other in others {
             if !self.0.contains(&other) {
@@ -80,7 +80,7 @@ impl Mistakes {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// The number of mistakes, warnings included.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,8 +1,8 @@
-//! The known word that an unknown one was probably meant to be.
+//! Finds the known word that an unknown one was probably meant to be.
 //!
 //! Case, `-` and `_` do not count, since `maxAttempts` for `max_attempts` is the commonest slip of all.
 
-/// The nearest of `known`, if it is near enough that naming it helps: a few letters off, or cut short.
+/// The word of `known` that is nearest to `word`, if it is near enough for a suggestion: a few letters off, or cut short.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     const LONGEST: usize = 64; // The distance costs the product of both lengths.
     const SHORTEST_START: usize = 3;

@@ -1,4 +1,4 @@
-//! Where each value of a document comes from.
+//! The origin of each value of a document.
 
 use crate::{
     path::{Path, Segment},
@@ -11,11 +11,11 @@ use std::{collections::BTreeMap, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "layer")]
 pub enum Origin {
-    /// Nobody set it.
+    /// No source sets it: the default of its type.
     Default,
     /// It follows from a preset or another profile.
     Preset {
-        /// Its name.
+        /// The name.
         name: String,
     },
     /// A file.
@@ -30,7 +30,7 @@ pub enum Origin {
     },
     /// An environment variable.
     Variable {
-        /// Its name.
+        /// The name.
         name: String,
     },
     /// A change through the API.

@@ -1,4 +1,4 @@
-//! Where in a document: `upstreams.chat.endpoints[1]`.
+//! Paths to values of a document, written as in `upstreams.chat.endpoints[1]`.
 //!
 //! Keys that would be misread after a dot are written `routes["/v1/*"]`, so that a path is never
 //! ambiguous to a reader.
@@ -58,7 +58,7 @@ pub fn path_of(keys: &[&str]) -> String {
     path
 }
 
-/// Appends a key the way this module writes it.
+/// Appends a key to a path.
 pub(crate) fn write_key(path: &mut String, key: &str) {
     const LONGEST: usize = 60;
     let plain = (1..=LONGEST).contains(&key.len())
@@ -73,7 +73,7 @@ pub(crate) fn write_key(path: &mut String, key: &str) {
     path.push_str(key);
 }
 
-/// A key as it stands after a path that it would otherwise blur.
+/// A key in brackets, where it would be misread after a dot.
 pub(crate) fn bracketed(key: &str) -> String {
     format!("[{}]", excerpt::quoted(key))
 }

@@ -10,7 +10,7 @@ use crate::{
 /// Gives the value of an environment variable.
 pub(crate) type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
 
-/// Puts values in place of placeholders in secret fields; warns of those elsewhere, which stay as they are.
+/// Replaces placeholders in secret fields with their values. Placeholders elsewhere stay as they are, with a warning.
 pub(crate) fn replace(
     tree: &mut Node,
     secrets: &mut Secrets,
@@ -92,7 +92,7 @@ fn is_within(path: &str, secret: &str) -> bool {
     path.strip_prefix(secret).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// A text with the variables that it names put in.
+/// Replaces the variables that a text names with their values.
 fn expand(text: &str, variables: Lookup<'_>) -> Result<String, Fault> {
     let mut whole = String::new();
     let mut rest = text;

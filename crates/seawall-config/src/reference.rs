@@ -1,10 +1,9 @@
-//! The reference of a configuration file, as Markdown from its JSON Schema: what editors help with and what people
-//! read are one.
+//! The reference page of a configuration file, made as Markdown from the JSON Schema that editors use.
 
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// Every section of a file: its fields with type, bounds, default and meaning.
+/// Writes a page with every section of a file: its fields with type, bounds, default and meaning.
 pub fn reference(schema: &Value) -> String {
     let mut page = String::from(
         "# Every field of the configuration file\n\n\

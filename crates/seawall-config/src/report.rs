@@ -1,4 +1,4 @@
-//! Where a document's own checks put their mistakes: by path; the line comes from the tree.
+//! The report of a document's own checks: they name a path, and the line comes from the tree.
 
 use crate::{
     findings::{Fault, Findings},

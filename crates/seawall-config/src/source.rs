@@ -1,4 +1,4 @@
-//! A file or a text, and the tree in it.
+//! Files and texts that hold a document, read into a tree.
 
 use crate::{
     document::{self, Document, Loaded},
@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The largest file.
+/// The largest file that is read, in bytes: 4 MiB.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// How a text is written.
@@ -32,7 +32,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// By the extension: `.json` and `.toml`; everything else is YAML.
+    /// The format of a file by its extension, `.json` or `.toml`; everything else is YAML.
     pub fn of_path(path: &Path) -> Self {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(extension) if extension.eq_ignore_ascii_case("json") => Self::Json,
@@ -60,7 +60,7 @@ pub enum LoadError {
         /// What the system said.
         error: io::Error,
     },
-    /// It was read, and is wrong.
+    /// It was read, and there are mistakes in it.
     Mistakes(Mistakes),
 }
 
@@ -99,7 +99,7 @@ pub fn load_file<T: Document>(path: &Path) -> Result<T, LoadError> {
 }
 
 impl Source {
-    /// A text, or bytes that should be one.
+    /// Makes a source of a text, or of bytes that should be one.
     pub fn new(name: impl Into<String>, text: impl Into<Vec<u8>>, format: Format) -> Self {
         Self { name: name.into(), bytes: text.into(), format }
     }
@@ -116,10 +116,10 @@ impl Source {
         Ok(Self::new(path.display().to_string(), bytes, Format::of_path(path)))
     }
 
-    /// Checks and deserialises.
+    /// Checks the text and makes the document.
     ///
     /// # Errors
-    /// All mistakes of a text that could be parsed; else where it could not.
+    /// All mistakes of the text; where it cannot be parsed, the places that stop the parser.
     pub fn load<T: Document>(&self) -> Result<Loaded<T>, Mistakes> {
         let mut findings = Findings::default();
         let tree = self.tree(&mut findings);

@@ -1,4 +1,4 @@
-//! The document as a tree that knows its lines; every format is read into it.
+//! A document as a tree that knows its lines. Every format is read into it.
 
 use crate::{excerpt, path};
 use serde_json::{Map, Number};
@@ -29,7 +29,7 @@ pub(crate) struct Node {
     pub(crate) position: Position,
 }
 
-/// What a file can say. Floats are finite; integers keep every digit that any field type can hold.
+/// A value in a file. Floats are finite; integers keep every digit that any field type can hold.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -246,7 +246,7 @@ impl Node {
     }
 }
 
-/// What pruning did.
+/// The result of pruning.
 enum Pruned {
     /// What stood at this much of the path is gone.
     Gone(usize),

@@ -1,4 +1,4 @@
-//! The tree against the schema: every mistake with its path and line, in one pass.
+//! Checks the tree against the schema in one pass, and finds every mistake with its path and line.
 //!
 //! A schema is a set of layers that all hold (itself, what it refers to, `allOf`) and of choices
 //! (`oneOf`, `anyOf`). Each choice is decided first, by what distinguishes its branches, so that only the
@@ -28,14 +28,14 @@ use choice::Choice;
 use regex_lite::Regex;
 use std::collections::HashMap;
 
-/// What must not be printed: the values, and where they stand.
+/// Secret values, which must not be printed, and their paths.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets {
     pub(crate) values: Vec<String>,
     pub(crate) paths: Vec<String>,
 }
 
-/// Adds all mistakes of the tree; answers the secrets in it, which no later message may quote.
+/// Adds all mistakes of the tree, and returns the secrets in it, which no later message may quote.
 pub(crate) fn check(schema: &serde_json::Value, tree: &Node, findings: &mut Findings) -> Secrets {
     let mut walker = Walker {
         schemas: Schemas::new(schema),

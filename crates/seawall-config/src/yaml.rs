@@ -1,4 +1,4 @@
-//! YAML 1.2 (and so JSON) into the tree, with bounds on everything a hostile file can blow up.
+//! Reads YAML 1.2 (and so JSON) into the tree, with bounds on everything that a hostile file can blow up.
 //!
 //! The parser's events are first gathered, which bounds their number and depth; then the tree is built
 //! from them, where an alias replays the events of its anchor within the same bounds.

@@ -1,4 +1,4 @@
-//! `include`: other files first, so that the including file wins.
+//! `include`: other files come before the file that includes them, so that this one wins.
 
 use super::Layers;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// Files that one document may be made of.
+/// The most files that one document may be made of.
 const MOST_FILES: usize = 32;
 
 /// Adds a source after what it includes; `open` are the files that include it.

@@ -1,4 +1,4 @@
-//! Which branch of a `oneOf` or `anyOf` was meant.
+//! Decides which branch of a `oneOf` or `anyOf` was meant.
 //!
 //! Decided by what tells the branches apart: the kind of the value, a listed value, a tag field (as in
 //! `type: …`), a single key (as in `exponential: …`). Only where nothing does are branches tried out, and
@@ -14,15 +14,15 @@ use crate::{
 };
 use serde_json::Value as Schema;
 
-/// What came of choosing.
+/// The result of choosing a branch.
 pub(super) enum Choice<'s> {
-    /// This branch.
+    /// This branch was meant.
     Branch(&'s Schema),
-    /// This one of several that were given at once, which is noted.
+    /// Several were given at once, which is noted; this one is checked.
     Among(&'s Schema),
-    /// None, which is noted; the value's other schemas still hold.
+    /// No branch was meant, which is noted; the other schemas of the value still hold.
     Unclear,
-    /// None, which is noted; the value is of a wrong kind altogether.
+    /// The value is of a wrong kind altogether, which is noted.
     Wrong,
 }
 

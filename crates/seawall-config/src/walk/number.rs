@@ -15,7 +15,7 @@ enum Limit {
     Float(f64),
 }
 
-/// What a number must lie between.
+/// The range that a number must lie in.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Range {
     low: Option<Limit>,

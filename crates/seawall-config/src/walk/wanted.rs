@@ -1,4 +1,4 @@
-//! What a schema wants, in words: `a whole number`, and `write a whole number from 1 to 100`.
+//! Puts into words what a schema asks for: `a whole number`, and `write a whole number from 1 to 100`.
 
 use super::{
     number::Range,
@@ -36,7 +36,7 @@ impl Wanted {
         }
     }
 
-    /// The same, when a scalar of the wrong kind was written and its fix is a matter of notation.
+    /// What to write instead of a scalar of the wrong kind, where only its notation may be wrong.
     pub(super) fn write_instead_of(&self, value: &tree::Value) -> String {
         let takes = |kinds| self.kinds.is_some_and(|all| all.contains(kinds));
         match value {

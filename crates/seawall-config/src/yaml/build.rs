@@ -1,4 +1,4 @@
-//! The tree from the parser's events: aliases expanded, duplicate keys named, positions chosen.
+//! Builds the tree from the parser's events: expands aliases, reports duplicate keys, and chooses positions.
 //!
 //! An alias replays the events of its anchor. Depth, values and text are counted as they expand, so a
 //! file of a kilobyte cannot become a tree of a gigabyte.
