@@ -1,4 +1,4 @@
-//! The custom configuration: a preset changed in a few words, checked, with everything that is wrong told at once.
+//! The custom configuration: a preset changed in a few words. Everything that is wrong with one is reported at once.
 
 use crate::field::{Fields, Problem, type_name};
 use schemars::JsonSchema;
@@ -12,34 +12,34 @@ mod cross;
 #[cfg(test)]
 mod tests;
 
-/// What was found of a configuration. Each message names its field.
+/// The result of checking a custom configuration. Each message names its field.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Verdict {
-    /// Whether it can be used: there are no errors.
+    /// Whether the configuration can be used, which is so if there are no errors.
     pub is_valid: bool,
-    /// What must change.
+    /// Mistakes, which must be mended before the configuration can be used.
     pub errors: Vec<String>,
-    /// What is allowed, and probably not meant.
+    /// Values that are allowed and probably not meant.
     pub warnings: Vec<String>,
-    /// What to set instead.
+    /// For each error and each warning, what to set instead.
     pub suggestions: Vec<String>,
 }
 
-/// What there is to say of one field.
+/// What is known of one field that was given.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FieldReport {
-    /// Whether there is such a field.
+    /// Whether there is a field of this name.
     pub allowed: bool,
-    /// The type it must have.
+    /// The JSON type that its values must have; none if there is no such field.
     #[serde(rename = "type")]
     pub type_name: Option<String>,
-    /// Its bounds, in the words of JSON Schema.
+    /// The bounds of its values, as keywords of JSON Schema; none if only the type matters.
     pub constraints: Option<Value>,
-    /// What it was set to.
+    /// The value that was given.
     pub current_value: Value,
-    /// The type of that.
+    /// The JSON type of the value that was given.
     pub current_type: String,
-    /// What is wrong with it.
+    /// The first thing that is wrong with the value, if anything is.
     pub problem: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl Verdict {
         add(&mut self.suggestions, suggestion.into());
     }
 
-    /// Takes over what another found, without repeating it.
+    /// Adds the messages of another verdict that are not there yet.
     pub(crate) fn join(&mut self, other: Self) {
         self.is_valid &= other.is_valid;
         other.errors.into_iter().for_each(|message| add(&mut self.errors, message));
@@ -75,12 +75,12 @@ fn add(messages: &mut Vec<String>, message: String) {
     }
 }
 
-/// Checks a custom configuration.
+/// Checks a custom configuration: its fields, and the fields against one another.
 pub fn validate(value: &Value, catalog: &Catalog) -> Verdict {
     validate_for(value, catalog, false)
 }
 
-/// Checks a custom configuration; in production some things are asked that do not matter elsewhere.
+/// Checks a custom configuration as [`validate`] does. With `production`, also what matters in production only.
 pub fn validate_for(value: &Value, catalog: &Catalog, production: bool) -> Verdict {
     let mut verdict = Verdict::new();
     let Some(given) = object(value, &mut verdict) else { return verdict };
@@ -97,7 +97,7 @@ pub fn validate_for(value: &Value, catalog: &Catalog, production: bool) -> Verdi
     verdict
 }
 
-/// Checks a custom configuration that is still text.
+/// Checks a custom configuration that is JSON text. Keys that are given twice are mistakes, too.
 pub fn validate_text(text: &str, catalog: &Catalog) -> Verdict {
     match strict_json(text) {
         Ok(value) => validate(&value, catalog),
@@ -109,7 +109,7 @@ pub fn validate_text(text: &str, catalog: &Catalog) -> Verdict {
     }
 }
 
-/// What there is to say of each field; nothing if the value is not an object.
+/// Reports on each field that a custom configuration gives; on none if the value is not an object.
 pub fn fields(value: &Value, catalog: &Catalog) -> BTreeMap<String, FieldReport> {
     let fields = Fields::of(catalog);
     let report = |(name, value): (&String, &Value)| {
@@ -127,7 +127,7 @@ pub fn fields(value: &Value, catalog: &Catalog) -> BTreeMap<String, FieldReport>
     value.as_object().into_iter().flatten().map(report).collect()
 }
 
-/// The fields, or an error if there cannot be any.
+/// The fields of the configuration; none, and an error in the verdict, if it is not an object.
 fn object<'v>(value: &'v Value, verdict: &mut Verdict) -> Option<&'v Map<String, Value>> {
     let object = value.as_object();
     if object.is_none() {
@@ -138,7 +138,7 @@ fn object<'v>(value: &'v Value, verdict: &mut Verdict) -> Option<&'v Map<String,
     object
 }
 
-/// What is to be said of fields that are right one by one.
+/// Checks fields that are right one by one against one another.
 pub(crate) fn across(change: &Override, catalog: &Catalog) -> Verdict {
     let mut verdict = Verdict::new();
     cross::check(change, catalog, false, &mut verdict);

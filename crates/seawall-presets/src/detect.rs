@@ -1,4 +1,4 @@
-//! The preset for the environment that the process finds itself in.
+//! Detects the environment of a process by its variables and files, and recommends a preset for it.
 
 use super::recommend::{Recommendation, family, known_word, normalized, preset_of};
 use super::rounded;
@@ -12,41 +12,41 @@ use std::{
 #[cfg(test)]
 mod tests;
 
-/// What there is to see: variables, and the names of files in the working directory.
+/// What detection looks at: variables, and the names of files in the working directory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Surroundings {
-    /// Variables with their values.
+    /// Environment variables with their values.
     pub variables: BTreeMap<String, String>,
-    /// Files and folders.
+    /// The names of files and folders in the working directory.
     pub files: BTreeSet<String>,
 }
 
-/// Something that tells of an environment.
+/// A variable or a file that hints at an environment.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Sign {
-    /// What it is.
+    /// The variable or the file, in words.
     pub source: String,
-    /// The environment it tells of.
+    /// The environment that it hints at.
     pub environment: String,
-    /// How sure it is, from 0 to 1.
+    /// How reliable the hint is, from 0 to 1.
     pub confidence: f64,
 }
 
-/// A preset for the surroundings, and all that was seen.
+/// The preset that was recommended for the surroundings, with all the signs that were found.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Detection {
-    /// The preset.
+    /// The preset, and why.
     #[serde(flatten)]
     pub recommendation: Recommendation,
-    /// What decided.
+    /// The sign that decided; `none` if there was none.
     pub detection_method: String,
-    /// All signs, the surest first.
+    /// All signs that were found, the most reliable first.
     pub signs: Vec<Sign>,
-    /// The signs that speak for another preset.
+    /// The signs that speak for another preset, in words.
     pub conflicts: Vec<String>,
 }
 
-/// The surest first. Only a known word counts.
+/// Variables that name an environment, and how reliable each is. Only a known word counts as a value.
 const NAMED: [(&str, f64); 8] = [
     ("ENVIRONMENT", 0.95),
     ("APP_ENV", 0.85),
@@ -62,7 +62,7 @@ const DEVELOPMENT: f64 = 0.70;
 const PRODUCTION: f64 = 0.75;
 const TESTING: f64 = 0.70;
 
-/// What a variable must be set to, to be a sign.
+/// Variables that are a sign when they have one of these values, with the environment and the reliability.
 const SET: [(&str, &[&str], &str, f64); 4] = [
     ("DEBUG", &["true", "1"], "development", DEVELOPMENT),
     ("PRODUCTION", &["true"], "production", PRODUCTION),
@@ -70,23 +70,23 @@ const SET: [(&str, &[&str], &str, f64); 4] = [
     ("DEBUG", &["false", "0"], "production", PRODUCTION),
 ];
 
-/// Files that are there while people work on the code.
+/// Files that are commonly there while people work on the code.
 const FILES: [&str; 2] = [".env", ".git"];
 
-/// Variables that platforms set, whatever to.
+/// Variables that platforms set; any value is a sign of production.
 const PLATFORMS: [&str; 5] =
     ["KUBERNETES_SERVICE_HOST", "AWS_EXECUTION_ENV", "K_SERVICE", "DYNO", "FLY_APP_NAME"];
 
-/// Beyond this no number of signs makes sure.
+/// The highest confidence, however many signs agree.
 const SUREST: f64 = 0.98;
-/// What each further sign adds.
+/// What each further sign of the same environment adds to the confidence.
 const FURTHER: f64 = 0.05;
-/// A conflicting sign surer than this takes [`DOUBT`].
+/// A conflicting sign that is more reliable than this multiplies the confidence by [`DOUBT`].
 const DOUBTFUL: f64 = 0.70;
 const DOUBT: f64 = 0.85;
 
 impl Surroundings {
-    /// Those of this process. Only variables that could be signs are kept: the others may be secrets.
+    /// The surroundings of this process. Only variables that could be signs are kept, since others may be secrets.
     pub fn of_process() -> Self {
         let named = NAMED.iter().map(|(name, _)| *name);
         let set = SET.iter().map(|(name, ..)| *name);
@@ -99,7 +99,7 @@ impl Surroundings {
         }
     }
 
-    /// A variable that is set to something.
+    /// The value of a variable, in lower case; none if it is not set or empty.
     fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).map(|value| normalized(value)).filter(|value| !value.is_empty())
     }
@@ -140,7 +140,7 @@ impl Surroundings {
     }
 }
 
-/// The preset for these surroundings.
+/// Recommends a preset for these surroundings; `simple` if nothing hints at an environment.
 pub fn detect(surroundings: &Surroundings) -> Detection {
     let mut signs = surroundings.signs();
     signs.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));

@@ -1,7 +1,7 @@
 //! The fields of a custom configuration, as the JSON Schema of [`Override`] has them, and what is wrong with their
 //! values.
 
-use seawall::{Catalog, Override, PROFILES, ProfileKind};
+use seawall::{Catalog, Override, ProfileKind, profiles};
 use seawall_config::{Mistake, check_value, excerpt, nearest};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -113,7 +113,7 @@ impl Fields {
 
 /// The names of all strategies: the built-in ones, then those that were added.
 fn strategies(catalog: &Catalog) -> Vec<&str> {
-    let built_in = PROFILES.iter().filter(|row| row.kind == ProfileKind::Strategy);
+    let built_in = profiles().iter().filter(|row| row.kind == ProfileKind::Strategy);
     let mut names: Vec<&str> = built_in.map(|row| row.name).collect();
     let added = catalog.added_strategies().keys().map(String::as_str);
     let added: Vec<&str> = added.filter(|name| !names.contains(name)).collect();

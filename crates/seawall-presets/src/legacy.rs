@@ -1,4 +1,4 @@
-//! What the variables of two former systems mean here: the preset they are nearest to, and what differs from it.
+//! The variables of two older systems: which preset they are nearest to, and how they differ from it.
 
 use super::{custom, rounded};
 use schemars::JsonSchema;
@@ -15,59 +15,59 @@ mod variables;
 
 pub(crate) use env_file::is_name;
 pub use env_file::read_env_file;
-pub(crate) use variables::{BASE_URL, Meaning, TIMEOUT, meaning};
+pub(crate) use variables::{BASE_URL, Meaning, TIMEOUT, meaning, truth};
 
-/// How sure a recommendation is.
+/// How well a recommended preset matches the variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
-    /// From .9 on.
+    /// A score of 0.9 or more.
     High,
-    /// From .7 on.
+    /// A score from 0.7 on, below 0.9.
     Medium,
-    /// Below.
+    /// A score below 0.7.
     Low,
 }
 
-/// A variable that is known.
+/// An older variable that was found.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Found {
-    /// Its name.
+    /// The name of the variable.
     pub variable: String,
-    /// What it is set to, without what could be a password.
+    /// The value of the variable, without anything that could be a password.
     pub value: String,
-    /// The field that takes its place, if there is one.
+    /// The field of the configuration that takes the place of the variable, if there is one.
     pub target: Option<String>,
-    /// What becomes of it.
+    /// What becomes of the variable, in words.
     pub explanation: String,
 }
 
-/// What a set of variables comes to.
+/// What a set of older variables means: a preset, and what differs from it.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Legacy {
-    /// The nearest preset.
+    /// The name of the nearest preset.
     pub recommended_preset: String,
-    /// How near it is, from 0 to 1.
+    /// How near that preset is, from 0 to 1.
     pub score: f64,
-    /// How sure that makes the recommendation.
+    /// The score in one word.
     pub confidence: Confidence,
-    /// Why this preset.
+    /// Why this preset is the nearest.
     pub reasoning: String,
-    /// How near each preset is; empty if nothing is set.
+    /// How near each preset is, from 0 to 1; empty if no older variable is set.
     pub similarity: BTreeMap<String, f64>,
-    /// The variables that are known.
+    /// The older variables that are set.
     pub found: Vec<Found>,
-    /// What differs from the preset.
+    /// The custom configuration that has, with the preset, the effect of the variables.
     pub custom_overrides: Override,
-    /// What is probably not meant.
+    /// Values that the older systems allowed and that are probably not meant.
     pub warnings: Vec<String>,
-    /// Values that were skipped, and why.
+    /// Values that cannot be used and were skipped, and why.
     pub problems: Vec<String>,
-    /// What to do.
+    /// What to do to migrate, step by step.
     pub migration_steps: Vec<String>,
 }
 
-/// Whether a variable is set that takes the place of a field of the custom configuration.
+/// Whether an older variable is set that stands for a field of the custom configuration.
 pub fn is_legacy(variables: &BTreeMap<String, String>) -> bool {
     variables.iter().any(|(name, value)| {
         let meaning = meaning(name);
@@ -76,12 +76,12 @@ pub fn is_legacy(variables: &BTreeMap<String, String>) -> bool {
     })
 }
 
-/// All that the variables say, whatever the preset; what cannot be read is left out.
+/// Everything that the variables say, as a custom configuration of any preset. Values that cannot be used are left out.
 pub fn overrides(variables: &BTreeMap<String, String>) -> Override {
     variables::read(variables).change
 }
 
-/// The preset that the variables are nearest to, and the way there.
+/// Finds the preset that the variables are nearest to, what differs from it, and the steps to migrate.
 pub fn analyze(variables: &BTreeMap<String, String>) -> Legacy {
     let reading = variables::read(variables);
     let (preset, score, similarity) = if is_legacy(variables) {
@@ -112,7 +112,7 @@ fn confidence(score: f64) -> Confidence {
     }
 }
 
-/// What must be said beside the preset for the same effect. A strategy that an operation names counts as a
+/// The custom configuration that has, with the preset, the same effect. A strategy that an operation names counts as a
 /// difference even where it is the preset's default: named, it brings its own numbers.
 fn differences(change: &Override, preset: &Preset) -> Override {
     fn other<T: PartialEq + Clone>(given: &Option<T>, own: &T) -> Option<T> {
@@ -129,7 +129,7 @@ fn differences(change: &Override, preset: &Preset) -> Override {
     rest
 }
 
-/// What the former systems let pass.
+/// Warnings of values that the older systems allowed.
 fn warnings(change: &Override) -> Vec<String> {
     let mut warnings = custom::across(change, &Catalog::default()).warnings;
     if change.default_strategy.as_deref() == Some("aggressive") {
@@ -188,7 +188,7 @@ fn steps(reading: &variables::Reading, preset: &Preset, change: &Override) -> Ve
     steps
 }
 
-/// Whether nothing has a use for the variable once the preset is set. Others may be read by other programs.
+/// Whether nothing reads the variable once the preset is set. Variables that other programs may read are not obsolete.
 pub(crate) fn is_obsolete(name: &str) -> bool {
     matches!(meaning(name), Some(Meaning::Field(_) | Meaning::Operation(_) | Meaning::Switch(_)))
 }

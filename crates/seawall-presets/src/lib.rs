@@ -3,6 +3,7 @@
 
 pub mod custom;
 pub mod detect;
+pub mod environment;
 mod field;
 pub mod legacy;
 pub mod migrate;

@@ -1,4 +1,4 @@
-//! The way from old variables to a preset, written out: as a script, as variables, or as our file.
+//! Writes what replaces older variables: a script, variables, or Seawall's file.
 //!
 //! Values come from people's environments, so every format gets them quoted for itself. The custom configuration
 //! is JSON in plain ASCII without `'`, `$` and backticks, which no format gives a meaning to.
@@ -14,7 +14,7 @@ mod quote;
 mod tests;
 mod yaml;
 
-/// What is written.
+/// The format that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
@@ -64,7 +64,8 @@ impl FromStr for Target {
 const PRESET: &str = "RESILIENCE_PRESET";
 const CUSTOM: &str = "RESILIENCE_CUSTOM_CONFIG";
 
-/// Writes what puts the preset and the differences in the place of the variables. First come their old values.
+/// Writes what puts the preset, and what differs from it, in the place of the older variables. Their old values come first,
+/// as a backup.
 pub fn write(legacy: &Legacy, originals: &BTreeMap<String, String>, target: Target) -> String {
     let old = Old::of(originals);
     let mut text = String::new();
@@ -113,7 +114,7 @@ fn introduction(legacy: &Legacy, target: Target) -> Vec<String> {
     lines
 }
 
-/// The two variables, of which the second is there only if something differs from the preset.
+/// The variable of the preset, and that of the custom configuration if anything differs from the preset.
 fn variables(legacy: &Legacy, written: impl Fn(&str, &str) -> String) -> String {
     let mut text = written(PRESET, &legacy.recommended_preset);
     if !legacy.custom_overrides.is_empty() {
@@ -148,7 +149,7 @@ impl<'o> Old<'o> {
         Self(pairs.filter(known).collect())
     }
 
-    /// Those that nothing reads afterwards. Others may be read by other programs.
+    /// The variables that nothing reads afterwards. Others may be read by other programs.
     fn obsolete(&self) -> Vec<&'o str> {
         let names = self.0.iter().map(|(name, _)| *name);
         names.filter(|name| legacy::is_obsolete(name)).collect()

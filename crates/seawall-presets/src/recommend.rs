@@ -1,24 +1,24 @@
-//! The preset for an environment that has a name.
+//! Recommends a preset for an environment by its name.
 
 use schemars::JsonSchema;
 use seawall::Catalog;
 use seawall_config::excerpt;
 use serde::Serialize;
 
-/// A preset, and why.
+/// A recommended preset, with the reason.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Recommendation {
-    /// The environment as it was understood.
+    /// The environment, as it was understood.
     pub environment_detected: String,
-    /// The preset for it.
+    /// The name of the preset for it.
     pub recommended_preset: String,
-    /// How sure this is, from 0 to 1.
+    /// How sure the recommendation is, from 0 to 1.
     pub confidence: f64,
-    /// Why this preset.
+    /// Why this preset fits.
     pub reasoning: String,
 }
 
-/// A name that is known.
+/// The name of an environment that is known.
 pub(crate) struct Word {
     pub(crate) word: &'static str,
     pub(crate) environment: &'static str,
@@ -47,14 +47,14 @@ const WORDS: [Word; 9] = [
     word("live", "production", 0.85, "what is live is production"),
 ];
 
-/// Parts of names that tell of an environment.
+/// Parts of names that hint at an environment.
 pub(crate) struct Family {
     pub(crate) environment: &'static str,
     parts: &'static [&'static str],
     confidence: f64,
 }
 
-/// In this order: `integration-test` is like staging.
+/// The families in the order in which they are tried: `integration-test` is like staging.
 const FAMILIES: [Family; 3] = [
     Family {
         environment: "staging",
@@ -82,7 +82,7 @@ pub(crate) fn preset_of(environment: &str) -> &'static str {
     }
 }
 
-/// Case and surrounding space do not count.
+/// A name without surrounding space and in lower case: neither counts.
 pub(crate) fn normalized(name: &str) -> String {
     name.trim().to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! The custom configuration of somebody who is not trusted: how large, how deep, and made of what.
+//! Checks of a custom configuration that comes from somebody who is not trusted: its size, its depth and its content.
 //!
 //! What is forbidden is looked for in keys and texts after parsing, so that a finding names its place; escapes,
 //! which parsing undoes, are looked for before.
@@ -26,43 +26,43 @@ const MAX_OBJECT_PROPERTIES: usize = 50;
 const MAX_NESTING_DEPTH: usize = 10;
 const MAX_REPEATED_CHARS: usize = 10;
 
-/// How large the text was.
+/// The size of a text that was checked.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SecurityInfo {
-    /// Its size.
+    /// The size of the text in bytes.
     pub size_bytes: usize,
-    /// What its size may be.
+    /// The largest size that is allowed, in bytes.
     pub max_size_bytes: usize,
-    /// Its fields at the top; none if it was not read.
+    /// The number of fields at the top; 0 if the text could not be read.
     pub field_count: usize,
 }
 
-/// What the checks hold a text against.
+/// The limits that a text from somebody who is not trusted must keep.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SecurityLimits {
-    /// The largest text.
+    /// The largest text, in bytes.
     pub max_size_bytes: usize,
     /// The longest key or text, in characters.
     pub max_string_length: usize,
-    /// The longest list.
+    /// The most elements of a list.
     pub max_array_items: usize,
-    /// The largest object.
+    /// The most properties of an object.
     pub max_object_properties: usize,
-    /// Lists and objects within one another.
+    /// How deep lists and objects may be nested.
     pub max_nesting_depth: usize,
-    /// The highest code point.
+    /// The highest Unicode code point that is allowed.
     pub max_unicode_codepoint: u32,
-    /// Unicode categories without a place in a configuration.
+    /// Unicode categories whose characters are refused.
     pub forbidden_unicode_categories: Vec<String>,
-    /// Equal characters in a row.
+    /// The most equal characters in a row.
     pub max_repeated_chars: usize,
-    /// The fields there may be.
+    /// The names of the fields that are allowed.
     pub allowed_fields: Vec<String>,
-    /// How many kinds of content are refused.
+    /// The number of patterns of content that are refused.
     pub forbidden_pattern_count: usize,
 }
 
-/// The limits.
+/// The limits that [`validate_secure`] checks.
 pub fn limits() -> SecurityLimits {
     let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
     SecurityLimits {
@@ -79,7 +79,8 @@ pub fn limits() -> SecurityLimits {
     }
 }
 
-/// Checks the JSON text of a custom configuration for what could do harm, and whether its values are right.
+/// Checks the JSON text of a custom configuration for content that could do harm, and then its values as
+/// [`validate`](custom::validate) does.
 pub fn validate_secure(text: &str, catalog: &Catalog) -> (Verdict, SecurityInfo) {
     let (mut verdict, info, value) = content(text);
     if let Some(value) = value {
@@ -88,7 +89,7 @@ pub fn validate_secure(text: &str, catalog: &Catalog) -> (Verdict, SecurityInfo)
     (verdict, info)
 }
 
-/// Looks for what could do harm; the third is the value, if it could be read.
+/// Checks for content that could do harm. The third is the value, if it could be read.
 fn content(text: &str) -> (Verdict, SecurityInfo, Option<Value>) {
     let mut verdict = Verdict::new();
     let mut info =

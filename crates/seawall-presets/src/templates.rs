@@ -1,4 +1,4 @@
-//! Templates: custom configurations to start from.
+//! Templates: custom configurations with names, to begin with.
 
 use super::{
     custom::{self, Verdict},
@@ -15,27 +15,27 @@ use std::sync::LazyLock;
 #[cfg(test)]
 mod tests;
 
-/// A custom configuration with a name.
+/// A custom configuration to begin with, under a name.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Template {
-    /// Its name.
+    /// The name of the template.
     pub name: &'static str,
-    /// One line for people.
+    /// What it is for, in one line for people.
     pub description: &'static str,
     /// What it changes of a preset.
     pub config: Override,
 }
 
-/// The template that a configuration is nearest to.
+/// The template that a custom configuration is nearest to, with the reason.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TemplateAdvice {
-    /// Its name, if any is near.
+    /// The name of the template; none if no template is near.
     pub suggested_template: Option<String>,
-    /// The share of the compared fields that are equal.
+    /// The share of the compared fields that are equal, from 0 to 1.
     pub confidence: f64,
-    /// Why it is the nearest.
+    /// Why this template is the nearest.
     pub reasoning: String,
-    /// All templates there are.
+    /// The names of all templates.
     pub available_templates: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ const MOST_RELIABLE: [(&str, &str); 5] = [
     ("questions", "conservative"),
 ];
 
-/// Attempts, threshold and recovery; the strategy; the operations with one of their own.
+/// A custom configuration of these attempts, threshold and recovery, this strategy, and operations with one of their own.
 fn changed(numbers: (u32, u32, u32), strategy: &str, operations: &[(&str, &str)]) -> Override {
     let (attempts, threshold, recovery) = numbers;
     Override {
@@ -114,7 +114,7 @@ fn changed(numbers: (u32, u32, u32), strategy: &str, operations: &[(&str, &str)]
     }
 }
 
-/// Every template there is.
+/// All templates.
 pub fn all() -> &'static [Template] {
     &TEMPLATES
 }
@@ -128,7 +128,7 @@ fn names() -> Vec<&'static str> {
     TEMPLATES.iter().map(|template| template.name).collect()
 }
 
-/// What of a configuration is compared. A value of a wrong type counts as none.
+/// The values of a custom configuration that are compared. One of a wrong type counts as none.
 struct Compared<'v> {
     attempts: Option<i64>,
     threshold: Option<i64>,
@@ -151,7 +151,7 @@ impl<'v> Compared<'v> {
             + usize::from(self.strategy.is_some())
     }
 
-    /// How near a template is; what is not given counts as the preset `simple` has it.
+    /// The score of a template. A field that is not given counts as the preset `simple` has it.
     fn score(&self, config: &Override) -> u32 {
         let far = |given: Option<i64>, default: i64, own: Option<u32>| {
             given.unwrap_or(default).abs_diff(own.map_or(0, i64::from))
@@ -185,7 +185,7 @@ impl<'v> Compared<'v> {
     }
 }
 
-/// The template that a configuration is nearest to.
+/// Finds the template that a custom configuration is nearest to, by attempts, threshold and strategy.
 pub fn nearest(config: &Value) -> TemplateAdvice {
     const NEAR: u32 = 4;
     let given = Compared::of(config);
@@ -217,7 +217,8 @@ pub fn nearest(config: &Value) -> TemplateAdvice {
     }
 }
 
-/// Checks a template with changes. Operations are added to those of the template, one by one.
+/// Checks the custom configuration that a template with these overrides comes to. Operations are added to those of the
+/// template one by one.
 pub fn validate(name: &str, overrides: Option<&Value>, catalog: &Catalog) -> Verdict {
     let mut verdict = Verdict::new();
     let Some(template) = named(name) else {

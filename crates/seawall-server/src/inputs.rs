@@ -162,78 +162,14 @@ impl Inputs {
                 );
             }
         }
-        self.lay_variables(&mut layers);
-        layers.secrets(self.variables.clone());
-        Ok(layers)
-    }
-
-    fn lay_variables(&self, layers: &mut Layers) {
-        let preset = self.variable("RESILIENCE_PRESET");
-        if self.is_legacy() {
-            let legacy = seawall_presets::legacy::analyze(&self.variables);
-            let names = legacy.found.iter().filter(|found| found.target.is_some());
-            let names: Vec<&str> = names.map(|found| found.variable.as_str()).collect();
-            let older = names.join(", ");
-            // Without a preset of one's own, the nearest one is meant, with what differs from it.
-            let chosen = preset.is_some() || layers.gives("preset");
-            let custom = match chosen {
-                true => seawall_presets::legacy::overrides(&self.variables),
-                false => {
-                    layers.variable(&older, &["preset"], &legacy.recommended_preset);
-                    let told = format!(
-                        "these older variables choose the preset {}",
-                        legacy.recommended_preset
-                    );
-                    layers.advise(
-                        &older,
-                        &told,
-                        "name one in RESILIENCE_PRESET, or see `seawall migrate`",
-                    );
-                    legacy.custom_overrides
-                }
-            };
-            if let Ok(custom) = serde_json::to_string(&custom) {
-                layers.variable(&older, &["custom"], &custom);
-            }
-            for problem in &legacy.problems {
-                layers.advise(&older, problem, "");
-            }
-        }
-        if let Some(preset) = preset {
-            layers.variable("RESILIENCE_PRESET", &["preset"], &quoted(preset));
-        }
-        if let Some(custom) =
-            self.variable("RESILIENCE_CUSTOM_CONFIG").filter(|text| !text.trim().is_empty())
-        {
-            match seawall_config::strict_json(custom) {
-                Ok(_) => layers.variable("RESILIENCE_CUSTOM_CONFIG", &["custom"], custom),
-                Err(told) => {
-                    layers.refuse("RESILIENCE_CUSTOM_CONFIG", &told, "write an object in JSON")
-                }
-            }
-        }
-        for (name, field) in [
-            ("ENABLE_RESILIENCE_MONITORING", "enabled"),
-            ("ENABLE_RESILIENCE_VALIDATION", "validation"),
-        ] {
-            match self.variable(name).map(|value| value.trim().to_ascii_lowercase()).as_deref() {
-                None | Some("") => {}
-                Some("true" | "1" | "yes" | "on") => {
-                    layers.variable(name, &["monitoring", field], "true")
-                }
-                Some("false" | "0" | "no" | "off") => {
-                    layers.variable(name, &["monitoring", field], "false")
-                }
-                Some(other) => {
-                    layers.refuse(name, &format!("{other:?} is neither"), "use true or false")
-                }
-            }
-        }
+        seawall_presets::environment::lay(&self.variables, &mut layers);
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         layers.variables("SEAWALL", variables);
         if let Some(listen) = self.listen {
-            layers.variable("--listen", &["listen"], &quoted(&listen.to_string()));
+            layers.variable("--listen", &["listen"], &Value::from(listen.to_string()).to_string());
         }
+        layers.secrets(self.variables.clone());
+        Ok(layers)
     }
 }
 
@@ -266,9 +202,4 @@ impl Sources {
     pub(crate) fn files(&self) -> &[PathBuf] {
         self.layers.files()
     }
-}
-
-/// A text that YAML reads as a text.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
 }

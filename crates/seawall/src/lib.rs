@@ -86,7 +86,8 @@ pub use policies::timeout::{Timeout, TimeoutConfig};
 pub use policies::{Policy, PolicyConfig};
 pub use policy::{Cause, CustomFrame, CustomPolicy, Cx, Mode, Step};
 pub use profiles::{
-    Catalog, Override, PROFILES, Preset, Profile, ProfileKind, Settings, preset, presets, profile,
+    Catalog, DecidedBy, Override, Preset, Profile, ProfileKind, Settings, decided_by, preset,
+    presets, profile, profiles,
 };
 pub use random::{Random, fresh_seed};
 pub use recent::Percentile;

@@ -85,12 +85,12 @@ fn values_in_force_are_told_with_their_origin() {
     assert_eq!(
         values("policies.retry.max_attempts", &[]),
         [
-            "operations.mail.policies[2].max_attempts=3 preset simple",
+            "operations.mail.policies[3].max_attempts=3 preset simple",
             "upstreams.chat.policies[0].max_attempts=2 FILE:2",
-            "upstreams.slow.policies[2].max_attempts=5 preset conservative",
+            "upstreams.slow.policies[3].max_attempts=5 preset conservative",
         ]
     );
-    assert_eq!(values("upstreams.slow.policies[2].retry.max_attempts", &[]).len(), 1);
+    assert_eq!(values("upstreams.slow.policies[3].retry.max_attempts", &[]).len(), 1);
     assert_eq!(values("upstreams.slow.policies[0].retry.max_attempts", &[]), [""; 0]);
     assert_eq!(values("drain_timeout", &[]), ["drain_timeout=\"30s\" default"]);
     assert_eq!(values("preset", &[]), ["preset=\"simple\" default"]);
@@ -99,7 +99,7 @@ fn values_in_force_are_told_with_their_origin() {
         assert_eq!(told, ["preset=\"production\" FILE:8 (production)"]);
     }
     let attempts = values("operations.mail.policies.retry.max_attempts", &["--env", "production"]);
-    assert_eq!(attempts, ["operations.mail.policies[2].max_attempts=5 preset production"]);
+    assert_eq!(attempts, ["operations.mail.policies[3].max_attempts=5 preset production"]);
 
     let mut command = seawall();
     command.args(["explain", "preset", "--config", &file]).env("SEAWALL__PRESET", "development");

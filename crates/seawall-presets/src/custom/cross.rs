@@ -1,17 +1,17 @@
-//! What can be said only of several fields together.
+//! Checks of the fields of a custom configuration against one another.
 
 use super::Verdict;
 use crate::field::Fields;
 use seawall::{Catalog, Override, Settings};
 use seawall_config::{excerpt, nearest, path_of};
 
-/// The operations that the documents of the systems before this one speak of.
+/// The operations that the documents of older systems name.
 const DOCUMENTED: [&str; 5] = ["key_points", "qa", "questions", "sentiment", "summarize"];
 
-/// Seconds. Whoever waits longer has given up.
+/// Seconds of waiting after which callers have commonly given up.
 const LONGEST_WAIT: f64 = 300.0;
 
-/// Fewer failures than this open a circuit by chance.
+/// The fewest failures in a row that are not likely to be chance.
 const FEWEST_FAILURES: u32 = 3;
 
 /// As many attempts as the most patient strategy, `critical`, makes.
@@ -23,7 +23,7 @@ const SECONDS_AN_ATTEMPT: u32 = 2;
 /// As many attempts as the patient strategy `conservative` makes.
 const MANY_ATTEMPTS: u32 = 5;
 
-/// Checks fields against one another; those that are not given are the ones of the default preset.
+/// Checks fields against one another. Fields that are not given count as the preset `simple` has them.
 pub(super) fn check(change: &Override, catalog: &Catalog, production: bool, to: &mut Verdict) {
     let Some(preset) = catalog.preset("simple") else { return };
     let settings = preset.settings(change);
@@ -71,7 +71,7 @@ fn waits(change: &Override, settings: &Settings, to: &mut Verdict) {
     }
 }
 
-/// The longest that all waits together can take, in seconds.
+/// The longest that all waits between attempts can take together, in seconds.
 pub(super) fn worst_case_wait(settings: &Settings) -> f64 {
     const DOUBLINGS: u32 = 64; // By then a wait has reached its bound.
     let jitter = if settings.jitter_enabled { settings.jitter_max } else { 0.0 };
@@ -86,7 +86,7 @@ pub(super) fn worst_case_wait(settings: &Settings) -> f64 {
     total.min(f64::from(settings.max_delay_seconds))
 }
 
-/// A pair of waits that both bounds allow.
+/// Suggests a shortest and a longest wait that the bounds of both fields allow.
 fn apart(min: f64, max: f64) -> String {
     let fields = Fields::of(&Catalog::default());
     let bound = |name, keyword, without| fields.bound(name, keyword).unwrap_or(without);
@@ -118,7 +118,7 @@ fn attempts(change: &Override, to: &mut Verdict) {
     }
 }
 
-/// Values that are within their bounds, and hardly ever meant, whatever else is given.
+/// Warns of values that are within their bounds and hardly ever meant.
 fn extremes(change: &Override, to: &mut Verdict) {
     if let (Some(attempts), Some(longest)) = (change.retry_attempts, change.max_delay_seconds) {
         let needed = attempts.saturating_mul(SECONDS_AN_ATTEMPT);
@@ -147,7 +147,7 @@ fn extremes(change: &Override, to: &mut Verdict) {
     }
 }
 
-/// Operations that nobody calls by these names.
+/// Warns of operations that are not known by the names given.
 fn operations(change: &Override, catalog: &Catalog, to: &mut Verdict) {
     let mut known = catalog.operations();
     known.extend(DOCUMENTED);

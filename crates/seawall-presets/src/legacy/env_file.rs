@@ -4,13 +4,13 @@
 
 use std::{collections::BTreeMap, iter::Peekable, str::Chars};
 
-/// The largest file that is read.
+/// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Reads a `.env` file. Of a name that is there twice the last value counts.
+/// Reads a `.env` file into variables. Where a name is given twice, the last value counts.
 ///
 /// # Errors
-/// What is wrong, line by line; values are not repeated, since they may be secrets.
+/// Everything that is wrong, each with its line. Values are not quoted, since they may be secrets.
 pub fn read_env_file(text: &str) -> Result<BTreeMap<String, String>, Vec<String>> {
     if text.len() > MAX_BYTES {
         return Err(vec![format!(
@@ -75,7 +75,7 @@ impl Reader<'_> {
         }
     }
 
-    /// As it is, up to a comment, which follows a blank.
+    /// Reads an unquoted value, up to a comment, which follows a blank.
     fn unquoted(&mut self) -> String {
         let line = self.until(|c| c == '\n');
         let comment = line.char_indices().find(|(at, c)| {
@@ -121,7 +121,7 @@ impl Reader<'_> {
         Some(c)
     }
 
-    /// What comes before such a character.
+    /// Reads up to such a character.
     fn until(&mut self, ends: impl Fn(char) -> bool) -> String {
         let mut text = String::new();
         while self.rest.peek().is_some_and(|c| !ends(*c)) {
@@ -142,7 +142,7 @@ impl Reader<'_> {
     }
 }
 
-/// A name that a shell, too, takes for a variable's.
+/// Whether a shell, too, takes this for the name of a variable.
 pub(crate) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     name.chars().all(plain) && name.starts_with(|c: char| plain(c) && !c.is_ascii_digit())

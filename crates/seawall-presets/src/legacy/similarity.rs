@@ -1,17 +1,17 @@
-//! How near a configuration is to each preset.
+//! Compares a custom configuration with each preset.
 
 use crate::rounded;
 use seawall::{Override, Preset};
 use std::collections::BTreeMap;
 
-/// What the fields weigh.
+/// The weight of each field in the score.
 const ATTEMPTS: f64 = 0.30;
 const THRESHOLD: f64 = 0.25;
 const RECOVERY: f64 = 0.20;
 const STRATEGY: f64 = 0.15;
 const OPERATIONS: f64 = 0.10;
 
-/// If nothing is set that presets differ in.
+/// The score where nothing is set that presets differ in.
 const UNDECIDED: f64 = 0.5;
 
 /// Numbers nearer than this differ by rounding only.
@@ -26,7 +26,7 @@ pub(super) fn comparable(change: &Override) -> bool {
         || !change.operation_overrides.is_empty()
 }
 
-/// The nearest preset, of equal ones the first; how near it is, and how near each is.
+/// The nearest preset (of equal ones the first), its score, and the score of each preset.
 pub(super) fn nearest(change: &Override) -> (&'static Preset, f64, BTreeMap<String, f64>) {
     let presets = seawall::presets();
     let (mut best, mut highest) = (&presets[0], f64::MIN);
@@ -41,7 +41,7 @@ pub(super) fn nearest(change: &Override) -> (&'static Preset, f64, BTreeMap<Stri
     (best, highest, all)
 }
 
-/// The weighted mean over the fields that are set.
+/// The score of one preset: the weighted mean over the fields that are set.
 fn similarity(change: &Override, preset: &Preset) -> f64 {
     let effective = preset.settings(&Override::default());
     let operations = &change.operation_overrides;

@@ -1,4 +1,4 @@
-//! The variables: what each means, and what its value is.
+//! The older variables one by one: what each means, and the value it has.
 
 use super::Found;
 use crate::field::Fields;
@@ -20,7 +20,7 @@ const FIELDS: [(&str, &str); 10] = [
     ("RETRY_JITTER_MAX", "jitter_max"),
 ];
 
-/// What the name of a variable ends with that gives an operation its strategy.
+/// How the name of a variable ends that gives an operation its strategy.
 const OPERATION: &str = "_RESILIENCE_STRATEGY";
 
 const SWITCHES: [(&str, &str); 5] = [
@@ -58,27 +58,27 @@ const SECOND: [(&str, Option<&str>, &str); 9] = [
     ("LOAD_TEST_DURATION", None, LOAD),
 ];
 
-/// The address of the second system's one upstream.
+/// The address of the second system's only upstream.
 pub(crate) const BASE_URL: &str = "EXTERNAL_API_BASE_URL";
 /// The time its answers may take, in seconds.
 pub(crate) const TIMEOUT: &str = "EXTERNAL_API_TIMEOUT";
 
 const SKIPPED: &str = "skipped: its value cannot be used";
 
-/// What a variable is for.
+/// What an older variable stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// A field of the custom configuration.
     Field(&'static str),
     /// The strategy of an operation.
     Operation(String),
-    /// A switch of the first system, with what to do without it.
+    /// A switch of the first system, with what to do instead.
     Switch(&'static str),
-    /// Something of the second system.
+    /// A variable of the second system: the field that takes its place, if there is one, and what becomes of it.
     Second(Option<&'static str>, &'static str),
 }
 
-/// What the variable of this name is for.
+/// What the variable of this name stands for; none if it is not known.
 pub(crate) fn meaning(name: &str) -> Option<Meaning> {
     if let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
         return Some(Meaning::Field(field));
@@ -93,7 +93,7 @@ pub(crate) fn meaning(name: &str) -> Option<Meaning> {
     Some(Meaning::Operation(operation.to_lowercase()))
 }
 
-/// What was read.
+/// The older variables that were read.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) found: Vec<Found>,
@@ -138,7 +138,7 @@ impl Reading {
         self.found.push(Found { variable, value, target, explanation });
     }
 
-    /// What becomes of a variable, in words; a problem is kept.
+    /// Says what becomes of a variable, and keeps the problem if there is one.
     fn fate(&mut self, name: &str, target: &str, problem: Option<String>) -> String {
         let Some(problem) = problem else { return format!("becomes {target}") };
         self.problems.push(format!("{}: {problem}; skipped", excerpt::word(name)));
@@ -175,7 +175,7 @@ impl Reading {
         None
     }
 
-    /// Makes the fields a configuration; two that contradict each other are both left out.
+    /// Makes the fields a custom configuration. Two that contradict each other are both left out.
     fn finish(&mut self) {
         let number = |name: &str| self.given.get(name).and_then(Value::as_f64);
         if let (Some(min), Some(max)) = (number("exponential_min"), number("exponential_max"))
@@ -202,20 +202,25 @@ impl Reading {
     }
 }
 
-/// The former systems knew no other strategies.
+/// The fields with the built-in strategies: older systems knew no others.
 static BUILT_IN: LazyLock<Fields> = LazyLock::new(|| Fields::of(&Catalog::default()));
 
-/// A value as a field of this type takes it.
+/// Reads a value as a field of this JSON type; none if it is not one.
 fn parsed(kind: &str, value: &str) -> Option<Value> {
     match kind {
         "integer" => value.parse::<i64>().ok().map(Value::from),
         "number" => value.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from),
-        "boolean" => match value.to_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(Value::Bool(true)),
-            "false" | "0" | "no" | "off" => Some(Value::Bool(false)),
-            _ => None,
-        },
+        "boolean" => truth(value).map(Value::Bool),
         _ => Some(Value::String(value.to_lowercase())),
+    }
+}
+
+/// Reads the words that people write for true and false in variables, in upper or lower case.
+pub(crate) fn truth(value: &str) -> Option<bool> {
+    match value.to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 

@@ -1,14 +1,14 @@
-//! Text as each format takes it: whatever it holds, it stays one value.
+//! Quotes text for each format, so that it stays one value whatever it holds.
 
 use seawall::Override;
 use std::fmt::Write;
 
-/// For a shell: nothing has a meaning between single quotes. Variables hold no NUL.
+/// Quotes text for a shell, in which nothing has a meaning between single quotes. Variables hold no NUL.
 pub(super) fn bash(text: &str) -> String {
     format!("'{}'", text.replace('\0', "").replace('\'', "'\\''"))
 }
 
-/// For a `.env` file.
+/// Quotes text for a `.env` file.
 pub(super) fn env(text: &str) -> String {
     if text.contains('\'') || text.chars().any(char::is_control) {
         env_line(text)
@@ -17,7 +17,7 @@ pub(super) fn env(text: &str) -> String {
     }
 }
 
-/// For a `.env` file, on one line in any case.
+/// Quotes text for a `.env` file on a single line.
 pub(super) fn env_line(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -32,7 +32,7 @@ pub(super) fn env_line(text: &str) -> String {
     quoted + "\""
 }
 
-/// For YAML: JSON's quotes, and everything that is not printable ASCII by its number.
+/// Quotes text for YAML: as JSON does, with everything that is not printable ASCII by its number.
 pub(super) fn yaml(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -47,7 +47,7 @@ pub(super) fn yaml(text: &str) -> String {
     quoted + "\""
 }
 
-/// A comment of one line.
+/// Writes a comment of one line.
 pub(super) fn comment(text: &str) -> String {
     let mut line = String::from("# ");
     for c in text.chars() {

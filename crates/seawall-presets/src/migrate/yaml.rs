@@ -1,11 +1,11 @@
-//! Our own file.
+//! Writes Seawall's own file.
 
 use super::{is_upstream, quote, upstream};
 use crate::legacy::Legacy;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The preset, what differs from it, and the upstream that the variables name.
+/// Writes the preset, what differs from it, and the upstream that the variables name.
 pub(super) fn file(legacy: &Legacy, originals: &BTreeMap<String, String>) -> String {
     let mut text = format!("preset: {}\n", quote::yaml(&legacy.recommended_preset));
     if !legacy.custom_overrides.is_empty() {

@@ -4,7 +4,7 @@
 use regex_lite::Regex;
 use std::sync::LazyLock;
 
-/// Looked for in keys and texts.
+/// Patterns of content that keys and texts must not hold.
 const CONTENT: &[(&str, &str)] = &[
     ("a script tag", r"<\s*/?\s*script"),
     ("markup", r"<[a-z/!?]"),
@@ -22,7 +22,7 @@ const CONTENT: &[(&str, &str)] = &[
     ("a dunder name", r"__\w+__"),
 ];
 
-/// Looked for in the text before parsing.
+/// Escapes that the text must not hold before it is parsed.
 const ESCAPES: &[(&str, &str)] =
     &[("an escape `\\x..`", r"\\x[0-9a-f]{2}"), ("an escape `\\u....`", r"\\u[0-9a-f]{4}")];
 
@@ -39,12 +39,12 @@ fn compiled(patterns: &[(&'static str, &str)]) -> Compiled {
     patterns.iter().filter_map(each).collect()
 }
 
-/// How many there are.
+/// The number of all patterns.
 pub(super) fn count() -> usize {
     CONTENT_FOUND.len() + ESCAPES_FOUND.len()
 }
 
-/// What a key or a text holds of it.
+/// The forbidden content that a key or a text holds, in words.
 pub(super) fn content(text: &str) -> impl Iterator<Item = &'static str> {
     CONTENT_FOUND.iter().filter(|(_, pattern)| pattern.is_match(text)).map(|(what, _)| *what)
 }

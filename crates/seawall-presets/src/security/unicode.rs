@@ -1,11 +1,11 @@
-//! Characters that cannot be seen, or mean nothing to others.
+//! Characters that are refused because they cannot be seen, or have no meaning that is agreed on.
 
 use std::ops::RangeInclusive;
 
 /// The highest code point that is allowed.
 pub(super) const MAX_CODE_POINT: u32 = 0x1F4FF;
 
-/// Control, format, private use, surrogates; of the last, none is ever in a text of ours.
+/// The categories control, format, private use and surrogates. Rust's texts hold no surrogates.
 pub(super) const FORBIDDEN: [&str; 4] = ["Cc", "Cf", "Co", "Cs"];
 
 /// Category Cf, as of Unicode 16.
@@ -37,7 +37,7 @@ const FORMAT: [RangeInclusive<u32>; 21] = [
 const PRIVATE: [RangeInclusive<u32>; 3] =
     [0xE000..=0xF8FF, 0xF0000..=0xFFFFD, 0x10_0000..=0x10_FFFD];
 
-/// What is wrong with a character, if anything.
+/// Why a character is refused, if it is.
 pub(super) fn fault(c: char) -> Option<&'static str> {
     let code = u32::from(c);
     let among = |ranges: &[RangeInclusive<u32>]| ranges.iter().any(|range| range.contains(&code));

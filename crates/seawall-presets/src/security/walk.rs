@@ -1,4 +1,4 @@
-//! A value, from its root to its leaves.
+//! Walks a value from its root to its leaves and checks sizes, depth, keys and texts.
 
 use super::{
     MAX_ARRAY_ITEMS, MAX_NESTING_DEPTH, MAX_OBJECT_PROPERTIES, MAX_REPEATED_CHARS,

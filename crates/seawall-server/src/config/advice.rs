@@ -230,7 +230,10 @@ impl Advice<'_, '_, '_> {
         let inner = self.policies[at + 1..].iter().filter_map(limit).min();
         let (Some(outer), Some(inner)) = (outer, inner) else { return };
         let attempts = retry.max_attempts;
-        let all = inner.saturating_mul(attempts);
+        // Where the retry policy says by when the last attempt begins, one attempt more is the most.
+        let by_beginning =
+            retry.max_total_delay.map_or(Duration::MAX, |last| last.saturating_add(inner));
+        let all = inner.saturating_mul(attempts).min(by_beginning);
         if all > outer {
             let told = format!(
                 "{attempts} attempts of {} take {}, with waits of up to {waits:.1} s between them: the timeout \

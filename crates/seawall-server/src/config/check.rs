@@ -171,7 +171,7 @@ fn check_strategy(field: &str, strategy: &str, catalog: &Catalog, report: &mut R
     if catalog.strategy(strategy).is_none() {
         let own = catalog.added_strategies().keys().map(String::as_str);
         let names: Vec<_> =
-            seawall::PROFILES.iter().map(|profile| profile.name).chain(own).collect();
+            seawall::profiles().iter().map(|profile| profile.name).chain(own).collect();
         report.error(field, format!("no profile is called {strategy:?}"), choose(&names));
     }
 }

@@ -1,38 +1,12 @@
 //! The policies that are in force, and where each of their values comes from.
 
 use super::{GatewayConfig, UpstreamConfig};
-use seawall::{Catalog, PolicyConfig, Preset, Settings, TimeoutConfig};
+use seawall::{Catalog, DecidedBy, PolicyConfig, Preset, Settings, TimeoutConfig, decided_by};
 use seawall_config::{Leaf, Origin, Origins, leaves};
 use std::time::Duration;
 
 /// Longer than most answers of language models take, and shorter than for ever.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
-
-/// What a preset's few fields become: the policy, the start of the path in it, and the field of `custom` that
-/// changes it.
-const FIELDS: [(&str, &str, &str); 9] = [
-    ("circuit_breaker", "failure_threshold", "circuit_breaker_threshold"),
-    ("circuit_breaker", "recovery_timeout", "recovery_timeout"),
-    ("retry", "max_attempts", "retry_attempts"),
-    ("retry", "backoff.base_delay", "exponential_multiplier"),
-    ("retry", "backoff.min_delay", "exponential_min"),
-    ("retry", "backoff.max_delay", "exponential_max"),
-    ("retry", "backoff.jitter_max", "jitter_max"),
-    ("retry", "backoff.jitter", "jitter_enabled"),
-    ("retry", "max_total_delay", "max_delay_seconds"),
-];
-
-/// What a profile says of other policies.
-const PROFILED: [(&str, &str); 8] = [
-    ("circuit_breaker", "success_threshold"),
-    ("bulkhead", "max_concurrent"),
-    ("bulkhead", "max_queued"),
-    ("bulkhead", "max_wait"),
-    ("timeout", "limit"),
-    ("rate_limiter", "rate"),
-    ("rate_limiter", "per"),
-    ("rate_limiter", "burst"),
-];
 
 /// One policy in force, with the origin of every value.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -89,9 +63,19 @@ impl GatewayConfig {
     ) -> Vec<PolicyConfig> {
         let policies = self.named_policies(name, settings, catalog);
         match self.upstreams.get(name) {
-            Some(upstream) => upstream.bounded(policies),
+            Some(upstream) => upstream.bounded(policies, self.is_built_in(name, settings)),
             None => policies,
         }
+    }
+
+    /// Whether the policies of an operation are those of a built-in profile or a preset.
+    fn is_built_in(&self, name: &str, settings: &Settings) -> bool {
+        let strategy = match self.chosen(name) {
+            Chosen::Own(..) => return false,
+            Chosen::Strategy(strategy) => Some(strategy),
+            Chosen::Preset => settings.operation_overrides.get(name).map(String::as_str),
+        };
+        strategy.is_none_or(|strategy| !self.strategies.contains_key(strategy))
     }
 
     /// Those that the configuration names, before an upstream bounds its attempts.
@@ -138,63 +122,75 @@ impl GatewayConfig {
     /// The policies in force with the origin of every value.
     pub fn explained_policies(&self, name: &str, origins: &Origins) -> Vec<EffectivePolicy> {
         let (settings, catalog) = (self.settings(), self.catalog());
-        let named = self.named_policies(name, &settings, &catalog);
-        let upstream = self.upstreams.get(name);
-        let added = upstream.is_some_and(|upstream| upstream.adds_timeout(&named));
         let policies = self.chosen_policies(name, &settings, &catalog);
-        let (chosen, last) = (self.chosen(name), policies.len().saturating_sub(1));
-        policies
-            .iter()
-            .enumerate()
-            .map(|(position, policy)| {
-                let kind = policy.label().to_owned();
-                let config = serde_json::to_value(policy).unwrap_or_default();
-                let values = leaves(&config).into_iter().filter(|(path, _)| path != "type");
-                let values = values.map(|(field, value)| {
-                    let origin = if added && position == last {
-                        let attempt = format!("{}.attempt_timeout", path("upstreams", name));
-                        let limit = (field == "limit").then(|| origins.of(&attempt).cloned());
-                        limit.flatten().unwrap_or(Origin::Default)
-                    } else {
-                        let place = (position, kind.as_str(), field.as_str());
-                        self.origin(name, place, (&chosen, &settings), origins)
-                    };
-                    Leaf { path: field, value, origin }
-                });
-                EffectivePolicy { position, values: values.collect(), kind }
-            })
-            .collect()
+        let limits = self.limits_of_upstream(name, &policies, &settings, &catalog);
+        let attempt = format!("{}.attempt_timeout", path("upstreams", name));
+        let origin = |position: usize, value: &str| match limits[position] {
+            false => self.origin(name, (&policies, position, value), &settings, origins),
+            true if value != "limit" => Origin::Default,
+            true => origins.of(&attempt).cloned().unwrap_or(Origin::Default),
+        };
+        let explained = policies.iter().enumerate().map(|(position, policy)| {
+            let config = serde_json::to_value(policy).unwrap_or_default();
+            let values = leaves(&config).into_iter().filter(|(path, _)| path != "type");
+            let values =
+                values.map(|(path, value)| Leaf { origin: origin(position, &path), path, value });
+            EffectivePolicy { position, values: values.collect(), kind: policy.label().to_owned() }
+        });
+        explained.collect()
+    }
+
+    /// For each policy, whether it is a timeout whose limit an upstream's `attempt_timeout`, or the default of that,
+    /// decides on.
+    fn limits_of_upstream(
+        &self,
+        name: &str,
+        policies: &[PolicyConfig],
+        settings: &Settings,
+        catalog: &Catalog,
+    ) -> Vec<bool> {
+        let upstream = self.upstreams.get(name);
+        let named = self.named_policies(name, settings, catalog);
+        let innermost = upstream.is_some_and(|upstream| upstream.adds_timeout(&named));
+        let total = upstream.is_some_and(|upstream| upstream.attempt_timeout.is_some())
+            && self.is_built_in(name, settings);
+        let last = policies.len().saturating_sub(1);
+        let decides = |(at, policy)| at == last && innermost || total && is_timeout(policy);
+        policies.iter().enumerate().map(decides).collect()
     }
 
     fn origin(
         &self,
         name: &str,
-        (position, kind, field): (usize, &str, &str),
-        (chosen, settings): (&Chosen<'_>, &Settings),
+        (policies, position, value): (&[PolicyConfig], usize, &str),
+        settings: &Settings,
         origins: &Origins,
     ) -> Origin {
-        let begins = |start: &str| field == start || field.starts_with(&format!("{start}."));
-        let of_preset = FIELDS.iter().find(|(policy, start, _)| *policy == kind && begins(start));
-        let profiled = PROFILED.iter().any(|(policy, start)| *policy == kind && begins(start));
-        match chosen {
-            Chosen::Own(_, at) => {
-                let path = format!("{at}.policies[{position}].{field}");
+        let profile = |name: &str| Origin::Preset { name: name.to_owned() };
+        let decided = decided_by(policies, position, value);
+        match (self.chosen(name), decided) {
+            (Chosen::Own(_, at), _) => {
+                let path = format!("{at}.policies[{position}].{value}");
                 origins.of(&path).cloned().unwrap_or(Origin::Default)
             }
-            Chosen::Strategy(strategy) if of_preset.is_some() || profiled => {
-                Origin::Preset { name: (*strategy).to_owned() }
-            }
-            Chosen::Preset if of_preset.is_some() || profiled => {
+            (_, None) => Origin::Default,
+            (Chosen::Strategy(strategy), Some(_)) => profile(strategy),
+            (Chosen::Preset, Some(decided)) => {
                 if let Some(own) = settings.operation_overrides.get(name) {
-                    return Origin::Preset { name: own.clone() };
+                    return profile(own);
                 }
-                let changed =
-                    of_preset.and_then(|(_, _, custom)| origins.of(&format!("custom.{custom}")));
-                changed.cloned().unwrap_or_else(|| Origin::Preset { name: self.preset.clone() })
+                let changed = match decided {
+                    DecidedBy::Field(field) => origins.of(&format!("custom.{field}")).cloned(),
+                    DecidedBy::Profile => None,
+                };
+                changed.unwrap_or_else(|| profile(&self.preset))
             }
-            _ => Origin::Default,
         }
     }
+}
+
+fn is_timeout(policy: &PolicyConfig) -> bool {
+    matches!(policy, PolicyConfig::Timeout(_))
 }
 
 /// The path of a named thing in a section.
@@ -203,24 +199,30 @@ fn path(section: &str, name: &str) -> String {
 }
 
 impl UpstreamConfig {
-    /// The policies with `attempt_timeout` innermost, in place of another timeout that stood there.
-    fn bounded(&self, mut policies: Vec<PolicyConfig>) -> Vec<PolicyConfig> {
-        let is_timeout = |policy: &PolicyConfig| matches!(policy, PolicyConfig::Timeout(_));
-        let bounded = policies.iter().any(is_timeout);
-        if let Some(limit) =
-            self.attempt_timeout.or(if bounded { None } else { Some(LONGEST_ATTEMPT) })
-        {
-            if policies.last().is_some_and(is_timeout) {
-                policies.pop();
-            }
-            policies.push(PolicyConfig::Timeout(TimeoutConfig { limit, ..Default::default() }));
+    /// The policies with `attempt_timeout` innermost, in place of another timeout that stood there. The total around
+    /// those of a built-in profile moves along, so that it goes on allowing one attempt after the last beginning.
+    fn bounded(&self, mut policies: Vec<PolicyConfig>, built_in: bool) -> Vec<PolicyConfig> {
+        if !self.adds_timeout(&policies) {
+            return policies;
         }
+        let limit = self.attempt_timeout.unwrap_or(LONGEST_ATTEMPT);
+        if let Some(PolicyConfig::Timeout(former)) =
+            policies.pop_if(|policy| is_timeout(policy)).filter(|_| built_in)
+        {
+            let total = policies.iter_mut().find_map(|policy| match policy {
+                PolicyConfig::Timeout(total) => Some(&mut total.limit),
+                _ => None,
+            });
+            if let Some(total) = total {
+                *total = total.saturating_sub(former.limit).saturating_add(limit);
+            }
+        }
+        policies.push(PolicyConfig::Timeout(TimeoutConfig { limit, ..Default::default() }));
         policies
     }
 
     /// Whether its innermost timeout is not one of these, which are named for it.
     fn adds_timeout(&self, named: &[PolicyConfig]) -> bool {
-        self.attempt_timeout.is_some()
-            || !named.iter().any(|policy| matches!(policy, PolicyConfig::Timeout(_)))
+        self.attempt_timeout.is_some() || !named.iter().any(is_timeout)
     }
 }

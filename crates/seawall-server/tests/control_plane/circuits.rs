@@ -193,12 +193,15 @@ async fn operations_show_their_policies_with_origins_and_can_be_registered() {
     assert_eq!(value(&a, 0, "retry_unknown").1, "default");
     let b = world.json("operations/b").await;
     assert_eq!(
-        value(&b, 2, "max_attempts"),
+        value(&b, 3, "max_attempts"),
         (2.into(), "variable RESILIENCE_CUSTOM_CONFIG".into())
     );
-    assert_eq!(value(&b, 1, "failure_threshold"), (5.into(), "preset simple".into()));
-    assert_eq!(value(&b, 3, "limit").0, "7s");
-    assert!(value(&b, 3, "limit").1.ends_with("seawall.yaml:7"));
+    assert_eq!(value(&b, 2, "failure_threshold"), (5.into(), "preset simple".into()));
+    // One attempt, and all of it: the minute in which attempts may begin, and one attempt more.
+    for (place, limit) in [(4, "7s"), (1, "1m 7s")] {
+        let (value, origin) = value(&b, place, "limit");
+        assert!(value == limit && origin.ends_with("seawall.yaml:7"), "{value} {origin}");
+    }
 
     let made = world.post("operations", json!({ "name": "mine", "strategy": "database" })).await;
     assert_eq!(made.status, 201, "{}", made.text());

@@ -292,6 +292,39 @@ async fn a_stream_that_falls_silent_is_ended() {
     eventually("the upstream's call is cancelled", async || dropped.load(Ordering::SeqCst)).await;
 }
 
+/// As under a preset: a limit for the whole around the retries, and one for each attempt inside of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_may_last_longer_than_an_attempt_and_all_of_them_may() {
+    let (upstream, mut feeds, _) = streaming().await;
+    let gateway = Gateway::start(&format!(
+        "upstreams:\n  only:\n    endpoints: ['{}']\n    policies:\n      \
+         - {{ type: timeout, limit: 2500ms }}\n      \
+         - {{ type: circuit_breaker, failure_threshold: 1 }}\n      \
+         - {{ type: retry, max_attempts: 3 }}\n      \
+         - {{ type: timeout, limit: 2s }}\n\
+         routes: [{{ path: '/*', upstream: only }}]\n",
+        upstream.endpoint()
+    ))
+    .await;
+    let began = std::time::Instant::now();
+    let (feed, response) = open(&gateway, &mut feeds, "data: 1\n\n").await;
+    let mut body = response.into_body();
+    next(&mut body).await.unwrap().unwrap();
+    while began.elapsed() < std::time::Duration::from_secs(3) {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        feed.send(Ok("data: more\n\n")).unwrap();
+        assert_eq!(next(&mut body).await.unwrap().unwrap(), "data: more\n\n");
+    }
+    drop(feed);
+    assert!(next(&mut body).await.is_none());
+    eventually("the stream counts as a success", async || {
+        let counts = gateway.counts("only").await;
+        counts["successful_calls"] == 1 && counts["timeouts"] == 0
+    })
+    .await;
+    assert_eq!(gateway.circuit("only").await["state"], "closed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_client_leaves_the_upstream_is_cancelled_and_nobody_is_blamed() {
     let (upstream, mut feeds, dropped) = streaming().await;

@@ -1,11 +1,11 @@
-//! Presets: what an environment wants of operations that say nothing themselves, and what may be changed of it
-//! in a few words.
+//! Presets: the policies of an environment for operations that name none of their own, and how a custom configuration
+//! changes them in a few words.
 
-use super::{Attempts, Breaker, Catalog, profile};
-use crate::policies::{PolicyConfig, fallback::FallbackConfig};
-use std::{collections::BTreeMap, sync::LazyLock};
+use super::{Catalog, Profile, additive, breaker, patient, profile, table::LONG_ANSWER};
+use crate::policies::PolicyConfig;
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
-/// A named choice of policies for a whole environment.
+/// A preset: a named choice of policies for all operations of an environment that name none of their own.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -14,10 +14,10 @@ use std::{collections::BTreeMap, sync::LazyLock};
     "retry_attempts", "circuit_breaker_threshold", "recovery_timeout", "default_strategy"
 ])))]
 pub struct Preset {
-    /// Its name in files and code.
+    /// The name it has in files and in code.
     #[cfg_attr(feature = "serde", serde(skip_deserializing))]
     pub name: String,
-    /// One line for people.
+    /// What it is for, in one line for people.
     #[cfg_attr(feature = "serde", serde(default))]
     pub description: String,
     /// Attempts in all, the first included.
@@ -32,7 +32,7 @@ pub struct Preset {
     #[cfg_attr(feature = "serde", serde(default))]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86_400)))]
     pub recovery_timeout: u32,
-    /// The strategy whose waits are used.
+    /// The strategy whose waits, and whose limit for one attempt, are used.
     #[cfg_attr(feature = "serde", serde(default))]
     pub default_strategy: String,
     /// Operations with a strategy of their own.
@@ -43,7 +43,7 @@ pub struct Preset {
     pub environment_contexts: Vec<String>,
 }
 
-/// What changes of a preset in a few words; what is left out stays as the preset has it. Lengths are in seconds.
+/// A custom configuration: what is to differ from a preset. A field that is left out stays as the preset has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -61,7 +61,7 @@ pub struct Override {
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     #[cfg_attr(feature = "schema", schemars(range(min = 10, max = 300)))]
     pub recovery_timeout: Option<u32>,
-    /// The strategy whose waits are used.
+    /// The strategy whose waits, and whose limit for one attempt, are used.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub default_strategy: Option<String>,
     /// Operations with a strategy of their own, beside those of the preset.
@@ -87,39 +87,39 @@ pub struct Override {
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 10.0)))]
     pub jitter_max: Option<f64>,
-    /// Seconds after which no further attempt begins.
+    /// Seconds after which no further attempt begins; all of the call ends when one attempt more could have.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     #[cfg_attr(feature = "schema", schemars(range(min = 5, max = 600)))]
     pub max_delay_seconds: Option<u32>,
 }
 
-/// A preset written out in full, with what was changed of it. Lengths are in seconds.
+/// A preset in full, with the changes of a custom configuration. Lengths are in seconds.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Settings {
-    /// The preset it began as.
+    /// The name of the preset.
     pub preset: String,
     /// Attempts in all, the first included.
     pub retry_attempts: u32,
     /// Consecutive failures that open a circuit.
     pub circuit_breaker_threshold: u32,
-    /// How long a circuit stays open.
+    /// How many seconds a circuit stays open.
     pub recovery_timeout: u32,
-    /// The strategy whose waits are used.
+    /// The strategy whose waits, and whose limit for one attempt, are used.
     pub default_strategy: String,
     /// Operations with a strategy of their own.
     pub operation_overrides: BTreeMap<String, String>,
     /// What the waits are multiplied by.
     pub exponential_multiplier: f64,
-    /// The shortest wait.
+    /// The shortest wait between two attempts, before jitter.
     pub exponential_min: f64,
-    /// The longest wait before jitter.
+    /// The longest wait between two attempts, before jitter.
     pub exponential_max: f64,
     /// Whether a random part is added to each wait.
     pub jitter_enabled: bool,
-    /// The longest random part.
+    /// The most that is added to a wait at random.
     pub jitter_max: f64,
-    /// After this no further attempt begins.
+    /// No further attempt begins when this much time has passed.
     pub max_delay_seconds: u32,
 }
 
@@ -172,19 +172,19 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
 }
 
-/// Every preset there is.
+/// All presets that are built in; the first, `simple`, fits most services.
 pub fn presets() -> &'static [Preset] {
     &PRESETS
 }
 
-/// The preset of this name.
+/// The built-in preset of this name.
 pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 
 impl Preset {
-    /// The preset in full, with what `change` says. Where that names another strategy or another number of
-    /// attempts, the waits that follow from them change along.
+    /// Writes the preset out in full, with the changes of a custom configuration. Where these name another strategy, the
+    /// waits are those of that strategy.
     pub fn settings(&self, change: &Override) -> Settings {
         let strategy = change.default_strategy.as_ref().unwrap_or(&self.default_strategy).clone();
         let retry_attempts = change.retry_attempts.unwrap_or(self.retry_attempts);
@@ -193,7 +193,8 @@ impl Preset {
             "aggressive" => (0.5, 1.0, 5.0),
             _ => (1.5, 2.0, 30.0),
         };
-        let jitter_ms = profile(&strategy).and_then(|row| row.retry?.jitter_max_ms).unwrap_or(2000);
+        let jitter = profile(&strategy).and_then(Profile::jitter);
+        let jitter = jitter.map_or(2.0, |longest| longest.as_secs_f64());
         // The preset's own: a change of the attempts alone must not move it.
         let total = self.retry_attempts.saturating_mul(20).min(120);
         let mut operation_overrides = self.operation_overrides.clone();
@@ -211,55 +212,49 @@ impl Preset {
             exponential_min: change.exponential_min.unwrap_or(min),
             exponential_max: change.exponential_max.unwrap_or(max),
             jitter_enabled: change.jitter_enabled.unwrap_or(true),
-            jitter_max: change.jitter_max.unwrap_or(jitter_ms as f64 / 1000.0),
+            jitter_max: change.jitter_max.unwrap_or(jitter),
             max_delay_seconds: change.max_delay_seconds.unwrap_or(total),
         }
     }
 
-    /// The policies of an operation, outermost first: those of its own strategy where the preset names
-    /// one for it, else the preset's.
+    /// The policies of an operation, outermost first: those of its own strategy where the preset names one for it, else
+    /// those of the preset.
     pub fn policies(&self, operation: &str) -> Vec<PolicyConfig> {
         self.settings(&Override::default()).policies(operation, &Catalog::default())
     }
 }
 
 impl Override {
-    /// Whether nothing is changed.
+    /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Settings {
-    /// The strategy of an operation: its own, or the default.
+    /// The name of the strategy that an operation follows: its own, or else the default.
     pub fn strategy_of(&self, operation: &str) -> &str {
         self.operation_overrides.get(operation).unwrap_or(&self.default_strategy)
     }
 
-    /// The policies of an operation, outermost first: those of its own strategy where one is named for it and
-    /// the catalog has it, else these settings'.
+    /// The policies of an operation, outermost first: those of its own strategy where one is named for it and the catalog
+    /// has it, else those of these settings.
     pub fn policies(&self, operation: &str, catalog: &Catalog) -> Vec<PolicyConfig> {
         let own = self.operation_overrides.get(operation);
         own.and_then(|strategy| catalog.strategy(strategy)).unwrap_or_else(|| self.own_policies())
     }
 
-    /// The policies of operations without a strategy of their own.
+    /// The policies of operations without a strategy of their own, outermost first. An attempt may take as long as with
+    /// the default strategy.
     pub fn own_policies(&self) -> Vec<PolicyConfig> {
-        let ms = |seconds: f64| (seconds * 1000.0).round() as u64;
-        let retry = Attempts {
-            max: self.retry_attempts,
-            base_ms: ms(self.exponential_multiplier),
-            min_ms: ms(self.exponential_min),
-            max_ms: ms(self.exponential_max),
-            jitter_max_ms: Some(if self.jitter_enabled { ms(self.jitter_max) } else { 0 }),
-            total_ms: Some(u64::from(self.max_delay_seconds) * 1000),
-        };
-        let breaker = Breaker {
-            failures: self.circuit_breaker_threshold,
-            recovery_ms: u64::from(self.recovery_timeout) * 1000,
-            successes: 1,
-        };
-        let fallback = PolicyConfig::Fallback(FallbackConfig::default());
-        vec![fallback, breaker.config(), retry.config()]
+        let strategy = profile(&self.default_strategy).and_then(Profile::attempt_limit);
+        let jitter = if self.jitter_enabled { self.jitter_max } else { 0.0 };
+        let waits =
+            [self.exponential_multiplier, self.exponential_min, self.exponential_max, jitter];
+        patient(
+            breaker(self.circuit_breaker_threshold, self.recovery_timeout, 1),
+            additive(self.retry_attempts, self.max_delay_seconds, waits),
+            strategy.unwrap_or(Duration::from_secs(LONG_ANSWER)),
+        )
     }
 }

@@ -1,179 +1,191 @@
-//! The table.
+//! The profiles, each a row.
 
-use super::{
-    Attempts, Breaker, Places, Profile,
-    ProfileKind::{self, Call, Dependency, Strategy, Tier},
-    Rate,
+use super::{additive, breaker, patient, timeout};
+use crate::{
+    backoff::{Backoff, Jitter},
+    policies::{
+        PolicyConfig, bulkhead::BulkheadConfig, fallback::FallbackConfig,
+        rate_limiter::RateLimiterConfig, retry::RetryConfig,
+    },
 };
+use ProfileKind::{Call, Dependency, Strategy, Tier};
+use std::{sync::LazyLock, time::Duration};
 
-const S: u64 = 1_000;
-
-/// An AI strategy: waits of `clamp(multiplier · 2ⁿ⁻¹, min, max)` seconds and additive jitter.
-const fn ai(
-    base_ms: u64,
-    max: u32,
-    total: u64,
-    min: u64,
-    top: u64,
-    jitter: u64,
-) -> Option<Attempts> {
-    Some(Attempts {
-        max,
-        base_ms,
-        min_ms: min * S,
-        max_ms: top * S,
-        jitter_max_ms: Some(jitter * S),
-        total_ms: Some(total * S),
-    })
+/// What a profile is named after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum ProfileKind {
+    /// A temperament: `aggressive`, `balanced`, `conservative`, `critical`.
+    Strategy,
+    /// What is called: `internal_service`, `database` …
+    Call,
+    /// How much a call site matters: `critical_tier`, `standard`, `non_critical`.
+    Tier,
+    /// What kind of thing is depended on: `database_dependency` …
+    Dependency,
 }
 
-/// Doubling waits up to a minute, with full jitter.
-const fn doubling(max: u32, base_ms: u64) -> Option<Attempts> {
-    Some(Attempts { max, base_ms, min_ms: 0, max_ms: 60 * S, jitter_max_ms: None, total_ms: None })
+/// A named list of policies that is built in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The name it has in files and in code.
+    pub name: &'static str,
+    /// What it is named after.
+    pub kind: ProfileKind,
+    /// What it is for, in one line for people.
+    pub description: &'static str,
+    policies: Vec<PolicyConfig>,
 }
 
-const fn breaker(failures: u32, recovery: u64, successes: u32) -> Option<Breaker> {
-    Some(Breaker { failures, recovery_ms: recovery * S, successes })
-}
+impl Profile {
+    /// The policies, outermost first.
+    pub fn policies(&self) -> Vec<PolicyConfig> {
+        self.policies.clone()
+    }
 
-const fn queueing(concurrent: u32, wait: u64) -> Option<Places> {
-    Some(Places { concurrent, queued: concurrent, wait_ms: wait * S })
-}
+    /// The most that is added to a wait, if the profile adds anything.
+    pub(super) fn jitter(&self) -> Option<Duration> {
+        self.policies.iter().find_map(|policy| match policy {
+            PolicyConfig::Retry(RetryConfig { backoff, .. }) => {
+                (backoff.jitter == Jitter::Additive).then_some(backoff.jitter_max)
+            }
+            _ => None,
+        })
+    }
 
-const fn rejecting(concurrent: u32, wait: u64) -> Option<Places> {
-    Some(Places { concurrent, queued: 0, wait_ms: wait * S })
-}
-
-const fn rate(rate: u32, burst: u32) -> Option<Rate> {
-    Some(Rate { rate, per_ms: 60 * S, burst })
-}
-
-const fn row(name: &'static str, kind: ProfileKind, description: &'static str) -> Profile {
-    Profile {
-        name,
-        kind,
-        description,
-        rate: None,
-        breaker: None,
-        retry: None,
-        bulkhead: None,
-        timeout_ms: None,
+    /// How long one attempt may take, if the profile says so.
+    pub(super) fn attempt_limit(&self) -> Option<Duration> {
+        match self.policies.last()? {
+            PolicyConfig::Timeout(timeout) => Some(timeout.limit),
+            _ => None,
+        }
     }
 }
 
-/// Every profile there is.
-pub const PROFILES: &[Profile] = &[
-    Profile {
-        breaker: breaker(3, 30, 1),
-        retry: ai(500, 2, 10, 1, 5, 2),
-        ..row("aggressive", Strategy, "Fail fast: two attempts within ten seconds")
-    },
-    Profile {
-        breaker: breaker(5, 60, 1),
-        retry: ai(1000, 3, 30, 2, 10, 2),
-        ..row("balanced", Strategy, "Three attempts within half a minute: for most calls")
-    },
-    Profile {
-        breaker: breaker(8, 120, 1),
-        retry: ai(2000, 5, 120, 4, 30, 2),
-        ..row("conservative", Strategy, "Five patient attempts within two minutes")
-    },
-    Profile {
-        breaker: breaker(10, 300, 1),
-        retry: ai(1500, 7, 300, 3, 60, 5),
-        ..row("critical", Strategy, "Seven attempts within five minutes: the answer must come")
-    },
-    Profile {
-        breaker: breaker(5, 60, 3),
-        retry: doubling(3, 1000),
-        timeout_ms: Some(30 * S),
-        ..row("default", Call, "A call of which nothing is known")
-    },
-    Profile {
-        breaker: breaker(3, 30, 3),
-        retry: doubling(3, 500),
-        bulkhead: queueing(50, 30),
-        timeout_ms: Some(10 * S),
-        ..row("internal_service", Call, "A service of one's own")
-    },
-    Profile {
-        breaker: breaker(5, 60, 3),
-        retry: doubling(4, 1000),
-        bulkhead: queueing(20, 30),
-        timeout_ms: Some(30 * S),
-        ..row("external_service", Call, "A service of somebody else's")
-    },
-    Profile {
-        breaker: breaker(3, 15, 3),
-        retry: doubling(2, 100),
-        bulkhead: queueing(100, 30),
-        timeout_ms: Some(5 * S),
-        ..row("database", Call, "A database")
-    },
-    Profile {
-        breaker: breaker(10, 10, 3),
-        timeout_ms: Some(2 * S),
-        ..row("cache", Call, "A cache: one attempt, no queue")
-    },
-    Profile {
-        rate: rate(100, 10),
-        breaker: breaker(2, 180, 1),
-        retry: doubling(5, 2000),
-        ..row("critical_tier", Tier, "Call sites that the business stands on")
-    },
-    Profile {
-        rate: rate(1000, 100),
-        breaker: breaker(5, 60, 1),
-        retry: doubling(3, 1000),
-        ..row("standard", Tier, "Most call sites")
-    },
-    Profile {
-        rate: rate(10_000, 1000),
-        breaker: breaker(10, 30, 1),
-        retry: doubling(2, 500),
-        ..row("non_critical", Tier, "Call sites that may fail")
-    },
-    Profile {
-        breaker: breaker(5, 60, 1),
-        bulkhead: queueing(10, 15),
-        timeout_ms: Some(10 * S),
-        ..row("database_dependency", Dependency, "A database: queues for ten places")
-    },
-    Profile {
-        breaker: breaker(3, 60, 1),
-        bulkhead: rejecting(15, 20),
-        timeout_ms: Some(15 * S),
-        ..row("external_api", Dependency, "Somebody else's API: rejects beyond fifteen calls")
-    },
-    Profile {
-        bulkhead: rejecting(50, 2),
-        timeout_ms: Some(2 * S),
-        ..row("cache_dependency", Dependency, "A cache: never breaks the circuit")
-    },
-    Profile {
-        breaker: breaker(5, 60, 1),
-        bulkhead: queueing(20, 10),
-        timeout_ms: Some(10 * S),
-        ..row("message_queue", Dependency, "A message queue")
-    },
-    Profile {
-        bulkhead: rejecting(8, 30),
-        timeout_ms: Some(30 * S),
-        ..row("file_system", Dependency, "Files: eight operations at once")
-    },
-    Profile {
-        bulkhead: queueing(4, 60),
-        timeout_ms: Some(60 * S),
-        ..row("cpu_intensive", Dependency, "Computation: four at once")
-    },
-    Profile {
-        bulkhead: queueing(2, 120),
-        timeout_ms: Some(120 * S),
-        ..row("memory_intensive", Dependency, "Work that needs much memory: two at once")
-    },
-];
+/// Attempts with doubling waits of up to a minute, with full jitter.
+fn doubling(attempts: u32, first_ms: u64) -> PolicyConfig {
+    PolicyConfig::Retry(RetryConfig {
+        max_attempts: attempts,
+        backoff: Backoff {
+            base_delay: Duration::from_millis(first_ms),
+            jitter: Jitter::Full,
+            jitter_max: Duration::ZERO,
+            ..Default::default()
+        },
+        ..Default::default()
+    })
+}
 
-/// The profile of this name.
+fn bulkhead(concurrent: u32, queued: u32, wait: u64) -> PolicyConfig {
+    PolicyConfig::Bulkhead(BulkheadConfig {
+        max_concurrent: concurrent,
+        max_queued: queued,
+        max_wait: seconds(wait),
+        ..Default::default()
+    })
+}
+
+/// So many calls a minute.
+fn rate(rate: u32, burst: u32) -> PolicyConfig {
+    let per = seconds(60);
+    PolicyConfig::RateLimiter(RateLimiterConfig { rate, per, burst, ..Default::default() })
+}
+
+/// What one attempt may take, in seconds.
+fn limit(attempt: u64) -> PolicyConfig {
+    timeout(seconds(attempt))
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A profile of these policies, with a fallback around them.
+fn row(
+    name: &'static str,
+    kind: ProfileKind,
+    description: &'static str,
+    policies: impl IntoIterator<Item = PolicyConfig>,
+) -> Profile {
+    let fallback = PolicyConfig::Fallback(FallbackConfig::default());
+    let policies = std::iter::once(fallback).chain(policies).collect();
+    Profile { name, kind, description, policies }
+}
+
+fn strategy(
+    name: &'static str,
+    description: &'static str,
+    breaker: PolicyConfig,
+    retry: RetryConfig,
+    attempt: u64,
+) -> Profile {
+    let policies = patient(breaker, retry, seconds(attempt));
+    Profile { name, kind: Strategy, description, policies }
+}
+
+/// Seconds that an attempt may take where the answer may come late: longer than most answers of language models take,
+/// and shorter than for ever.
+pub(super) const LONG_ANSWER: u64 = 120;
+
+/// Seconds that an attempt may take where failing fast is asked for.
+const FAST_ANSWER: u64 = 30;
+
+static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(rows);
+
+/// Each row: a name, what it is named after, what it is for, and its policies.
+#[rustfmt::skip]
+fn rows() -> Vec<Profile> {
+    vec![
+        strategy("aggressive", "Fail fast: two attempts within ten seconds",
+            breaker(3, 30, 1), additive(2, 10, [0.5, 1.0, 5.0, 2.0]), FAST_ANSWER),
+        strategy("balanced", "Three attempts within half a minute: for most calls",
+            breaker(5, 60, 1), additive(3, 30, [1.0, 2.0, 10.0, 2.0]), LONG_ANSWER),
+        strategy("conservative", "Five patient attempts within two minutes",
+            breaker(8, 120, 1), additive(5, 120, [2.0, 4.0, 30.0, 2.0]), LONG_ANSWER),
+        strategy("critical", "Seven attempts within five minutes: the answer must come",
+            breaker(10, 300, 1), additive(7, 300, [1.5, 3.0, 60.0, 5.0]), LONG_ANSWER),
+
+        row("default", Call, "A call of which nothing is known",
+            [breaker(5, 60, 3), doubling(3, 1000), limit(30)]),
+        row("internal_service", Call, "A service of one's own",
+            [breaker(3, 30, 3), doubling(3, 500), bulkhead(50, 50, 30), limit(10)]),
+        row("external_service", Call, "A service of somebody else's",
+            [breaker(5, 60, 3), doubling(4, 1000), bulkhead(20, 20, 30), limit(30)]),
+        row("database", Call, "A database",
+            [breaker(3, 15, 3), doubling(2, 100), bulkhead(100, 100, 30), limit(5)]),
+        row("cache", Call, "A cache: one attempt, no queue",
+            [breaker(10, 10, 3), limit(2)]),
+
+        row("critical_tier", Tier, "Call sites that the business stands on",
+            [rate(100, 10), breaker(2, 180, 1), doubling(5, 2000), limit(30)]),
+        row("standard", Tier, "Most call sites",
+            [rate(1000, 100), breaker(5, 60, 1), doubling(3, 1000), limit(30)]),
+        row("non_critical", Tier, "Call sites that may fail",
+            [rate(10_000, 1000), breaker(10, 30, 1), doubling(2, 500), limit(30)]),
+
+        row("database_dependency", Dependency, "A database: queues for ten places",
+            [breaker(5, 60, 1), bulkhead(10, 10, 15), limit(10)]),
+        row("external_api", Dependency, "Somebody else's API: rejects beyond fifteen calls",
+            [breaker(3, 60, 1), bulkhead(15, 0, 20), limit(15)]),
+        row("cache_dependency", Dependency, "A cache: never breaks the circuit",
+            [bulkhead(50, 0, 2), limit(2)]),
+        row("message_queue", Dependency, "A message queue",
+            [breaker(5, 60, 1), bulkhead(20, 20, 10), limit(10)]),
+        row("file_system", Dependency, "Files: eight operations at once",
+            [bulkhead(8, 0, 30), limit(30)]),
+        row("cpu_intensive", Dependency, "Computation: four at once",
+            [bulkhead(4, 4, 60), limit(60)]),
+        row("memory_intensive", Dependency, "Work that needs much memory: two at once",
+            [bulkhead(2, 2, 120), limit(120)]),
+    ]
+}
+
+/// All profiles that are built in.
+pub fn profiles() -> &'static [Profile] {
+    &PROFILES
+}
+
+/// The built-in profile of this name.
 pub fn profile(name: &str) -> Option<&'static Profile> {
-    PROFILES.iter().find(|profile| profile.name == name)
+    profiles().iter().find(|profile| profile.name == name)
 }

@@ -126,6 +126,11 @@ fn attempt_timeout_takes_the_place_of_the_innermost_timeout() {
     assert_eq!(effective("policies: []"), [120]);
     assert_eq!(effective("policies: [], attempt_timeout: 7s"), [7]);
     assert_eq!(effective("strategy: database"), [5]);
+    // The total of a built-in strategy is the time for beginning and one attempt more.
+    assert_eq!(effective("strategy: balanced"), [150, 120]);
+    assert_eq!(effective("strategy: balanced, attempt_timeout: 7s"), [37, 7]);
+    assert_eq!(effective("strategy: balanced, attempt_timeout: 10m"), [630, 600]);
+    assert_eq!(effective("attempt_timeout: 10m"), [700, 600]);
     assert_eq!(effective("strategy: database, attempt_timeout: 7s"), [7]);
     let total = "policies: [{ type: timeout, limit: 60s }, { type: retry }]";
     assert_eq!(effective(total), [60]);
