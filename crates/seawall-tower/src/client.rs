@@ -163,6 +163,18 @@ pub struct Client<S, C = HttpClassify, D = HttpDescribe, A = NoFallback, Tm = To
 }
 
 impl<S, C, D, A, Tm> Client<S, C, D, A, Tm> {
+    /// Sends a request, as [`Service::call`] does, without a `&mut`: this service is always ready.
+    ///
+    /// # Errors
+    /// [`Error::Inner`] with the client's own error, the last one if there were several attempts; a timeout of the
+    /// operation; or a refusal, for which nothing was sent.
+    pub fn send<Q>(&self, request: Q) -> <Self as Service<Q>>::Future
+    where
+        Self: Service<Q> + Clone,
+    {
+        self.clone().call(request)
+    }
+
     /// The client inside. Calls made with it do not pass through the policies.
     pub fn get_ref(&self) -> &S {
         &self.service

@@ -6,15 +6,14 @@
 //! ```
 //! # use http::{Request, Response}; use http_body_util::Full; use bytes::Bytes;
 //! use seawall_tower::{ClientLayer, TokioTimer};
-//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower::Layer;
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let http_client = tower::service_fn(async |_: Request<Full<Bytes>>| {
 //! #     Ok::<_, std::io::Error>(Response::new(Full::new(Bytes::from("ok")))) });
 //! let preset = seawall::preset("production").ok_or("no such preset")?;
 //! let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
-//! let client =
-//!     ServiceBuilder::new().layer(ClientLayer::new(registry.operation("prices")?)).service(http_client);
-//! let answer = client.oneshot(Request::get("http://prices/4").body(Full::default())?).await?;
+//! let client = ClientLayer::new(registry.operation("prices")?).layer(http_client);
+//! let answer = client.send(Request::get("http://prices/4").body(Full::default())?).await?;
 //! # assert_eq!(answer.status(), 200); Ok(()) }
 //! ```
 //!

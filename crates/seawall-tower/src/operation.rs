@@ -20,12 +20,12 @@ use tower_service::Service;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use tower::{ServiceBuilder, ServiceExt}; use seawall_tower::{OperationLayer, TokioTimer};
+/// # use tower::ServiceBuilder; use seawall_tower::{OperationLayer, TokioTimer};
 /// # let preset = seawall::preset("production").ok_or("no such preset")?;
 /// # let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
 /// let stock = tower::service_fn(async |item: u32| Ok::<_, std::io::Error>(item * 2));
 /// let stock = ServiceBuilder::new().layer(OperationLayer::new(registry.operation("stock")?)).service(stock);
-/// assert_eq!(stock.oneshot(21).await?, 42);
+/// assert_eq!(stock.send(21).await?, 42);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
@@ -83,6 +83,18 @@ pub struct OperationService<S, C = AnyError, D = AnyRequest, A = NoFallback, Tm 
 }
 
 impl<S, C, D, A, Tm> OperationService<S, C, D, A, Tm> {
+    /// Calls the service, as [`Service::call`] does, without a `&mut`: this service is always ready.
+    ///
+    /// # Errors
+    /// [`Error::Inner`] with the service's own error, the last one if there were several attempts; a timeout of the
+    /// operation; or a refusal, for which the service was not called.
+    pub fn send<Q>(&self, request: Q) -> <Self as Service<Q>>::Future
+    where
+        Self: Service<Q> + Clone,
+    {
+        self.clone().call(request)
+    }
+
     /// The service inside. Calls made with it do not pass through the policies.
     pub fn get_ref(&self) -> &S {
         &self.service
