@@ -99,7 +99,7 @@ fn methods_have_their_fallback() {
     let good = run(service().say("hello".into(), 2));
     assert_eq!(good.unwrap(), "service: hello! (2)");
     let bad = run(service().say("hello".into(), 99));
-    assert_eq!(bad.unwrap(), "instead of: operation failed");
+    assert_eq!(bad.unwrap(), "instead of: call 3 failed");
 }
 
 #[test]

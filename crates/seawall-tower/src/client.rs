@@ -239,7 +239,14 @@ where
         };
         let service = self.service.clone();
         Box::pin(async move {
-            let work = ServiceWork { service, next, repeats, classify, fallback };
+            let work = ServiceWork {
+                operation: operation.name(),
+                service,
+                next,
+                repeats,
+                classify,
+                fallback,
+            };
             let (answer, permits) = work.run(&operation, attributes).await?;
             Ok(answer.hold(permits))
         })

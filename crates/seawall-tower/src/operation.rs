@@ -142,7 +142,14 @@ where
         let next = move |_: Attempt| Some(first.take().unwrap_or_else(|| spare.clone()));
         let service = self.service.clone();
         Box::pin(async move {
-            let work = ServiceWork { service, next, repeats: true, classify, fallback };
+            let work = ServiceWork {
+                operation: operation.name(),
+                service,
+                next,
+                repeats: true,
+                classify,
+                fallback,
+            };
             work.run(&operation, attributes).await.map(|(answer, _)| answer)
         })
     }

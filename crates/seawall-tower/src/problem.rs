@@ -1,7 +1,7 @@
 //! Refusals and timeouts as HTTP responses: problem documents (RFC 9457) with `Retry-After`.
 
 use http::StatusCode;
-use seawall::{Elapsed, Reason, Rejection};
+use seawall::{Elapsed, Reason, Rejected};
 use std::time::Duration;
 
 /// An error as a problem document.
@@ -21,9 +21,10 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
 }
 
-/// Makes a problem of a rejection by the policies of `operation`: 429 for a rate limit, 503 for every other reason.
-pub fn rejection_problem(operation: &str, rejection: &Rejection) -> Problem {
-    let (status, title) = match rejection.reason {
+/// Makes a problem of a rejection, which names its operation: 429 for a rate limit, 503 for every other reason.
+pub fn rejection_problem(rejected: &Rejected) -> Problem {
+    let Rejected { operation, reason, retry_after } = rejected;
+    let (status, title) = match reason {
         Reason::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
         Reason::CircuitOpen | Reason::ProbesTaken | Reason::RampingUp => {
             (StatusCode::SERVICE_UNAVAILABLE, "Circuit open")
@@ -34,11 +35,11 @@ pub fn rejection_problem(operation: &str, rejection: &Rejection) -> Problem {
     Problem {
         status,
         title,
-        detail: format!("{operation}: {}", rejection.reason),
-        policy: rejection.reason.policy(),
-        reason: rejection.reason.label(),
+        detail: format!("{operation}: {reason}"),
+        policy: reason.policy(),
+        reason: reason.label(),
         // Where nobody knows, "soon" still keeps clients from coming back at once.
-        retry_after: Some(rejection.retry_after.unwrap_or(Duration::from_secs(1))),
+        retry_after: Some(retry_after.unwrap_or(Duration::from_secs(1))),
     }
 }
 

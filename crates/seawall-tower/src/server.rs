@@ -210,7 +210,14 @@ where
         let fallback = fallback.map(|fallback| (fallback, parts.clone()));
         let mut request = Some(Request::from_parts(parts, body));
         let next = move |_: Attempt| request.take();
-        let work = ServiceWork { service, next, repeats: false, classify, fallback };
+        let work = ServiceWork {
+            operation: operation.name(),
+            service,
+            next,
+            repeats: false,
+            classify,
+            fallback,
+        };
         Box::pin(async move {
             let mut answer = match work.run(&operation, attributes).await {
                 Ok((answer, permits)) => {
@@ -220,9 +227,8 @@ where
                 Err(Error::TimedOut(elapsed)) => {
                     refusal(&operation, attributes.key, &timeout_problem(&elapsed))
                 }
-                Err(Error::Rejected(rejection)) => {
-                    let problem = rejection_problem(&operation.name(), &rejection);
-                    refusal(&operation, attributes.key, &problem)
+                Err(Error::Rejected(rejected)) => {
+                    refusal(&operation, attributes.key, &rejection_problem(&rejected))
                 }
             };
             write_rate_limit(answer.headers_mut(), &operation, attributes.key);

@@ -3,8 +3,8 @@
 use crate::{Alternative, Permits, sending::Sending};
 use pin_project_lite::pin_project;
 use seawall::{
-    Attempt, Attributes, Classify, Error, Failure, Operation, Outcome, Reason, Rejection, Timer,
-    Work, WorkResult,
+    Attempt, Attributes, Classify, Error, Failure, Name, Operation, Outcome, Reason, Rejected,
+    Rejection, Timer, Work, WorkResult,
 };
 use std::{
     future::Future,
@@ -18,6 +18,8 @@ const SPENT: Rejection = Rejection::new(Reason::NotCalled, None);
 
 /// The calls of one request.
 pub(crate) struct ServiceWork<S, N, C, A, K> {
+    /// The operation that the calls are made under.
+    pub(crate) operation: Name,
     pub(crate) service: S,
     /// Makes the request of an attempt; `None` if it was sent before and has no copy.
     pub(crate) next: N,
@@ -53,9 +55,10 @@ impl<S, N, C, A, K> ServiceWork<S, N, C, A, K> {
     {
         // Whether there is a fallback depends on the layer, not on the description of the request.
         let attributes = Attributes { fallbacks: 0, ..attributes };
+        let name = self.operation.clone();
         match operation.drive(attributes, &AsJudged, self).await {
             Ok((answer, permits)) => Ok((answer.result, permits)),
-            Err(error) => Err(own(error)),
+            Err(error) => Err(own(error, name)),
         }
     }
 }
@@ -88,17 +91,20 @@ where
         failed: WorkResult<Self>,
     ) -> Result<Self::Alternative, WorkResult<Self>> {
         let Some((fallback, request)) = self.fallback.take() else { return Err(failed) };
-        let failed = failed.map(|answer| answer.result).map_err(own);
+        let failed =
+            failed.map(|answer| answer.result).map_err(|error| own(error, self.operation.clone()));
         let call = Some(fallback.answer(request, failed));
         Ok(Judging { call, classify: self.classify.clone(), repeats: false })
     }
 }
 
 /// Converts the error of the work into the error of the service.
-fn own<E>(error: Error<Judged<Option<E>>>) -> Error<E> {
+fn own<E>(error: Error<Judged<Option<E>>>, operation: Name) -> Error<E> {
     match error {
         Error::Inner(Judged { result: Some(error), .. }) => Error::Inner(error),
-        Error::Inner(Judged { result: None, .. }) => Error::Rejected(SPENT),
+        Error::Inner(Judged { result: None, .. }) => {
+            Error::Rejected(Rejected::new(operation, SPENT))
+        }
         Error::TimedOut(elapsed) => Error::TimedOut(elapsed),
         Error::Rejected(rejection) => Error::Rejected(rejection),
     }

@@ -3,11 +3,14 @@
 use crate::{
     name::Name,
     outcome::{CallerFault, Outcome},
-    rejection::Rejection,
+    rejection::{Reason, Rejection},
 };
 use std::{fmt, time::Duration};
 
 /// Why an execution gave no value.
+///
+/// It prints what happened, for the operation's own error that error itself. [`source`](std::error::Error::source) is
+/// the source of the operation's own error, so that a report of the whole chain names each cause once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error<E> {
     /// The operation ran and failed; this is its own, last error.
@@ -15,7 +18,7 @@ pub enum Error<E> {
     /// The operation ran and was cut off.
     TimedOut(Elapsed),
     /// A policy refused to run the operation.
-    Rejected(Rejection),
+    Rejected(Rejected),
 }
 
 /// Which operation was cut off, and after how long.
@@ -37,6 +40,41 @@ impl fmt::Display for Elapsed {
         } else {
             write!(f, "{operation} timed out after {limit:?}")
         }
+    }
+}
+
+/// Which operation did not run, which of its policies refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The name of the operation whose policy refused; of nested operations, the one that did.
+    pub operation: Name,
+    /// Why the policy refused.
+    pub reason: Reason,
+    /// How long until another try could succeed, when the policy knows.
+    pub retry_after: Option<Duration>,
+}
+
+impl Rejected {
+    /// The refusal of a policy of this operation.
+    pub const fn new(operation: Name, rejection: Rejection) -> Self {
+        let Rejection { reason, retry_after } = rejection;
+        Self { operation, reason, retry_after }
+    }
+
+    /// The policy that refused: `rate_limiter`, `bulkhead` …; the name that a policy written by the user gave itself.
+    pub const fn policy(&self) -> &'static str {
+        self.reason.policy()
+    }
+
+    /// The same refusal without the operation, as outcomes and events carry it.
+    pub const fn rejection(&self) -> Rejection {
+        Rejection::new(self.reason, self.retry_after)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.rejection())
     }
 }
 
@@ -84,13 +122,14 @@ impl<E> Error<E> {
                 Outcome::CallerFault(CallerFault::Deadline { limit: *limit })
             }
             Self::TimedOut(elapsed) => Outcome::TimedOut { limit: elapsed.limit },
-            Self::Rejected(rejection) => Outcome::Rejected(*rejection),
+            Self::Rejected(rejection) => Outcome::Rejected(rejection.rejection()),
         }
     }
 }
 
 impl<E> Error<Error<E>> {
-    /// One error for two nested pipelines.
+    /// One error for two nested operations: the inner one's, where it has one. So a refusal or a timeout names the
+    /// operation that it comes from.
     pub fn flatten(self) -> Error<E> {
         match self {
             Self::Inner(error) => error,
@@ -100,21 +139,24 @@ impl<E> Error<Error<E>> {
     }
 }
 
-impl<E> fmt::Display for Error<E> {
+impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inner(_) => f.write_str("operation failed"),
+            Self::Inner(error) => error.fmt(f),
             Self::TimedOut(elapsed) => elapsed.fmt(f),
             Self::Rejected(rejection) => rejection.fmt(f),
         }
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+impl<E: std::error::Error> std::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Inner(error) => Some(error),
+            Self::Inner(error) => error.source(),
             Self::TimedOut(_) | Self::Rejected(_) => None,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ mod window;
 pub use attributes::{Attributes, Key, Priority};
 pub use backoff::{Backoff, Growth, Jitter};
 pub use command::{CallId, Command, Resolution};
-pub use error::{Elapsed, Error};
+pub use error::{Elapsed, Error, Rejected};
 pub use event::{Event, Fault, Kind, Observer, State, Transition, Why, Withheld};
 pub use execution::Execution;
 pub use histogram::{Histogram, Latencies};

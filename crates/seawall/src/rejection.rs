@@ -99,7 +99,10 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rejected: {}", self.reason)?;
+        match self.reason {
+            Reason::Custom(_) | Reason::NotCalled => self.reason.fmt(f)?,
+            reason => write!(f, "rejected by {}: {reason}", reason.policy())?,
+        }
         match self.retry_after {
             Some(wait) => write!(f, "; try again in {}", Short(wait)),
             None => Ok(()),

@@ -40,13 +40,11 @@ pub(super) fn refuse(
     trace: &RequestTrace,
 ) -> Response<ResponseBody> {
     let (problem, upstream) = match error {
-        Error::Rejected(rejection) => {
-            (rejection_problem(&route.operation.name(), &rejection), None)
-        }
+        Error::Rejected(rejected) => (rejection_problem(&rejected), None),
         Error::TimedOut(elapsed) => (timeout_problem(&elapsed), trace.last_asked(route)),
         Error::Inner(UpstreamError { upstream, error }) => {
             let problem = match error {
-                Error::Rejected(rejection) => rejection_problem(&upstream.name, &rejection),
+                Error::Rejected(rejected) => rejection_problem(&rejected),
                 Error::TimedOut(elapsed) => timeout_problem(&elapsed),
                 Error::Inner(error) => call_problem(&upstream.name, &error),
             };

@@ -117,7 +117,9 @@ async fn a_refused_connection_has_sent_nothing() {
     assert!(matches!(&error, Error::Inner(error) if error.is_connect()), "{error:?}");
     assert_eq!(operation.counts().attempts, 3);
     let boxed: Box<dyn std::error::Error + Send + Sync> = error.into();
-    assert!(boxed.source().is_some_and(|source| source.is::<reqwest::Error>()));
+    assert!(boxed.to_string().contains(&url), "it prints reqwest's own error: {boxed}");
+    let back = boxed.downcast_ref::<Error<reqwest::Error>>();
+    assert!(matches!(back, Some(Error::Inner(error)) if error.is_connect()));
 }
 
 #[tokio::test]

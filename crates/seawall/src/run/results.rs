@@ -2,7 +2,7 @@
 
 use crate::{
     command::{CallId, Resolution},
-    error::{Elapsed, Error},
+    error::{Elapsed, Error, Rejected},
     outcome::{CallerFault, Outcome},
     pipeline::Pipeline,
     rejection::{Reason, Rejection},
@@ -34,15 +34,15 @@ pub(super) fn answer<T, E>(
     results: &mut Results<T, E>,
 ) -> Result<T, Error<E>> {
     match done.outcome {
-        Outcome::Rejected(rejection) => match take(results, done.call) {
-            // A pipeline inside the operation rejected, and was classified so: its own error says whose it is.
-            Some(Err(error)) => Err(Error::Inner(error)),
-            _ => Err(Error::Rejected(rejection)),
-        },
+        // A timeout or a refusal of the operation's own, by its classification: its error says more than ours, and
+        // where it comes from.
         Outcome::TimedOut { limit } => match take(results, done.call) {
-            // The operation's own timeout, by its classification: its error says more than ours.
             Some(Err(error)) => Err(Error::Inner(error)),
             _ => Err(cut_off(pipeline, limit, false)),
+        },
+        Outcome::Rejected(rejection) => match take(results, done.call) {
+            Some(Err(error)) => Err(Error::Inner(error)),
+            _ => Err(refused(pipeline, rejection)),
         },
         Outcome::CallerFault(CallerFault::Deadline { limit }) if done.call.is_none() => {
             Err(cut_off(pipeline, limit, true))
@@ -54,11 +54,15 @@ pub(super) fn answer<T, E>(
                 None => {
                     let injected = matches!(done.outcome, Outcome::Failure(_));
                     let reason = if injected { Reason::FaultInjected } else { Reason::NotCalled };
-                    Err(Error::Rejected(Rejection::new(reason, None)))
+                    Err(refused(pipeline, Rejection::new(reason, None)))
                 }
             }
         }
     }
+}
+
+fn refused<E>(pipeline: &Pipeline, rejection: Rejection) -> Error<E> {
+    Error::Rejected(Rejected::new(pipeline.name().clone(), rejection))
 }
 
 fn cut_off<E>(pipeline: &Pipeline, limit: Duration, by_caller: bool) -> Error<E> {

@@ -3,8 +3,8 @@
 use crate::stage::{After, Hand, Stage, finish, ms};
 use seawall::{
     AnyError, Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Command, Error,
-    Execution, FallbackConfig, Outcome, Pipeline, PolicyConfig, Reason, Registry, RetryConfig,
-    TimeoutConfig, Work, WorkResult, drive,
+    Execution, FallbackConfig, Outcome, Pipeline, PolicyConfig, RateLimiterConfig, Reason,
+    Registry, RetryConfig, TimeoutConfig, Work, WorkResult, drive,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -87,7 +87,7 @@ fn the_callers_deadline_holds_without_any_policy() {
     let attributes = Attributes { deadline, ..Attributes::default() };
     let call = |attempt: Attempt| {
         assert_eq!(attempt.deadline, deadline);
-        pending::<Result<(), ()>>()
+        pending::<Result<(), &str>>()
     };
     let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
     let Err(Error::TimedOut(elapsed)) = &answer else { panic!("{answer:?}") };
@@ -101,6 +101,30 @@ fn the_callers_deadline_holds_without_any_policy() {
     let call = |_| -> Ready<Result<(), ()>> { panic!("nobody waits for this call") };
     let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
     assert!(answer.unwrap_err().is_timed_out());
+}
+
+#[test]
+fn a_refusal_names_the_operation_it_comes_from_however_many_are_around_it() {
+    let hand = Hand::new();
+    let registry = Registry::with_timer(hand.clone(), &seawall::presets()[0], Vec::new());
+    let limit = RateLimiterConfig { rate: 1, ..Default::default() };
+    let retry = PolicyConfig::Retry(RetryConfig::default());
+    let policies = vec![PolicyConfig::RateLimiter(limit)];
+    let inner = registry.register("inner", policies).unwrap();
+    let outer = registry.register("outer", vec![retry]).unwrap();
+    let by_inner = |result: &Result<u32, Error<()>>| match result {
+        Ok(_) => Outcome::Success,
+        Err(error) => error.outcome(|()| Outcome::failure(Class::Unknown)),
+    };
+    let ask = || {
+        let nested = |_| inner.call(|| ready(Ok::<_, ()>(7)));
+        finish(&hand, outer.call_with(Attributes::default(), &by_inner, nested))
+    };
+    assert_eq!(ask(), Ok(7));
+    let refused = ask().map_err(Error::flatten).unwrap_err();
+    let Error::Rejected(rejected) = &refused else { panic!("{refused:?}") };
+    assert_eq!((&*rejected.operation, rejected.policy()), ("inner", "rate_limiter"));
+    assert_eq!((outer.counts().rejected_calls, outer.counts().retries_executed), (1, 0));
 }
 
 #[test]

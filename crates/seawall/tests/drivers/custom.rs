@@ -3,7 +3,7 @@
 use crate::stage::{After, Hand, finish, ms};
 use seawall::{
     AnyError, Attempt, Attributes, Cause, Class, CustomFrame, CustomPolicy, Cx, Error, Instant,
-    Mode, Outcome, Pipeline, Policy, Reason, Rejection, Step, Work, WorkResult, drive,
+    Mode, Outcome, Pipeline, Policy, Reason, Rejected, Rejection, Step, Work, WorkResult, drive,
 };
 use std::{
     future::{Ready, ready},
@@ -95,7 +95,8 @@ fn run(scripts: impl IntoIterator<Item = Scripted>) -> Result<String, Error<&'st
 }
 
 fn not_called<T>() -> Result<T, Error<&'static str>> {
-    Err(Error::Rejected(Rejection::new(Reason::NotCalled, None)))
+    let rejection = Rejection::new(Reason::NotCalled, None);
+    Err(Error::Rejected(Rejected::new("scripted".into(), rejection)))
 }
 
 #[test]
