@@ -46,7 +46,7 @@ impl Histogram {
         self.sum_nanos.fetch_add(nanos, Relaxed);
     }
 
-    /// What was counted so far.
+    /// A snapshot of the counts.
     pub fn latencies(&self) -> Latencies {
         Latencies {
             counts: self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect(),
@@ -88,7 +88,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// How many were counted.
+    /// The number of durations counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -146,7 +146,7 @@ impl Latencies {
         self.counts.iter().enumerate().take_while(within).map(|(_, count)| count).sum()
     }
 
-    /// What was counted here and there.
+    /// The sum of these counts and of others.
     pub(crate) fn both(one: &Self, other: &Self) -> Self {
         let sums = one.counts.iter().zip(&other.counts).map(|(a, b)| a + b);
         Self { counts: sums.collect(), sum: one.sum + other.sum }

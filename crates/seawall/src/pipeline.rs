@@ -31,8 +31,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline of these policies, outermost first, observed by nobody. All of them act; those after the
-    /// thirty-first always do.
+    /// A pipeline of these policies, outermost first, without an observer. All of them are enforced; those after the
+    /// thirty-first always are.
     pub fn new(name: &str, policies: impl IntoIterator<Item = Policy>) -> Self {
         let policies: Arc<[Policy]> = policies.into_iter().collect();
         let on_success = || policies.iter().map(Policy::on_success);
@@ -48,7 +48,7 @@ impl Pipeline {
         }
     }
 
-    /// A pipeline with fresh state.
+    /// A pipeline of these policies, outermost first, each with new state and in the mode of its configuration.
     ///
     /// # Errors
     /// Every field out of its bounds, with paths such as `policies[2].failure_ratio`.
@@ -64,8 +64,9 @@ impl Pipeline {
         Ok(this)
     }
 
-    /// A pipeline of these policies that takes over the state of every policy of `self` whose configuration is
-    /// the same but for its mode; the others start afresh.
+    /// A pipeline of these policies that shares the state of every policy of `self` whose configuration is the same but
+    /// for its mode; the others start with new state. A circuit breaker that was reconfigured inherits the state of the one
+    /// that it replaces.
     ///
     /// # Errors
     /// Every field out of its bounds.
@@ -100,20 +101,20 @@ impl Pipeline {
         Ok(fresh)
     }
 
-    /// The configuration that is in force, outermost first, with the modes as they are now. Policies written
-    /// by the user have none.
+    /// The configurations of its policies, outermost first, with the modes as they are now. Policies written by the user
+    /// have none and are left out.
     pub fn configs(&self) -> Vec<PolicyConfig> {
         let all = self.policies.iter().enumerate();
         all.filter_map(|(i, policy)| Some(policy.config()?.with_mode(self.mode(i)))).collect()
     }
 
-    /// The same pipeline, telling `observer` everything.
+    /// This pipeline with `observer` in place of any earlier one: it receives every event of its executions.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..self }
     }
 
-    /// Its name.
+    /// Its name: that of its operation, in events and errors.
     pub fn name(&self) -> &Name {
         &self.name
     }
@@ -123,14 +124,14 @@ impl Pipeline {
         &self.policies
     }
 
-    /// What its policy number `index`, from 0, may do now.
+    /// The mode of its policy number `index`, from 0, at this moment.
     pub fn mode(&self, index: usize) -> Mode {
         self.controls.modes().of(index)
     }
 
-    /// Lets every policy of this type (`"retry"`, `"circuit_breaker"` …) act, only speak, or rest, for calls
-    /// that reach it from now on. Says how many there are. A circuit breaker that is switched off forgets its
-    /// state.
+    /// Sets the mode (enforce, shadow, off) of every policy of this type (`"retry"`, `"circuit_breaker"` …), for calls that
+    /// reach it from now on. Returns how many there are; 0 changes nothing. A circuit breaker that is switched off forgets
+    /// its state.
     pub fn set_mode(&self, policy: &str, mode: Mode) -> usize {
         self.switch(policy, mode, None).0
     }
@@ -179,8 +180,8 @@ impl Pipeline {
         change
     }
 
-    /// Lets no retry and no hedge begin any more, or lets them begin again: the brake for an overload that
-    /// repeated calls keep up.
+    /// Pauses retries and hedges, or allows them again: the brake for an overload that repeated calls keep up. Those that
+    /// are under way go on.
     pub fn pause_repeats(&self, paused: bool) {
         self.controls.pause_repeats(paused);
     }
@@ -190,20 +191,19 @@ impl Pipeline {
         self.controls.repeats_are_paused()
     }
 
-    /// Its first circuit breaker, if it has one.
+    /// The outermost circuit breaker, if there is one.
     pub fn circuit_breaker(&self) -> Option<&Arc<CircuitBreaker>> {
         Some(self.indexed_breaker()?.1)
     }
 
-    /// Its first circuit breaker as the next call would meet it, with the mode it is in; none where it has no
-    /// circuit breaker.
+    /// The outermost circuit breaker as the next call would meet it, with its mode; none where there is no circuit breaker.
     pub fn circuit(&self, now: Instant) -> Option<CircuitView> {
         let (index, breaker) = self.indexed_breaker()?;
         Some(CircuitView { mode: self.mode(index), ..breaker.view(now) })
     }
 
-    /// The state of its first circuit breaker and the mode it is in: a part of [`circuit`](Self::circuit) that
-    /// costs two reads. Of a keyed breaker, the state for this key.
+    /// The state and the mode of the outermost circuit breaker: a part of [`circuit`](Self::circuit) that costs two reads. Of
+    /// a keyed breaker, the state for this key.
     pub fn circuit_state(&self, now: Instant, key: Key) -> Option<(State, Mode)> {
         let (index, breaker) = self.indexed_breaker()?;
         Some((breaker.state_of(now, key), self.mode(index)))
@@ -221,7 +221,7 @@ impl Pipeline {
         self.policies.iter().any(|policy| matches!(policy, Policy::Fallback(_)))
     }
 
-    /// Its first bulkhead, if it has one.
+    /// The outermost bulkhead, if there is one.
     pub fn bulkhead(&self) -> Option<&Arc<Bulkhead>> {
         self.policies.iter().find_map(|policy| match policy {
             Policy::Bulkhead(bulkhead) => Some(bulkhead),
@@ -260,7 +260,8 @@ impl fmt::Debug for Pipeline {
     }
 }
 
-/// A circuit that nobody asks is a circuit that nobody knows. What an operator forces meanwhile stays.
+/// Makes a circuit forget its state when its breaker is switched off or on again, since nothing was recorded meanwhile. What
+/// an operator forced while it was off stays.
 fn forget(
     breaker: &CircuitBreaker,
     before: Mode,

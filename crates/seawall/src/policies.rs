@@ -32,7 +32,7 @@ pub(crate) enum Slot {
 /// Declares the policies, their frames, their configurations, and the dispatch between them.
 macro_rules! patterns {
     ($($(#[$doc:meta])* $name:ident($own:ty, $policy:ty, $config:ty, $label:literal),)*) => {
-        /// One policy of a pipeline: a handle on shared state.
+        /// One policy of a pipeline: a handle on shared state. Clones share it.
         #[derive(Clone, Debug)]
         pub enum Policy {
             $($(#[$doc])* $name($policy),)*
@@ -67,7 +67,7 @@ macro_rules! patterns {
                 match self { $(Self::$name(config) => config.check(problems),)* }
             }
 
-            /// A policy with fresh state.
+            /// A policy with new state.
             ///
             /// # Errors
             /// Every field out of its bounds.
@@ -75,14 +75,14 @@ macro_rules! patterns {
                 Ok(match self { $(Self::$name(config) => Policy::$name(<$own>::new(config.clone())?.into()),)* })
             }
 
-            /// The same in another mode.
+            /// This configuration, with another mode.
             #[must_use]
             pub fn with_mode(mut self, mode: Mode) -> Self {
                 match &mut self { $(Self::$name(config) => config.mode = mode,)* }
                 self
             }
 
-            /// Its `type` in files, metrics and views.
+            /// The name of its kind: its `type` in files, and its label in metrics and events.
             pub fn label(&self) -> &'static str {
                 match self { $(Self::$name(_) => $label,)* }
             }
@@ -115,7 +115,7 @@ macro_rules! patterns {
                 }
             }
 
-            /// Its configuration; none where it was written by the user.
+            /// Its configuration; none for a policy written by the user.
             pub fn config(&self) -> Option<PolicyConfig> {
                 match self {
                     $(Self::$name(policy) => Some(PolicyConfig::$name(policy.config().clone())),)*
@@ -123,7 +123,7 @@ macro_rules! patterns {
                 }
             }
 
-            /// What it makes of a success inside of it.
+            /// Says what to do about a success inside of it.
             #[inline]
             pub(crate) fn on_success(&self) -> OnSuccess {
                 match self {

@@ -57,7 +57,7 @@ pub struct Cx<'a> {
     pub now: Instant,
     /// Wakes this execution.
     pub waker: &'a Waker,
-    /// What the driver said of the call.
+    /// What the driver knows of the call: its key, priority, cost, deadline.
     pub attributes: &'a Attributes,
     /// The earliest of the caller's deadline and all timeouts around this frame. A timeout lowers it for
     /// what is inside, and wakes at it: nothing begins after it.
@@ -83,7 +83,7 @@ impl Cx<'_> {
         self.random.unit()
     }
 
-    /// Tells the observers.
+    /// Sends an event to the observer, if there is one.
     pub fn emit(&mut self, kind: Kind) {
         self.sink.emit(self.now, kind);
     }
@@ -100,7 +100,7 @@ pub(crate) struct Sink<'a> {
     pub(crate) observer: Option<&'a dyn Observer>,
     pub(crate) operation: &'a Name,
     pub(crate) execution: u64,
-    /// The policy that speaks is in [`Mode::Shadow`].
+    /// The event comes from a policy in [`Mode::Shadow`].
     pub(crate) shadow: bool,
 }
 
@@ -184,7 +184,7 @@ pub(crate) trait Pattern {
         None
     }
 
-    /// What this policy makes of a success inside of it.
+    /// How this policy reacts to a success inside of it.
     fn on_success(&self) -> OnSuccess {
         OnSuccess::Decides
     }
@@ -195,7 +195,7 @@ pub(crate) trait Pattern {
     }
 }
 
-/// What a policy makes of a success inside of it. A policy that can have two passages inside of it at once must decide;
+/// How a policy reacts to a success inside of it. A policy that can have two passages inside of it at once must decide;
 /// the hedge is the one exception that the interpreter knows of (`Pipeline::hedges`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnSuccess {
@@ -203,7 +203,7 @@ pub(crate) enum OnSuccess {
     Decides,
     /// It observes the success and always hands it on. Where no policy needs its time, the clock is not read for it.
     Observes { needs_time: bool },
-    /// It hands the success on and need not be told of it.
+    /// It hands the success on, and `inner_done` is not called for it.
     HandsOn,
 }
 

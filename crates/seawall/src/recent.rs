@@ -29,7 +29,7 @@ config! {
     }
 }
 
-/// Two halves that take turns: the older half of the window is forgotten at once. The bound is worked out anew 32
+/// Two halves that take turns: the older half of the window is forgotten at once. The bound is computed 32
 /// times in a window, and whenever a call was cut off.
 #[derive(Debug)]
 pub(crate) struct Recent {
@@ -43,7 +43,7 @@ pub(crate) struct Recent {
     bound: AtomicU64,
 }
 
-/// What was seen in half a window.
+/// The durations of half a window.
 #[derive(Debug, Default)]
 struct Half {
     /// How long calls took that came to their own end.

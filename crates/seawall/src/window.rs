@@ -26,18 +26,18 @@ pub(crate) const GENERATION_MASK: u16 = (1 << 14) - 1;
 /// Generations are counted modulo this: one value less than the bits have, since windows use the last one for "none".
 pub(crate) const GENERATIONS: u16 = GENERATION_MASK;
 
-/// What one call adds to a window.
+/// One call, as a window counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
     pub(crate) failure: bool,
     pub(crate) slow: bool,
 }
 
-/// What a breaker's window holds.
+/// The calls that a breaker's window holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Tally {
-    /// Calls in it.
+    /// All calls in it.
     pub calls: u32,
     /// Of them, those that failed.
     pub failures: u32,
@@ -117,7 +117,7 @@ impl Ring {
         self.judge(generation, now)
     }
 
-    /// What it holds of this generation.
+    /// The calls of this generation that it holds.
     pub(crate) fn tally(&self, generation: u16, now: Instant) -> Tally {
         match &self.kind {
             RingKind::Count(ring) => ring.tally(generation),

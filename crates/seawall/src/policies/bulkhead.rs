@@ -28,7 +28,7 @@ pub use settings::{
     Adaptive, Aimd, BulkheadConfig, ControlledDelay, Gradient, QueueOrder, bulkhead,
 };
 
-/// A bulkhead.
+/// A bulkhead: so many calls in progress, and a bounded queue before it.
 #[derive(Debug)]
 pub struct Bulkhead {
     config: BulkheadConfig,
@@ -42,7 +42,7 @@ pub struct Bulkhead {
     estimator: Option<Mutex<Estimator>>,
 }
 
-/// A place; dropping it gives it back.
+/// A place in a bulkhead; dropping it gives it back.
 #[must_use = "a place that is dropped at once bounds nothing"]
 #[derive(Debug)]
 pub struct Place<'a>(&'a Bulkhead);
@@ -57,7 +57,7 @@ fn waiting(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-/// The answer to who asks for a place.
+/// The answer to a request for a place.
 enum Entry {
     Taken,
     Waiting { ticket: u64, until: Instant },
@@ -86,17 +86,17 @@ impl Bulkhead {
         &self.config
     }
 
-    /// Calls that may be in progress at once, now.
+    /// How many calls may be in progress at once at this moment: an adaptive limit moves.
     pub fn limit(&self) -> u32 {
         self.limit.load(Ordering::Acquire) as u32
     }
 
-    /// Calls in progress.
+    /// How many calls are in progress.
     pub fn in_use(&self) -> u32 {
         in_use(self.word.load(Ordering::Acquire))
     }
 
-    /// Calls waiting.
+    /// How many calls wait in the queue.
     pub fn queued(&self) -> u32 {
         waiting(self.word.load(Ordering::Acquire))
     }
@@ -227,7 +227,7 @@ impl Bulkhead {
         }
     }
 
-    /// Gives a place that counts as in use to who is next in the queue.
+    /// Gives a place that counts as in use to the next caller in the queue.
     #[cold]
     fn hand_over(&self) {
         let waker = {
@@ -247,7 +247,7 @@ impl Bulkhead {
         waker.wake(); // Outside of the lock: it may run anything.
     }
 
-    /// Whether the ticket's turn has come; otherwise remembers whom to wake.
+    /// Whether the ticket's turn has come; otherwise the waker is woken when it does.
     fn poll(&self, ticket: u64, waker: &Waker) -> bool {
         lock(&self.queue).poll(ticket, waker)
     }

@@ -134,7 +134,7 @@ impl Chaos {
         }
     }
 
-    /// What happens to the next call, and for how long, by two uniform draws from `[0, 1)`; pure.
+    /// The fault for the next call, and its length, by uniform draws from `[0, 1)`; pure.
     fn fault(&self, mut draw: impl FnMut() -> f64) -> Option<(Fault, Duration)> {
         let config = &self.config;
         let u = draw();
@@ -152,7 +152,7 @@ impl Chaos {
     }
 }
 
-/// What the call waits for, if it does.
+/// A call that may wait before it begins.
 pub(crate) struct Frame {
     until: Instant,
     hangs: Option<Duration>,

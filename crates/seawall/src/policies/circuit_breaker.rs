@@ -39,8 +39,8 @@ pub struct CircuitBreaker {
     cells: Cells,
 }
 
-/// What [`CircuitBreaker::try_acquire`] hands out. Record its verdict; dropping it instead gives the
-/// place back and says nothing about the dependency.
+/// The admission of one call, from [`CircuitBreaker::try_acquire`]. Record how the call ended; dropping the permit instead
+/// gives the place back and says nothing about the dependency.
 #[must_use = "a permit that is dropped at once admits nothing"]
 #[derive(Debug)]
 pub struct Permit<'a> {
@@ -48,7 +48,7 @@ pub struct Permit<'a> {
     cell: Option<CellRef<'a>>,
     ticket: Ticket,
     now: Instant,
-    /// The change of state that admitting this call made, if any.
+    /// The change of state that admitting this call caused, if any.
     pub transition: Option<Transition>,
 }
 
@@ -83,7 +83,7 @@ impl CircuitBreaker {
         self.try_acquire_for(now, Key::NONE)
     }
 
-    /// Asks to make a call at `now` for a key; where one circuit is for all, the key does not matter.
+    /// Tries to admit a call at `now` for a key, outside a pipeline; where one circuit is for all, the key does not matter.
     ///
     /// # Errors
     /// A rejection while the circuit is open, or half-open with all probes out.
@@ -216,19 +216,19 @@ impl CircuitBreaker {
 }
 
 impl Permit<'_> {
-    /// The dependency did its work. Says what that changed.
+    /// Records that the dependency did its work. Returns the change of state that this caused, if any.
     #[inline]
     pub fn success(self, now: Instant) -> Option<Transition> {
         self.verdict(now, Verdict::Success)
     }
 
-    /// The dependency failed or was too slow. Says what that changed.
+    /// Records that the dependency failed or was too slow. Returns the change of state that this caused, if any.
     #[inline]
     pub fn failure(self, now: Instant) -> Option<Transition> {
         self.verdict(now, Verdict::Failure)
     }
 
-    /// Counts a verdict of any kind.
+    /// Records a verdict of any kind. Returns the change of state that this caused, if any.
     #[inline]
     pub fn verdict(mut self, now: Instant, verdict: Verdict) -> Option<Transition> {
         // Taken, so that dropping what is left does nothing.
@@ -245,7 +245,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// What an outcome says about the dependency.
+/// The verdict on the dependency that follows from an outcome.
 fn verdict(outcome: &Outcome) -> Verdict {
     match outcome {
         // A permanent failure is an answer: the dependency lives.
@@ -283,7 +283,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Whether a refusal is of no concern to this call.
+    /// Whether this call passes in spite of a refusal: a first attempt, where only retries are refused.
     #[cold]
     fn lets_pass(&self, rejection: Rejection, cx: &Cx<'_>) -> bool {
         let by_state = matches!(

@@ -90,7 +90,7 @@ pub(crate) struct Frame {
     next_at: Instant,
     launched: u32,
     running: u32,
-    /// An adaptive delay is still to be told of this call.
+    /// This call is still to be recorded for an adaptive delay.
     counts: bool,
 }
 
@@ -107,7 +107,7 @@ impl Hedge {
         Frame { started_at: cx.now, next_at, launched: 0, running: 1, counts }
     }
 
-    /// Tells an adaptive delay of a call that is over, or was cut off.
+    /// Records a call that is over, or was cut off, for an adaptive delay.
     fn count(&self, frame: &mut Frame, now: Instant, ended: bool) {
         let (Some(recent), true) = (&self.recent, std::mem::replace(&mut frame.counts, false))
         else {

@@ -29,14 +29,14 @@ use rules::{Counted, Rule, Rules};
 pub use settings::{Algorithm, Limit, RateLimiterConfig, rate_limit};
 use state::State;
 
-/// What is left of a limit; of several, of the one that has least.
+/// How much of a limit is left; with several limits, of the one that has least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Calls that pass when nothing is used up: of a token bucket `rate + burst`.
     pub limit: u64,
     /// Calls that would pass now.
     pub remaining: u64,
-    /// Until nothing is used up.
+    /// How long until nothing is used up any more.
     pub reset_after: Duration,
 }
 
@@ -58,20 +58,20 @@ enum Limiter {
     Several(Rules, State<Mutex<Counted>>),
 }
 
-/// A turn of a call that may have to wait for it. Dropping it changes nothing: the call counts. Where the call
-/// is not made, give its turn back with [`refund`](Self::refund).
+/// The turn of a call, which may have to wait for it. Dropping the reservation changes nothing: the call counts. Where the
+/// call is not made, give its turn back with [`refund`](Self::refund).
 #[derive(Debug)]
 #[must_use = "the turn is taken, also where nobody waits for it"]
 pub struct Reservation<'a> {
     limiter: &'a RateLimiter,
     key: Key,
     cost: u32,
-    /// How long to wait.
+    /// How long to wait before the call is made.
     pub wait: Duration,
 }
 
 impl Reservation<'_> {
-    /// The call is not made: what it took is given back.
+    /// Gives back what the call took, because it is not made.
     pub fn refund(self) {
         self.limiter.refund(self.key, self.cost);
     }
@@ -164,7 +164,7 @@ impl RateLimiter {
         }
     }
 
-    /// What is left for `key`.
+    /// How much is left for `key` at `now`.
     pub fn quota(&self, now: Instant, key: Key) -> Quota {
         match &self.limiter {
             Limiter::Word(rule, state) => rule.quota(state.read(key), now, self.waits()),
@@ -172,7 +172,7 @@ impl RateLimiter {
         }
     }
 
-    /// Keys remembered now; 0 where there is one limit for all.
+    /// How many keys are remembered now; 0 where there is one limit for all.
     pub fn keys(&self) -> usize {
         match &self.limiter {
             Limiter::Word(_, state) => state.keys(),
@@ -181,7 +181,7 @@ impl RateLimiter {
     }
 }
 
-/// What was taken stays taken, unless the caller leaves before its turn.
+/// A call keeps what it took, unless the caller leaves before its turn.
 pub(crate) enum Frame {
     Through,
     Waiting { until: Instant },

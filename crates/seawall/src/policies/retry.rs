@@ -96,7 +96,7 @@ impl RetryConfig {
         };
         match retry_after {
             Some(asked) if *asked > self.max_retry_after => None,
-            // All who were told the same instant would come back at it together: spread them by a tenth.
+            // All callers who were asked to wait for the same instant would come back together: spread them by a tenth.
             Some(asked) => Some(scaled(*asked, 1.0 + u / 10.0).max(own)),
             None if *class == Class::RateLimited => {
                 let longer = scaled(own, self.rate_limit_multiplier);
@@ -155,7 +155,7 @@ fn asked(outcome: &Outcome) -> Duration {
 
 pub(crate) struct Frame {
     attempts: u32,
-    /// What this attempt was paid out of the budget, where it is a retry.
+    /// The price of this attempt, taken from the budget; none for a first attempt.
     paid: Option<Price>,
     started_at: Instant,
     /// The pause before this attempt, in nanoseconds.

@@ -56,9 +56,9 @@ pub struct Throttle {
     config: ThrottleConfig,
     /// Calls, and as its failures those that were not taken.
     ring: TimeRing,
-    /// The share turned away now, as the bits of a double. While it is 0, counting a success is all there is.
+    /// The share refused now, as the bits of a double. While it is 0, a success is only counted.
     share: AtomicU64,
-    /// The share is looked at anew after this instant, also when nothing but time changes it.
+    /// After this instant the share is computed again, because time alone changes it.
     look_at: AtomicU64,
 }
 

@@ -66,7 +66,7 @@ impl Timeout {
         &self.config
     }
 
-    /// The time that a call is allowed which starts at `now`.
+    /// The time that a call is allowed that starts at `now`.
     #[inline]
     pub fn limit(&self, now: Instant) -> Duration {
         let adapted = self.recent.as_ref().and_then(|recent| recent.bound(now));
@@ -79,14 +79,14 @@ impl Timeout {
         start + self.limit(start)
     }
 
-    /// Tells an adaptive limit how long a call took that came to its end, for use without a pipeline.
+    /// Records for an adaptive limit how long a call took that ended by itself, for use without a pipeline.
     pub fn record(&self, now: Instant, took: Duration) {
         if let Some(recent) = &self.recent {
             recent.record(now, took);
         }
     }
 
-    /// Tells an adaptive limit that a call was cut off after so long and would have taken longer, for use without a
+    /// Records for an adaptive limit that a call was cut off after so long and would have taken longer, for use without a
     /// pipeline.
     pub fn record_cut_off(&self, now: Instant, after: Duration) {
         if let Some(recent) = &self.recent {
@@ -98,7 +98,7 @@ impl Timeout {
 pub(crate) struct Frame {
     deadline: Instant,
     started_at: Instant,
-    /// An adaptive limit is still to be told of this call.
+    /// This call is still to be recorded for an adaptive limit.
     counts: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Whether a policy acts, only says what it would do, or is not there; and the operator's brake.
+//! The modes of policies (enforce, shadow, off), and the pause of retries and hedges, which an operator changes live.
 
 use crate::{
     config::config,

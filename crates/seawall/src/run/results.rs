@@ -1,4 +1,4 @@
-//! What calls came to, until the execution says which of it is the answer.
+//! The results of calls, kept until the execution says which of them is the answer.
 
 use crate::{
     command::{CallId, Resolution},

@@ -1,4 +1,4 @@
-//! What a driver runs: the caller's operation, and what may stand in for it.
+//! The work that a driver runs: the caller's operation, and its alternatives.
 
 use crate::{error::Error, time::Instant};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// What an operation may know of the attempt it is called for.
+/// The attempt that an operation is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Retry's count, from 1.
@@ -19,7 +19,7 @@ pub struct Attempt {
 /// the error of the run.
 pub type WorkResult<W> = Result<<W as Work>::Value, Error<<W as Work>::Error>>;
 
-/// What a driver runs: an operation, and what may stand in for it.
+/// The work that a driver runs: an operation, and its alternatives.
 pub trait Work {
     /// The operation's value.
     type Value;
@@ -42,7 +42,7 @@ pub trait Work {
     /// also a value that was classified as a failure, such as an HTTP 503.
     ///
     /// # Errors
-    /// The same again, where there is no such alternative.
+    /// `failed` unchanged, where there is no such alternative.
     fn fallback(
         &mut self,
         nth: u32,

@@ -31,7 +31,7 @@ pub(super) struct History {
     pub(super) last: Option<Transition>,
     /// The change that ended the last closed time, while failed probes follow it.
     pub(super) broken: Option<Transition>,
-    /// What the operator said who forced the state.
+    /// The reason of the operator who forced the state.
     pub(super) reason: Option<Arc<str>>,
     /// When that ends by itself: from then on it is in another state, whether or not a call came since.
     pub(super) forced_until: Option<Instant>,
@@ -148,7 +148,7 @@ impl KeyedCells {
         }
         let closed = matches!(cell.word().circuit, Circuit::Closed { .. });
         let held = Arc::strong_count(cell) > 1;
-        // What is not at rest can be so some time later.
+        // A circuit that is held or not closed may be idle later, so it is looked at again.
         (if closed && !held { used } else { used.max(now) } + self.rest)
             .as_nanos()
             .saturating_add(1)

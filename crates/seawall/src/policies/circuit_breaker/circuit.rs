@@ -34,14 +34,14 @@ pub(crate) enum Circuit {
     },
     /// Calls are refused.
     Open {
-        /// Until then.
+        /// The end of this state: then a probe passes.
         until: OpenEnd,
         /// Times that it has opened since it was closed, up to 63.
         openings: u32,
     },
     /// Probes pass.
     HalfOpen {
-        /// Probes out.
+        /// Probes that are under way.
         in_flight: u32,
         /// Probes that succeeded.
         successes: u32,
@@ -50,7 +50,7 @@ pub(crate) enum Circuit {
         /// When all places are taken: at this instant they are given up.
         lease: LeaseEnd,
     },
-    /// An operator decided.
+    /// An operator forced the state.
     Forced {
         /// The state that is forced.
         force: Force,

@@ -65,7 +65,7 @@ impl Ramp {
         config.ramp_up.map_or(Self::NONE, |length| Self(RampEnd::at(now + length)))
     }
 
-    /// What is left of it.
+    /// How much of it is left; none where it is over.
     pub(super) fn left(self, now: Instant, config: &CircuitBreakerConfig) -> Option<Duration> {
         let length = config.ramp_up?;
         self.0.left(now, length).map(|left| left.min(length))

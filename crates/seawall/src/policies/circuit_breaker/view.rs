@@ -1,4 +1,4 @@
-//! What a breaker looks like from outside, and what an operator may do to it.
+//! Views of circuits for operators, and what an operator can do: reset, force, forget.
 
 use super::{
     CircuitBreaker, CircuitBreakerConfig,
@@ -16,15 +16,15 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What a breaker looks like from outside.
+/// A snapshot of a circuit breaker, for people and programs that watch it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CircuitView {
     /// The state that decides about the next call. Of a keyed breaker, that of its worst circuit. Whether it
     /// acts on calls depends on the mode: see [`refuses`](Self::refuses).
     pub state: State,
-    /// What the breaker may do in its pipeline; [`Mode::Enforce`] where it is looked at without one.
+    /// Its mode in its pipeline; [`Mode::Enforce`] for a breaker outside of any.
     pub mode: Mode,
-    /// Since when the circuit is in this state; none where it never changed.
+    /// When the circuit entered this state; none where it never changed.
     pub since: Option<Instant>,
     /// While closed, the consecutive failures so far; while open or half-open, the failures that opened it, in a row
     /// or in the window.
@@ -35,7 +35,7 @@ pub struct CircuitView {
     pub next_probe_at: Option<Instant>,
     /// When the traffic let through after closing is whole again.
     pub ramps_until: Option<Instant>,
-    /// What the window holds, while closed; none where there is no window.
+    /// The calls in its window while it is closed; none where there is no window.
     pub window: Option<Tally>,
     /// When the last failure was recorded.
     pub last_failure: Option<Instant>,
@@ -61,7 +61,8 @@ impl CircuitView {
         self.mode == Mode::Shadow && self.state.is_open()
     }
 
-    /// Why it stands as it does, in words: what an operator said, or what broke it, and what followed.
+    /// Explains the state in words: the operator's reason, or what opened the circuit and what followed. None where it never
+    /// changed.
     pub fn why(&self) -> Option<String> {
         if let Some(forced) = &self.forced {
             return Some(format!("forced: {}", forced.reason));
@@ -79,18 +80,18 @@ impl CircuitView {
 /// A state forced by an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forced {
-    /// What they said.
+    /// The reason that they gave.
     pub reason: Arc<str>,
-    /// When it ends by itself.
+    /// When it ends by itself; none where it does not.
     pub until: Option<Instant>,
 }
 
 /// The circuits of a keyed breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// Known now.
+    /// How many there are.
     pub known: usize,
-    /// Of them, not closed.
+    /// How many of them are not closed.
     pub not_closed: usize,
 }
 
@@ -197,8 +198,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// Closes the circuit and forgets what it counted; of a keyed breaker, all of them. Permits given out
-    /// before count for nothing. Says what that changed.
+    /// Closes the circuit and forgets what it counted; of a keyed breaker, all of them. Permits that were given out before
+    /// no longer count. Returns the change of state, if there was one.
     pub fn reset(&self, now: Instant) -> Option<Transition> {
         self.change_all(now, Why::Reset, |word| word.next(Circuit::CLOSED), None)
     }
@@ -216,9 +217,9 @@ impl CircuitBreaker {
         self.change_all(now, Why::Forced, |word| word.next(circuit), Some((reason.into(), until)))
     }
 
-    /// Goes on where a former breaker of another configuration stands: open stays open for the time that is
-    /// left, unless that is more than this one would be open, and what an operator forced stays forced. Counts begin
-    /// anew. Circuits by key are not taken over.
+    /// Inherits the state of the breaker that it replaces, which had another configuration: open stays open for the time
+    /// that is left, unless that is more than this one would be open, and what an operator forced stays forced. Counts start
+    /// from 0. Circuits by key are not inherited.
     pub(crate) fn take_over(&self, former: &Self) {
         let (Cells::One(cell), Cells::One(former)) = (&self.cells, &former.cells) else { return };
         let circuit = match former.word().circuit {
@@ -237,9 +238,9 @@ impl CircuitBreaker {
         history.forced_until = known.forced_until;
     }
 
-    /// Closes the circuit and forgets all that it knew, since its mode is off or was off: what nobody looked
-    /// at says nothing about the dependency now. With `forced_too` also what an operator forced. Says what that
-    /// changed, where the instant is given.
+    /// Closes the circuit and forgets its state, since its mode is off or was off: what was recorded before says nothing
+    /// about the dependency now. With `forced_too` also what an operator forced. Returns the change of state, where the
+    /// instant is given.
     pub(crate) fn forget(&self, at: Option<Instant>, forced_too: bool) -> Option<Transition> {
         let mut last = None;
         for cell in self.all_cells() {

@@ -1,4 +1,4 @@
-//! What is decided about one limit or about several: pure transitions of their state.
+//! Decisions about one limit or several: pure transitions of their state.
 
 use super::{
     Quota,
@@ -102,7 +102,7 @@ pub(super) struct Rules {
     pub(super) logs: Vec<Log>,
 }
 
-/// What such limits have counted, each in the order of its [`Rules`]; empty where nothing is.
+/// The counts of such limits, in the order of their [`Rules`]; empty before the first call.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
     words: Box<[u64]>,
@@ -154,7 +154,7 @@ impl Rules {
         words.chain(logs.map(|(rule, log)| rule.idle_from(log, now))).max().unwrap_or(0)
     }
 
-    /// What is left of the limit that has least.
+    /// How much is left of the limit that has least.
     pub(super) fn quota(&self, mut counted: Counted, now: Instant) -> Quota {
         self.lay_out(&mut counted);
         let words = self.words.iter().zip(&counted.words);
