@@ -132,7 +132,7 @@ pub mod prelude {
 }
 
 /// The configurations of a pipeline's policies, outermost first, as a `Vec<PolicyConfig>`. Each is the configuration
-/// of any policy; the short constructors of the [prelude](crate::prelude) make them.
+/// of any policy; the short constructors of the [prelude] make them.
 #[macro_export]
 macro_rules! policies {
     ($($policy:expr),* $(,)?) => { ::std::vec![$($crate::PolicyConfig::from($policy)),*] };
