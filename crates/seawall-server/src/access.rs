@@ -1,4 +1,4 @@
-//! Keys: whose they are, what they open, and how they are recognised.
+//! The keys of the control plane: whose each is, what it opens, and how it is recognised.
 //!
 //! They come from `SEAWALL_API_KEYS`, `SEAWALL_READ_API_KEYS` and the file, and are kept as hashes only.
 
@@ -36,7 +36,7 @@ pub(crate) struct Identity {
 }
 
 impl Keys {
-    /// Those of the file and of the variables.
+    /// The keys of the file and of the variables.
     fn of(config: &GatewayConfig, variables: &BTreeMap<String, String>) -> Self {
         let mut keys = Self::default();
         for (variable, scope) in
@@ -54,7 +54,7 @@ impl Keys {
         keys
     }
 
-    /// From a list with commas; empty entries do not count.
+    /// Adds the keys of a list with commas; empty entries do not count.
     fn add_list(&mut self, list: &str, scope: Scope) {
         let keys = list.split(',').map(str::trim).filter(|key| !key.is_empty());
         for (n, key) in (1..).zip(keys) {
@@ -64,7 +64,7 @@ impl Keys {
         }
     }
 
-    /// Compares with every key, in constant time.
+    /// The key that was presented, if it is one of these. It is compared with every key, in constant time.
     fn find(&self, given: &str) -> Option<&Key> {
         let given = hash(given);
         let mut found = None;
@@ -81,7 +81,7 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// The rules of one server.
+/// Who may do what at a server, swapped whole with its configuration.
 pub(crate) struct Access(ArcSwap<Rules>);
 
 struct Rules {
@@ -90,22 +90,24 @@ struct Rules {
 }
 
 impl Access {
+    /// The rules of this configuration.
     pub(crate) fn new(config: &GatewayConfig, variables: &BTreeMap<String, String>) -> Self {
         Self(ArcSwap::from_pointee(rules(config, variables)))
     }
 
-    /// With the keys of another configuration from now on.
+    /// Follows another configuration from now on.
     pub(crate) fn renew(&self, config: &GatewayConfig, variables: &BTreeMap<String, String>) {
         self.0.store(std::sync::Arc::new(rules(config, variables)));
     }
 
-    /// Whether a server with this configuration is not open to other machines.
+    /// Whether no other machine could use the control plane of this configuration without a key: it listens on loopback,
+    /// or has keys that are long enough.
     pub(crate) fn is_closed(config: &GatewayConfig, variables: &BTreeMap<String, String>) -> bool {
         let keys = Keys::of(config, variables);
         config.listen.ip().is_loopback() || (!keys.all.is_empty() && !keys.guessable)
     }
 
-    /// Whether looking needs a key, too.
+    /// Whether reading needs a key, too.
     pub(crate) fn protects_reads(&self) -> bool {
         self.0.load().protect_reads
     }
@@ -115,7 +117,7 @@ impl Access {
         self.0.load().keys.all.is_empty()
     }
 
-    /// Whose key came along; a wrong one is refused even where none is needed.
+    /// Whose key the request has; `None` without one. A wrong key is an error even where none is needed.
     pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, &'static str> {
         let rules = self.0.load();
         if rules.keys.all.is_empty() {

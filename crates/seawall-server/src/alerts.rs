@@ -20,9 +20,13 @@ const KEPT: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
+    /// Worth knowing.
     Info,
+    /// Somebody should look at it.
     Warning,
+    /// Something does not work.
     Error,
+    /// Callers suffer now.
     Critical,
 }
 
@@ -42,34 +46,50 @@ impl Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
+    /// The configuration and its file.
     Configuration,
+    /// Calls that failed or were refused.
     ErrorRate,
+    /// How long calls take.
     Latency,
+    /// A circuit that stays open.
     CircuitBreaker,
+    /// A bulkhead that is nearly full.
     Bulkhead,
+    /// Calls that timed out.
     Timeouts,
+    /// A store that cannot be written.
     Store,
 }
 
 /// One alert, from its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
+    /// Its number, by which it is acknowledged.
     pub id: u64,
+    /// How bad it is.
     pub level: Level,
+    /// What it is about.
     pub category: Category,
+    /// What is wrong, in two or three words.
     pub title: String,
+    /// What is wrong, with the numbers.
     pub description: String,
     /// The operation it is about, if it is about one.
     pub operation: Option<String>,
+    /// The value that must be crossed, in the unit of `actual_value`.
     pub threshold_value: f64,
-    /// The value that crossed the threshold, the latest.
+    /// The latest value that crossed the threshold: a share, or seconds.
     pub actual_value: f64,
+    /// When it began.
     #[serde(with = "wall_clock")]
     #[schema(value_type = String, format = DateTime)]
     pub started_at: u64,
-    /// When its cause was gone.
+    /// When its condition was gone, in RFC 3339; none while it lasts.
     pub ended_at: Option<String>,
+    /// When somebody took care of it, in RFC 3339.
     pub acknowledged_at: Option<String>,
+    /// Who took care of it, by the name of the key.
     pub acknowledged_by: Option<String>,
 }
 

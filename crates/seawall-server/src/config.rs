@@ -1,5 +1,5 @@
-//! The file: what `seawall serve` reads. The types are the only description of it; the schema, the checks
-//! and the documents come from them.
+//! The configuration file that `seawall serve` reads. These types are its only description: the schema, the checks and the
+//! reference come from them.
 
 use schemars::JsonSchema;
 use seawall::{Override, PolicyConfig, Preset};
@@ -26,17 +26,17 @@ pub use operating::{
 };
 pub use upstream::{Protocol, RateLimitConfig, Repeatable, RouteConfig, UpstreamConfig};
 
-/// A gateway: where it listens, what it stands in front of, and how it protects it.
+/// The configuration of a server: where it listens, which upstreams it stands in front of, and how it protects them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewayConfig {
     /// The address to listen on. Other than loopback needs a key: `SEAWALL_API_KEYS`, or `auth.keys`.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// What operations without a `strategy` or `policies` start from: `simple`, `development`, `production`, or
-    /// one of `presets`.
+    /// The preset that operations without a `strategy` or `policies` start from: `simple`, `development`,
+    /// `production`, or one of `presets`.
     pub preset: String,
-    /// What changes of the preset.
+    /// Values that take the place of the preset's.
     pub custom: Override,
     /// Presets of your own, by name.
     pub presets: BTreeMap<String, Preset>,
@@ -59,15 +59,15 @@ pub struct GatewayConfig {
     pub trusted_proxies: Vec<String>,
     /// Named destinations.
     pub upstreams: BTreeMap<String, UpstreamConfig>,
-    /// Which request goes where; the first that matches decides.
+    /// Which request goes to which upstream; the first route that matches decides.
     pub routes: Vec<RouteConfig>,
     /// Operations that code in the same process calls by name.
     pub operations: BTreeMap<String, OperationConfig>,
-    /// Who may look and change.
+    /// Keys of the control plane, and what they open.
     pub auth: AuthConfig,
-    /// What survives a restart.
+    /// Where the state is kept that survives a restart.
     pub store: StoreConfig,
-    /// What is remembered, and when somebody is told.
+    /// How much is remembered, and when alerts are raised.
     pub monitoring: MonitoringConfig,
 }
 
@@ -98,7 +98,7 @@ impl Default for GatewayConfig {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["policies"]))]
 pub struct StrategyConfig {
-    /// One line for people.
+    /// One line that says what it is for.
     #[serde(default)]
     pub description: String,
     /// The policies in order, outermost first.

@@ -7,7 +7,6 @@
 mod access;
 mod active;
 mod actor;
-#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod alerts;
 mod audit_trail;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
@@ -23,7 +22,6 @@ mod inputs;
 mod journal;
 mod persistence;
 mod prometheus;
-#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod revisions;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod sampler;

@@ -21,12 +21,15 @@ pub(crate) use history::History;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// The server started.
     Start,
     /// The file changed.
     File,
     /// SIGHUP.
     Signal,
+    /// A change through the API.
     Api,
+    /// A former revision was put in force again.
     Rollback,
 }
 

@@ -52,11 +52,11 @@ use wire::{InProgress, Line, Patience, Wire};
 /// Why a server did not start.
 #[derive(Debug)]
 pub enum ServeError {
-    /// The address could not be opened.
+    /// The address could not be listened on: it is taken, or not this machine's.
     Listen(SocketAddr, std::io::Error),
-    /// Not on loopback, and no key is set.
+    /// The address can be reached from other machines, and no key of 16 or more characters is set.
     Unprotected(SocketAddr),
-    /// The configuration does not make a server.
+    /// The configuration does not make a server, or its store cannot be opened; the text says why.
     Config(String),
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
-/// A server that has its listener.
+/// A server whose listener is open: [`run`](Self::run) serves.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -86,7 +86,7 @@ pub struct Server {
     persister: Persister,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
-    /// The sampler, and who follows files and writes the store: they end with the server.
+    /// The sampler and the persister: they end with the server.
     tasks: JoinSet<()>,
 }
 
@@ -96,11 +96,11 @@ struct Shared {
     control: Router,
 }
 
-/// Tells a running server to stop, or to read its files anew.
+/// A handle to a running server: it stops the server, or has it read its files again.
 #[derive(Clone)]
 pub struct Stop {
     sender: watch::Sender<bool>,
-    /// What it would keep open otherwise is the store.
+    /// Weak, so that a handle that is kept does not keep the store open.
     live: Weak<ActiveConfig>,
 }
 
@@ -110,7 +110,7 @@ impl Stop {
         self.sender.send_replace(true);
     }
 
-    /// Reads the files anew, as at SIGHUP. What is wrong in them is logged, and nothing changes.
+    /// Reads the files again, as at SIGHUP. Where they have mistakes, those are logged and nothing changes.
     pub async fn reload(&self) {
         let Some(live) = self.live.upgrade() else { return };
         let edit = ConfigEdit::Reload(Cause::Signal);
@@ -127,17 +127,18 @@ impl Server {
         self.address
     }
 
-    /// The operations that it runs.
+    /// The operations that this server runs, for code of the same process.
     pub fn registry(&self) -> &seawall::Registry<TokioTimer> {
         self.live.registry()
     }
 
-    /// A handle to stop it with.
+    /// A handle that stops this server; it may be kept and cloned freely.
     pub fn stop(&self) -> Stop {
         Stop { sender: self.stop.0.clone(), live: Arc::downgrade(&self.live) }
     }
 
-    /// Serves until told to stop, then drains. Says whether every request in progress could finish.
+    /// Serves until [`Stop::now`], then drains. `true` if every request in progress could finish within
+    /// `drain_timeout`.
     pub async fn run(self) -> bool {
         self.feed.note("started", "", format!("listening on {}", self.address));
         let connections = GracefulShutdown::new();

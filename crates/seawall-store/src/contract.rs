@@ -15,7 +15,7 @@ pub fn check(store: &Arc<dyn Store>) -> std::result::Result<(), Broken> {
     logs_are_bounded_and_in_order(&**store).map_err(|error| error.to_string())??;
     logs_are_replaced_whole(&**store).map_err(|error| error.to_string())??;
     values_are_by_name(&**store).map_err(|error| error.to_string())??;
-    types_are_told_apart(store).map_err(|error| error.to_string())??;
+    types_do_not_mix(store).map_err(|error| error.to_string())??;
     calls_of_many_threads_stay_whole(&**store)
 }
 
@@ -28,22 +28,22 @@ pub fn check_opened_again(
     open: impl Fn() -> Result<Arc<dyn Store>>,
 ) -> std::result::Result<(), Broken> {
     let opened = || open().map_err(|error| format!("opening it again: {error}"));
-    let told = |error: crate::StoreError| error.to_string();
+    let text = |error: crate::StoreError| error.to_string();
     let store = opened()?;
-    store.append("again", &records(["a", "b", "c"]), 10).map_err(told)?;
-    store.put("again", b"value").map_err(told)?;
+    store.append("again", &records(["a", "b", "c"]), 10).map_err(text)?;
+    store.put("again", b"value").map_err(text)?;
     drop(store);
     let store = opened()?;
-    same("a log, opened again", store.last("again", 10).map_err(told)?, records(["a", "b", "c"]))?;
+    same("a log, opened again", store.last("again", 10).map_err(text)?, records(["a", "b", "c"]))?;
     same(
         "a value, opened again",
-        store.value("again").map_err(told)?.as_deref(),
+        store.value("again").map_err(text)?.as_deref(),
         Some(&b"value"[..]),
     )?;
-    store.append("again", &records(["d"]), 3).map_err(told)?;
+    store.append("again", &records(["d"]), 3).map_err(text)?;
     drop(store);
     let store = opened()?;
-    same("a log, written on", store.last("again", 10).map_err(told)?, records(["b", "c", "d"]))
+    same("a log, written on", store.last("again", 10).map_err(text)?, records(["b", "c", "d"]))
 }
 
 type Checked = Result<std::result::Result<(), Broken>>;
@@ -117,7 +117,7 @@ fn values_are_by_name(store: &dyn Store) -> Checked {
         .and_then(|()| same("an empty value", empty, Some(Vec::new()))))
 }
 
-fn types_are_told_apart(store: &Arc<dyn Store>) -> Checked {
+fn types_do_not_mix(store: &Arc<dyn Store>) -> Checked {
     let (texts, numbers) =
         (Log::<String>::new(store.clone(), "typed"), Log::<u32>::new(store.clone(), "typed"));
     texts.append(&["one".to_owned()], 10)?;

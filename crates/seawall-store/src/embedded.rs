@@ -174,12 +174,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.redb");
         let _store = Embedded::open(&path).unwrap();
-        let told = Embedded::open(&path).unwrap_err().to_string();
-        assert!(told.contains("in use by another process"), "{told}");
+        let message = Embedded::open(&path).unwrap_err().to_string();
+        assert!(message.contains("in use by another process"), "{message}");
         let other = folder.path().join("text");
         std::fs::write(&other, "no database").unwrap();
-        let told = Embedded::open(&other).unwrap_err().to_string();
-        assert!(told.contains("text: "), "{told}");
+        let message = Embedded::open(&other).unwrap_err().to_string();
+        assert!(message.contains("text: "), "{message}");
         assert_eq!(std::fs::read(&other).unwrap(), b"no database", "it stays as it was");
     }
 }

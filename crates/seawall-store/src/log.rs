@@ -100,8 +100,8 @@ fn encoded(store: &dyn Store, record: &impl Serialize) -> Result<Vec<u8>> {
     let bytes =
         serde_json::to_vec(record).map_err(|error| StoreError::new(store.place(), error))?;
     if bytes.len() > MAX_RECORD {
-        let told = format!("a record of {} bytes is longer than {MAX_RECORD}", bytes.len());
-        return Err(StoreError::new(store.place(), told));
+        let message = format!("a record of {} bytes is longer than {MAX_RECORD}", bytes.len());
+        return Err(StoreError::new(store.place(), message));
     }
     Ok(bytes)
 }

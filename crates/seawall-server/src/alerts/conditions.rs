@@ -185,20 +185,21 @@ fn of_events(trail: &AuditTrail, bounds: &AlertConfig) -> Vec<Condition> {
     let mut found = Vec::new();
     let slow_ms = bounds.config_load_time.as_secs_f64() * 1000.0;
     if last_load_ms > slow_ms {
-        let told = format!("the last load took {last_load_ms:.1} ms");
+        let message = format!("the last load took {last_load_ms:.1} ms");
         let title = "Slow configuration";
-        found.push(of_configuration(Level::Warning, title, told, slow_ms, last_load_ms));
+        found.push(of_configuration(Level::Warning, title, message, slow_ms, last_load_ms));
     }
     if changes > bounds.config_changes_per_hour {
-        let told = format!("the configuration changed {changes} times in the last hour");
+        let message = format!("the configuration changed {changes} times in the last hour");
         let (most, actual) = (f64::from(bounds.config_changes_per_hour), f64::from(changes));
-        found.push(of_configuration(Level::Warning, "Many changes", told, most, actual));
+        found.push(of_configuration(Level::Warning, "Many changes", message, most, actual));
     }
     let share = f64::from(invalid) / f64::from(validations.max(1));
     let bound = bounds.validation_failure_share;
     if validations >= bounds.minimum_calls && share > bound {
-        let told = format!("{} of the validations in the last hour found errors", percent(share));
-        found.push(of_configuration(Level::Info, "Invalid configurations", told, bound, share));
+        let message =
+            format!("{} of the validations in the last hour found errors", percent(share));
+        found.push(of_configuration(Level::Info, "Invalid configurations", message, bound, share));
     }
     found
 }

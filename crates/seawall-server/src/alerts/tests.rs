@@ -31,9 +31,10 @@ fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
     assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.5)]).len(), 1);
     assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.6)]).len(), 0);
     assert_eq!(alerts.lasting()[0].actual_value, 0.6);
-    let told = alerts.evaluate(&[condition(Level::Warning, 0.06)]);
-    let told: Vec<_> = told.iter().map(|alert| (alert.level, alert.ended_at.is_some())).collect();
-    assert_eq!(told, [(Level::Critical, true), (Level::Warning, false)]);
+    let message = alerts.evaluate(&[condition(Level::Warning, 0.06)]);
+    let message: Vec<_> =
+        message.iter().map(|alert| (alert.level, alert.ended_at.is_some())).collect();
+    assert_eq!(message, [(Level::Critical, true), (Level::Warning, false)]);
     assert_eq!(alerts.acknowledge(2, "me").unwrap().acknowledged_by.as_deref(), Some("me"));
     assert_eq!(alerts.acknowledge(2, "you").unwrap().acknowledged_by.as_deref(), Some("me"));
     assert_eq!(alerts.acknowledge(9, "me"), None);

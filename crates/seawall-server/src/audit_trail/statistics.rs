@@ -1,4 +1,4 @@
-//! What the events of the configuration come to.
+//! Statistics of configuration events: use of presets, times of loads, hour by hour.
 
 use super::{MetricType, Record};
 use crate::wall_clock;
@@ -24,12 +24,13 @@ pub(crate) struct UsageStatistics {
     pub(crate) legacy_config_usage_rate: f64,
 }
 
-/// A part of a whole, 0 of nothing.
+/// The part of a whole, from 0 to 1; 0 where the whole is 0.
 pub(crate) fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 impl UsageStatistics {
+    /// The statistics of these events.
     pub(crate) fn of<'r>(records: impl Iterator<Item = &'r Record>) -> Self {
         let mut found = Self::default();
         let (mut errors, mut time, mut custom, mut legacy, mut uses) = (0, 0.0, 0, 0, 0);

@@ -14,22 +14,31 @@ impl GatewayConfig {
         for (at, route) in self.routes.iter().enumerate() {
             if let Some(limit) = route.rate_limit.as_ref().filter(|limit| limit.burst > limit.rate)
             {
-                let told = format!("a burst of {} on top of a rate of {}", limit.burst, limit.rate);
-                report.warning(format!("routes[{at}].rate_limit.burst"), told, "use rate or less");
+                let message =
+                    format!("a burst of {} on top of a rate of {}", limit.burst, limit.rate);
+                report.warning(
+                    format!("routes[{at}].rate_limit.burst"),
+                    message,
+                    "use rate or less",
+                );
             }
             let key = route.rate_limit.as_ref().and_then(|limit| limit.key.as_deref());
             if let Some(header) = key.and_then(|key| key.strip_prefix("header:"))
                 && is_about_clients(header)
             {
-                let told = format!("a client dodges this limit by sending another {header}");
+                let message = format!("a client dodges this limit by sending another {header}");
                 let right = "use peer, and name your proxies in trusted_proxies";
-                report.warning(format!("routes[{at}].rate_limit.key"), told, right);
+                report.warning(format!("routes[{at}].rate_limit.key"), message, right);
             }
             let covered = self.routes[..at].iter().find(|before| before.covers(route));
             if let Some(before) = covered {
-                let told =
+                let message =
                     format!("{} above takes every request that would come here", before.path);
-                report.warning(format!("routes[{at}].path"), told, "put it above, or take it out");
+                report.warning(
+                    format!("routes[{at}].path"),
+                    message,
+                    "put it above, or take it out",
+                );
             }
             self.advise_total(at, route, report);
         }
@@ -60,13 +69,13 @@ impl GatewayConfig {
         });
         let attempt = innermost.into_iter().chain(upstream.first_byte_timeout).min();
         if let Some(attempt) = attempt.filter(|attempt| *attempt >= total) {
-            let told = format!(
+            let message = format!(
                 "one attempt at {} may take {attempt:?}: a hang there uses up the total of {total:?}, and \
                  nothing is repeated, no fallback asked, no circuit opened",
                 route.upstream
             );
             let right = "lower the upstream's attempt_timeout or first_byte_timeout";
-            report.warning(format!("routes[{at}].total_timeout"), told, right);
+            report.warning(format!("routes[{at}].total_timeout"), message, right);
         }
     }
 
@@ -88,8 +97,8 @@ impl GatewayConfig {
         let Some(upstream) = self.upstreams.get(name) else { return };
         let hedges = policies.iter().any(|policy| matches!(policy, PolicyConfig::Hedge(_)));
         if hedges && upstream.repeatable == Repeatable::Never {
-            let told = "a hedge sends a request twice, and no request here may be sent twice";
-            report.warning("repeatable", told, "take the hedge out, or say which may");
+            let message = "a hedge sends a request twice, and no request here may be sent twice";
+            report.warning("repeatable", message, "take the hedge out, or say which may");
         }
         let critical =
             upstream.strategy.as_deref().is_some_and(|name| name.starts_with("critical"));
@@ -99,9 +108,13 @@ impl GatewayConfig {
         let breaks =
             policies.iter().any(|policy| matches!(policy, PolicyConfig::CircuitBreaker(_)));
         if critical && alone && breaks {
-            let told =
+            let message =
                 "while its circuit is open there is no answer: no route to it has a fallback";
-            report.warning("strategy", told, "name another upstream under the route's `fallback`");
+            report.warning(
+                "strategy",
+                message,
+                "name another upstream under the route's `fallback`",
+            );
         }
     }
 }
@@ -149,8 +162,8 @@ impl Advice<'_, '_, '_> {
         self.multiplied();
     }
 
-    fn warn(&mut self, at: usize, field: &str, told: String, right: &str) {
-        self.report.warning(format!("policies[{at}].{field}"), told, right);
+    fn warn(&mut self, at: usize, field: &str, message: String, right: &str) {
+        self.report.warning(format!("policies[{at}].{field}"), message, right);
     }
 
     /// Calls a second that can reach a policy: what a limiter outside of it lets through.
@@ -166,19 +179,19 @@ impl Advice<'_, '_, '_> {
 
     fn breaker(&mut self, at: usize, breaker: &CircuitBreakerConfig) {
         if breaker.window.is_none() && breaker.failure_threshold.is_some_and(|count| count < 2) {
-            let told = "a single failure opens this circuit".to_owned();
-            self.warn(at, "failure_threshold", told, "use 2 or more, or a window with a share");
+            let message = "a single failure opens this circuit".to_owned();
+            self.warn(at, "failure_threshold", message, "use 2 or more, or a window with a share");
         }
         if breaker.recovery_timeout < Duration::from_secs(30) && !self.is_tested_often(breaker) {
-            let told = format!(
+            let message = format!(
                 "after {} a dependency that needs longer to start is called again",
                 humantime::format_duration(breaker.recovery_timeout)
             );
-            self.warn(at, "recovery_timeout", told, "30s is the least that is commonly used");
+            self.warn(at, "recovery_timeout", message, "30s is the least that is commonly used");
         }
         let (Some(window), Some(rate)) = (&breaker.window, self.rate_at(at)) else { return };
         let needed = f64::from(breaker.minimum_calls) / rate;
-        let told = match window {
+        let message = match window {
             Window::Time(length) if needed > length.as_secs_f64() => format!(
                 "with minimum_calls {} at {rate:.3} calls/s this breaker never opens: its window of {} ends \
                  before there are so many",
@@ -191,7 +204,7 @@ impl Advice<'_, '_, '_> {
             ),
             _ => return,
         };
-        self.warn(at, "minimum_calls", told, "lower it");
+        self.warn(at, "minimum_calls", message, "lower it");
     }
 
     /// Waits that grow make a short first one harmless.
@@ -201,21 +214,21 @@ impl Advice<'_, '_, '_> {
 
     fn retry(&mut self, at: usize, retry: &RetryConfig) {
         if retry.max_attempts > 10 {
-            let told = format!(
+            let message = format!(
                 "{} attempts keep a caller, and load a sick dependency",
                 retry.max_attempts
             );
-            self.warn(at, "max_attempts", told, "10 is the most that is commonly used");
+            self.warn(at, "max_attempts", message, "10 is the most that is commonly used");
         }
         if retry.max_attempts > 1 && retry.backoff.jitter == Jitter::None {
-            let told = "without jitter all callers come again at the same instant".to_owned();
-            self.warn(at, "backoff.jitter", told, "use full, equal or additive");
+            let message = "without jitter all callers come again at the same instant".to_owned();
+            self.warn(at, "backoff.jitter", message, "use full, equal or additive");
         }
         let waits = longest_waits(retry).as_secs_f64();
         let waits = retry.max_total_delay.map_or(waits, |total| waits.min(total.as_secs_f64()));
         if waits > 300.0 {
-            let told = format!("a caller may wait {waits:.0} s between attempts alone");
-            self.warn(at, "max_total_delay", told, "set it to 300s or less");
+            let message = format!("a caller may wait {waits:.0} s between attempts alone");
+            self.warn(at, "max_total_delay", message, "set it to 300s or less");
         }
         self.against_timeouts(at, retry, waits);
     }
@@ -235,22 +248,28 @@ impl Advice<'_, '_, '_> {
             retry.max_total_delay.map_or(Duration::MAX, |last| last.saturating_add(inner));
         let all = inner.saturating_mul(attempts).min(by_beginning);
         if all > outer {
-            let told = format!(
+            let message = format!(
                 "{attempts} attempts of {} take {}, with waits of up to {waits:.1} s between them: the timeout \
                  around them ends all after {}",
                 humantime::format_duration(inner),
                 humantime::format_duration(all),
                 humantime::format_duration(outer)
             );
-            self.warn(at, "max_attempts", told, "fewer attempts, or a longer timeout around them");
+            self.warn(
+                at,
+                "max_attempts",
+                message,
+                "fewer attempts, or a longer timeout around them",
+            );
         }
     }
 
     /// A limiter's burst, against a bulkhead behind it.
     fn limiter(&mut self, at: usize, limiter: &RateLimiterConfig) {
         if limiter.burst > limiter.rate {
-            let told = format!("a burst of {} on top of a rate of {}", limiter.burst, limiter.rate);
-            self.warn(at, "burst", told, "use rate or less");
+            let message =
+                format!("a burst of {} on top of a rate of {}", limiter.burst, limiter.rate);
+            self.warn(at, "burst", message, "use rate or less");
         }
         let behind = self.policies[at + 1..].iter().find_map(|policy| match policy {
             PolicyConfig::Bulkhead(bulkhead) => Some(bulkhead),
@@ -260,11 +279,16 @@ impl Advice<'_, '_, '_> {
         let places = u64::from(*max_concurrent) + u64::from(*max_queued);
         let at_once = u64::from(limiter.rate) + u64::from(limiter.burst);
         if at_once > places && !limiter.keyed {
-            let told = format!(
+            let message = format!(
                 "{at_once} calls may come at once, and the bulkhead behind has room for {places}: the rest is \
                  refused"
             );
-            self.warn(at, "burst", told, "lower rate or burst, or let more wait in the bulkhead");
+            self.warn(
+                at,
+                "burst",
+                message,
+                "lower rate or burst, or let more wait in the bulkhead",
+            );
         }
     }
 
@@ -284,9 +308,9 @@ impl Advice<'_, '_, '_> {
         {
             let each = attempts.iter().map(|(_, most)| u64::from(*most));
             let calls = each.fold(1, u64::saturating_mul);
-            let told =
+            let message =
                 format!("{} layers that retry make up to {calls} calls of one", attempts.len());
-            self.warn(at, "max_attempts", told, "retry in one place");
+            self.warn(at, "max_attempts", message, "retry in one place");
         }
     }
 }

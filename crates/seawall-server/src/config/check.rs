@@ -1,7 +1,7 @@
 //! What the schema cannot say of a file: names that refer to each other, and the policies' own bounds.
 
 use super::{
-    GatewayConfig, RouteConfig, UpstreamConfig,
+    GatewayConfig, RateLimitConfig, RouteConfig, UpstreamConfig,
     endpoint::Endpoint,
     matching::{KeySource, PathPattern, is_reserved},
     network::Network,
@@ -9,20 +9,12 @@ use super::{
 };
 use seawall::{Catalog, PolicyConfig, config::Problems};
 use seawall_config::{Document, Report};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 impl Document for GatewayConfig {
     fn check(&self, report: &mut Report<'_>) {
         let catalog = self.catalog();
-        if catalog.preset(&self.preset).is_none() {
-            let names: Vec<_> =
-                catalog.presets().iter().map(|preset| preset.name.as_str()).collect();
-            report.error(
-                "preset",
-                format!("no preset is called {:?}", self.preset),
-                choose(&names),
-            );
-        }
+        self.check_preset(&catalog, report);
         self.check_profiles(&catalog, report);
         self.check_operating(report);
         self.check_clients(report);
@@ -57,7 +49,34 @@ impl Document for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// The presets and strategies of one's own, and what changes of the preset.
+    /// The preset that is chosen, and what `custom` changes of it.
+    fn check_preset(&self, catalog: &Catalog, report: &mut Report<'_>) {
+        if catalog.preset(&self.preset).is_none() {
+            let names: Vec<_> =
+                catalog.presets().iter().map(|preset| preset.name.as_str()).collect();
+            let message = format!("no preset is called {:?}", self.preset);
+            report.error("preset", message, choose(&names));
+        }
+        report.within("custom", |report| {
+            let custom = &self.custom;
+            if let Some(strategy) = &custom.default_strategy {
+                check_strategy("default_strategy", strategy, catalog, report);
+            }
+            check_overrides(&custom.operation_overrides, catalog, report);
+            let settings = self.settings();
+            if settings.exponential_min >= settings.exponential_max
+                && (custom.exponential_min.is_some() || custom.exponential_max.is_some())
+            {
+                let message = format!(
+                    "exponential_min, {}, is not below exponential_max, {}",
+                    settings.exponential_min, settings.exponential_max
+                );
+                report.error("exponential_min", message, "lower it, or raise exponential_max");
+            }
+        });
+    }
+
+    /// The presets and strategies that the file defines.
     fn check_profiles(&self, catalog: &Catalog, report: &mut Report<'_>) {
         for (name, strategy) in &self.strategies {
             let path = seawall_config::path_of(&["strategies", name]);
@@ -71,32 +90,9 @@ impl GatewayConfig {
             report.within(path, |report| {
                 check_name(name, report);
                 check_strategy("default_strategy", &preset.default_strategy, catalog, report);
-                for (operation, strategy) in &preset.operation_overrides {
-                    let field = seawall_config::path_of(&["operation_overrides", operation]);
-                    check_strategy(&field, strategy, catalog, report);
-                }
+                check_overrides(&preset.operation_overrides, catalog, report);
             });
         }
-        report.within("custom", |report| {
-            let custom = &self.custom;
-            if let Some(strategy) = &custom.default_strategy {
-                check_strategy("default_strategy", strategy, catalog, report);
-            }
-            for (operation, strategy) in &custom.operation_overrides {
-                let field = seawall_config::path_of(&["operation_overrides", operation]);
-                check_strategy(&field, strategy, catalog, report);
-            }
-            let settings = self.settings();
-            if settings.exponential_min >= settings.exponential_max
-                && (custom.exponential_min.is_some() || custom.exponential_max.is_some())
-            {
-                let told = format!(
-                    "exponential_min, {}, is not below exponential_max, {}",
-                    settings.exponential_min, settings.exponential_max
-                );
-                report.error("exponential_min", told, "lower it, or raise exponential_max");
-            }
-        });
     }
 
     /// What is asked of clients, and who may speak for them.
@@ -131,8 +127,12 @@ impl GatewayConfig {
     fn check_operating(&self, report: &mut Report<'_>) {
         for (at, key) in self.auth.keys.iter().enumerate() {
             if key.key.expose().len() < SHORTEST_KEY {
-                let told = format!("the key has fewer than {SHORTEST_KEY} characters");
-                report.error(format!("auth.keys[{at}].key"), told, "make a longer one, at random");
+                let message = format!("the key has fewer than {SHORTEST_KEY} characters");
+                report.error(
+                    format!("auth.keys[{at}].key"),
+                    message,
+                    "make a longer one, at random",
+                );
             }
         }
         if self.monitoring.retention.is_zero() {
@@ -140,12 +140,12 @@ impl GatewayConfig {
         }
         let alerts = &self.monitoring.alerts;
         if alerts.error_share_warning > alerts.error_share_critical {
-            let told = "the warning would come after the critical alert";
-            report.error("monitoring.alerts.error_share_warning", told, "lower it");
+            let message = "the warning would come after the critical alert";
+            report.error("monitoring.alerts.error_share_warning", message, "lower it");
         }
         if alerts.p95_warning > alerts.p95_critical {
-            let told = "the warning would come after the critical alert";
-            report.error("monitoring.alerts.p95_warning", told, "lower it");
+            let message = "the warning would come after the critical alert";
+            report.error("monitoring.alerts.p95_warning", message, "lower it");
         }
     }
 }
@@ -173,6 +173,17 @@ fn check_strategy(field: &str, strategy: &str, catalog: &Catalog, report: &mut R
         let names: Vec<_> =
             seawall::profiles().iter().map(|profile| profile.name).chain(own).collect();
         report.error(field, format!("no profile is called {strategy:?}"), choose(&names));
+    }
+}
+
+fn check_overrides(
+    overrides: &BTreeMap<String, String>,
+    catalog: &Catalog,
+    report: &mut Report<'_>,
+) {
+    for (operation, strategy) in overrides {
+        let field = seawall_config::path_of(&["operation_overrides", operation]);
+        check_strategy(&field, strategy, catalog, report);
     }
 }
 
@@ -247,16 +258,33 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 fn check_timeout(field: &str, length: Option<Duration>, report: &mut Report<'_>) {
     let Some(length) = length else { return };
     if length.is_zero() {
-        let told = "a timeout of 0 would end everything at once";
-        report.error(field, told, "give it a length");
+        let message = "a timeout of 0 would end everything at once";
+        report.error(field, message, "give it a length");
     } else if length > LONGEST_TIMEOUT {
-        let told = format!("{} is longer than a year", humantime::format_duration(length));
-        report.error(field, told, "use 365 days at most");
+        let message = format!("{} is longer than a year", humantime::format_duration(length));
+        report.error(field, message, "use 365 days at most");
     }
 }
 
 impl RouteConfig {
     fn check(&self, config: &GatewayConfig, report: &mut Report<'_>) {
+        self.check_path(report);
+        self.check_upstreams(config, report);
+        for (at, method) in self.methods.iter().enumerate() {
+            let upper = method.chars().all(|c| c.is_ascii_uppercase());
+            if method.is_empty() || !upper {
+                let message = format!("{method:?} is not a method");
+                let right = "write it in capitals, such as GET";
+                report.error(format!("methods[{at}]"), message, right);
+            }
+        }
+        check_timeout("total_timeout", self.total_timeout, report);
+        if let Some(limit) = &self.rate_limit {
+            report.within("rate_limit", |report| limit.check(report));
+        }
+    }
+
+    fn check_path(&self, report: &mut Report<'_>) {
         match PathPattern::parse(&self.path) {
             None => report.error(
                 "path",
@@ -270,33 +298,6 @@ impl RouteConfig {
                 report.error("path", "the gateway answers these paths itself", "choose others");
             }
             Some(_) => {}
-        }
-        self.check_upstreams(config, report);
-        for (at, method) in self.methods.iter().enumerate() {
-            let upper = method.chars().all(|c| c.is_ascii_uppercase());
-            if method.is_empty() || !upper {
-                report.error(
-                    format!("methods[{at}]"),
-                    format!("{method:?} is not a method"),
-                    "write it in capitals, such as GET",
-                );
-            }
-        }
-        check_timeout("total_timeout", self.total_timeout, report);
-        let Some(limit) = &self.rate_limit else { return };
-        if KeySource::parse(limit.key.as_deref()).is_none() {
-            let key = limit.key.as_deref().unwrap_or_default();
-            report.error(
-                "rate_limit.key",
-                format!("{key:?} is not a key"),
-                "write peer, or header: and a header's name",
-            );
-        }
-        if let Err(error) = seawall::RateLimiter::new(limit.policy()) {
-            for problem in error.problems {
-                let path = format!("rate_limit.{}", problem.path);
-                report.error(path, format!("{} is not right", problem.value), problem.right);
-            }
         }
     }
 
@@ -316,6 +317,21 @@ impl RouteConfig {
             } else if *name == self.upstream || self.fallback[..at].contains(name) {
                 let message = format!("{name:?} is asked already");
                 report.error(format!("fallback[{at}]"), message, "name each upstream once");
+            }
+        }
+    }
+}
+
+impl RateLimitConfig {
+    fn check(&self, report: &mut Report<'_>) {
+        if KeySource::parse(self.key.as_deref()).is_none() {
+            let message = format!("{:?} is not a key", self.key.as_deref().unwrap_or_default());
+            report.error("key", message, "write peer, or header: and a header's name");
+        }
+        if let Err(error) = seawall::RateLimiter::new(self.policy()) {
+            for problem in error.problems {
+                let message = format!("{} is not right", problem.value);
+                report.error(problem.path, message, problem.right);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Who may look and change, what is remembered, and when somebody is told.
+//! Keys of the control plane, the store, retention, and alert thresholds.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,11 +7,11 @@ use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
 /// Characters of the shortest key that may open a server to other machines.
 pub(crate) const SHORTEST_KEY: usize = 16;
 
-/// Who may look and change. Set in files and variables only, never through the API.
+/// Keys of the control plane, and what they open. Set in files and variables only, never through the API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// Whether looking needs a key, too, once there are keys.
+    /// Whether reading needs a key, too, once there are keys.
     pub protect_reads: bool,
     /// Keys, beside those in `SEAWALL_API_KEYS` and `SEAWALL_READ_API_KEYS`.
     pub keys: Vec<KeyConfig>,
@@ -23,7 +23,7 @@ impl Default for AuthConfig {
     }
 }
 
-/// A key and what it opens.
+/// A key of the control plane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["name", "key"]))]
@@ -46,14 +46,14 @@ pub struct KeyConfig {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Looking.
+    /// Reading.
     #[default]
     Read,
-    /// Looking and changing.
+    /// Reading and changing.
     Write,
 }
 
-/// A text that is never shown.
+/// A text that is never shown: logs, documents and answers have `***` in its place.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -98,7 +98,7 @@ impl JsonSchema for Secret {
     }
 }
 
-/// What survives a restart. Set in files and variables only, never through the API.
+/// Where the state is kept that survives a restart. Set in files and variables only, never through the API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
@@ -107,7 +107,7 @@ pub struct StoreConfig {
     pub path: Option<PathBuf>,
 }
 
-/// What is remembered, and when somebody is told.
+/// How much is remembered of the configuration and its events, and when alerts are raised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MonitoringConfig {
@@ -128,7 +128,7 @@ pub struct MonitoringConfig {
     /// Revisions of the configuration kept for a rollback.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_revisions: usize,
-    /// When somebody is told.
+    /// The thresholds of alerts.
     pub alerts: AlertConfig,
 }
 
@@ -146,7 +146,7 @@ impl Default for MonitoringConfig {
     }
 }
 
-/// When somebody is told. Shares lie between 0 and 1.
+/// The thresholds of alerts. Shares lie between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
@@ -154,38 +154,38 @@ pub struct AlertConfig {
     /// `performance-metrics` call healthy. The alert lasts while the file is refused; at 1 there is none.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub config_error_share: f64,
-    /// The time of one configuration load: warning.
+    /// A warning is raised where the last load of the configuration took longer.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub config_load_time: Duration,
-    /// Changes of the configuration in an hour: warning.
+    /// A warning is raised where the configuration changed more often in the last hour.
     #[schemars(range(min = 1))]
     pub config_changes_per_hour: u32,
-    /// Validations that found errors, of those in the last hour: info.
+    /// An alert of level `info` is raised where more of the validations in the last hour found errors.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub validation_failure_share: f64,
-    /// Failed calls of an operation in the last minute: warning.
+    /// A warning is raised where more of an operation's calls in the last minute failed.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub error_share_warning: f64,
-    /// The same: critical.
+    /// A critical alert is raised where more of an operation's calls in the last minute failed.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub error_share_critical: f64,
-    /// The 95th percentile of an operation's latency in the last minute: warning.
+    /// A warning is raised where the 95th percentile of an operation's latency in the last minute is longer.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub p95_warning: Duration,
-    /// The same: critical.
+    /// A critical alert is raised where the 95th percentile of an operation's latency in the last minute is longer.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub p95_critical: Duration,
-    /// How long a circuit may be open: critical.
+    /// A critical alert is raised where a circuit has been open for longer.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub circuit_open: Duration,
-    /// Places of a bulkhead in use: warning.
+    /// A warning is raised where more of a bulkhead's places are in use.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub bulkhead_share: f64,
-    /// Calls of an operation that timed out in the last minute: warning.
+    /// A warning is raised where more of an operation's calls in the last minute timed out.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub timeout_share: f64,
     /// Calls in the last minute below which shares and percentiles say nothing.

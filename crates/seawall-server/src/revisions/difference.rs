@@ -1,4 +1,4 @@
-//! What one configuration changes of another, value by value.
+//! The differences of two configurations, value by value.
 
 use seawall_config::{Origin, Origins, leaves};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -6,22 +6,22 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// One value that is not what it was.
+/// One value of the configuration that a change made differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
-    /// Where it stands: `upstreams.chat.endpoints[1]`.
+    /// The path of the value, such as `upstreams.chat.endpoints[1]`.
     pub path: String,
-    /// What was there; left out where nothing was.
+    /// The value before; left out where there was none.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
-    /// What is there; left out where nothing is.
+    /// The value after; left out where there is none.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
-    /// Where the new value comes from.
+    /// Where the new value comes from: a file and line, a variable, `API`, or `default`.
     pub origin: String,
 }
 
-/// A value that is there, also where it is `null`: that is another thing than none.
+/// Reads a value that is present, also where it is `null`, which is not the same as absent.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(from).map(Some)
 }
@@ -47,7 +47,7 @@ pub(crate) fn differences(old: &Value, new: &Value, origins: &Origins) -> Vec<Di
         .collect()
 }
 
-/// An empty mapping or list that gets fields: the fields tell it.
+/// Whether an empty mapping or list comes or goes: the values in it are differences of their own.
 fn is_hollow(old: Option<&Value>, new: Option<&Value>) -> bool {
     let empty = |value: &Value| match value {
         Value::Object(fields) => fields.is_empty(),
@@ -66,14 +66,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_what_differs_is_told() {
+    fn only_what_differs_is_listed() {
         let old = json!({ "a": 1, "b": { "c": [1, 2] }, "d": {}, "e": null });
         let new = json!({ "a": 1, "b": { "c": [1, 3, 4] }, "d": { "x": true }, "e": null });
         let found = differences(&old, &new, &Origins::default());
-        let told: Vec<_> =
+        let message: Vec<_> =
             found.iter().map(|d| (d.path.as_str(), d.old.clone(), d.new.clone())).collect();
         assert_eq!(
-            told,
+            message,
             [
                 ("b.c[1]", Some(json!(2)), Some(json!(3))),
                 ("b.c[2]", None, Some(json!(4))),

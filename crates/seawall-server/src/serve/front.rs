@@ -8,12 +8,12 @@ use seawall_tower::Problem;
 /// what the request is for, in every version of HTTP.
 pub(super) fn check<B>(request: &mut Request<B>, is_ambiguous: bool) -> Result<(), Problem> {
     if is_ambiguous {
-        let told = "it has both Content-Length and Transfer-Encoding".to_owned();
-        return Err(gateway_problem(StatusCode::BAD_REQUEST, "Ambiguous length", told));
+        let message = "it has both Content-Length and Transfer-Encoding".to_owned();
+        return Err(gateway_problem(StatusCode::BAD_REQUEST, "Ambiguous length", message));
     }
     check_coding(request.headers())?;
     let host = host(request.version(), request.uri(), request.headers())
-        .map_err(|told| gateway_problem(StatusCode::BAD_REQUEST, "Bad Host", told.into()))?;
+        .map_err(|message| gateway_problem(StatusCode::BAD_REQUEST, "Bad Host", message.into()))?;
     if let Some(host) = host {
         request.headers_mut().insert(header::HOST, host);
     }
@@ -25,8 +25,8 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     if is_plainly_coded(headers) {
         return Ok(());
     }
-    let told = "the only transfer coding that is understood is chunked, once".to_owned();
-    Err(gateway_problem(StatusCode::NOT_IMPLEMENTED, "Unknown transfer coding", told))
+    let message = "the only transfer coding that is understood is chunked, once".to_owned();
+    Err(gateway_problem(StatusCode::NOT_IMPLEMENTED, "Unknown transfer coding", message))
 }
 
 /// What the request is for: its target where that names a host, else its one `Host`.

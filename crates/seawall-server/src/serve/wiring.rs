@@ -21,7 +21,9 @@ use arc_swap::ArcSwap;
 use seawall::Observer;
 use seawall_tower::TokioTimer;
 use std::{
+    collections::BTreeMap,
     fmt,
+    net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
 };
 use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinSet};
@@ -57,27 +59,16 @@ fn unusable(error: impl fmt::Display) -> ServeError {
     ServeError::Config(error.to_string())
 }
 
-/// A server in which everything knows what it needs, and whose background tasks run.
+/// A server in which everything has what it needs, and whose background tasks run.
 fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Server, ServeError> {
-    // What was: the store, and the change through the API that was in force in the former run.
     let feed = Feed::new();
     let store = &startup.loaded().document.store;
     let persistence = Arc::new(Persistence::open(store, feed.clone()).map_err(unusable)?);
-    let revisions = startup.loaded().document.monitoring.max_revisions;
-    let revisions: Journal<Entry> = Journal::open(persistence.log("revisions"), revisions);
-    let latest = revisions.latest().into_iter().next();
-    let startup = startup.with_api_layer(latest.and_then(|entry| entry.change.clone()));
-
-    // What is to be: the configuration, and the address that it names.
+    let (startup, revisions) = resume(startup, &persistence);
     startup.loaded().warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = Arc::new(startup.loaded().document.clone());
     let variables = startup.inputs().variables();
-    if !Access::is_closed(&config, variables) {
-        return Err(ServeError::Unprotected(config.listen));
-    }
-    let listen = |error| ServeError::Listen(config.listen, error);
-    let listener = Handle::current().block_on(TcpListener::bind(config.listen)).map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
+    let (listener, address) = listen(&config, variables)?;
 
     // The data path, and the one place where its configuration is changed.
     observers.push(feed.clone());
@@ -135,6 +126,28 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     let shared = Arc::new(Shared { gateway, control: control.router() });
     let stop = watch::channel(false);
     Ok(Server { listener, address, shared, live, feed, persister, draining, stop, tasks })
+}
+
+/// The revisions of former runs, and the configuration with the change through the API that was in force in the last one.
+fn resume(startup: Startup, persistence: &Persistence) -> (Startup, Journal<Entry>) {
+    let most = startup.loaded().document.monitoring.max_revisions;
+    let revisions: Journal<Entry> = Journal::open(persistence.log("revisions"), most);
+    let latest = revisions.latest().into_iter().next();
+    (startup.with_api_layer(latest.and_then(|entry| entry.change.clone())), revisions)
+}
+
+/// A listener on the configured address, unless other machines could reach the control plane there without a key.
+fn listen(
+    config: &GatewayConfig,
+    variables: &BTreeMap<String, String>,
+) -> Result<(TcpListener, SocketAddr), ServeError> {
+    if !Access::is_closed(config, variables) {
+        return Err(ServeError::Unprotected(config.listen));
+    }
+    let failed = |error| ServeError::Listen(config.listen, error);
+    let listener = Handle::current().block_on(TcpListener::bind(config.listen)).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// A registry whose operations that code registers by name start from the configuration in force.

@@ -16,12 +16,12 @@ routes:
 fn check(from: &str, to: &str, expected: &[(&str, &str)]) {
     let text = GOOD.replacen(from, to, 1);
     assert_ne!(text, GOOD, "{from} is not in the file");
-    let told = match load_str::<GatewayConfig>("f", &text, Format::Yaml) {
+    let message = match load_str::<GatewayConfig>("f", &text, Format::Yaml) {
         Ok(_) => String::new(),
         Err(mistakes) => mistakes.to_string(),
     };
-    let lines: Vec<&str> = told.lines().filter(|line| !line.contains(" warning: ")).collect();
-    assert_eq!(lines.len(), expected.len(), "{to}:\n{told}");
+    let lines: Vec<&str> = message.lines().filter(|line| !line.contains(" warning: ")).collect();
+    assert_eq!(lines.len(), expected.len(), "{to}:\n{message}");
     for (line, (path, words)) in lines.iter().zip(expected) {
         let named = line.split_once(": ").is_some_and(|(_, rest)| rest.starts_with(path));
         assert!(named && line.contains(words), "{path}, {words} is not in: {line}");
@@ -107,8 +107,8 @@ fn policies_keep_their_bounds() {
 
 #[test]
 fn an_empty_file_says_what_is_missing() {
-    let told = load_str::<GatewayConfig>("f", "{}\n", Format::Yaml).unwrap_err().to_string();
-    assert!(told.contains("upstreams:") && told.contains("routes:"), "{told}");
+    let message = load_str::<GatewayConfig>("f", "{}\n", Format::Yaml).unwrap_err().to_string();
+    assert!(message.contains("upstreams:") && message.contains("routes:"), "{message}");
 }
 
 #[test]
@@ -167,13 +167,13 @@ fn bounds_on_clients_are_bounds() {
 
 #[test]
 fn a_limit_by_what_a_client_says_of_itself_is_looked_at() {
-    let told = |key: &str| {
+    let message = |key: &str| {
         let limit = format!("rate_limit: {{ rate: 5, key: '{key}' }}, methods: [GET, POST]");
         let text = GOOD.replace("methods: [GET, POST]", &limit);
         let source = seawall_config::Source::new("f", text, Format::Yaml);
         let loaded = source.load::<GatewayConfig>().unwrap();
         loaded.warnings.iter().any(|warning| warning.to_string().contains("trusted_proxies"))
     };
-    assert!(told("header:X-Forwarded-For") && told("header:forwarded"));
-    assert!(!told("peer") && !told("header:authorization"));
+    assert!(message("header:X-Forwarded-For") && message("header:forwarded"));
+    assert!(!message("peer") && !message("header:authorization"));
 }
