@@ -95,7 +95,7 @@ impl StartReader {
         loop {
             let clock = &self.body.clock;
             let until = self.until.filter(|_| !clock.bounds_first_content());
-            let due = until.map_or(clock.due(), |until| until.min(clock.due()));
+            let due = until.map_or_else(|| clock.due(), |until| until.min(clock.due()));
             match timeout_at(due, self.body.body.frame()).await {
                 Ok(Some(Ok(frame))) => self.take(frame),
                 Ok(Some(Err(error))) => {
