@@ -11,7 +11,8 @@ use std::{
 };
 
 /// With their versions, so that two runs test the same.
-const PACKAGES: &[&str] = &["schemathesis==4.32.5", "openai==3.57.0", "anthropic==2.14.0"];
+const PACKAGES: &[&str] =
+    &["schemathesis==4.32.5", "openai==3.57.0", "anthropic==2.14.0", "google-genai==3.6.1"];
 
 /// Where the programs are.
 pub(crate) fn programs(target: &Path) -> PathBuf {

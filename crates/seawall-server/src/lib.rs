@@ -1,4 +1,4 @@
-//! The one deployable: a gateway in front of HTTP, OpenAI-compatible and Anthropic upstreams, its control
+//! The one deployable: a gateway in front of HTTP, OpenAI-compatible, Anthropic and Gemini upstreams, its control
 //! API, its dashboard, and Prometheus metrics, on one listener.
 //!
 //! [`GatewayConfig`] is the file; [`Server::bind`] opens the listener; [`Server::run`] serves until it is

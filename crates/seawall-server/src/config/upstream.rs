@@ -38,7 +38,7 @@ pub struct UpstreamConfig {
     pub first_byte_timeout: Option<Duration>,
     /// How long the headers of an answer are held back for its first content, where `first_byte_timeout` does not say
     /// so. While they are held, a failed attempt can be repeated, or a fallback asked. An event stream of an
-    /// `openai` or `anthropic` upstream is held this long from its first event or comment on, at most 64
+    /// `openai`, `anthropic` or `gemini` upstream is held this long from its first event or comment on, at most 64
     /// events or 512 KiB; any other answer from its headers on, an event stream of an `http` upstream for at
     /// most 100 ms. With 0 s they pass on with whatever comes first.
     #[serde(with = "seawall::config::duration")]
@@ -86,6 +86,9 @@ pub enum Protocol {
     Openai,
     /// Anthropic: a stream is complete at `message_stop`; errors come as `error` events.
     Anthropic,
+    /// Google's Gemini and Vertex AI (`streamGenerateContent?alt=sse`): a stream is complete when each candidate has a
+    /// `finishReason`, or the prompt was blocked. Its paths for clients of OpenAI are read as `openai`.
+    Gemini,
 }
 
 /// Which requests may be sent again after they may have reached the upstream.
@@ -93,7 +96,7 @@ pub enum Protocol {
 #[serde(rename_all = "snake_case")]
 pub enum Repeatable {
     /// GET, HEAD, OPTIONS, PUT, DELETE, requests with an `idempotency-key`, and every request to
-    /// `openai` and `anthropic` upstreams.
+    /// `openai`, `anthropic` and `gemini` upstreams.
     #[default]
     Auto,
     /// All.

@@ -20,6 +20,10 @@ pub(super) struct EventJson<'a> {
     pub(super) last_error: Option<&'a RawValue>,
     pub(super) response: Option<&'a RawValue>,
     pub(super) content_block: Option<&'a RawValue>,
+    /// Google's `choices`.
+    pub(super) candidates: Option<&'a RawValue>,
+    /// `promptFeedback`.
+    pub(super) prompt_feedback: Option<&'a RawValue>,
     pub(super) sequence_number: Option<u64>,
 }
 
@@ -58,6 +62,8 @@ impl<'a> EventJson<'a> {
             "last_error" => &mut self.last_error,
             "response" => &mut self.response,
             "content_block" => &mut self.content_block,
+            "candidates" => &mut self.candidates,
+            "promptFeedback" => &mut self.prompt_feedback,
             _ => return map.next_value::<IgnoredAny>().map(drop),
         };
         let value: &'a RawValue = map.next_value()?;
@@ -93,7 +99,7 @@ impl<'a> Visitor<'a> for Fill<'_, 'a> {
 #[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// One of a chunk's `choices`.
+/// One of a chunk's `choices`, or of Google's `candidates`.
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
     #[serde(borrow, default)]
@@ -108,6 +114,12 @@ pub(super) struct Choice<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+    /// A candidate's `finish_reason`.
+    #[serde(borrow, default, rename = "finishReason")]
+    candidate_finish_reason: Option<&'a RawValue>,
+    /// A candidate's `delta`.
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
 }
 
 impl<'a> Choice<'a> {
@@ -122,7 +134,8 @@ impl<'a> Choice<'a> {
 
     /// Why the choice is finished; empty while it is not.
     pub(super) fn finish_reason(&self) -> Cow<'a, str> {
-        self.finish_reason.map(text).unwrap_or_default()
+        let reason = self.finish_reason.or(self.candidate_finish_reason);
+        reason.map(text).filter(|reason| reason != "FINISH_REASON_UNSPECIFIED").unwrap_or_default()
     }
 
     pub(super) fn error(&self) -> Option<&'a RawValue> {
@@ -131,12 +144,21 @@ impl<'a> Choice<'a> {
 
     /// Whether the choice brings something that a person or a tool would see; a role is not such a thing.
     pub(super) fn has_content(&self) -> bool {
-        let said = |value: Option<&RawValue>| value.is_some_and(says_something);
         let delta = self.delta.or(self.message).map(members).unwrap_or_default();
         let brings =
             |(name, value): (&Cow<'_, str>, &&RawValue)| name != "role" && says_something(value);
-        said(self.text) || delta.iter().any(brings)
+        self.text.is_some_and(says_something)
+            || delta.iter().any(brings)
+            || self.content.is_some_and(candidate_has_content)
     }
+}
+
+/// Whether the content of a candidate has a part that is more than an empty text.
+fn candidate_has_content(content: &RawValue) -> bool {
+    let members = members(content);
+    let parts = members.get("parts").and_then(|parts| serde_json::from_str(parts.get()).ok());
+    let parts: Vec<&RawValue> = parts.unwrap_or_default();
+    parts.into_iter().any(|part| self::members(part).into_values().any(says_something))
 }
 
 /// Reads the members of a value; there are none where it is no object.

@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn documents_are_json_in_every_api() {
-        let apis = [Api::Chat, Api::Responses, Api::Assistants, Api::Messages].map(Some);
+        let apis =
+            [Api::Chat, Api::Responses, Api::Assistants, Api::Messages, Api::GenerateContent]
+                .map(Some);
         for api in apis.into_iter().chain([None]) {
             let document: serde_json::Value =
                 serde_json::from_str(&document(&sample(StatusCode::SERVICE_UNAVAILABLE), api))
@@ -75,27 +77,30 @@ mod tests {
 
     #[test]
     fn every_status_has_the_type_that_clients_of_its_api_know() {
-        for (status, anthropic, openai) in [
-            (400, "invalid_request_error", "invalid_request_error"),
-            (401, "authentication_error", "invalid_request_error"),
-            (403, "permission_error", "invalid_request_error"),
-            (404, "not_found_error", "invalid_request_error"),
-            (405, "invalid_request_error", "invalid_request_error"),
-            (408, "invalid_request_error", "invalid_request_error"),
-            (413, "request_too_large", "invalid_request_error"),
-            (414, "invalid_request_error", "invalid_request_error"),
-            (429, "rate_limit_error", "rate_limit_error"),
-            (500, "api_error", "server_error"),
-            (502, "api_error", "server_error"),
-            (503, "overloaded_error", "server_error"),
-            (504, "timeout_error", "server_error"),
-            (529, "overloaded_error", "server_error"),
+        for (status, anthropic, openai, google) in [
+            (400, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
+            (401, "authentication_error", "invalid_request_error", "UNAUTHENTICATED"),
+            (403, "permission_error", "invalid_request_error", "PERMISSION_DENIED"),
+            (404, "not_found_error", "invalid_request_error", "NOT_FOUND"),
+            (405, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
+            (408, "invalid_request_error", "invalid_request_error", "DEADLINE_EXCEEDED"),
+            (413, "request_too_large", "invalid_request_error", "INVALID_ARGUMENT"),
+            (414, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
+            (429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
+            (500, "api_error", "server_error", "INTERNAL"),
+            (502, "api_error", "server_error", "UNAVAILABLE"),
+            (503, "overloaded_error", "server_error", "UNAVAILABLE"),
+            (504, "timeout_error", "server_error", "DEADLINE_EXCEEDED"),
+            (529, "overloaded_error", "server_error", "INTERNAL"),
         ] {
             let problem = sample(StatusCode::from_u16(status).unwrap());
             let read = |api| -> serde_json::Value {
                 serde_json::from_str(&document(&problem, Some(api))).unwrap()
             };
             let (messages, chat) = (read(Api::Messages), read(Api::Chat));
+            let generated = read(Api::GenerateContent);
+            assert_eq!(generated["error"]["status"], google, "{status}");
+            assert_eq!(generated["error"]["code"], status);
             assert_eq!(messages["type"], "error");
             assert_eq!(messages["error"]["type"], anthropic, "{status}");
             assert_eq!(chat["error"]["type"], openai, "{status}");

@@ -15,7 +15,8 @@ pub(super) const MAX_EVENT: usize = 256 << 10;
 pub(super) struct SseEvent<'a> {
     /// The value of its `event` field; empty where it has none.
     pub(super) name: &'a [u8],
-    /// The values of its `data` fields, joined by line feeds.
+    /// The values of its `data` fields, joined by line feeds. Where it has no field at all, but is a JSON object, it is
+    /// that object: so do Google's servers report errors.
     pub(super) data: Cow<'a, [u8]>,
     /// Whether that is all of the event.
     pub(super) whole: bool,
@@ -76,7 +77,9 @@ impl Fields {
     }
 
     fn event<'a>(&self, event: &'a [u8], whole: bool) -> SseEvent<'a> {
+        let is_bare_json = self.name.is_empty() && event.trim_ascii_start().starts_with(b"{");
         let data = match self.data.as_slice() {
+            [] if is_bare_json => Cow::Borrowed(event),
             [] => Cow::Borrowed(&event[..0]),
             [only] => Cow::Borrowed(&event[only.clone()]),
             several => {

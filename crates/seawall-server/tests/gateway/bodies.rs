@@ -1,6 +1,13 @@
 //! Bodies on their way: who is to blame for a slow one, and what becomes of one that cannot be kept.
 
-use crate::support::{Gateway, Upstream, eventually, nobody, raw, respond};
+use crate::{
+    support::{Gateway, HttpClient, Upstream, eventually, nobody, raw, respond},
+    wire::Pieces,
+};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +17,7 @@ use tokio::{
 /// Reads the whole body and says how long it is.
 async fn measuring() -> Upstream {
     Upstream::start(|_, request| async {
-        match http_body_util::BodyExt::collect(request.into_body()).await {
+        match BodyExt::collect(request.into_body()).await {
             Ok(body) => respond(200, body.to_bytes().len().to_string()),
             Err(_) => respond(400, "half a body"),
         }
@@ -57,6 +64,29 @@ async fn upload(gateway: &Gateway, head: &str, is_chunked: bool, pause: Duration
     read_all(stream).await
 }
 
+/// Uploads 1000 bytes in ten pieces over HTTP/2, with a pause after each.
+async fn upload_over_http2(gateway: &Gateway, pause: Duration) -> (StatusCode, String) {
+    let (pieces, body) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for _ in 0..10 {
+            if pieces.send(Ok(Bytes::from_static(&[b'x'; 100]))).is_err() {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    });
+    let client: Client<_, Pieces> =
+        Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let asking = async {
+        let request = gateway.request(Method::POST, "/").body(Pieces(body)).unwrap();
+        let response = client.request(request).await.unwrap();
+        let status = response.status();
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&answer).into_owned())
+    };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("it hangs")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clock_stands_while_the_client_is_waited_for() {
     let upstream = measuring().await;
@@ -71,6 +101,8 @@ async fn the_clock_stands_while_the_client_is_waited_for() {
         assert!(answer.contains("HTTP/1.1 200 OK"), "{head}: {answer}");
         assert!(answer.contains("1000"), "{head}: {answer}");
     }
+    let answer = upload_over_http2(&gateway, Duration::from_millis(150)).await;
+    assert_eq!(answer, (StatusCode::OK, "1000".into()));
     let counts = gateway.counts("only").await;
     assert_eq!((&counts["failed_calls"], &counts["in_flight"]), (&0.into(), &0.into()));
     assert_eq!(gateway.circuit("only").await["state"], "closed");
@@ -79,7 +111,7 @@ async fn the_clock_stands_while_the_client_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_hangs_behind_a_slow_upload_is_to_blame() {
     let upstream = Upstream::start(|_, request| async {
-        let _ = http_body_util::BodyExt::collect(request.into_body()).await;
+        let _ = BodyExt::collect(request.into_body()).await;
         std::future::pending().await
     })
     .await;
@@ -87,6 +119,11 @@ async fn an_upstream_that_hangs_behind_a_slow_upload_is_to_blame() {
     let answer =
         upload(&gateway, "content-length: 1000\r\n", false, Duration::from_millis(80)).await;
     assert!(answer.contains("504"), "{answer}");
+    assert_eq!(gateway.circuit("only").await["state"], "open");
+
+    let gateway = before(&format!("'{}'", upstream.endpoint()), "min_upload_rate: 0").await;
+    let (status, answer) = upload_over_http2(&gateway, Duration::from_millis(80)).await;
+    assert_eq!(status, 504, "{answer}");
     assert_eq!(gateway.circuit("only").await["state"], "open");
 }
 
@@ -109,6 +146,8 @@ async fn a_client_below_the_least_rate_is_told_and_nobody_else_is_to_blame() {
     let answer =
         upload(&gateway, "content-length: 1000\r\n", false, Duration::from_millis(150)).await;
     assert!(answer.contains("408") && answer.contains("min_upload_rate"), "{answer}");
+    let (status, answer) = upload_over_http2(&gateway, Duration::from_millis(150)).await;
+    assert!(status == 408 && answer.contains("min_upload_rate"), "{status}: {answer}");
     assert_eq!(gateway.circuit("only").await["state"], "closed");
     let counts = gateway.counts("only").await;
     assert_eq!(counts["failed_calls"], 0);
@@ -178,28 +217,52 @@ async fn a_body_that_is_not_kept_is_sent_again_when_nothing_was_taken() {
     drop(late.await);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_read_gives_its_place_back() {
-    let upstream = Upstream::start(|n, _| async move {
-        if n == 0 { respond(200, vec![b'x'; 32 << 20]) } else { respond(200, "next") }
+/// A gateway with one place, before an upstream whose first answer is long: a plain body, or an event stream.
+async fn one_place(kind: &'static str) -> (Upstream, Gateway) {
+    let upstream = Upstream::start(move |n, _| async move {
+        let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word\"}}]}\n\n";
+        let body =
+            if n == 0 { event.repeat((32 << 20) / event.len()) } else { "data: [DONE]\n\n".into() };
+        let mut response = respond(200, body);
+        response.headers_mut().insert("content-type", kind.parse().unwrap());
+        response
     })
     .await;
     let gateway = Gateway::start(&format!(
         "limits: {{ write_timeout: 300ms }}\n\
-         upstreams:\n  only:\n    endpoints: ['{}']\n    policies:\n      \
+         upstreams:\n  only:\n    endpoints: ['{}']\n    protocol: openai\n    policies:\n      \
          - {{ type: bulkhead, max_concurrent: 1, max_queued: 0 }}\n      \
          - {{ type: circuit_breaker, failure_threshold: 1 }}\n\
          routes: [{{ path: '/*', upstream: only }}]\n",
         upstream.endpoint()
     ))
     .await;
-    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    eventually("it was asked", async || upstream.calls() == 1).await;
-    eventually("the place is free", async || gateway.get("/").await.status == 200).await;
-    assert_eq!(gateway.circuit("only").await["state"], "closed");
-    assert_eq!(gateway.counts("only").await["failed_calls"], 0);
-    drop(stream);
+    (upstream, gateway)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_gives_its_place_back() {
+    for kind in ["text/plain", "text/event-stream"] {
+        for is_http2 in [false, true] {
+            let (upstream, gateway) = one_place(kind).await;
+            // Both stay open, and nobody reads on.
+            let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+            let mut response = None;
+            if is_http2 {
+                let client: HttpClient =
+                    Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+                let request = gateway.request(Method::GET, "/").body(Full::default()).unwrap();
+                response = Some(client.request(request).await.unwrap());
+            } else {
+                stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            }
+            eventually("it was asked", async || upstream.calls() == 1).await;
+            eventually("the place is free", async || gateway.get("/").await.status == 200).await;
+            assert_eq!(gateway.circuit("only").await["state"], "closed", "{kind} {is_http2}");
+            assert_eq!(gateway.counts("only").await["failed_calls"], 0, "{kind} {is_http2}");
+            drop((stream, response));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,60 +1,27 @@
 //! Everything at once: an upstream that fails in every way it can, and clients that leave when they like.
 
-use crate::support::{Gateway, Upstream, client, eventually, respond};
-use axum::body::Body;
+use crate::{
+    openings::{self, Then},
+    support::{Gateway, Upstream, client, eventually, respond},
+};
 use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt, Full};
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    task::{Context, Poll},
     time::Duration,
 };
-
-/// A first piece, then an error in place of the rest.
-struct BreaksOff(bool);
-
-impl http_body::Body for BreaksOff {
-    type Data = Bytes;
-    type Error = String;
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, String>>> {
-        let first = !std::mem::replace(&mut self.0, true);
-        let piece = hyper::body::Frame::data(Bytes::from_static(b"half"));
-        Poll::Ready(Some(if first { Ok(piece) } else { Err("it breaks off".into()) }))
-    }
-}
-
-/// A first piece, and never another.
-struct Hangs(bool);
-
-impl http_body::Body for Hangs {
-    type Data = Bytes;
-    type Error = String;
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, String>>> {
-        match std::mem::replace(&mut self.0, true) {
-            false => Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b"half"))))),
-            true => Poll::Pending,
-        }
-    }
-}
 
 /// A different fate for each call.
 async fn answer(n: usize) -> axum::response::Response {
     match n % 7 {
         0 => std::future::pending().await,
         1 => respond(503, "not now"),
-        2 => respond(200, Body::new(BreaksOff(false))),
-        3 => respond(200, Body::new(Hangs(false))),
+        2 => openings::answer("text/plain", &["half"], Then::Death),
+        3 => openings::answer("text/plain", &["half"], Then::Silence),
         4 => respond(404, "not here"),
         _ => respond(200, "well"),
     }

@@ -5,10 +5,12 @@ import sys
 
 import anthropic
 import openai
+from google import genai
 
 ADDRESS = sys.argv[1]
 OPENAI = openai.OpenAI(api_key="none", base_url=f"{ADDRESS}/v1", max_retries=0)
 ANTHROPIC = anthropic.Anthropic(api_key="none", base_url=ADDRESS, max_retries=0)
+GEMINI = genai.Client(api_key="none", http_options={"base_url": ADDRESS})
 ASKED = [{"role": "user", "content": "hello"}]
 
 
@@ -26,10 +28,15 @@ def messages(model):
         return list(stream.text_stream)
 
 
-for ask in (chat, responses, messages):
+def generate_content(model):
+    chunks = GEMINI.models.generate_content_stream(model=model, contents="hello")
+    return [chunk.text for chunk in chunks]
+
+
+for ask in (chat, responses, messages, generate_content):
     for model in ("whole", "early", "half", "refused"):
         try:
             outcome = ask(model)
-        except (openai.APIError, anthropic.APIError) as error:
+        except (openai.APIError, anthropic.APIError, genai.errors.APIError) as error:
             outcome = type(error).__name__
         print(json.dumps([ask.__name__, model, outcome]))

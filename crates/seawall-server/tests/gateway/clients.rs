@@ -18,6 +18,8 @@ const BLOCK: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"m
 const BLOCK_END: &str = "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n\
     event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":2}}\n\n\
     event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+const CANDIDATE: &str = "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"hi\"}],\"role\": \"model\"},\"index\": 0}]}\r\n\r\n";
+const CANDIDATE_END: &str = "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \" you\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}]}\r\n\r\n";
 /// The beginning of an event of each API.
 const HALF: &str = "data: {\"type\":\"conte";
 
@@ -26,6 +28,7 @@ fn stream(path: &str, model: &str) -> (Vec<&'static str>, Then) {
     let (begin, end) = match path {
         "/v1/chat/completions" => (CHAT, CHAT_END),
         "/v1/responses" => (DELTA, DELTA_END),
+        _ if path.ends_with(":streamGenerateContent") => (CANDIDATE, CANDIDATE_END),
         _ => (BLOCK, BLOCK_END),
     };
     match model {
@@ -41,7 +44,9 @@ async fn clients_raise_their_own_error_where_a_stream_is_not_whole() {
         let path = request.uri().path().to_owned();
         let asked = request.into_body().collect().await.unwrap().to_bytes();
         let asked: Value = serde_json::from_slice(&asked).unwrap();
-        match asked["model"].as_str().unwrap() {
+        // Google's clients name it in the path.
+        let in_path = path.rsplit('/').next().unwrap().split(':').next();
+        match asked["model"].as_str().or(in_path).unwrap() {
             "refused" => respond(529, ""),
             model => {
                 let (pieces, then) = stream(&path, model);
@@ -53,14 +58,15 @@ async fn clients_raise_their_own_error_where_a_stream_is_not_whole() {
     let endpoint = upstream.endpoint();
     let gateway = Gateway::start(&format!(
         "upstreams:\n  gpt: {{ endpoints: ['{endpoint}'], protocol: openai, policies: [] }}\n  \
-         claude: {{ endpoints: ['{endpoint}'], protocol: anthropic, policies: [] }}\n\
-         routes: [{{ path: /v1/messages, upstream: claude }}, {{ path: '/*', upstream: gpt }}]\n",
+         claude: {{ endpoints: ['{endpoint}'], protocol: anthropic, policies: [] }}\n  \
+         gemini: {{ endpoints: ['{endpoint}'], protocol: gemini, policies: [] }}\n\
+         routes: [{{ path: /v1/messages, upstream: claude }}, {{ path: '/v1beta/*', upstream: gemini }}, {{ path: '/*', upstream: gpt }}]\n",
     ))
     .await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/clients.py");
     let mut python = Command::new("python3");
     python.args([script, &format!("http://{}", gateway.address)]);
-    let missing = "python3 or its packages are missing: `cargo xtask test` installs them, or: pip install openai anthropic";
+    let missing = "python3 or its packages are missing: `cargo xtask test` installs them, or: pip install openai anthropic google-genai";
     let run = python.output().await.expect(missing);
     let told = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{missing}\n{told}\n{}", String::from_utf8_lossy(&run.stderr));
@@ -80,6 +86,10 @@ async fn clients_raise_their_own_error_where_a_stream_is_not_whole() {
             ["messages", "early", "APIStatusError"],
             ["messages", "half", "APIStatusError"],
             ["messages", "refused", "OverloadedError"],
+            ["generate_content", "whole", ["hi", " you"]],
+            ["generate_content", "early", "ServerError"],
+            ["generate_content", "half", "ServerError"],
+            ["generate_content", "refused", "ServerError"],
         ])
     );
 }

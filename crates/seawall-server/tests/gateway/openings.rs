@@ -96,6 +96,15 @@ const FAILED: &[(&str, &str, &[&str], Then)] = &[
         ],
         Then::End,
     ),
+    ("gemini", EVENTS, &["{\n  \"error\": {\n    \"code\": 503\n  }\n}\n"], Then::End),
+    ("gemini", EVENTS, &["data: {\"error\":{\"code\":500}}\r\n\r\n"], Then::Silence),
+    (
+        "gemini",
+        EVENTS,
+        &["data: {\"candidates\":[{\"content\":{\"parts\":[]}}]}\r\n\r\n"],
+        Then::Death,
+    ),
+    ("gemini", EVENTS, &[], Then::End),
     ("http", "application/json", &[], Then::Death),
     ("http", "application/json", &[], Then::Silence),
     ("openai", "application/json", &["\n", "  \n"], Then::Death),
@@ -109,6 +118,7 @@ fn good(protocol: &str, kind: &str) -> &'static [&'static str] {
     match (protocol, kind) {
         ("openai", EVENTS) => &[ROLE, CHAT, "data: [DONE]\n\n"],
         ("anthropic", _) => &[START, STOP],
+        ("gemini", _) => &["data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\r\n\r\n"],
         _ => &["{}"],
     }
 }

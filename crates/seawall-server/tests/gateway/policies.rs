@@ -47,6 +47,7 @@ async fn what_must_not_be_sent_twice_is_sent_once() {
         ("http", "always", None, 3),
         ("openai", "auto", None, 3),
         ("anthropic", "auto", None, 3),
+        ("gemini", "auto", None, 3),
         ("openai", "never", Some(("idempotency-key", "k1")), 1),
         // The client counts its attempts itself.
         ("openai", "auto", Some(("x-seawall-attempt", "2")), 1),

@@ -55,16 +55,17 @@ fn fails(api: Api, stream: &str) {
 
 /// Its end is missing: its whole events pass, then an error event.
 fn is_cut_short(api: Api, whole: &str, half: &str) {
-    let error = match api {
-        Api::Chat => "data: {\"error\":{",
-        Api::Responses | Api::Assistants | Api::Messages => "event: error\ndata: {",
+    let (error, end) = match api {
+        Api::Chat => ("data: {\"error\":{", "}\n\n"),
+        Api::GenerateContent => ("{\"error\":{\"code\":502,", "}\n"),
+        Api::Responses | Api::Assistants | Api::Messages => ("event: error\ndata: {", "}\n\n"),
     };
     for clean in [true, false] {
         let stream = format!("{whole}{half}");
         everywhere(api, &stream, clean, |outcome, got| {
             assert!(!outcome.is_success(), "{stream:?}");
             let added = got.strip_prefix(whole).unwrap_or_else(|| panic!("{stream:?}: {got:?}"));
-            assert!(added.starts_with(error) && added.ends_with("}\n\n"), "{stream:?}: {added:?}");
+            assert!(added.starts_with(error) && added.ends_with(end), "{stream:?}: {added:?}");
         });
     }
 }
@@ -224,6 +225,53 @@ fn events_that_nobody_knows_end_with_their_body() {
 }
 
 #[test]
+fn streams_of_googles_api() {
+    let api = Api::GenerateContent;
+    let part = "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"a\"}],\"role\": \"model\"},\"index\": 0}],\"modelVersion\": \"g\"}\r\n\r\n";
+    let stop = "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"\"}]},\"finishReason\": \"STOP\",\"index\": 0}],\"usageMetadata\": {\"totalTokenCount\": 3}}\r\n\r\n";
+    let error = "{\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"overloaded\",\n    \"status\": \"UNAVAILABLE\"\n  }\n}\n";
+    let second = part.replace("\"index\": 0", "\"index\": 1");
+    for good in [
+        &format!("{part}{stop}"),
+        &format!("{part}data: {{\"candidates\":[{{\"finishReason\":\"MAX_TOKENS\"}}]}}\n\n"),
+        &format!("{part}{second}{stop}{}", stop.replace("\"index\": 0", "\"index\": 1")),
+        &format!("{stop}{stop}data: {{\"usageMetadata\":{{}}}}\n\n"),
+        format!("{part}{stop}").trim_end(),
+        "data: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"},\"usageMetadata\":{}}\n\n",
+    ] {
+        succeeds(api, good);
+    }
+    // Google's servers report errors as bare JSON between the events.
+    for bad in [&format!("data: {}\n\n", error.replace('\n', "")), &format!("{error}\n")] {
+        fails(api, bad);
+        fails(api, &format!("{part}{bad}"));
+        fails(api, &format!("{part}{stop}{bad}"));
+    }
+    everywhere(api, &format!("{part}{error}"), true, |outcome, got| {
+        assert!(!outcome.is_success());
+        assert_eq!(got, format!("{part}{error}"));
+    });
+    is_cut_short(api, part, "");
+    is_cut_short(api, part, "data: {\"candidates\": [{\"cont");
+    is_cut_short(api, part, "{\n  \"error\": {\n");
+    is_cut_short(
+        api,
+        &part.replace("\"index\": 0", "\"finishReason\":\"FINISH_REASON_UNSPECIFIED\""),
+        "",
+    );
+    is_cut_short(api, &format!("{part}{second}{stop}"), "");
+    is_cut_short(api, "data: {\"candidates\":[{\"index\":0}],\"promptFeedback\":{}}\n\n", "");
+    is_cut_short(api, "", "");
+    for (pieces, has_content) in
+        [(part, true), (": hi\n\n", false), (&*stop.replace("STOP", ""), false)]
+    {
+        let mut monitor = SseMonitor::new(api);
+        monitor.feed(Bytes::copy_from_slice(pieces.as_bytes()));
+        assert_eq!(monitor.has_content(), has_content, "{pieces}");
+    }
+}
+
+#[test]
 fn nothing_counts_behind_the_end_and_no_error_event_follows_it() {
     for (api, end) in [
         (Api::Chat, "data: [DONE]\n\n"),
@@ -264,6 +312,9 @@ fn a_failure_says_whose_fault_it_is() {
         ("{\"response\":{\"error\":{\"code\":\"invalid_prompt\"}}}", Class::Permanent),
         ("{\"error\":{\"type\":\"invalid_request_error\"}}", Class::Permanent),
         ("{\"error\":{\"code\":400}}", Class::Permanent),
+        ("{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\"}}", Class::RateLimited),
+        ("{\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}", Class::Transient),
+        ("{\"error\":{\"code\":403,\"status\":\"PERMISSION_DENIED\"}}", Class::Permanent),
         ("{\"error\":{\"code\":502,\"type\":\"invalid_request_error\"}}", Class::Transient),
     ] {
         assert_eq!(class(Api::Chat, data), expected, "{data}");
