@@ -55,7 +55,7 @@ use route::{Match, Route};
 pub(crate) use routing_table::Plan;
 use routing_table::RoutingTable;
 use upstream::Upstream;
-use work::{ClassifyAnswer, RouteWork, UpstreamAnswer};
+use work::{RouteWork, UpstreamAnswer, classify_answer};
 
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
@@ -185,7 +185,7 @@ impl Gateway {
             ..Attributes::default()
         };
         let work = RouteWork { request: &request, upstreams: &route.upstreams, trace };
-        match route.operation.drive(attributes, &ClassifyAnswer, work).await {
+        match route.operation.drive(attributes, &classify_answer, work).await {
             Ok((answer, permits)) => self.respond(answer, permits, table.limits.write_timeout),
             Err(error) => match request.fault() {
                 Some(fault) => problem_response(&fault.problem(), api),

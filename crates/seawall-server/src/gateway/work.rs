@@ -7,7 +7,7 @@ use super::{
     upstream::{CallError, Upstream},
 };
 use crate::HeldPermits;
-use seawall::{Attempt, Attributes, Classify, Error, Outcome, Work, WorkResult};
+use seawall::{Attempt, Attributes, Error, Outcome, Work, WorkResult};
 use std::{
     future::{Future, Ready},
     pin::Pin,
@@ -88,7 +88,7 @@ impl<'a> RouteWork<'a> {
                 upstream.call(request, first_endpoint, attempt)
             };
             let work = UpstreamWork { call, request, waited_before: request.waited() };
-            match upstream.operation.drive(attributes, &ClassifyStart, work).await {
+            match upstream.operation.drive(attributes, &classify_call, work).await {
                 Ok((started, permits)) => Ok(UpstreamAnswer { upstream, started, permits }),
                 Err(error) => Err(UpstreamError { upstream, error }),
             }
@@ -97,14 +97,10 @@ impl<'a> RouteWork<'a> {
 }
 
 /// Classifies what an upstream's whole pipeline gave, for the policies of the route.
-pub(super) struct ClassifyAnswer;
-
-impl<'a> Classify<UpstreamAnswer<'a>, UpstreamError<'a>> for ClassifyAnswer {
-    fn classify(&self, result: &Result<UpstreamAnswer<'a>, UpstreamError<'a>>) -> Outcome {
-        match result {
-            Ok(answer) => answer.started.outcome(),
-            Err(UpstreamError { error, .. }) => error.outcome(CallError::outcome),
-        }
+pub(super) fn classify_answer(result: &Result<UpstreamAnswer<'_>, UpstreamError<'_>>) -> Outcome {
+    match result {
+        Ok(answer) => answer.started.outcome(),
+        Err(UpstreamError { error, .. }) => error.outcome(CallError::outcome),
     }
 }
 
@@ -148,13 +144,9 @@ where
 }
 
 /// Classifies one call by the start of its answer, and a failed one by its kind.
-struct ClassifyStart;
-
-impl Classify<StartedResponse, CallError> for ClassifyStart {
-    fn classify(&self, result: &Result<StartedResponse, CallError>) -> Outcome {
-        match result {
-            Ok(started) => started.outcome(),
-            Err(error) => error.outcome(),
-        }
+fn classify_call(result: &Result<StartedResponse, CallError>) -> Outcome {
+    match result {
+        Ok(started) => started.outcome(),
+        Err(error) => error.outcome(),
     }
 }
