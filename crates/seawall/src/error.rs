@@ -149,6 +149,20 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     }
 }
 
+/// An operation's own error, so that `?` works on it where the answer of an operation is read:
+///
+/// ```
+/// async fn price(stock: &seawall::Operation) -> Result<f64, seawall::Error<std::num::ParseFloatError>> {
+///     let words = stock.call(async || Ok("6.00 EUR")).await?;
+///     Ok(words.trim_end_matches(" EUR").parse()?)
+/// }
+/// ```
+impl<E> From<E> for Error<E> {
+    fn from(error: E) -> Self {
+        Self::Inner(error)
+    }
+}
+
 impl<E: std::error::Error> std::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
