@@ -21,8 +21,10 @@ pub(crate) fn expand(arguments: &Arguments, mut function: ItemFn) -> Result<Toke
     let handed = hand_over(&mut function, is_async)?;
     let (value, error) = parts(&returned);
     function.sig.output = parse_quote!(-> ::core::result::Result<#value, ::seawall::Error<#error>>);
-    let body = &function.block;
-    let call = call(arguments, is_async, &handed, &returned, &body.to_token_stream());
+    // Without its braces, which would be braces too many where they stand among other statements.
+    let statements = &function.block.stmts;
+    let body = quote!(#(#statements)*);
+    let call = call(arguments, is_async, &handed, &returned, &body);
     function.block = parse_quote!({ #call });
     Ok(function.into_token_stream())
 }

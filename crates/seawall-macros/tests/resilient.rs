@@ -252,3 +252,22 @@ fn without_a_registry_it_is_that_of_the_process_on_every_thread() {
 fn wrong_uses_are_told_where_they_are() {
     trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }
+
+/// Functions on one line, which must give the user no warning about braces that are not theirs.
+#[deny(warnings)]
+mod on_one_line {
+    use super::{REGISTRY, resilient};
+
+    #[rustfmt::skip]
+    #[resilient("one_line", registry = REGISTRY)]
+    pub(super) async fn waiting() -> Result<u8, String> { Ok(1) }
+
+    #[rustfmt::skip]
+    #[resilient("one_line_blocking", registry = REGISTRY)]
+    pub(super) fn blocking() -> Result<u8, String> { Ok(2) }
+}
+
+#[test]
+fn functions_on_one_line_compile_without_a_warning() {
+    assert_eq!((run(on_one_line::waiting()), on_one_line::blocking()), (Ok(1), Ok(2)));
+}

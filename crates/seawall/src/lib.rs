@@ -92,7 +92,9 @@ pub use profiles::{
 pub use random::{Random, fresh_seed};
 pub use recent::Percentile;
 #[cfg(not(loom))]
-pub use registry::{Fallible, Health, Operation, Registry, RegistryChange, RegistryError, global};
+pub use registry::{
+    Fallible, Health, Operation, Registry, RegistryBuilder, RegistryChange, RegistryError, global,
+};
 pub use rejection::{Reason, Rejection};
 pub use run::{Attempt, HeldPermits, Work, WorkResult, drive};
 #[cfg(feature = "macros")]

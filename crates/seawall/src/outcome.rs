@@ -129,6 +129,11 @@ impl Class {
 
 /// Turns a result into an [`Outcome`]. The default, [`AnyError`], takes every `Err` for a failure of
 /// unknown class.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not classify `Result<{T}, {E}>`",
+    label = "not a classification of this result",
+    note = "a classification is `AnyError`, or a closure `|result: &Result<_, _>| …` that answers an `Outcome`"
+)]
 pub trait Classify<T, E> {
     /// The outcome that the policies see for `result`.
     fn classify(&self, result: &Result<T, E>) -> Outcome;

@@ -20,12 +20,14 @@ use std::{
 
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
+mod builder;
 mod change;
 mod error;
 mod fallible;
 mod global;
 mod operation;
 
+pub use builder::RegistryBuilder;
 pub use change::RegistryChange;
 pub use error::RegistryError;
 pub use fallible::Fallible;
@@ -107,12 +109,7 @@ impl Registry {
 impl<Tm: Timer + Clone> Registry<Tm> {
     /// A registry on a timer of its own, whose operations tell `observers` everything, too.
     pub fn with_timer(timer: Tm, preset: &Preset, observers: Vec<Arc<dyn Observer>>) -> Self {
-        let preset = preset.clone();
-        let operations = RwLock::default();
-        let repeats_paused = AtomicBool::new(false);
-        let defaults = None;
-        let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
-        Self { shared: Arc::new(shared) }
+        Self::new(timer, preset.clone(), None, observers)
     }
 
     /// A registry whose new operations start from policies of your own, by their names, instead of from a
@@ -122,8 +119,16 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         defaults: impl Fn(&str) -> Vec<PolicyConfig> + Send + Sync + 'static,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
-        let (preset, defaults) =
-            (crate::profiles::presets()[0].clone(), Some(Arc::new(defaults) as Defaults));
+        let preset = crate::profiles::presets()[0].clone();
+        Self::new(timer, preset, Some(Arc::new(defaults)), observers)
+    }
+
+    fn new(
+        timer: Tm,
+        preset: Preset,
+        defaults: Option<Defaults>,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Self {
         let (operations, repeats_paused) = (RwLock::default(), AtomicBool::new(false));
         let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
         Self { shared: Arc::new(shared) }
@@ -163,6 +168,39 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         check_name(name)?;
         let pipeline = Pipeline::build(name, &policies).map_err(RegistryError::Config)?;
         self.insert(pipeline)
+    }
+
+    /// The operation of this name, registered with these policies, outermost first, where it is new. Modes that were
+    /// switched since do not matter.
+    ///
+    /// # Errors
+    /// [`RegistryError::OtherPolicies`] where it exists with other policies; otherwise as for
+    /// [`register`](Self::register).
+    pub fn get_or_register(
+        &self,
+        name: &str,
+        policies: Vec<PolicyConfig>,
+    ) -> Result<Operation<Tm>, RegistryError> {
+        loop {
+            if let Some(found) = self.find(name) {
+                let present = found.policies();
+                let same = present.len() == policies.len()
+                    && present
+                        .into_iter()
+                        .zip(&policies)
+                        .all(|(present, asked)| present.with_mode(asked.mode()) == *asked);
+                return if same {
+                    Ok(found)
+                } else {
+                    Err(RegistryError::OtherPolicies(name.into()))
+                };
+            }
+            match self.register(name, policies.clone()) {
+                // Another thread was faster: its operation is looked at.
+                Err(RegistryError::Duplicate(_)) => {}
+                other => return other,
+            }
+        }
     }
 
     /// Registers a pipeline made in code, user-written policies included.

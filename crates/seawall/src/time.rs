@@ -111,6 +111,11 @@ pub trait Clock {
 }
 
 /// A clock that can wait: all that an async driver needs of a runtime.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a timer",
+    label = "it cannot wait",
+    note = "`DefaultTimer` and `SystemTimer` are timers of this crate, and `seawall_tower::TokioTimer` is tokio's"
+)]
 pub trait Timer: Clock {
     /// Completes at the asked instant or a little later, never earlier.
     type Sleep: Future<Output = ()>;

@@ -14,6 +14,8 @@ pub enum RegistryError {
     InvalidName(String),
     /// An operation of this name exists.
     Duplicate(Name),
+    /// An operation of this name exists with other policies than the ones asked for.
+    OtherPolicies(Name),
     /// There are as many operations as there may be.
     Full,
     /// The policies are not right.
@@ -34,7 +36,15 @@ impl fmt::Display for RegistryError {
                     "{name:?} is not a name: 1 to {MAX_NAME} characters, none of them control"
                 )
             }
-            Self::Duplicate(name) => write!(f, "operation {name:?} exists already"),
+            Self::Duplicate(name) => write!(
+                f,
+                "operation {name:?} exists already: `operation` gives it, `get_or_register` gives it if it has the same \
+                 policies, and `reconfigure` changes it"
+            ),
+            Self::OtherPolicies(name) => write!(
+                f,
+                "operation {name:?} exists with other policies: `operation` gives it as it is, and `reconfigure` changes it"
+            ),
             Self::Full => write!(f, "there are {MAX_OPERATIONS} operations; no more are possible"),
             Self::Config(error) => error.fmt(f),
         }

@@ -416,3 +416,24 @@ fn an_attempt_that_a_timeout_cuts_off_has_failed() {
     let counts = operation.counts();
     assert_eq!((counts.attempts, counts.failed_attempts, counts.timed_out_calls), (1, 1, 1));
 }
+
+#[test]
+fn an_operation_is_had_or_registered_and_never_with_other_policies_than_asked_for() {
+    let registry = Registry::default();
+    let retry = |max_attempts| {
+        vec![PolicyConfig::Retry(RetryConfig { max_attempts, ..Default::default() })]
+    };
+    let made = registry.get_or_register("prices", retry(4)).unwrap();
+    made.set_mode("retry", Mode::Shadow);
+    let had = registry.get_or_register("prices", retry(4)).unwrap();
+    assert!(Arc::ptr_eq(&made.registered, &had.registered), "modes switched by hand do not matter");
+    for other in [retry(5), Vec::new()] {
+        let told = registry.get_or_register("prices", other).unwrap_err();
+        assert_eq!(told, RegistryError::OtherPolicies("prices".into()));
+        assert!(told.to_string().contains("`reconfigure`"), "{told}");
+    }
+    let told = registry.register("prices", retry(4)).unwrap_err().to_string();
+    assert!(told.contains("exists already") && told.contains("`get_or_register`"), "{told}");
+    let told = Registry::builder().preset("prod").build().unwrap_err();
+    assert_eq!(told, RegistryError::UnknownPreset("prod".into()));
+}
