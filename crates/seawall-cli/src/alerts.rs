@@ -4,12 +4,11 @@ use crate::{
     failure::Ended,
     output,
     output::{Paint, Tone},
-    remote::{Remote, Reply},
+    remote::{Server, word},
     table::{Cell, Table},
 };
-use clap::{Args, Subcommand, ValueEnum};
-use http::Method;
-use seawall_server::wire::{Alert, AlertList};
+use clap::{Args, Subcommand};
+use seawall_server::wire::{Alert, AlertList, Level};
 use std::process::ExitCode;
 
 /// Arguments of `alerts`.
@@ -18,16 +17,13 @@ pub(crate) struct Alerts {
     #[command(subcommand)]
     command: Option<Command>,
     /// Only those of this level
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = word::<Level>(Level::ALL.map(Level::label)))]
     level: Option<Level>,
     /// How many, the latest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: u64,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
     #[command(flatten)]
-    remote: Remote,
+    server: Server,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,33 +35,19 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Level {
-    Info,
-    Warning,
-    Error,
-    Critical,
-}
-
 impl Alerts {
     pub(crate) fn run(self) -> Ended {
-        let root = "/monitoring/alerts";
-        let (json, text) = match self.command {
+        let (remote, root) = (&self.server.remote, "/monitoring/alerts");
+        match self.command {
             Some(Command::Acknowledge { id }) => {
-                let path = format!("{root}/{id}/acknowledge");
-                let reply: Reply<Alert> = self.remote.send(&Method::POST, &path, None)?;
-                (reply.json, acknowledged(&reply.read))
+                self.server.show(&remote.post(&format!("{root}/{id}/acknowledge"))?, acknowledged)
             }
             None => {
-                let level = self.level.and_then(|level| level.to_possible_value());
-                let level = level.map(|level| format!("&level={}", level.get_name()));
-                let limit = self.limit;
-                let path = format!("{root}?max_alerts={limit}{}", level.unwrap_or_default());
-                let reply: Reply<AlertList> = self.remote.read(&path)?;
-                (reply.json, list(&reply.read, Paint::of_stdout()))
+                let level = self.level.map(|level| format!("&level={}", level.label()));
+                let (limit, level) = (self.limit, level.unwrap_or_default());
+                self.server.show(&remote.read(&format!("{root}?max_alerts={limit}{level}"))?, list)
             }
-        };
-        if self.json { output::json(&json) } else { output::write(&text) }?;
+        }?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -93,7 +75,7 @@ fn list(all: &AlertList, paint: Paint) -> String {
     if table.is_empty() { "no alerts\n".into() } else { table.text(paint) }
 }
 
-fn acknowledged(alert: &Alert) -> String {
+fn acknowledged(alert: &Alert, _: Paint) -> String {
     let who = output::plain(alert.acknowledged_by.as_deref().unwrap_or("nobody"));
     format!("alert {} ({}) is taken by {who}\n", alert.id, output::plain(&alert.title))
 }

@@ -1,10 +1,10 @@
 //! `seawall bench`: the benchmarks of a running server.
 
 use crate::{
-    failure::{Ended, Failure},
+    failure::Ended,
     output,
     output::{Paint, Tone},
-    remote::{Remote, Reply},
+    remote::{Reply, Server},
     table::{Cell, Table},
 };
 use clap::Args;
@@ -34,15 +34,12 @@ pub(crate) struct Bench {
     /// Also what takes a millisecond and more
     #[arg(long, conflicts_with = "operations")]
     include_slow: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    remote: Remote,
+    server: Server,
 }
 
 impl Bench {
-    pub(crate) fn run(self) -> Ended {
+    pub(crate) fn run(mut self) -> Ended {
         let mut asked = json!({
             "iterations": self.iterations,
             "concurrency": self.concurrency,
@@ -51,20 +48,21 @@ impl Bench {
         if !self.operations.is_empty() {
             asked["operations"] = json!(self.operations);
         }
-        let remote = self.remote.at_least(LONGEST_RUN);
+        let remote = &mut self.server.remote;
+        remote.wait_at_least(LONGEST_RUN);
         let reply: Reply<BenchmarkAnswer> =
-            remote.send(&Method::POST, "/performance/benchmark", Some(&asked))?;
+            remote.send(&Method::POST, "/performance/benchmark", &asked)?;
         let results = &reply.read.suite.results;
         if results.is_empty() {
             return Err(remote.strange("suite.results: [], which measures nothing"));
         }
-        if self.json { output::json(&reply.json) } else { table(&reply.read) }?;
+        self.server.show(&reply, table)?;
         let failed = results.iter().any(|result| !result.passed);
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
-fn table(answer: &BenchmarkAnswer) -> Result<(), Failure> {
+fn table(answer: &BenchmarkAnswer, paint: Paint) -> String {
     let mut table =
         Table::new(&["operation", "iterations", "avg", "min", "max", "p50", "p95", "p99", ""]);
     for one in &answer.suite.results {
@@ -77,8 +75,7 @@ fn table(answer: &BenchmarkAnswer) -> Result<(), Failure> {
         });
         table.row(row);
     }
-    let text = table.text(Paint::of_stdout());
-    output::write(&format!("{text}benchmark {}\n", output::plain(&answer.benchmark_id)))
+    format!("{}benchmark {}\n", table.text(paint), output::plain(&answer.benchmark_id))
 }
 
 /// Milliseconds in a unit that leaves few zeros.

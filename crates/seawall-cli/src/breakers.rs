@@ -1,16 +1,19 @@
 //! `seawall breakers`: circuits as they are, reset, forced.
 
 use crate::{
-    failure::{Ended, Failure},
+    failure::Ended,
     length, output,
     output::{Paint, Tone},
-    remote::{Remote, Reply, part},
+    remote::{Server, part, word},
     table::{Cell, Table},
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::Method;
-use seawall_server::wire::{CircuitBreakerView, CircuitBreakers, StateChange};
-use serde_json::{Value, json};
+use seawall::{Mode, State};
+use seawall_server::wire::{
+    CircuitBreakerView, CircuitBreakers, ForceRequest, ForcedState, StateChange,
+};
+use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
 /// Arguments of `breakers`.
@@ -18,11 +21,8 @@ use std::{process::ExitCode, time::Duration};
 pub(crate) struct Breakers {
     #[command(subcommand)]
     command: Command,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
     #[command(flatten)]
-    remote: Remote,
+    server: Server,
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,8 +44,8 @@ enum Command {
         /// The operation's name
         name: String,
         /// What it shall be; `auto` lets the circuit decide again
-        #[arg(value_enum)]
-        state: Forced,
+        #[arg(value_parser = word::<ForcedState>(["open", "closed", "disabled", "auto"]))]
+        state: ForcedState,
         /// Why: who comes later reads it
         #[arg(long, required_if_eq_any = [
             ("state", "open"), ("state", "closed"), ("state", "disabled"),
@@ -57,69 +57,40 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Forced {
-    Open,
-    Closed,
-    Disabled,
-    Auto,
-}
-
 impl Breakers {
     pub(crate) fn run(self) -> Ended {
-        let (remote, root) = (&self.remote, "/circuit-breakers");
-        match &self.command {
-            Command::List => {
-                self.shown(&remote.read(root)?, |reply, paint| list(&reply.read, paint))
-            }
-            Command::Show { name } => {
-                self.shown(&remote.read(&format!("{root}/{}", part(name)))?, one)
-            }
+        let (server, remote) = (&self.server, &self.server.remote);
+        let at = |name: &str| format!("/circuit-breakers/{}", part(name));
+        match self.command {
+            Command::List => server.show(&remote.read("/circuit-breakers")?, list),
+            Command::Show { name } => server.show(&remote.read(&at(&name))?, one),
             Command::Reset { name } => {
-                let path = format!("{root}/{}/reset", part(name));
-                let reply = remote.send(&Method::POST, &path, None)?;
-                self.shown(&reply, |reply, paint| change(&reply.read, paint))
+                server.show(&remote.post(&format!("{}/reset", at(&name)))?, change)
             }
             Command::Force { name, state, reason, length } => {
-                let path = format!("{root}/{}/force", part(name));
-                let asked = force(*state, reason.as_deref(), *length);
-                let reply = remote.send(&Method::POST, &path, Some(&asked))?;
-                self.shown(&reply, |reply, paint| change(&reply.read, paint))
+                let request = force(state, reason, length);
+                let path = format!("{}/force", at(&name));
+                server.show(&remote.send(&Method::POST, &path, &request)?, change)
             }
         }?;
         Ok(ExitCode::SUCCESS)
     }
-
-    fn shown<T>(
-        &self,
-        reply: &Reply<T>,
-        text: fn(&Reply<T>, Paint) -> String,
-    ) -> Result<(), Failure> {
-        if self.json {
-            return output::json(&reply.json);
-        }
-        output::write(&text(reply, Paint::of_stdout()))
-    }
 }
 
-fn force(state: Forced, reason: Option<&str>, length: Option<Duration>) -> Value {
-    let state = state.to_possible_value().map(|value| value.get_name().to_owned());
-    let mut asked = json!({ "state": state, "reason": reason.unwrap_or("") });
-    if let Some(length) = length {
-        // Whole seconds, and not fewer than asked for.
-        asked["seconds"] = json!(length.as_secs() + u64::from(length.subsec_nanos() > 0));
-    }
-    asked
+fn force(state: ForcedState, reason: Option<String>, length: Option<Duration>) -> ForceRequest {
+    // Whole seconds, and not fewer than asked for.
+    let seconds = length.map(|length| length.as_secs() + u64::from(length.subsec_nanos() > 0));
+    ForceRequest { state, reason: reason.unwrap_or_default(), seconds }
 }
 
 fn state(breaker: &CircuitBreakerView) -> Cell {
-    let (tone, words) = Tone::of_circuit(&breaker.state, &breaker.mode);
+    let (tone, words) = Tone::of_circuit(breaker.state, breaker.mode);
     Cell::toned(tone, words)
 }
 
 /// Whether nothing is to be said of it: closed, and acting.
 fn is_quiet(breaker: &CircuitBreakerView) -> bool {
-    breaker.state == "closed" && matches!(breaker.mode.as_str(), "" | "enforce")
+    breaker.state == State::Closed && breaker.mode == Mode::Enforce
 }
 
 /// How many there are of each: `1 closed, 1 forced closed, 1 open (shadow)`; closed and open ones also where there
@@ -127,7 +98,7 @@ fn is_quiet(breaker: &CircuitBreakerView) -> bool {
 fn tally<'b>(breakers: impl Iterator<Item = &'b CircuitBreakerView>) -> String {
     let mut counts = std::collections::BTreeMap::from([("closed".into(), 0), ("open".into(), 0)]);
     for breaker in breakers {
-        *counts.entry(Tone::of_circuit(&breaker.state, &breaker.mode).1).or_insert(0) += 1;
+        *counts.entry(Tone::of_circuit(breaker.state, breaker.mode).1).or_insert(0) += 1;
     }
     let each = counts.iter().map(|(words, count)| format!("{count} {}", output::plain(words)));
     each.collect::<Vec<_>>().join(", ")
@@ -159,11 +130,11 @@ fn list(all: &CircuitBreakers, paint: Paint) -> String {
     format!("{}{} circuit breakers: {tally}\n", table.text(paint), breakers.len())
 }
 
-fn one(reply: &Reply<CircuitBreakerView>, paint: Paint) -> String {
+fn one(breaker: &CircuitBreakerView, paint: Paint) -> String {
     let mut table = Table::new(&["", ""]);
-    table.row(vec![Cell::text("name"), Cell::text(&reply.read.name)]);
-    table.row(vec![Cell::text("state"), state(&reply.read)]);
-    for (path, value) in seawall_config::leaves(&reply.json) {
+    table.row(vec![Cell::text("name"), Cell::text(&breaker.name)]);
+    table.row(vec![Cell::text("state"), state(breaker)]);
+    for (path, value) in seawall_config::leaves(&json!(breaker)) {
         if !matches!(&*path, "name" | "state" | "mode") && !value.is_null() {
             table.row(vec![Cell::text(path), Cell::text(crate::table::shown(&value))]);
         }
@@ -172,12 +143,12 @@ fn one(reply: &Reply<CircuitBreakerView>, paint: Paint) -> String {
 }
 
 fn change(change: &StateChange, paint: Paint) -> String {
-    let word = |state: &str| paint.tone(Tone::of_state(state), &output::plain(state));
+    let word = |state: State| paint.tone(Tone::of_state(state), state.label());
     format!(
         "{}: {} → {}: {}\n",
         output::plain(&change.name),
-        word(&change.old_state),
-        word(&change.new_state),
+        word(change.old_state),
+        word(change.new_state),
         output::plain(&change.message)
     )
 }
@@ -189,10 +160,13 @@ mod tests {
     #[test]
     fn states_stand_with_their_modes_and_all_are_counted() {
         let of = |(name, state, mode): (&str, &str, &str)| {
-            let view = json!({ "name": name, "state": state, "mode": mode, "failure_count": 0,
+            let mut view = json!({ "name": name, "state": state, "mode": mode, "failure_count": 0,
                 "recovery_timeout": 1.0, "openings_in_a_row": 0, "refuses": false,
                 "metrics": { "total_calls": 0, "successful_calls": 0, "failed_calls": 0, "timed_out_calls": 0,
                     "caller_faults": 0, "rejected_calls": 0, "opens": 0, "half_opens": 0, "closes": 0 } });
+            if mode.is_empty() {
+                view.as_object_mut().unwrap().remove("mode");
+            }
             (name.to_owned(), serde_json::from_value(view).unwrap())
         };
         let all = CircuitBreakers {
@@ -224,8 +198,10 @@ mod tests {
 
     #[test]
     fn a_length_is_rounded_up_to_seconds() {
-        let asked = force(Forced::Open, Some("a test"), Some(Duration::from_millis(1500)));
+        let length = Some(Duration::from_millis(1500));
+        let asked = json!(force(ForcedState::Open, Some("a test".into()), length));
         assert_eq!(asked, json!({ "state": "open", "reason": "a test", "seconds": 2 }));
-        assert_eq!(force(Forced::Auto, None, None), json!({ "state": "auto", "reason": "" }));
+        let asked = json!(force(ForcedState::Auto, None, None));
+        assert_eq!(asked, json!({ "state": "auto", "reason": "" }));
     }
 }

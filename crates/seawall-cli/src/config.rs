@@ -2,18 +2,18 @@
 
 use crate::{
     failure::{Ended, Failure},
-    file, output,
+    file,
     output::{Paint, Tone, plain},
-    remote::{Remote, Reply},
+    remote::{Reply, Server, word},
     table::{Cell, Table},
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::Method;
 use seawall_server::{
     PROTECTED,
-    wire::{ConfigAnswer, ConfigChanged, RevisionHistory},
+    wire::{ChangeMode, ConfigAnswer, ConfigChanged, ConfigRequest, RollbackRequest},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -26,11 +26,8 @@ mod difference;
 pub(crate) struct Config {
     #[command(subcommand)]
     command: Command,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
     #[command(flatten)]
-    remote: Remote,
+    server: Server,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,88 +73,68 @@ struct Change {
     file: PathBuf,
     /// `merge` lays the fields over what the server's files and variables say, in place of the former change;
     /// `replace` puts them in place of everything
-    #[arg(long, value_enum, default_value_t)]
-    mode: Mode,
+    #[arg(long, default_value = "merge", value_parser = word::<ChangeMode>(["merge", "replace"]))]
+    mode: ChangeMode,
     /// The environment whose section of the file counts
     #[arg(long, env = "SEAWALL_ENV", value_parser = file::environments())]
     env: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Mode {
-    #[default]
-    Merge,
-    Replace,
-}
-
 impl Config {
     pub(crate) fn run(self) -> Ended {
+        let (server, remote) = (&self.server, &self.server.remote);
         match &self.command {
-            Command::Show { origins } => self.show(*origins),
+            Command::Show { origins } => server
+                .show(&remote.read("/config")?, |answer, paint| shown(answer, *origins, paint)),
             Command::Diff { change } => self.put(change, true, None),
             Command::Apply { change, expect } => self.put(change, false, *expect),
-            Command::History { limit } => self.history(*limit),
+            Command::History { limit } => {
+                let reply = remote.read(&format!("/config/history?limit={limit}"))?;
+                server.show(&reply, difference::history)
+            }
             Command::Rollback { revision, dry_run } => {
-                let asked = json!({ "revision": revision, "dry_run": dry_run });
-                let reply = self.remote.send(&Method::POST, "/config/rollback", Some(&asked))?;
-                self.changed(&reply, *dry_run)
+                let (revision, dry_run) = (*revision, *dry_run);
+                let request = RollbackRequest { revision, dry_run, expected_revision: None };
+                let reply = remote.send(&Method::POST, "/config/rollback", &request)?;
+                self.changed(&reply, dry_run)
             }
         }?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn show(&self, origins: bool) -> Result<(), Failure> {
-        let reply: Reply<ConfigAnswer> = self.remote.read("/config")?;
-        if self.json {
-            return output::json(&reply.json);
-        }
-        let answer = &reply.read;
-        let mut table = Table::new(if origins { &["", "", ""] } else { &["", ""] });
-        for (path, value) in seawall_config::leaves(&answer.document) {
-            let origin = answer.sources.get(&path).map_or("-", String::as_str);
-            let origin = Cell::toned(Tone::Quiet, format!("({origin})"));
-            let mut row = vec![Cell::text(&path), Cell::text(value.to_string())];
-            row.extend(origins.then_some(origin));
-            table.row(row);
-        }
-        let mut text = format!("revision {}\n", answer.revision);
-        text += &table.text(Paint::of_stdout());
-        output::write(&(text + &difference::warnings(&answer.warnings)))
-    }
-
     fn put(&self, change: &Change, dry_run: bool, expect: Option<u64>) -> Result<(), Failure> {
-        let configuration = fields(&change.file, change.env.as_deref())?;
-        let mode = change.mode.to_possible_value().map(|mode| mode.get_name().to_owned());
-        let mut asked = json!({ "configuration": configuration, "mode": mode, "dry_run": dry_run });
-        if let Some(expect) = expect {
-            asked["expected_revision"] = json!(expect);
-        }
-        let reply = self.remote.send(&Method::PUT, "/config", Some(&asked))?;
-        self.changed(&reply, dry_run)
+        let request = ConfigRequest {
+            configuration: fields(&change.file, change.env.as_deref())?,
+            mode: change.mode,
+            dry_run,
+            expected_revision: expect,
+        };
+        self.changed(&self.server.remote.send(&Method::PUT, "/config", &request)?, dry_run)
     }
 
     fn changed(&self, reply: &Reply<ConfigChanged>, dry_run: bool) -> Result<(), Failure> {
         if dry_run && reply.read.applied {
-            return Err(self.remote.strange("applied: true to dry_run: true"));
+            return Err(self.server.remote.strange("applied: true to dry_run: true"));
         }
-        if self.json {
-            return output::json(&reply.json);
-        }
-        output::write(&difference::changed(&reply.read, dry_run, Paint::of_stdout()))
-    }
-
-    fn history(&self, limit: u64) -> Result<(), Failure> {
-        let reply: Reply<RevisionHistory> =
-            self.remote.read(&format!("/config/history?limit={limit}"))?;
-        if self.json {
-            return output::json(&reply.json);
-        }
-        output::write(&difference::history(&reply.read, Paint::of_stdout()))
+        self.server.show(reply, |answer, paint| difference::changed(answer, dry_run, paint))
     }
 }
 
+fn shown(answer: &ConfigAnswer, origins: bool, paint: Paint) -> String {
+    let mut table = Table::new(if origins { &["", "", ""] } else { &["", ""] });
+    for (path, value) in seawall_config::leaves(&answer.document) {
+        let origin = answer.sources.get(&path).map_or("-", String::as_str);
+        let origin = Cell::toned(Tone::Quiet, format!("({origin})"));
+        let mut row = vec![Cell::text(&path), Cell::text(value.to_string())];
+        row.extend(origins.then_some(origin));
+        table.row(row);
+    }
+    let warnings = difference::warnings(&answer.warnings);
+    format!("revision {}\n{}{warnings}", answer.revision, table.text(paint))
+}
+
 /// A file's fields, without those that a server does not take through its API.
-fn fields(file: &Path, environment: Option<&str>) -> Result<Value, Failure> {
+fn fields(file: &Path, environment: Option<&str>) -> Result<Map<String, Value>, Failure> {
     let mut fields = file::given(file, environment)?;
     let left_out: Vec<&str> =
         PROTECTED.into_iter().filter(|name| fields.remove(*name).is_some()).collect();
@@ -171,5 +148,5 @@ fn fields(file: &Path, environment: Option<&str>) -> Result<Value, Failure> {
             "nothing is left of the file to send; write {} to take the change through the API away";
         return Err(Failure::Unusable(told.into()));
     }
-    Ok(Value::Object(fields))
+    Ok(fields)
 }

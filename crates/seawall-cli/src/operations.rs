@@ -4,15 +4,16 @@ use crate::{
     failure::{Ended, Failure},
     output,
     output::{Paint, Tone},
-    remote::{Remote, Reply, part},
+    remote::{Reply, Server, part, word},
     table::{Cell, Table, shown},
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::Method;
+use seawall::{Mode, State};
 use seawall_server::wire::{
-    ModeChange, OperationDetail, OperationLine, Operations as Page, PolicyView,
+    ModeChange, ModeRequest, OperationDetail, OperationLine, Operations as Page, PolicyView,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::process::ExitCode;
 
 /// Arguments of `operations`.
@@ -23,11 +24,8 @@ pub(crate) struct Operations {
     command: Option<Command>,
     /// One operation in full; left out: all. `--` before it if it is called as a subcommand
     name: Option<String>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
     #[command(flatten)]
-    remote: Remote,
+    server: Server,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,64 +37,51 @@ enum Command {
         /// The policy's type: `retry`, `circuit_breaker` …
         policy: String,
         /// `enforce` acts, `shadow` says what it would do, `off` is as if it were not there
-        #[arg(value_enum)]
+        #[arg(value_parser = word::<Mode>(["enforce", "shadow", "off"]))]
         mode: Mode,
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Mode {
-    Enforce,
-    Shadow,
-    Off,
-}
-
 impl Operations {
     pub(crate) fn run(self) -> Ended {
-        let paint = Paint::of_stdout();
-        let (json, text) = match (&self.command, &self.name) {
+        let (server, remote) = (&self.server, &self.server.remote);
+        match (&self.command, &self.name) {
             (Some(Command::Mode { name, policy, mode }), _) => {
-                let mode = mode.to_possible_value().map(|value| value.get_name().to_owned());
-                let asked = json!({ "policy": policy, "mode": mode });
+                let request = ModeRequest { policy: policy.clone(), mode: *mode };
                 let path = format!("/operations/{}/mode", part(name));
-                let reply: Reply<ModeChange> =
-                    self.remote.send(&Method::PUT, &path, Some(&asked))?;
-                (reply.json, changed(&reply.read))
+                server.show(&remote.send(&Method::PUT, &path, &request)?, changed)
             }
             (None, Some(name)) => {
-                let reply: Reply<OperationDetail> =
-                    self.remote.read(&format!("/operations/{}", part(name)))?;
-                (reply.json, one(&reply.read, paint))
+                server.show(&remote.read(&format!("/operations/{}", part(name)))?, one)
             }
-            (None, None) => {
-                let (json, lines) = self.all()?;
-                (json, list(&lines, paint))
-            }
-        };
-        if self.json { output::json(&json) } else { output::write(&text) }?;
+            (None, None) => server.show(&self.all()?, |lines, paint| list(lines, paint)),
+        }?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// All pages.
-    fn all(&self) -> Result<(Value, Vec<OperationLine>), Failure> {
+    fn all(&self) -> Result<Reply<Vec<OperationLine>>, Failure> {
         let (mut json, mut lines) = (Vec::new(), Vec::new());
         let mut after = String::new();
         loop {
             let path = format!("/operations?limit=1000{after}");
-            let mut page: Reply<Page> = self.remote.read(&path)?;
+            let mut page: Reply<Page> = self.server.remote.read(&path)?;
             if let Some(Value::Array(all)) = page.json.get_mut("operations").map(Value::take) {
                 json.extend(all);
             }
             let last = page.read.operations.last().map(|line| line.name.clone());
             lines.extend(page.read.operations);
             match page.read.next {
-                None => return Ok((json.into(), lines)),
+                None => return Ok(Reply { json: json.into(), read: lines }),
                 // Anything else would be asked for again and again.
                 Some(next) if Some(&next) == last.as_ref() => {
                     after = format!("&after={}", part(&next));
                 }
                 Some(next) => {
-                    return Err(self.remote.strange(&format!("next: {next:?}, not the last name")));
+                    return Err(self
+                        .server
+                        .remote
+                        .strange(&format!("next: {next:?}, not the last name")));
                 }
             }
         }
@@ -107,8 +92,9 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".into(), |share| format!("{:.2} %", share * 100.0))
 }
 
-fn circuit(state: Option<&str>, mode: Option<&str>) -> Cell {
-    let (tone, words) = Tone::of_circuit(state.unwrap_or("-"), mode.unwrap_or(""));
+fn circuit(state: Option<State>, mode: Option<Mode>) -> Cell {
+    let Some(state) = state else { return Cell::toned(Tone::Quiet, "-") };
+    let (tone, words) = Tone::of_circuit(state, mode.unwrap_or_default());
     Cell::toned(tone, words)
 }
 
@@ -124,7 +110,7 @@ fn list(all: &[OperationLine], paint: Paint) -> String {
         }
         table.row(vec![
             Cell::text(&operation.name),
-            circuit(operation.circuit.as_deref(), operation.circuit_mode.as_deref()),
+            circuit(operation.circuit, operation.circuit_mode),
             Cell::number(operation.total_calls.to_string()),
             Cell::number(percent(operation.success_rate)),
             Cell::maybe(operation.strategy.as_deref()),
@@ -136,15 +122,15 @@ fn list(all: &[OperationLine], paint: Paint) -> String {
 
 fn one(operation: &OperationDetail, paint: Paint) -> String {
     let metrics = &operation.metrics;
-    let state = operation.circuit_breaker.as_ref().map(|breaker| breaker.state.as_str());
-    let mode = operation.circuit_breaker.as_ref().map(|breaker| breaker.mode.as_str());
+    let state = operation.circuit_breaker.as_ref().map(|breaker| breaker.state);
+    let mode = operation.circuit_breaker.as_ref().map(|breaker| breaker.mode);
     let mut text = format!("{}\n", paint.tone(Tone::Strong, &output::plain(&operation.name)));
     let mut head = Table::new(&["", ""]);
     head.row(vec![Cell::text("strategy"), Cell::maybe(operation.strategy.as_deref())]);
     head.row(vec![Cell::text("circuit"), circuit(state, mode)]);
-    head.row(vec![Cell::text("calls"), Cell::text(metrics.total_calls.to_string())]);
+    head.row(vec![Cell::text("calls"), Cell::text(metrics.counts.total_calls.to_string())]);
     head.row(vec![Cell::text("successes"), Cell::text(percent(metrics.success_rate))]);
-    head.row(vec![Cell::text("attempts"), Cell::text(metrics.attempts.to_string())]);
+    head.row(vec![Cell::text("attempts"), Cell::text(metrics.counts.attempts.to_string())]);
     head.row(vec![Cell::text("p95"), Cell::text(milliseconds(metrics.latency_ms.p95))]);
     let paused = if operation.repeats_paused { "paused" } else { "allowed" };
     head.row(vec![Cell::text("retries"), Cell::text(paused)]);
@@ -155,9 +141,9 @@ fn one(operation: &OperationDetail, paint: Paint) -> String {
 }
 
 fn policy_text(policy: &PolicyView, paint: Paint) -> String {
-    let tone = if policy.mode == "enforce" { Tone::Usual } else { Tone::Warning };
+    let tone = if policy.mode == Mode::Enforce { Tone::Usual } else { Tone::Warning };
     let kind = paint.tone(Tone::Strong, &output::plain(&policy.kind));
-    let mode = paint.tone(tone, &output::plain(&policy.mode));
+    let mode = paint.tone(tone, policy.mode.label());
     let mut values = Table::new(&["", "", ""]);
     for value in &policy.values {
         values.row(vec![
@@ -173,8 +159,7 @@ fn milliseconds(value: Option<f64>) -> String {
     value.map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms"))
 }
 
-fn changed(change: &ModeChange) -> String {
-    let [name, policy, mode] =
-        [&change.name, &change.policy, &change.mode].map(|text| output::plain(text));
-    format!("{name}: {policy} is on {mode} now ({} changed)\n", change.changed)
+fn changed(change: &ModeChange, _: Paint) -> String {
+    let [name, policy] = [&change.name, &change.policy].map(|text| output::plain(text));
+    format!("{name}: {policy} is on {} now ({} changed)\n", change.mode.label(), change.changed)
 }

@@ -1,6 +1,7 @@
 //! What goes to standard output: text, JSON, and colours where a terminal shows them.
 
 use crate::failure::Failure;
+use seawall::{Mode, State};
 use seawall_server::wire::Level;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
@@ -40,24 +41,23 @@ pub(crate) enum Tone {
 
 impl Tone {
     /// The tone of a circuit's state.
-    pub(crate) fn of_state(state: &str) -> Self {
+    pub(crate) fn of_state(state: State) -> Self {
         match state {
-            "closed" => Self::Good,
-            "open" | "forced_open" => Self::Bad,
-            "half_open" | "forced_closed" | "disabled" => Self::Warning,
-            _ => Self::Quiet,
+            State::Closed => Self::Good,
+            State::Open | State::ForcedOpen => Self::Bad,
+            State::HalfOpen | State::ForcedClosed | State::Disabled => Self::Warning,
         }
     }
 
-    /// A circuit's state and mode in words, with their tone: `open`, `open (shadow)`, `off`. Only one that
-    /// enforces refuses calls; a server that names no mode knows no other.
-    pub(crate) fn of_circuit(state: &str, mode: &str) -> (Self, String) {
-        let words = state.replace('_', " ");
-        match mode {
-            "" | "enforce" => (Self::of_state(state), words),
-            "off" if state == "closed" => (Self::Warning, mode.to_owned()),
-            "shadow" if state == "closed" => (Self::Quiet, format!("{words} ({mode})")),
-            _ => (Self::Warning, format!("{words} ({mode})")),
+    /// A circuit's state and mode in words, with their tone: `open`, `open (shadow)`, `off`. Only one that enforces
+    /// refuses calls.
+    pub(crate) fn of_circuit(state: State, mode: Mode) -> (Self, String) {
+        let words = state.label().replace('_', " ");
+        match (mode, state) {
+            (Mode::Enforce, _) => (Self::of_state(state), words),
+            (Mode::Off, State::Closed) => (Self::Warning, mode.label().to_owned()),
+            (Mode::Shadow, State::Closed) => (Self::Quiet, format!("{words} ({})", mode.label())),
+            _ => (Self::Warning, format!("{words} ({})", mode.label())),
         }
     }
 

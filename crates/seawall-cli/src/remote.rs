@@ -3,11 +3,15 @@
 use crate::{
     failure::{Failure, Failure::Unusable},
     length, output,
+    output::Paint,
 };
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use http::{Method, Uri, uri::Scheme};
 use seawall_server::Secret;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{future::Future, time::Duration};
 
@@ -60,25 +64,30 @@ impl Remote {
         Client::new(&self.url, self.key.as_ref().map(Secret::expose), self.timeout)
     }
 
-    /// The same with at least this long for an answer.
-    pub(crate) fn at_least(mut self, timeout: Duration) -> Self {
+    /// Waits at least this long for an answer.
+    pub(crate) fn wait_at_least(&mut self, timeout: Duration) {
         self.timeout = self.timeout.max(timeout);
-        self
     }
 
     /// Asks for what is at a path below the API's root.
     pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Reply<T>, Failure> {
-        self.send(&Method::GET, path, None)
+        run(async { self.client()?.ask(&Method::GET, path, None).await })
     }
 
-    /// Asks for a change.
+    /// Asks for a change, without a body.
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str) -> Result<Reply<T>, Failure> {
+        run(async { self.client()?.ask(&Method::POST, path, None).await })
+    }
+
+    /// Asks for a change with this body.
     pub(crate) fn send<T: DeserializeOwned>(
         &self,
         method: &Method,
         path: &str,
-        body: Option<&Value>,
+        body: &impl Serialize,
     ) -> Result<Reply<T>, Failure> {
-        run(async { self.client()?.ask(method, path, body).await })
+        let body = serde_json::to_string(body).map_err(|error| Unusable(error.to_string()))?;
+        run(async { self.client()?.ask(method, path, Some(body)).await })
     }
 
     /// A failure: the server answers, and not as a Seawall server would.
@@ -90,6 +99,40 @@ impl Remote {
     pub(crate) fn shown(&self) -> String {
         self.url.to_string().trim_end_matches('/').to_owned()
     }
+}
+
+/// The server that a command asks, and the form in which it prints what was answered.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+impl Server {
+    /// Prints an answer: its JSON as it came, or as text.
+    pub(crate) fn show<T>(
+        &self,
+        reply: &Reply<T>,
+        text: impl FnOnce(&T, Paint) -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return output::json(&reply.json);
+        }
+        output::write(&text(&reply.read, Paint::of_stdout()))
+    }
+}
+
+/// One of the words that a type of the API is written as, for arguments.
+pub(crate) fn word<T>(
+    words: impl IntoIterator<Item = &'static str>,
+) -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words).try_map(|word| serde_json::from_value(Value::String(word)))
 }
 
 /// What a server answered: the JSON as it came, and what this command reads of it.

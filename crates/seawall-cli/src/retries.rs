@@ -3,12 +3,12 @@
 use crate::{
     failure::Ended,
     output,
-    remote::{Remote, Reply},
+    output::Paint,
+    remote::{Reply, Server},
 };
 use clap::{Args, Subcommand};
 use http::Method;
-use seawall_server::wire::PauseChange;
-use serde_json::json;
+use seawall_server::wire::{PauseChange, PauseRequest};
 use std::process::ExitCode;
 
 /// Arguments of `retries`.
@@ -16,11 +16,8 @@ use std::process::ExitCode;
 pub(crate) struct Retries {
     #[command(subcommand)]
     command: Command,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
     #[command(flatten)]
-    remote: Remote,
+    server: Server,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,24 +36,23 @@ enum Command {
 
 impl Retries {
     pub(crate) fn run(self) -> Ended {
-        let (paused, name) = match &self.command {
+        let (paused, operation) = match self.command {
             Command::Pause { name } => (true, name),
             Command::Release { name } => (false, name),
         };
-        let asked = json!({ "paused": paused, "operation": name });
-        let answer: Reply<PauseChange> =
-            self.remote.send(&Method::POST, "/retries/pause", Some(&asked))?;
-        let PauseChange { paused: done, operations } = &answer.read;
-        if *done != paused {
-            return Err(self.remote.strange(&format!("paused: {done} to paused: {paused}")));
+        let (remote, request) = (&self.server.remote, PauseRequest { paused, operation });
+        let reply: Reply<PauseChange> = remote.send(&Method::POST, "/retries/pause", &request)?;
+        let done = reply.read.paused;
+        if done != paused {
+            return Err(remote.strange(&format!("paused: {done} to paused: {paused}")));
         }
-        if self.json {
-            output::json(&answer.json)?;
-        } else {
-            let word = if paused { "paused" } else { "released" };
-            let names: Vec<String> = operations.iter().map(|name| output::plain(name)).collect();
-            output::write(&format!("retries and hedges {word}: {}\n", names.join(", ")))?;
-        }
+        self.server.show(&reply, changed)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn changed(change: &PauseChange, _: Paint) -> String {
+    let word = if change.paused { "paused" } else { "released" };
+    let names: Vec<String> = change.operations.iter().map(|name| output::plain(name)).collect();
+    format!("retries and hedges {word}: {}\n", names.join(", "))
 }

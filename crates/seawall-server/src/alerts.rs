@@ -31,6 +31,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// All levels, the mildest first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
     /// The level's name in the API.
     pub fn label(self) -> &'static str {
         match self {

@@ -42,20 +42,21 @@ pub use alerts::{AlertList, AlertSummary};
 use answer::problem;
 pub use answer::{MistakeView, ProblemDocument};
 pub(crate) use audit::Audit;
-pub use breakers::{CircuitBreakers, StateChange};
-pub use config::{ChangeMode, ConfigAnswer, ConfigChanged, RevisionHistory, RevisionLine};
+pub use breakers::{CircuitBreakers, ForceRequest, ForcedState, StateChange};
+pub use config::{
+    ChangeMode, ConfigAnswer, ConfigChanged, ConfigRequest, RevisionHistory, RevisionLine,
+    RollbackRequest,
+};
 pub use operations::{
-    ModeChange, OperationDetail, OperationLine, Operations, PauseChange, PolicyValue, PolicyView,
+    ModeChange, ModeRequest, OperationDetail, OperationLine, Operations, PauseChange, PauseRequest,
+    PolicyValue, PolicyView,
 };
 use parameters::Known;
 pub(crate) use performance::Benchmarks;
 pub use performance::{BenchmarkAnswer, Suite};
 pub(crate) use refusals::Refusals;
 pub(crate) use validation::Turns;
-pub use views::{
-    CircuitBreakerView, CircuitMetrics, ForcedView, KeysView, LatencyView, OperationMetrics,
-    TransitionView, WindowView,
-};
+pub use views::{CircuitBreakerView, CircuitMetrics, ForcedView, OperationMetrics, TransitionView};
 
 /// What the control plane shows and changes.
 #[derive(Clone)]

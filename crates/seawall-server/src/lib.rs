@@ -20,11 +20,13 @@ mod feed;
 mod gateway;
 mod inputs;
 mod journal;
+mod latency;
 mod persistence;
 mod prometheus;
 mod revisions;
 #[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod sampler;
+mod schema;
 mod serve;
 mod wall_clock;
 
@@ -37,23 +39,24 @@ pub use config::{
 pub use inputs::{Inputs, PROTECTED};
 pub use serve::{ServeError, Server, Stop};
 
-/// The answers of the control API as types, for clients of a running server: what the server writes is what they read.
+/// The answers and requests of the control API as types, for clients of a running server: what the server writes is what
+/// they read.
 pub mod wire {
     pub use crate::{
         alerts::{Alert, Category, Level},
         benchmark::Measured,
         control::{
             AlertList, AlertSummary, BenchmarkAnswer, ChangeMode, CircuitBreakerView,
-            CircuitBreakers, CircuitMetrics, ConfigAnswer, ConfigChanged, ForcedView, KeysView,
-            LatencyView, MistakeView, ModeChange, OperationDetail, OperationLine, OperationMetrics,
-            Operations, PauseChange, PolicyValue, PolicyView, ProblemDocument, RevisionHistory,
-            RevisionLine, StateChange, Suite, TransitionView, WindowView,
+            CircuitBreakers, CircuitMetrics, ConfigAnswer, ConfigChanged, ConfigRequest,
+            ForceRequest, ForcedState, ForcedView, MistakeView, ModeChange, ModeRequest,
+            OperationDetail, OperationLine, OperationMetrics, Operations, PauseChange,
+            PauseRequest, PolicyValue, PolicyView, ProblemDocument, RevisionHistory, RevisionLine,
+            RollbackRequest, StateChange, Suite, TransitionView,
         },
         feed::Line,
+        latency::LatencyView,
         revisions::{Cause, Difference},
-        sampler::{
-            CircuitLine, HealthView, Minute, OperationView, Quantiles, Rates, Snapshot, Totals,
-        },
+        sampler::{Activity, CircuitLine, HealthView, Minute, OperationView, Snapshot},
     };
 }
 

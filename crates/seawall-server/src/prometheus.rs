@@ -1,44 +1,80 @@
 //! Everything that is counted, in Prometheus's text format 0.0.4.
+//!
+//! The counters of operations come from the core's table ([`Counts::COUNTERS`]); here stand the families that are no
+//! counters of one operation: gauges, histograms, and numbers that are put together from several.
 
 use crate::{Operation, Registry};
-use seawall::{Bulkhead, Counts, Instant, Mode, Policy, State};
-use std::{fmt::Write, time::Duration};
+use seawall::{Bulkhead, CircuitView, Counts, Instant, Mode, Policy, Series, State};
+use std::{
+    fmt::{Display, Write},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Upper bounds of the latency buckets, in seconds.
 const BOUNDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
-/// The numbers of all operations.
+/// The page with the numbers of all operations of a server that has been up for so long.
 pub(crate) fn page(registry: &Registry, up: Duration) -> Page {
-    let rows: Vec<Row> = registry.operations().into_iter().map(Row::new).collect();
+    let now = registry.now();
+    let rows: Vec<Row> = registry.operations().into_iter().map(|one| Row::new(one, now)).collect();
     let mut page = Page::default();
-    page.uptime(up);
-    page.operations(&rows);
-    page.circuits(&rows, registry.now());
-    page.places(&rows);
-    page.settings(&rows, registry.now());
+    page.process(up);
+    page.outcomes(&rows);
+    page.counters(&rows);
+    page.labelled_counters(&rows);
+    page.latencies(&rows);
+    page.circuits(&rows);
+    page.bulkheads(&rows);
+    page.settings(&rows, now);
     page
 }
 
-/// An operation with its counters, read once for all families.
+/// An operation with its counters and its circuit, read once for all families.
 struct Row {
     operation: Operation,
+    /// Escaped, as labels need it.
     name: String,
     counts: Counts,
+    circuit: Option<CircuitView>,
 }
 
 impl Row {
-    fn new(operation: Operation) -> Self {
+    fn new(operation: Operation, now: Instant) -> Self {
         let name = escaped(&operation.name());
-        let counts = operation.counts();
-        Self { operation, name, counts }
+        let (counts, circuit) = (operation.counts(), operation.pipeline().circuit(now));
+        Self { operation, name, counts, circuit }
+    }
+
+    /// The label of families with one series for each operation.
+    fn operation(&self) -> String {
+        format!("operation=\"{}\"", self.name)
+    }
+
+    /// The label of families about one policy.
+    fn name(&self) -> String {
+        format!("name=\"{}\"", self.name)
+    }
+
+    /// The labels of a circuit's state. Only one that does not enforce has a mode there: `mode=""` picks the others.
+    fn circuit(&self) -> Option<(String, &CircuitView)> {
+        let view = self.circuit.as_ref()?;
+        let mode = match view.mode {
+            Mode::Enforce => String::new(),
+            mode => format!(",mode=\"{}\"", mode.label()),
+        };
+        Some((self.name() + &mode, view))
     }
 }
 
-/// Escapes of a label's value.
+/// A label's value with backslashes, quotes and line breaks escaped.
 pub(crate) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
+
+/// Reads a number of a bulkhead.
+type Gauge = fn(&Bulkhead) -> u32;
 
 /// A page that is being written.
 #[derive(Default)]
@@ -46,187 +82,100 @@ pub(crate) struct Page {
     pub(crate) text: String,
 }
 
-type Column = fn(&Counts) -> u64;
-type Gauge = fn(&Bulkhead) -> u32;
-
 impl Page {
-    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
+    /// Writes a family of metrics: its head, then a line for each series with its labels, escaped as
+    /// `operation="chat"`, or none.
+    pub(crate) fn family<V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (String, V)>,
+    ) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    pub(crate) fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
-    }
-
-    /// One family with one series for each operation.
-    fn column(&mut self, rows: &[Row], name: &str, kind: &str, help: &str, value: Column) {
-        self.family(name, kind, help);
-        for row in rows {
-            self.line(name, &format!("operation=\"{}\"", row.name), value(&row.counts));
+        for (labels, value) in series {
+            self.line(name, &labels, value);
         }
     }
 
-    fn uptime(&mut self, up: Duration) {
-        self.family("seawall_build_info", "gauge", "The version that runs.");
+    /// Writes one series; a family's head stands before it.
+    pub(crate) fn line(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = match labels {
+            "" => writeln!(self.text, "{name} {value}"),
+            labels => writeln!(self.text, "{name}{{{labels}}} {value}"),
+        };
+    }
+
+    /// Writes a gauge without labels.
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help, [(String::new(), value)]);
+    }
+
+    fn process(&mut self, up: Duration) {
         let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
-        self.line("seawall_build_info", &version, 1);
-        self.family("seawall_uptime_seconds", "gauge", "Seconds since the start.");
-        let _ = writeln!(self.text, "seawall_uptime_seconds {}", up.as_secs_f64());
-    }
-
-    fn operations(&mut self, rows: &[Row]) {
-        self.outcomes(rows);
-        self.rejections(rows);
-        let (counter, gauge) = ("counter", "gauge");
-        let columns: [(&str, &str, &str, Column); 12] = [
-            ("seawall_attempts_total", counter, "Calls of the operation, retries included.", |c| {
-                c.attempts
-            }),
-            ("seawall_failed_attempts_total", counter, "Calls that failed.", |c| c.failed_attempts),
-            ("seawall_retries_total", counter, "Retries scheduled.", |c| c.retries_executed),
-            ("seawall_retries_unaffordable_total", counter, "Retries over the budget.", |c| {
-                c.retries_unaffordable
-            }),
-            (
-                "seawall_repeats_paused_total",
-                counter,
-                "Retries and hedges held back by the brake.",
-                |c| c.repeats_paused,
-            ),
-            ("seawall_hedges_total", counter, "Further calls beside slow ones.", |c| c.hedges),
-            (
-                "seawall_queued_total",
-                counter,
-                "Executions that waited for a place or a turn.",
-                |c| c.queued,
-            ),
-            ("seawall_faults_injected_total", counter, "Faults injected.", |c| c.faults_injected),
-            ("seawall_timeouts_total", counter, "Timeouts that fired.", |c| c.timeouts),
-            ("seawall_fallbacks_total", counter, "Alternatives called.", |c| c.fallbacks),
-            ("seawall_abandoned_total", counter, "Executions whose caller left.", |c| {
-                c.abandoned_calls
-            }),
-            ("seawall_in_flight", gauge, "Executions in progress.", |c| c.in_flight),
-        ];
-        for (name, kind, help, value) in columns {
-            self.column(rows, name, kind, help, value);
-        }
-        self.latencies(rows);
+        self.family("seawall_build_info", "gauge", "The version that runs.", [(version, 1)]);
+        self.gauge("seawall_uptime_seconds", "Seconds since the start.", up.as_secs_f64());
     }
 
     fn outcomes(&mut self, rows: &[Row]) {
-        self.family("seawall_calls_total", "counter", "Executions ended, by outcome.");
-        for row in rows {
-            let counts = &row.counts;
-            for (outcome, value) in [
-                ("success", counts.successful_calls),
-                ("failure", counts.failed_calls),
-                ("timed_out", counts.timed_out_calls),
-                ("rejected", counts.rejected_calls),
-                ("caller_fault", counts.caller_faults),
-            ] {
-                let labels = format!("operation=\"{}\",outcome=\"{outcome}\"", row.name);
-                self.line("seawall_calls_total", &labels, value);
-            }
-        }
-    }
-
-    fn rejections(&mut self, rows: &[Row]) {
-        self.family("seawall_rejections_total", "counter", "Refusals, by reason.");
-        for row in rows {
-            for (reason, value) in &row.counts.rejections {
-                let labels = format!("operation=\"{}\",reason=\"{reason}\"", row.name);
-                self.line("seawall_rejections_total", &labels, value);
-            }
-        }
-        let help = "What policies in shadow would have done, by policy.";
-        self.family("seawall_shadow_decisions_total", "counter", help);
-        for row in rows {
-            for (policy, value) in &row.counts.shadowed {
-                let labels = format!("operation=\"{}\",policy=\"{policy}\"", row.name);
-                self.line("seawall_shadow_decisions_total", &labels, value);
-            }
-        }
-        let limited: Column = |counts| {
-            let of = |(reason, n): &(&str, u64)| (*reason == "rate_limited").then_some(*n);
-            counts.rejections.iter().filter_map(of).sum()
-        };
-        let help = "Calls refused by a rate limiter.";
-        self.column(rows, "rate_limit_rejections_total", "counter", help, limited);
-    }
-
-    /// What policies that adapt have come to, and what modes and brakes are set.
-    fn settings(&mut self, rows: &[Row], now: Instant) {
-        self.family("seawall_policy_mode", "gauge", "1 for the mode that a policy is in.");
-        for row in rows {
-            let pipeline = row.operation.pipeline();
-            for (i, policy) in pipeline.policies().iter().enumerate() {
-                let (kind, mode) = (policy.label(), pipeline.mode(i).label());
-                let labels = format!(
-                    "operation=\"{}\",policy=\"{kind}\",position=\"{i}\",mode=\"{mode}\"",
-                    row.name
-                );
-                self.line("seawall_policy_mode", &labels, 1);
-            }
-        }
-        self.family("seawall_repeats_paused", "gauge", "1 while retries and hedges are paused.");
-        for row in rows {
-            let paused = u8::from(row.operation.pipeline().repeats_are_paused());
-            self.line("seawall_repeats_paused", &format!("operation=\"{}\"", row.name), paused);
-        }
-        self.adapted(
-            rows,
-            "seawall_timeout_limit_seconds",
-            "The limit of a timeout now.",
-            |policy| {
-                let Policy::Timeout(timeout) = policy else { return None };
-                Some(timeout.limit(now).as_secs_f64())
-            },
-        );
-        self.adapted(rows, "seawall_hedge_delay_seconds", "The delay of a hedge now.", |policy| {
-            let Policy::Hedge(hedge) = policy else { return None };
-            Some(hedge.delay(now).as_secs_f64())
+        let outcomes = Counts::COUNTERS.iter().filter_map(|counter| match counter.series {
+            Some(Series::Outcome(outcome)) => Some((outcome, counter.value)),
+            _ => None,
         });
-        self.adapted(
-            rows,
-            "seawall_throttle_share",
-            "The share a throttle turns away.",
-            |policy| {
-                let Policy::Throttle(throttle) = policy else { return None };
-                Some(throttle.share())
-            },
-        );
+        let series = rows.iter().flat_map(|row| {
+            let labels = move |outcome| format!("{},outcome=\"{outcome}\"", row.operation());
+            outcomes.clone().map(move |(outcome, value)| (labels(outcome), value(&row.counts)))
+        });
+        self.family("seawall_calls_total", "counter", "Executions that ended, by outcome.", series);
     }
 
-    fn adapted(
-        &mut self,
-        rows: &[Row],
-        name: &str,
-        help: &str,
-        value: impl Fn(&Policy) -> Option<f64>,
-    ) {
-        self.family(name, "gauge", help);
-        for row in rows {
-            for (i, policy) in row.operation.pipeline().policies().iter().enumerate() {
-                if let Some(value) = value(policy) {
-                    let labels = format!("operation=\"{}\",position=\"{i}\"", row.name);
-                    self.line(name, &labels, value);
-                }
-            }
+    fn counters(&mut self, rows: &[Row]) {
+        for counter in Counts::COUNTERS {
+            let (name, of_circuits) = match counter.series {
+                Some(Series::Operation(name)) => (name, false),
+                Some(Series::Circuit(name)) => (name, true),
+                Some(Series::Outcome(_)) | None => continue,
+            };
+            let rows = rows.iter().filter(|row| !of_circuits || row.circuit.is_some());
+            let series = rows.map(|row| {
+                let labels = if of_circuits { row.name() } else { row.operation() };
+                (labels, (counter.value)(&row.counts))
+            });
+            self.family(name, "counter", counter.help, series);
         }
+        let series = rows.iter().map(|row| (row.operation(), row.counts.in_flight));
+        self.family("seawall_in_flight", "gauge", "Executions in progress.", series);
+    }
+
+    /// Rejections by reason, and what policies in shadow would have done.
+    fn labelled_counters(&mut self, rows: &[Row]) {
+        let by_reason = rows.iter().flat_map(|row| {
+            let labels = move |reason| format!("{},reason=\"{reason}\"", row.operation());
+            row.counts.rejections.iter().map(move |(reason, count)| (labels(reason), count))
+        });
+        self.family("seawall_rejections_total", "counter", "Rejections, by reason.", by_reason);
+        let by_policy = rows.iter().flat_map(|row| {
+            let labels = move |policy| format!("{},policy=\"{policy}\"", row.operation());
+            row.counts.shadowed.iter().map(move |(policy, count)| (labels(policy), count))
+        });
+        let help = "What policies in shadow would have done, by policy.";
+        self.family("seawall_shadow_decisions_total", "counter", help, by_policy);
+        let limited = |row: &Row| row.counts.rejections.get("rate_limited").copied().unwrap_or(0);
+        let series = rows.iter().map(|row| (row.operation(), limited(row)));
+        let help = "Rejections by a rate limiter.";
+        self.family("rate_limit_rejections_total", "counter", help, series);
     }
 
     fn latencies(&mut self, rows: &[Row]) {
-        let name = "seawall_latency_seconds";
-        self.family(name, "histogram", "Time of executions that were not refused.");
+        let help = "Time of executions that were not refused.";
+        self.family::<u64>("seawall_latency_seconds", "histogram", help, []);
         for row in rows {
-            let latencies = row.operation.metrics().latencies();
+            let (latencies, labels) = (row.operation.metrics().latencies(), row.operation());
             for bound in BOUNDS {
-                let labels = format!("operation=\"{}\",le=\"{bound}\"", row.name);
                 let count = latencies.count_within(Duration::from_secs_f64(bound));
+                let labels = format!("{labels},le=\"{bound}\"");
                 self.line("seawall_latency_seconds_bucket", &labels, count);
             }
-            let labels = format!("operation=\"{}\"", row.name);
             let infinite = format!("{labels},le=\"+Inf\"");
             self.line("seawall_latency_seconds_bucket", &infinite, latencies.count());
             self.line("seawall_latency_seconds_sum", &labels, latencies.sum().as_secs_f64());
@@ -234,96 +183,125 @@ impl Page {
         }
     }
 
-    fn circuits(&mut self, rows: &[Row], now: Instant) {
-        let views: Vec<_> = rows
-            .iter()
-            .filter_map(|row| {
-                let view = row.operation.pipeline().circuit(now)?;
-                let mut labels = format!("name=\"{}\"", row.name);
-                // Only what acts stands there without a mode: `mode=""` picks it.
-                if view.mode != Mode::Enforce {
-                    let _ = write!(labels, ",mode=\"{}\"", view.mode.label());
-                }
-                Some((row, view, labels))
-            })
-            .collect();
-        self.family(
-            "circuit_breaker_state",
-            "gauge",
-            "0 closed, 1 open, 2 half-open; forced: 3 open, 4 closed, 5 off. One with a mode does not act.",
-        );
-        for (_, view, labels) in &views {
-            self.line("circuit_breaker_state", labels, view.state as u8);
-        }
-        self.family(
-            "seawall_circuit_state",
-            "gauge",
-            "1 for the state that the circuit is in; one with a mode does not act.",
-        );
-        for (_, view, labels) in &views {
-            for state in State::ALL {
+    fn circuits(&mut self, rows: &[Row]) {
+        let help = "0 closed, 1 open, 2 half-open; forced: 3 open, 4 closed, 5 off. One with a mode does not act.";
+        let circuits = || rows.iter().filter_map(Row::circuit);
+        let numbers = circuits().map(|(labels, view)| (labels, view.state as u8));
+        self.family("circuit_breaker_state", "gauge", help, numbers);
+        let states = circuits().flat_map(|(labels, view)| {
+            State::ALL.map(|state| {
                 let labels = format!("{labels},state=\"{}\"", state.label());
-                self.line("seawall_circuit_state", &labels, u8::from(view.state == state));
-            }
-        }
-        self.family("circuit_breaker_failure_count", "gauge", "Consecutive failures now.");
-        for (row, view, _) in &views {
-            let labels = format!("name=\"{}\"", row.name);
-            self.line("circuit_breaker_failure_count", &labels, view.failure_count);
-        }
-        let columns: [(&str, &str, Column); 5] = [
-            (
-                "circuit_breaker_failures_total",
-                "Executions that failed or timed out; refused ones are not among them.",
-                |c| c.failed_calls + c.timed_out_calls,
-            ),
-            ("circuit_breaker_success_count", "Successes behind the breaker.", |c| {
-                c.successful_calls
-            }),
-            (
-                "seawall_circuit_opened_total",
-                "Times the circuit opened, failed probes included.",
-                |c| c.circuit_breaker_opens,
-            ),
-            ("seawall_circuit_half_opened_total", "Times the circuit let probes through.", |c| {
-                c.circuit_breaker_half_opens
-            }),
-            ("seawall_circuit_closed_total", "Times the circuit closed again.", |c| {
-                c.circuit_breaker_closes
-            }),
-        ];
-        for (name, help, value) in columns {
-            self.family(name, "counter", help);
-            for (row, ..) in &views {
-                self.line(name, &format!("name=\"{}\"", row.name), value(&row.counts));
-            }
-        }
+                (labels, u8::from(view.state == state))
+            })
+        });
+        let help = "1 for the state that the circuit is in; one with a mode does not act.";
+        self.family("seawall_circuit_state", "gauge", help, states);
+        let breakers = || rows.iter().filter(|row| row.circuit.is_some());
+        let in_a_row = |row: &Row| row.circuit.as_ref().map_or(0, |view| view.failure_count);
+        let series = breakers().map(|row| (row.name(), in_a_row(row)));
+        self.family("circuit_breaker_failure_count", "gauge", "Consecutive failures now.", series);
+        let failed = |counts: &Counts| counts.failed_calls + counts.timed_out_calls;
+        let series = breakers().map(|row| (row.name(), failed(&row.counts)));
+        let help = "Executions that failed or timed out; refused ones are not among them.";
+        self.family("circuit_breaker_failures_total", "counter", help, series);
+        let series = breakers().map(|row| (row.name(), row.counts.successful_calls));
+        let help = "Successes behind the breaker.";
+        self.family("circuit_breaker_success_count", "counter", help, series);
     }
 
-    fn places(&mut self, rows: &[Row]) {
-        let bulkheads: Vec<_> = rows
-            .iter()
-            .filter_map(|row| Some((row, row.operation.pipeline().bulkhead()?.clone())))
-            .collect();
-        self.family("bulkhead_active_operations", "gauge", "Calls in a bulkhead now.");
-        for (row, bulkhead) in &bulkheads {
-            let labels = format!("name=\"{}\"", row.name);
-            self.line("bulkhead_active_operations", &labels, bulkhead.in_use());
-        }
-        let gauges: [(&str, &str, Gauge); 2] = [
+    fn bulkheads(&mut self, rows: &[Row]) {
+        let found =
+            rows.iter().filter_map(|row| Some((row, row.operation.pipeline().bulkhead()?.clone())));
+        let found: Vec<(&Row, Arc<Bulkhead>)> = found.collect();
+        let gauges: [(&str, &str, Gauge); 3] = [
+            ("bulkhead_active_operations", "Calls in a bulkhead now.", Bulkhead::in_use),
             ("seawall_bulkhead_limit", "Calls that may be in a bulkhead now.", Bulkhead::limit),
             ("seawall_bulkhead_queued", "Calls that wait before a bulkhead now.", Bulkhead::queued),
         ];
         for (name, help, value) in gauges {
-            self.family(name, "gauge", help);
-            for (row, bulkhead) in &bulkheads {
-                self.line(name, &format!("name=\"{}\"", row.name), value(bulkhead));
+            let series = found.iter().map(|(row, bulkhead)| (row.name(), value(bulkhead)));
+            self.family(name, "gauge", help, series);
+        }
+        let series = found.iter().map(|(row, _)| (row.name(), row.counts.bulkhead_rejections));
+        let help = "Calls that a bulkhead rejected.";
+        self.family("bulkhead_rejected_operations", "counter", help, series);
+    }
+
+    /// What policies that adapt have come to, and which modes and brakes are set.
+    fn settings(&mut self, rows: &[Row], now: Instant) {
+        let modes = each_policy(rows, |row, position, policy| {
+            let (kind, mode) = (policy.label(), row.operation.pipeline().mode(position).label());
+            Some((format!(",policy=\"{kind}\",position=\"{position}\",mode=\"{mode}\""), 1))
+        });
+        let help = "1 for the mode that a policy is in.";
+        self.family("seawall_policy_mode", "gauge", help, modes);
+        let paused = |row: &Row| u8::from(row.operation.pipeline().repeats_are_paused());
+        let series = rows.iter().map(|row| (row.operation(), paused(row)));
+        let help = "1 while retries and hedges are paused.";
+        self.family("seawall_repeats_paused", "gauge", help, series);
+        let mut adapted = |name, help, value: &dyn Fn(&Policy) -> Option<f64>| {
+            let series = each_policy(rows, |_, position, policy| {
+                Some((format!(",position=\"{position}\""), value(policy)?))
+            });
+            self.family(name, "gauge", help, series);
+        };
+        adapted("seawall_timeout_limit_seconds", "The limit of a timeout now.", &|policy| {
+            let Policy::Timeout(timeout) = policy else { return None };
+            Some(timeout.limit(now).as_secs_f64())
+        });
+        adapted("seawall_hedge_delay_seconds", "The delay of a hedge now.", &|policy| {
+            let Policy::Hedge(hedge) = policy else { return None };
+            Some(hedge.delay(now).as_secs_f64())
+        });
+        adapted("seawall_throttle_share", "The share a throttle turns away.", &|policy| {
+            let Policy::Throttle(throttle) = policy else { return None };
+            Some(throttle.share())
+        });
+    }
+}
+
+/// What `series` says of each policy by its position: further labels, and a value.
+fn each_policy<V>(
+    rows: &[Row],
+    series: impl Fn(&Row, usize, &Policy) -> Option<(String, V)>,
+) -> Vec<(String, V)> {
+    let mut found = Vec::new();
+    for row in rows {
+        for (position, policy) in row.operation.pipeline().policies().iter().enumerate() {
+            if let Some((labels, value)) = series(row, position, policy) {
+                found.push((row.operation() + &labels, value));
             }
         }
-        self.family("bulkhead_rejected_operations", "counter", "Calls a bulkhead refused.");
-        for (row, _) in &bulkheads {
-            let labels = format!("name=\"{}\"", row.name);
-            self.line("bulkhead_rejected_operations", &labels, row.counts.bulkhead_rejections);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall_tower::TokioTimer;
+
+    /// `docs/operate.md` names every metric that a page has, and no other.
+    #[test]
+    fn the_documents_name_every_metric() {
+        let documents = include_str!("../../../docs/operate.md");
+        let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
+        let text = page(&registry, Duration::ZERO).text;
+        let families =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        for family in families {
+            assert!(
+                documents.contains(&format!("`{family}`")),
+                "docs/operate.md does not name {family}"
+            );
+        }
+        for word in documents
+            .split('`')
+            .filter(|word| word.starts_with("seawall_") && word.ends_with("_total"))
+        {
+            let of_control =
+                word.starts_with("seawall_control") || word.starts_with("seawall_requests");
+            assert!(of_control || text.contains(&format!("# TYPE {word} ")), "there is no {word}");
         }
     }
 }

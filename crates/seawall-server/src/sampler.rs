@@ -1,41 +1,51 @@
-//! What the counters did lately: rates and quantiles over a few seconds, computed once a second for all
-//! who look.
+//! Samples rates and percentiles once a second, shared by all readers: the stream of snapshots, the dashboard, alerts.
 
 use crate::{
     Operation, Registry,
     active::ActiveConfig,
     alerts::{Alert, Alerts, Inspected, Watched},
     feed::Feed,
+    latency::LatencyView,
     persistence::Persistence,
     revisions::Revision,
     wall_clock,
 };
 use bytes::Bytes;
-use seawall::{CircuitView, Counts, Instant, Latencies};
+use seawall::{CircuitView, Instant, Mode, State};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, MissedTickBehavior, interval};
 use utoipa::ToSchema;
-use windows::{Window, Windows, grown};
+use windows::{Window, Windows};
 
+mod activity;
 mod windows;
 
+pub use activity::Activity;
 pub use windows::Minute;
 
 /// The whole server at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
+    /// When it was taken.
     pub at: String,
+    /// Milliseconds since the start of the server.
     pub uptime_ms: u64,
+    /// The version of the server.
     pub version: String,
+    /// The preset in force.
     pub preset: String,
+    /// The revision of the configuration in force.
     pub revision: u64,
+    /// Whether retries and hedges of all operations are paused.
     pub repeats_paused: bool,
+    /// Which circuits refuse calls.
     pub health: HealthView,
-    /// Those that last, the worst first.
+    /// Alerts that last, the worst first.
     pub alerts: Vec<Alert>,
+    /// All operations, by name.
     pub operations: Vec<OperationView>,
-    /// The message for who has the last hour already; made once for all.
+    /// The message for readers that have the last hour already; made once for all of them.
     #[serde(skip)]
     brief: OnceLock<Bytes>,
 }
@@ -43,24 +53,37 @@ pub struct Snapshot {
 /// Which circuits refuse calls.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HealthView {
+    /// Whether no circuit refuses all calls: none that enforces is open or forced open.
     pub healthy: bool,
-    pub open_circuit_breakers: Vec<String>,
-    pub half_open_circuit_breakers: Vec<String>,
-    #[serde(default)]
-    pub would_refuse_circuit_breakers: Vec<String>,
-    pub total_circuit_breakers: usize,
-    pub total_operations: usize,
+    /// The circuits by what they do.
+    #[serde(flatten)]
+    #[schema(schema_with = crate::schema::described::<seawall::Health>)]
+    pub circuits: seawall::Health,
+}
+
+impl HealthView {
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let circuits = registry.health();
+        Self { healthy: circuits.is_healthy(), circuits }
+    }
 }
 
 /// One operation at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OperationView {
+    /// Its name.
     pub name: String,
+    /// Its circuit; `null` where it has no breaker.
     pub circuit: Option<CircuitLine>,
-    pub rates: Rates,
-    pub totals: Totals,
-    pub latency_ms: Quantiles,
+    /// What it did in the last seconds, per second.
+    pub rates: Activity<f64>,
+    /// What it did since the last reset of its counters.
+    pub totals: Activity<u64>,
+    /// Latencies of the last five to ten seconds.
+    pub latency_ms: LatencyView,
+    /// Executions in progress.
     pub in_flight: u64,
+    /// Calls that wait for a place in its bulkhead.
     pub queued: u32,
     /// The last hour, a character a minute, the present one last: what the circuit was at its worst.
     pub hour: String,
@@ -69,61 +92,35 @@ pub struct OperationView {
     pub minutes: Vec<Minute>,
     /// Which minute the present one is, counted from the first that was seen.
     pub minute: u64,
+    /// Whether its retries and hedges are paused.
     pub repeats_paused: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+/// A circuit at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CircuitLine {
-    pub state: String,
+    /// The state that decides about the next call.
+    pub state: State,
     /// `enforce`, `shadow` or `off`: only one that enforces refuses calls.
     #[serde(default)]
-    pub mode: String,
+    pub mode: Mode,
+    /// Failures in a row, while closed.
     pub failure_count: u32,
+    /// Failures in a row that open it; `null` where a window decides alone.
     pub threshold: Option<u32>,
-    /// Since its last change of state.
+    /// Milliseconds since its last change of state.
     pub in_state_ms: u64,
-    /// Since it was last closed, failed probes included; none while it is closed or forced.
+    /// Milliseconds since it was last closed, failed probes included; `null` while it is closed or forced.
     pub broken_for_ms: Option<u64>,
+    /// Milliseconds until an open circuit lets a probe through.
     pub next_probe_in_ms: Option<u64>,
+    /// Why it stands as it does.
     pub reason: Option<String>,
-}
-
-/// Per second.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct Rates {
-    pub calls: f64,
-    pub successes: f64,
-    pub failures: f64,
-    pub timed_out: f64,
-    /// Spoiled by the caller: client errors, requests that broke off, deadlines of the caller.
-    pub caller_faults: f64,
-    pub rejected: f64,
-    pub retries: f64,
-    pub fallbacks: f64,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Totals {
-    pub calls: u64,
-    pub successes: u64,
-    pub failures: u64,
-    pub timed_out: u64,
-    pub caller_faults: u64,
-    pub rejected: u64,
-    pub attempts: u64,
-    pub fallbacks: u64,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Quantiles {
-    pub p50: Option<f64>,
-    pub p95: Option<f64>,
-    pub p99: Option<f64>,
 }
 
 /// Takes a snapshot a second, and lets alerts begin and end, until the receivers are gone.
 pub(crate) async fn sample(
-    watch: Watch,
+    sampler: Sampler,
     publish: tokio::sync::watch::Sender<Option<Arc<Snapshot>>>,
 ) {
     let mut windows = Windows::default();
@@ -131,13 +128,13 @@ pub(crate) async fn sample(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let snapshot = watch.snapshot(&mut windows);
+        let snapshot = sampler.snapshot(&mut windows);
         publish.send_replace(Some(Arc::new(snapshot)));
     }
 }
 
-/// What is sampled, and who is told.
-pub(crate) struct Watch {
+/// Samples a server, and lets its alerts begin and end.
+pub(crate) struct Sampler {
     pub(crate) started: Instant,
     pub(crate) live: Arc<ActiveConfig>,
     pub(crate) alerts: Arc<Alerts>,
@@ -145,21 +142,7 @@ pub(crate) struct Watch {
     pub(crate) store: Arc<Persistence>,
 }
 
-/// Which circuits refuse calls, in the words of the API.
-pub(crate) fn health(registry: &Registry) -> HealthView {
-    let health = registry.health();
-    let names = |names: &[seawall::Name]| names.iter().map(ToString::to_string).collect();
-    HealthView {
-        healthy: health.is_healthy(),
-        open_circuit_breakers: names(&health.open),
-        half_open_circuit_breakers: names(&health.half_open),
-        would_refuse_circuit_breakers: names(&health.would_refuse),
-        total_circuit_breakers: health.total_circuit_breakers,
-        total_operations: health.total_operations,
-    }
-}
-
-impl Watch {
+impl Sampler {
     fn snapshot(&self, windows: &mut Windows) -> Snapshot {
         let registry = self.live.registry();
         let now = registry.now();
@@ -176,7 +159,7 @@ impl Watch {
             })
             .collect();
         let revision = self.live.now();
-        self.evaluate(&watched, &revision);
+        self.evaluate_alerts(&watched, &revision);
         Snapshot {
             at: wall_clock::now(),
             uptime_ms: millis(now.since(self.started)),
@@ -184,14 +167,14 @@ impl Watch {
             preset: revision.config.preset.clone(),
             revision: revision.number,
             repeats_paused: registry.repeats_are_paused(),
-            health: health(registry),
+            health: HealthView::of(registry),
             alerts: self.alerts.lasting(),
             operations: views,
             brief: OnceLock::new(),
         }
     }
 
-    fn evaluate(&self, watched: &[Watched], revision: &Revision) {
+    fn evaluate_alerts(&self, watched: &[Watched], revision: &Revision) {
         let monitoring = &revision.config.monitoring;
         let mut conditions = Vec::new();
         if monitoring.enabled {
@@ -229,9 +212,9 @@ impl Watch {
                 circuit_line(view, threshold, now, self.started)
             }),
             rates: window.rates(now),
-            totals: Totals::of(window.counts()),
-            latency_ms: Quantiles::of(&window.recent_latencies()),
-            in_flight: window.counts().in_flight,
+            totals: *window.totals(),
+            latency_ms: LatencyView::of(&window.recent_latencies()),
+            in_flight: window.in_flight(),
             queued: pipeline.bulkhead().map_or(0, |bulkhead| bulkhead.queued()),
             hour: window.strip(),
             minutes: window.minutes().cloned().collect(),
@@ -263,8 +246,8 @@ fn circuit_line(
     started: Instant,
 ) -> CircuitLine {
     CircuitLine {
-        state: view.state.label().into(),
-        mode: view.mode.label().into(),
+        state: view.state,
+        mode: view.mode,
         failure_count: view.failure_count,
         threshold,
         in_state_ms: millis(now.since(view.since.unwrap_or(started))),
@@ -276,56 +259,4 @@ fn circuit_line(
 
 fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Rates {
-    fn between(old: &Counts, new: &Counts, seconds: f64) -> Self {
-        let rate = |old: u64, new: u64| {
-            (grown(new, old) as f64 / seconds.max(0.001) * 10.0).round() / 10.0
-        };
-        Self {
-            calls: rate(old.total_calls, new.total_calls),
-            successes: rate(old.successful_calls, new.successful_calls),
-            failures: rate(old.failed_calls, new.failed_calls),
-            timed_out: rate(old.timed_out_calls, new.timed_out_calls),
-            caller_faults: rate(old.caller_faults, new.caller_faults),
-            rejected: rate(old.rejected_calls, new.rejected_calls),
-            retries: rate(old.retries_executed, new.retries_executed),
-            fallbacks: rate(old.fallbacks, new.fallbacks),
-        }
-    }
-}
-
-impl Totals {
-    fn of(counts: &Counts) -> Self {
-        Self {
-            calls: counts.total_calls,
-            successes: counts.successful_calls,
-            failures: counts.failed_calls,
-            timed_out: counts.timed_out_calls,
-            caller_faults: counts.caller_faults,
-            rejected: counts.rejected_calls,
-            attempts: counts.attempts,
-            fallbacks: counts.fallbacks,
-        }
-    }
-}
-
-impl Quantiles {
-    fn of(latencies: &Latencies) -> Self {
-        let ms = |q| latencies.quantile(q).map(|time| (time.as_secs_f64() * 1e6).round() / 1e3);
-        Self { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_per_second_and_survive_a_reset() {
-        let counts = |n| Counts { total_calls: n, ..Counts::default() };
-        assert_eq!(Rates::between(&counts(100), &counts(150), 5.0).calls, 10.0);
-        assert_eq!(Rates::between(&counts(100), &counts(20), 5.0).calls, 4.0);
-    }
 }

@@ -60,7 +60,7 @@ pub use error::{Elapsed, Error, Rejected};
 pub use event::{Event, Fault, Kind, Observer, State, Transition, Why, Withheld};
 pub use execution::Execution;
 pub use histogram::{Histogram, Latencies};
-pub use metrics::{Counts, Metrics};
+pub use metrics::{Counter, Counts, Metrics, Series};
 pub use name::Name;
 #[cfg(feature = "metrics")]
 pub use observers::MetricsObserver;
@@ -73,7 +73,7 @@ pub use policies::bulkhead::{
 };
 pub use policies::chaos::{Chaos, ChaosConfig, Schedule};
 pub use policies::circuit_breaker::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, Keys, Permit, Verdict,
+    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, KeyedCounts, Permit, Verdict,
 };
 pub use policies::fallback::{Fallback, FallbackConfig};
 pub use policies::hedge::{Hedge, HedgeConfig};

@@ -1,44 +1,178 @@
-//! Counters of one operation, folded from its events. What cannot be computed from events does not exist.
+//! The counters of one operation, folded from its events. What cannot be computed from events does not exist.
+//!
+//! **Add a counter** as one row of the table below: its name and sentence, the events that add to it, and its series in
+//! Prometheus. The fields of [`Counts`] and of the API, the schema and the exposition follow from the row.
 
 use crate::{
     event::{Event, Kind, Observer, State, Transition, Withheld},
     histogram::{Histogram, Latencies},
     outcome::Outcome,
     policies::Policy,
-    rejection::Reason,
+    rejection::{Reason, Rejection},
     sync::{AtomicU64, Mutex, Ordering::Relaxed, lock},
     time::Instant,
 };
-use std::time::Duration;
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-/// What is counted, in the order of the table. The rows of reasons and of policies follow.
-#[derive(Clone, Copy)]
-enum Count {
-    Started,
-    Successes,
-    Failures,
-    TimedOut,
-    Refused,
-    RateLimited,
-    CallerFaults,
-    Abandoned,
-    Calls,
-    FailedCalls,
-    Retries,
-    Unaffordable,
-    Paused,
-    Hedges,
-    Timeouts,
-    Fallbacks,
-    Queued,
-    Faults,
-    CircuitHalfOpened,
-    CircuitClosed,
-    CircuitOpened,
+/// Numbers by label: rejections by reason, for example.
+type Labelled = BTreeMap<Cow<'static, str>, u64>;
+
+/// Where a counter stands in the text that Prometheus reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// A family of this name, with one series for each `operation`.
+    Operation(&'static str),
+    /// The family `seawall_calls_total`, with one series for each `operation` and this `outcome`.
+    Outcome(&'static str),
+    /// A family of this name, with one series for each operation that has a circuit breaker, by its `name`.
+    Circuit(&'static str),
+}
+
+/// One counter of an operation: what it is called, what it counts, and how it is exported.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter {
+    /// Its field in [`Counts`] and in the API.
+    pub name: &'static str,
+    /// What it counts, in a sentence.
+    pub help: &'static str,
+    /// Where it is exported to Prometheus; `None` where other series say the same.
+    pub series: Option<Series>,
+    /// Reads it.
+    pub value: fn(&Counts) -> u64,
+}
+
+/// Declares the counters, each in one row: `name (with: parts) <- [event] [event] => series`. Every event adds to one
+/// counter at most; what the `parts` counted is added when the counter is read.
+macro_rules! counters {
+    ($(
+        $(#[doc = $help:literal])+
+        $name:ident $((with: $($part:ident),+))? <- $([$($event:tt)+])+ $(=> $series:expr)?;
+    )*) => {
+        /// The rows of the table.
+        #[derive(Clone, Copy)]
+        #[expect(non_camel_case_types, reason = "a row has the name of its counter")]
+        enum Count {
+            $($name,)*
+        }
+
+        /// How many rows there are before those of reasons and of policies.
+        const COUNTERS: usize = [$(Count::$name),*].len();
+
+        /// All counters of an operation at one moment, since its registration or its last reset.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        pub struct Counts {
+            $($(#[doc = $help])+ pub $name: u64,)*
+            /// Executions in progress; a reset does not change it.
+            pub in_flight: u64,
+            /// Rejections by the bulkhead, whatever their reason.
+            pub bulkhead_rejections: u64,
+            /// Rejections by reason: those of the operation's own policies, and those that came up from an operation
+            /// that it called.
+            pub rejections: Labelled,
+            /// What policies in shadow would have done, by policy.
+            pub shadowed: Labelled,
+        }
+
+        impl Counts {
+            /// The table of counters, for exporters and documents.
+            pub const COUNTERS: &'static [Counter] = &[$(Counter {
+                name: stringify!($name),
+                help: concat!($($help),+).trim_ascii_start(),
+                series: [$(Some($series),)? None][0],
+                value: |counts| counts.$name,
+            },)*];
+
+            /// The counters of the table; `row` reads one of its rows.
+            fn of(row: impl Fn(Count) -> u64) -> Self {
+                Self { $($name: row(Count::$name) $($(+ row(Count::$part))+)?,)* ..Self::default() }
+            }
+        }
+
+        impl Count {
+            /// The row that an event adds to.
+            #[inline]
+            fn of(kind: &Kind) -> Option<Self> {
+                Some(match *kind {
+                    $($($($event)+ => Self::$name,)+)*
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+
+counters! {
+    /// Executions begun.
+    total_calls <- [Kind::Started];
+    /// Executions that succeeded.
+    successful_calls <- [Kind::Finished { outcome: Outcome::Success, .. }] => Series::Outcome("success");
+    /// Executions that ended in a failure of the operation for which the dependency is to blame.
+    failed_calls <- [Kind::Finished { outcome: outcome @ Outcome::Failure(_), .. } if outcome.blames_dependency()]
+        => Series::Outcome("failure");
+    /// Executions that ended in a timeout.
+    timed_out_calls <- [Kind::Finished { outcome: Outcome::TimedOut { .. }, .. }] => Series::Outcome("timed_out");
+    /// Executions that ended in a rejection by a rate limiter; they are among `rejected_calls`.
+    rate_limited_calls <- [Kind::Finished {
+        outcome: Outcome::Rejected(Rejection { reason: Reason::RateLimited, .. }), ..
+    }];
+    /// Executions that ended in a rejection.
+    rejected_calls (with: rate_limited_calls) <- [Kind::Finished { outcome: Outcome::Rejected(_), .. }]
+        => Series::Outcome("rejected");
+    /// Executions that the caller spoiled: client errors, requests that broke off, and deadlines of the caller that
+    /// passed. They are no failures.
+    caller_faults <- [Kind::Finished { outcome, .. } if outcome.blames_caller()] => Series::Outcome("caller_fault");
+    /// Executions whose caller went away.
+    abandoned_calls <- [Kind::Abandoned { .. }] => Series::Operation("seawall_abandoned_total");
+    /// Answers that broke off on their way, after the call for them had succeeded; they are among `failed_attempts`.
+    broken_answers <- [Kind::AnswerFailed { .. }];
+    /// Attempts that failed, timed out, or were cut off by a timeout, and those whose answer broke off on its way.
+    failed_attempts (with: broken_answers)
+        <- [Kind::CallFinished { attempt: 1.., outcome, .. } if outcome.blames_dependency()]
+        [Kind::CallCancelled { attempt: 1.., cut_off: true, .. }]
+        => Series::Operation("seawall_failed_attempts_total");
+    /// Calls of the operation that ended, those of retries included. A call that an operation further in refused did
+    /// not run and is none; an alternative is counted in `fallbacks`.
+    attempts (with: failed_attempts)
+        <- [Kind::CallFinished { attempt: 1.., outcome, .. } if !matches!(outcome, Outcome::Rejected(_))]
+        [Kind::CallCancelled { attempt: 1.., .. }]
+        => Series::Operation("seawall_attempts_total");
+    /// Retries scheduled.
+    retries_executed <- [Kind::RetryScheduled { .. }] => Series::Operation("seawall_retries_total");
+    /// Retries that were not made, because the budget was spent.
+    retries_unaffordable <- [Kind::Withheld { why: Withheld::Budget, .. }]
+        => Series::Operation("seawall_retries_unaffordable_total");
+    /// Retries and hedges that were not made, because an operator had paused them.
+    repeats_paused <- [Kind::Withheld { why: Withheld::Paused, .. }]
+        => Series::Operation("seawall_repeats_paused_total");
+    /// Further calls made beside one that took long.
+    hedges <- [Kind::Hedged { .. }] => Series::Operation("seawall_hedges_total");
+    /// Faults injected.
+    faults_injected <- [Kind::FaultInjected(_)] => Series::Operation("seawall_faults_injected_total");
+    /// Timeouts that fired, on attempts and on whole executions.
+    timeouts <- [Kind::TimedOut { .. }] => Series::Operation("seawall_timeouts_total");
+    /// Alternatives called.
+    fallbacks <- [Kind::FellBack { .. }] => Series::Operation("seawall_fallbacks_total");
+    /// Executions that waited for a place in a bulkhead, or for their turn at a rate limiter.
+    queued <- [Kind::Queued { .. }] => Series::Operation("seawall_queued_total");
+    /// Times that the circuit opened, failed probes included. What an operator forces is not among them; what happens
+    /// in shadow is.
+    circuit_breaker_opens <- [Kind::CircuitChanged(Transition { to: State::Open, .. })]
+        => Series::Circuit("seawall_circuit_opened_total");
+    /// Times that the circuit became half-open: a probe was let through after `recovery_timeout`. Where the probes
+    /// outlived their lease, the stay goes on.
+    circuit_breaker_half_opens
+        <- [Kind::CircuitChanged(Transition { from, to: State::HalfOpen, .. }) if from != State::HalfOpen]
+        => Series::Circuit("seawall_circuit_half_opened_total");
+    /// Times that the circuit closed: after probes, or because an operator reset it or let go of it.
+    circuit_breaker_closes
+        <- [Kind::CircuitChanged(Transition { from, to: State::Closed, .. }) if from != State::Closed]
+        => Series::Circuit("seawall_circuit_closed_total");
 }
 
 /// The first row of the table of rejections: the built-in reasons, and one for user-written policies.
-const REASONS: usize = Count::CircuitOpened as usize + 1;
+const REASONS: usize = COUNTERS;
 /// The first row of the table of what policies in shadow would have done.
 const SHADOWS: usize = REASONS + Reason::BUILT_IN.len() + 1;
 const ROWS: usize = SHADOWS + Policy::LABELS.len();
@@ -87,68 +221,6 @@ impl Default for Metrics {
     }
 }
 
-/// All counters at one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Counts {
-    /// Executions begun.
-    pub total_calls: u64,
-    /// Executions that succeeded.
-    pub successful_calls: u64,
-    /// Executions that ended in a failure of the operation for which the dependency is to blame
-    /// ([`Outcome::blames_dependency`]).
-    pub failed_calls: u64,
-    /// Executions that ended in a timeout.
-    pub timed_out_calls: u64,
-    /// Executions that ended in a rejection.
-    pub rejected_calls: u64,
-    /// Executions that ended in a rejection by a rate limiter; they are among `rejected_calls`.
-    pub rate_limited_calls: u64,
-    /// Executions that the caller spoiled: client errors ([`Class::Permanent`](crate::Class)), requests that
-    /// broke off, and deadlines of the caller that passed. They are no failures.
-    pub caller_faults: u64,
-    /// Executions whose caller went away.
-    pub abandoned_calls: u64,
-    /// Calls of the operation that ended, those of retries included. A call that was refused further in, by the
-    /// policies of an operation that it called, did not run and is none; an alternative is counted in
-    /// `fallbacks`.
-    pub attempts: u64,
-    /// Attempts that failed, timed out, or were cut off by a timeout, also those whose answer broke off while it
-    /// was on its way.
-    pub failed_attempts: u64,
-    /// Retries scheduled.
-    pub retries_executed: u64,
-    /// Retries that were not made, because the budget was spent.
-    pub retries_unaffordable: u64,
-    /// Retries and hedges that were not made, because an operator had paused them.
-    pub repeats_paused: u64,
-    /// Further calls made beside one that took long.
-    pub hedges: u64,
-    /// Faults injected.
-    pub faults_injected: u64,
-    /// Timeouts that fired, on attempts and on whole executions.
-    pub timeouts: u64,
-    /// Alternatives called.
-    pub fallbacks: u64,
-    /// Executions that waited for a place in a bulkhead, or for their turn at a rate limiter.
-    pub queued: u64,
-    /// Executions in progress.
-    pub in_flight: u64,
-    /// Times that the circuit opened, failed probes included. What an operator forces is not among them; what
-    /// happens in shadow is.
-    pub circuit_breaker_opens: u64,
-    /// Times that the circuit became half-open: a probe was let through after `recovery_timeout`.
-    pub circuit_breaker_half_opens: u64,
-    /// Times that the circuit closed: after probes, or because an operator reset it or let go of it.
-    pub circuit_breaker_closes: u64,
-    /// Refusals of the bulkhead.
-    pub bulkhead_rejections: u64,
-    /// Refusals by reason: those of its own policies, and those that came up from an operation that it called.
-    pub rejections: Vec<(&'static str, u64)>,
-    /// What policies in shadow would have done, by policy.
-    pub shadowed: Vec<(&'static str, u64)>,
-}
-
 impl Counts {
     /// Executions that ended, without those that the caller spoiled or left: what success and error shares are
     /// shares of.
@@ -158,8 +230,18 @@ impl Counts {
 
     /// The share of successes among [`judged_calls`](Self::judged_calls), from 0 to 1; `None` before the first.
     pub fn success_rate(&self) -> Option<f64> {
+        self.share(self.successful_calls)
+    }
+
+    /// The share of failures and timeouts among [`judged_calls`](Self::judged_calls), from 0 to 1; `None` before the
+    /// first.
+    pub fn failure_rate(&self) -> Option<f64> {
+        self.share(self.failed_calls + self.timed_out_calls)
+    }
+
+    fn share(&self, part: u64) -> Option<f64> {
         let judged = self.judged_calls();
-        (judged > 0).then(|| self.successful_calls as f64 / judged as f64)
+        (judged > 0).then(|| part as f64 / judged as f64)
     }
 }
 
@@ -168,38 +250,21 @@ impl Metrics {
     pub fn counts(&self) -> Counts {
         let base = *lock(&self.base);
         let row = |row: usize| self.rows[row].load(Relaxed).wrapping_sub(base[row]);
-        let count = |count: Count| row(count as usize);
-        let by_reason = |reason: Reason| row(REASONS + reason.index());
-        let labels = Reason::BUILT_IN.iter().map(|reason| reason.label()).chain(["custom"]);
+        let of = |reason: Reason| row(REASONS + reason.index());
+        let reasons = Reason::BUILT_IN.iter().map(|reason| reason.label()).chain(["custom"]);
+        let labelled = |label: &'static str, at| (Cow::Borrowed(label), row(at));
         Counts {
-            total_calls: count(Count::Started),
-            successful_calls: count(Count::Successes),
-            failed_calls: count(Count::Failures),
-            timed_out_calls: count(Count::TimedOut),
-            rejected_calls: count(Count::Refused),
-            rate_limited_calls: count(Count::RateLimited),
-            caller_faults: count(Count::CallerFaults),
-            abandoned_calls: count(Count::Abandoned),
-            attempts: count(Count::Calls),
-            failed_attempts: count(Count::FailedCalls),
-            retries_executed: count(Count::Retries),
-            retries_unaffordable: count(Count::Unaffordable),
-            repeats_paused: count(Count::Paused),
-            hedges: count(Count::Hedges),
-            faults_injected: count(Count::Faults),
-            timeouts: count(Count::Timeouts),
-            fallbacks: count(Count::Fallbacks),
-            queued: count(Count::Queued),
             in_flight: self.in_flight(),
-            circuit_breaker_opens: count(Count::CircuitOpened),
-            circuit_breaker_half_opens: count(Count::CircuitHalfOpened),
-            circuit_breaker_closes: count(Count::CircuitClosed),
-            bulkhead_rejections: [Reason::BulkheadFull, Reason::QueueTimeout, Reason::Shed]
-                .map(by_reason)
+            bulkhead_rejections: of(Reason::BulkheadFull)
+                + of(Reason::QueueTimeout)
+                + of(Reason::Shed),
+            rejections: reasons.zip(REASONS..).map(|(label, at)| labelled(label, at)).collect(),
+            shadowed: Policy::LABELS
                 .iter()
-                .sum(),
-            rejections: labels.zip((REASONS..).map(row)).collect(),
-            shadowed: Policy::LABELS.iter().copied().zip((SHADOWS..ROWS).map(row)).collect(),
+                .zip(SHADOWS..)
+                .map(|(label, at)| labelled(label, at))
+                .collect(),
+            ..Counts::of(|count| row(count as usize))
         }
     }
 
@@ -207,16 +272,17 @@ impl Metrics {
     fn in_flight(&self) -> u64 {
         let row = |count: Count| self.rows[count as usize].load(Relaxed);
         let ended = [
-            Count::Successes,
-            Count::Failures,
-            Count::TimedOut,
-            Count::Refused,
-            Count::CallerFaults,
-            Count::Abandoned,
+            Count::successful_calls,
+            Count::failed_calls,
+            Count::timed_out_calls,
+            Count::rate_limited_calls,
+            Count::rejected_calls,
+            Count::caller_faults,
+            Count::abandoned_calls,
         ];
         // Read before what began: so it is never more than that.
         let ended: u64 = ended.map(row).iter().sum();
-        row(Count::Started).saturating_sub(ended)
+        row(Count::total_calls).saturating_sub(ended)
     }
 
     /// How long executions took, refused ones excluded.
@@ -251,42 +317,6 @@ impl Metrics {
         lock(&self.circuit).spent = [Duration::ZERO; State::ALL.len()];
     }
 
-    #[inline]
-    fn add(&self, count: Count) {
-        self.rows[count as usize].fetch_add(1, Relaxed);
-    }
-
-    #[inline]
-    fn finished(&self, outcome: Outcome, took: Duration) {
-        self.add(match outcome {
-            Outcome::Success => Count::Successes,
-            Outcome::Failure(_) if outcome.blames_caller() => Count::CallerFaults,
-            Outcome::Failure(_) => Count::Failures,
-            Outcome::TimedOut { .. } => Count::TimedOut,
-            // Refusals take no time; among the latencies they would make an outage look fast.
-            Outcome::Rejected(rejection) => {
-                if rejection.reason == Reason::RateLimited {
-                    self.add(Count::RateLimited);
-                }
-                return self.add(Count::Refused);
-            }
-            // How long a caller took to spoil its call is not the dependency's latency.
-            Outcome::CallerFault(_) => return self.add(Count::CallerFaults),
-        });
-        self.latency.record(took);
-    }
-
-    fn circuit_changed(&self, Transition { at, from, to, .. }: Transition) {
-        lock(&self.circuit).enter(at, to);
-        match to {
-            State::Open => self.add(Count::CircuitOpened),
-            // Half-open again because the probes outlived their lease is the same stay.
-            State::HalfOpen if from != State::HalfOpen => self.add(Count::CircuitHalfOpened),
-            State::Closed if from != State::Closed => self.add(Count::CircuitClosed),
-            _ => {}
-        }
-    }
-
     /// The circuit that is in force now is in this state: another breaker may have taken the place of the one
     /// whose changes were seen.
     pub(crate) fn circuit_is(&self, now: Instant, state: State) {
@@ -296,45 +326,16 @@ impl Metrics {
         }
     }
 
-    #[inline]
-    fn call_finished(&self, outcome: Outcome, attempt: u32) {
-        match outcome {
-            Outcome::Success => self.attempted(attempt, false),
-            // What is refused further in is refused to this one's caller, too, for the same reason.
-            Outcome::Rejected(rejection) => self.refused(rejection.reason),
-            Outcome::Failure(_) | Outcome::TimedOut { .. } | Outcome::CallerFault(_) => {
-                self.attempted(attempt, outcome.blames_dependency());
-            }
-        }
-    }
-
-    /// A call is over; alternatives, with the number 0, are no attempts.
-    #[inline]
-    fn attempted(&self, attempt: u32, failed: bool) {
-        if attempt == 0 {
-            return;
-        }
-        self.add(Count::Calls);
-        if failed {
-            self.add(Count::FailedCalls);
-        }
-    }
-
     #[cold]
     fn refused(&self, reason: Reason) {
         self.rows[REASONS + reason.index()].fetch_add(1, Relaxed);
     }
 
-    /// Counts what a policy in shadow would have done. Its circuit changes all the same.
+    /// Counts what a policy in shadow would have done.
     #[cold]
     fn shadowed(&self, kind: Kind) {
-        if let Kind::CircuitChanged(change) = kind {
-            return self.circuit_changed(change);
-        }
-        let row = kind
-            .policy()
-            .and_then(|policy| Policy::LABELS.iter().position(|label| *label == policy));
-        if let Some(row) = row {
+        let label = |policy| Policy::LABELS.iter().position(|label| *label == policy);
+        if let Some(row) = kind.policy().and_then(label) {
             self.rows[SHADOWS + row].fetch_add(1, Relaxed);
         }
     }
@@ -343,32 +344,26 @@ impl Metrics {
 impl Observer for Metrics {
     #[inline]
     fn observe(&self, event: &Event<'_>) {
-        if event.shadow {
+        // The circuit of a breaker in shadow changes all the same.
+        if event.shadow && !matches!(event.kind, Kind::CircuitChanged(_)) {
             return self.shadowed(event.kind);
         }
-        self.add(match event.kind {
-            Kind::Started => Count::Started,
-            Kind::CallStarted { .. } | Kind::DeadlinePassed { .. } => return,
-            Kind::CallFinished { outcome, attempt, .. } => {
-                return self.call_finished(outcome, attempt);
+        if let Some(count) = Count::of(&event.kind) {
+            self.rows[count as usize].fetch_add(1, Relaxed);
+        }
+        match event.kind {
+            // Rejections take no time; among the latencies they would make an outage look fast. And how long a caller
+            // took to spoil its call is not the dependency's latency.
+            Kind::Finished { outcome: Outcome::Rejected(_) | Outcome::CallerFault(_), .. } => {}
+            Kind::Finished { took, .. } => self.latency.record(took),
+            // What is refused further in is refused to this one's caller, too, for the same reason.
+            Kind::Rejected(rejection)
+            | Kind::CallFinished { outcome: Outcome::Rejected(rejection), .. } => {
+                self.refused(rejection.reason);
             }
-            Kind::CallCancelled { attempt, cut_off, .. } => {
-                return self.attempted(attempt, cut_off);
-            }
-            Kind::AnswerFailed { .. } => Count::FailedCalls,
-            Kind::Rejected(rejection) => return self.refused(rejection.reason),
-            Kind::Queued { .. } => Count::Queued,
-            Kind::RetryScheduled { .. } => Count::Retries,
-            Kind::Withheld { why: Withheld::Budget, .. } => Count::Unaffordable,
-            Kind::Withheld { why: Withheld::Paused, .. } => Count::Paused,
-            Kind::Hedged { .. } => Count::Hedges,
-            Kind::FaultInjected(_) => Count::Faults,
-            Kind::TimedOut { .. } => Count::Timeouts,
-            Kind::FellBack { .. } => Count::Fallbacks,
-            Kind::CircuitChanged(change) => return self.circuit_changed(change),
-            Kind::Finished { outcome, took, .. } => return self.finished(outcome, took),
-            Kind::Abandoned { .. } => Count::Abandoned,
-        });
+            Kind::CircuitChanged(change) => lock(&self.circuit).enter(change.at, change.to),
+            _ => {}
+        }
     }
 }
 

@@ -68,13 +68,18 @@ struct Registered {
 
 /// The state of all operations in a few words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// Operations whose circuit is open and refuses calls. One in shadow or off refuses nobody, and is not
     /// among them.
+    #[cfg_attr(feature = "serde", serde(rename = "open_circuit_breakers"))]
     pub open: Vec<Name>,
     /// Operations whose circuit is half-open, and refuses all but a few calls.
+    #[cfg_attr(feature = "serde", serde(rename = "half_open_circuit_breakers"))]
     pub half_open: Vec<Name>,
     /// Operations whose circuit is open or half-open in shadow: it would refuse calls if it acted.
+    #[cfg_attr(feature = "serde", serde(rename = "would_refuse_circuit_breakers"))]
     pub would_refuse: Vec<Name>,
     /// Operations with a circuit breaker.
     pub total_circuit_breakers: usize,

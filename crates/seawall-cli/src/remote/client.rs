@@ -15,7 +15,6 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::{error::Error, time::Duration};
 use tokio::time::timeout;
 
@@ -53,10 +52,9 @@ impl Client {
         &self,
         method: &Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<String>,
     ) -> Result<Reply<T>, Failure> {
-        let text = body.map(Value::to_string);
-        let text = self.text(method, &format!("{ROOT}{path}"), text).await?;
+        let text = self.text(method, &format!("{ROOT}{path}"), body).await?;
         super::reading(&text).map_err(|told| self.strange(&told))
     }
 

@@ -163,7 +163,7 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, view: &View) {
 
 fn row(view: &View, one: &OperationView, age: Duration) -> Row<'static> {
     let (tone, state) = match &one.circuit {
-        Some(circuit) => Tone::of_circuit(&circuit.state, &circuit.mode),
+        Some(circuit) => Tone::of_circuit(circuit.state, circuit.mode),
         None => (Tone::Quiet, "-".into()),
     };
     let errors = error_share(one);
@@ -231,7 +231,7 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, view: &View) {
             };
             let reason =
                 circuit.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            let (_, state) = Tone::of_circuit(&circuit.state, &circuit.mode);
+            let (_, state) = Tone::of_circuit(circuit.state, circuit.mode);
             // Of an outage with probes in between, the state's time says little.
             let longer =
                 circuit.broken_for_ms.filter(|broken| *broken >= circuit.in_state_ms + 1000);

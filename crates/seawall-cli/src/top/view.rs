@@ -1,7 +1,8 @@
 //! What `top` knows of the server, and which part of it is looked at.
 
 use crate::{failure::Failure, output::plain, remote::reading};
-use seawall_server::wire::{CircuitLine, Line, OperationView, Rates, Snapshot};
+use seawall::{Mode, State};
+use seawall_server::wire::{Activity, CircuitLine, Line, OperationView, Snapshot};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -180,14 +181,9 @@ impl View {
     }
 }
 
-/// Whether what a circuit decides is done; a server that names no mode knows no other.
-fn acts(circuit: &CircuitLine) -> bool {
-    matches!(circuit.mode.as_str(), "" | "enforce")
-}
-
 /// Whether a circuit refuses calls, all of them or all but probes.
 pub(super) fn is_broken(circuit: &CircuitLine) -> bool {
-    acts(circuit) && matches!(circuit.state.as_str(), "open" | "forced_open" | "half_open")
+    circuit.mode == Mode::Enforce && (circuit.state.is_open() || circuit.state == State::HalfOpen)
 }
 
 /// The smaller, the worse.
@@ -195,14 +191,14 @@ fn rank(one: &OperationView) -> u8 {
     match &one.circuit {
         // Between two probes it is the same outage: its row keeps its place.
         Some(circuit) if is_broken(circuit) => 0,
-        Some(circuit) if acts(circuit) && circuit.state != "closed" => 2,
+        Some(circuit) if circuit.mode == Mode::Enforce && circuit.state != State::Closed => 2,
         _ => 3,
     }
 }
 
 /// Of the calls that were made, those that failed; none where none were.
 pub(super) fn error_share(one: &OperationView) -> Option<f64> {
-    let Rates { calls, failures, timed_out, caller_faults, rejected, .. } = one.rates;
+    let Activity { calls, failures, timed_out, caller_faults, rejected, .. } = one.rates;
     let made = calls - rejected - caller_faults;
     let failed = failures + timed_out;
     (failed > 0.0 || made > 0.0).then(|| (failed / made.max(failed)).min(1.0))

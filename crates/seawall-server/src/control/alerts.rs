@@ -2,7 +2,9 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, Named, ProblemDocument, Refusal, csv, problem, tagged, within, wrong},
+    answer::{
+        Answer, Asked, Column, Named, ProblemDocument, Refusal, csv, problem, tagged, within, wrong,
+    },
     breakers::TableFormat,
 };
 use crate::{
@@ -80,20 +82,9 @@ async fn alerts(
     let most = within("max_alerts", parameters.max_alerts, 1, 1000)?;
     let alerts = control.alerts.latest(most, parameters.level);
     if parameters.format == TableFormat::Csv {
-        let header = [
-            "id",
-            "level",
-            "title",
-            "operation",
-            "description",
-            "started_at",
-            "ended_at",
-            "acknowledged_by",
-        ];
-        return Ok(csv(&header, alerts.into_iter().map(cells)));
+        return Ok(csv(COLUMNS, &alerts));
     }
-    let mut alert_counts: BTreeMap<Level, usize> =
-        [Level::Info, Level::Warning, Level::Error, Level::Critical].map(|level| (level, 0)).into();
+    let mut alert_counts: BTreeMap<Level, usize> = Level::ALL.map(|level| (level, 0)).into();
     let mut category_counts = BTreeMap::new();
     for alert in &alerts {
         *alert_counts.entry(alert.level).or_default() += 1;
@@ -110,19 +101,17 @@ async fn alerts(
     Ok(tagged(&headers, &AlertList { alerts, summary }))
 }
 
-fn cells(alert: Alert) -> Vec<String> {
-    let began = alert.began();
-    vec![
-        alert.id.to_string(),
-        alert.level.label().into(),
-        alert.title,
-        alert.operation.unwrap_or_default(),
-        alert.description,
-        began,
-        alert.ended_at.unwrap_or_default(),
-        alert.acknowledged_by.unwrap_or_default(),
-    ]
-}
+/// The columns of the table.
+const COLUMNS: &[Column<Alert>] = &[
+    ("id", |alert| alert.id.to_string()),
+    ("level", |alert| alert.level.label().into()),
+    ("title", |alert| alert.title.clone()),
+    ("operation", |alert| alert.operation.clone().unwrap_or_default()),
+    ("description", |alert| alert.description.clone()),
+    ("started_at", Alert::began),
+    ("ended_at", |alert| alert.ended_at.clone().unwrap_or_default()),
+    ("acknowledged_by", |alert| alert.acknowledged_by.clone().unwrap_or_default()),
+];
 
 /// Says that somebody takes care of an alert.
 #[utoipa::path(post, path = "/internal/resilience/monitoring/alerts/{id}/acknowledge", tag = "monitoring",

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 mod table;
 mod tag;
 
-pub(crate) use table::csv;
+pub(crate) use table::{Column, csv};
 pub(crate) use tag::{clock, tagged};
 
 /// Bytes that a request to the control plane may have.

@@ -4,7 +4,7 @@
 
 use super::{
     Control,
-    answer::{Asked, Refusal, csv, tagged, within},
+    answer::{Asked, Column, Refusal, csv, tagged, within},
     breakers::TableFormat,
 };
 use crate::{access::Peer, actor::Actor, journal::Journal, persistence::Persistence, wall_clock};
@@ -175,6 +175,18 @@ fn hundred() -> usize {
     100
 }
 
+/// The columns of the table.
+const COLUMNS: &[Column<AuditEntry>] = &[
+    ("id", |entry| entry.id.to_string()),
+    ("at", |entry| entry.at.clone()),
+    ("who", |entry| entry.who.clone()),
+    ("from", |entry| entry.from.clone()),
+    ("method", |entry| entry.method.clone()),
+    ("path", |entry| entry.path.clone()),
+    ("status", |entry| entry.status.to_string()),
+    ("reason", |entry| entry.reason.clone().unwrap_or_default()),
+];
+
 /// A page of entries, the latest first.
 #[derive(Serialize, ToSchema)]
 struct AuditLog {
@@ -201,14 +213,7 @@ async fn list(
     let more = entries.len() > limit;
     entries.truncate(limit);
     if parameters.format == TableFormat::Csv {
-        let names = ["id", "at", "who", "from", "method", "path", "status", "reason"];
-        let cells = |entry: AuditEntry| {
-            let AuditEntry { id, at, who, from, method, path, status, reason } = entry;
-            let (id, status, reason) =
-                (id.to_string(), status.to_string(), reason.unwrap_or_default());
-            vec![id, at, who, from, method, path, status, reason]
-        };
-        return Ok(csv(&names, entries.into_iter().map(cells)));
+        return Ok(csv(COLUMNS, &entries));
     }
     let next = entries.last().filter(|_| more).map(|last| last.id);
     Ok(tagged(&headers, &AuditLog { entries, next }))

@@ -2,10 +2,12 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, Named, ProblemDocument, Refusal, Sent, csv, tagged, unknown, wrong},
+    answer::{
+        Answer, Asked, Column, Named, ProblemDocument, Refusal, Sent, csv, tagged, unknown, wrong,
+    },
     views::{self, CircuitBreakerView},
 };
-use crate::actor::Actor;
+use crate::{actor::Actor, schema::described};
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use seawall::{Force, Mode, State as Circuit};
 use serde::{Deserialize, Serialize};
@@ -40,10 +42,26 @@ pub(crate) struct TableParameters {
     pub(crate) format: TableFormat,
 }
 
+/// The columns of the table.
+const COLUMNS: &[Column<CircuitBreakerView>] = &[
+    ("name", |one| one.name.clone()),
+    ("state", |one| one.state.label().into()),
+    ("failure_count", |one| one.failure_count.to_string()),
+    ("threshold", |one| one.threshold.map(|threshold| threshold.to_string()).unwrap_or_default()),
+    ("recovery_timeout", |one| one.recovery_timeout.to_string()),
+    ("broken_since", |one| one.broken_since.clone().unwrap_or_default()),
+    ("next_probe_at", |one| one.next_probe_at.clone().unwrap_or_default()),
+    ("opens", |one| one.metrics.opens.to_string()),
+    ("reason", |one| one.why.clone().unwrap_or_default()),
+    ("mode", |one| one.mode.label().into()),
+];
+
 /// All breakers, and how many are well.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CircuitBreakers {
+    /// The breakers by the names of their operations.
     pub circuit_breakers: BTreeMap<String, CircuitBreakerView>,
+    /// All breakers.
     pub total_count: usize,
     /// Closed, or refusing nobody since they do not enforce.
     pub healthy_count: usize,
@@ -70,23 +88,19 @@ async fn list(
 ) -> Response {
     let breakers = views::circuit_breakers(&control.registry);
     if parameters.format == TableFormat::Csv {
-        let rows = breakers.into_values().map(CircuitBreakerView::cells);
-        return csv(&CircuitBreakerView::CELLS, rows);
+        return csv(COLUMNS, breakers.values());
     }
     let count = |is_it: &dyn Fn(&CircuitBreakerView) -> bool| {
         breakers.values().filter(|one| is_it(one)).count()
     };
-    let forced = [Circuit::ForcedOpen, Circuit::ForcedClosed, Circuit::Disabled];
     let body = CircuitBreakers {
         total_count: breakers.len(),
-        healthy_count: count(&|one| {
-            one.mode != Mode::Enforce.label() || one.enforces_in(&[Circuit::Closed])
-        }),
+        healthy_count: count(&CircuitBreakerView::is_healthy),
         open_count: count(&|one| one.enforces_in(&[Circuit::Open, Circuit::ForcedOpen])),
         half_open_count: count(&|one| one.enforces_in(&[Circuit::HalfOpen])),
-        forced_count: count(&|one| forced.iter().any(|state| state.label() == one.state)),
-        shadow_count: count(&|one| one.mode == Mode::Shadow.label()),
-        off_count: count(&|one| one.mode == Mode::Off.label()),
+        forced_count: count(&|one| one.state.is_forced()),
+        shadow_count: count(&|one| one.mode == Mode::Shadow),
+        off_count: count(&|one| one.mode == Mode::Off),
         circuit_breakers: breakers,
     };
     tagged(&headers, &body)
@@ -106,18 +120,24 @@ async fn one(
     view.map(|view| tagged(&headers, &view)).ok_or_else(|| control.no_breaker(&name))
 }
 
-/// What a change did.
+/// What an operator's request changed of a circuit.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StateChange {
+    /// The operation's name.
     pub name: String,
-    pub old_state: String,
-    pub new_state: String,
+    /// The state before.
+    #[schema(schema_with = described::<Circuit>)]
+    pub old_state: Circuit,
+    /// The state after.
+    #[schema(schema_with = described::<Circuit>)]
+    pub new_state: Circuit,
+    /// What was done, in words.
     pub message: String,
 }
 
 impl StateChange {
-    fn new(name: String, (old, new): (Circuit, Circuit), message: String) -> Self {
-        Self { name, old_state: old.label().into(), new_state: new.label().into(), message }
+    fn new(name: String, (old_state, new_state): (Circuit, Circuit), message: String) -> Self {
+        Self { name, old_state, new_state, message }
     }
 }
 
@@ -141,23 +161,25 @@ async fn reset(
 }
 
 /// A state to force.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ForceRequest {
-    state: ForcedState,
+pub struct ForceRequest {
+    /// The state, or `auto`.
+    pub state: ForcedState,
     /// Why: who comes later reads it. Needed unless the state is `auto`.
     #[serde(default)]
     #[schema(max_length = 200)]
-    reason: String,
+    pub reason: String,
     /// Seconds after which it ends by itself; left out: it lasts until it is ended.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2_592_000)]
-    seconds: Option<u64>,
+    pub seconds: Option<u64>,
 }
 
-#[derive(Clone, Copy, Deserialize, ToSchema)]
+/// A state that an operator may force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum ForcedState {
+pub enum ForcedState {
     /// Every call is refused.
     Open,
     /// Every call passes; failures are counted, and open nothing.

@@ -36,16 +36,18 @@ pub(super) fn writing() -> OpenApiRouter<Control> {
 /// The configuration in force.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigAnswer {
+    /// The number of the revision in force.
     pub revision: u64,
+    /// The preset in force.
     pub preset_name: String,
     /// Whether variables of the older kind have a say.
     pub is_legacy_config: bool,
     /// The preset in full, with what was changed of it. Lengths are in seconds.
     #[schema(value_type = Object)]
     pub configuration: Value,
-    /// The strategy of each operation; none where it has policies of its own.
+    /// The strategy of each operation; `null` where it has policies of its own.
     pub operation_strategies: BTreeMap<String, Option<String>>,
-    /// What changes of the preset; none where nothing does.
+    /// What changes of the preset; `null` where nothing does.
     #[schema(value_type = Option<Object>)]
     pub custom_overrides: Option<Value>,
     /// The policies of each strategy.
@@ -54,10 +56,10 @@ pub struct ConfigAnswer {
     /// The whole document, defaults included, without secrets.
     #[schema(value_type = Object)]
     pub document: Value,
-    /// The change through the API that is in force; none where there is none.
+    /// The change through the API that is in force; `null` where there is none.
     #[schema(value_type = Option<Object>)]
     pub api_change: Option<Value>,
-    /// Whether it lies over files and variables, or takes their place; none where there is none.
+    /// Whether it lies over files and variables, or takes their place; `null` where there is none.
     pub api_mode: Option<ChangeMode>,
     /// Where each value comes from, by its path: `default`, `FILE:LINE`, `variable NAME`, `API`.
     pub sources: BTreeMap<String, String>,
@@ -104,39 +106,43 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
 }
 
 /// A change of the configuration.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ConfigChange {
+pub struct ConfigRequest {
     /// Fields of the file. `auth`, `listen` and `store` may not be among them; `null` takes a field away.
     #[schema(value_type = Object)]
-    configuration: Map<String, Value>,
-    /// `merge` lays them over what files and variables say, in place of the former change, or over a rollback that is
-    /// in force; `replace` puts them in place of everything.
+    pub configuration: Map<String, Value>,
+    /// How the fields are put in force.
     #[serde(default)]
-    mode: ChangeMode,
+    pub mode: ChangeMode,
     /// Only say what would change.
     #[serde(default)]
-    dry_run: bool,
+    pub dry_run: bool,
     /// The revision that the change was made for: if another is in force by now, nothing changes.
     #[serde(default)]
-    expected_revision: Option<u64>,
+    pub expected_revision: Option<u64>,
 }
 
+/// How a change is put in force.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeMode {
+    /// Its fields lie over what files and variables say, in place of the former change, or over a rollback that is in
+    /// force.
     #[default]
     Merge,
+    /// It takes the place of everything that the API may change.
     Replace,
 }
 
 /// What changed, or would.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigChanged {
-    /// The revision in force after it; of a dry run, the present one.
+    /// The revision in force after it; after a dry run, the present one.
     pub revision: u64,
     /// Whether anything was put in force.
     pub applied: bool,
+    /// Every value that is not what it was.
     pub diff: Vec<Difference>,
     /// Fields that count from the next start on.
     pub needs_restart: Vec<String>,
@@ -157,13 +163,13 @@ impl ConfigChanged {
 }
 
 /// Checks a change, then puts all of it in force, or nothing.
-#[utoipa::path(put, path = "/internal/resilience/config", tag = "configuration", request_body = ConfigChange,
+#[utoipa::path(put, path = "/internal/resilience/config", tag = "configuration", request_body = ConfigRequest,
     security(("key" = ["write"])),
     responses((status = 200, body = ConfigChanged), (status = 409, body = ProblemDocument)))]
 async fn put(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<ConfigChange>,
+    Sent(asked): Sent<ConfigRequest>,
 ) -> Answer<ConfigChanged> {
     let document = Value::Object(asked.configuration);
     let edit = match asked.mode {
@@ -210,10 +216,15 @@ fn fifty() -> usize {
 /// One revision in a few words.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevisionLine {
+    /// Its number.
     pub revision: u64,
+    /// When it was put in force.
     pub at: String,
+    /// Whose key, or which source, made it.
     pub who: String,
+    /// What made it.
     pub cause: Cause,
+    /// What it changed of the revision before it.
     pub diff: Vec<Difference>,
 }
 
@@ -232,10 +243,11 @@ impl RevisionLine {
 /// A page of revisions, the latest first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevisionHistory {
+    /// The revisions of this page.
     pub revisions: Vec<RevisionLine>,
     /// The one in force.
     pub current: u64,
-    /// What to send as `before` for the next page; none on the last.
+    /// What to send as `before` for the next page; `null` on the last.
     pub next: Option<u64>,
 }
 
@@ -294,17 +306,18 @@ async fn revision(
     Ok(tagged(&headers, &body))
 }
 
-/// Where to go back to.
-#[derive(Deserialize, ToSchema)]
+/// Which revision to put in force again.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RollbackRequest {
-    revision: u64,
+pub struct RollbackRequest {
+    /// Its number.
+    pub revision: u64,
     /// Only say what would change.
     #[serde(default)]
-    dry_run: bool,
+    pub dry_run: bool,
     /// The revision that is thought to be in force: if it is another by now, nothing changes.
     #[serde(default)]
-    expected_revision: Option<u64>,
+    pub expected_revision: Option<u64>,
 }
 
 /// Puts a former revision in force again, as a new one. `auth`, `listen` and `store` stay as they are.

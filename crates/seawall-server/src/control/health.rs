@@ -1,7 +1,7 @@
 //! The server's health: in one word, and part by part.
 
 use super::{Control, answer::tagged};
-use crate::{Registry, sampler, wall_clock};
+use crate::{Registry, sampler::HealthView, wall_clock};
 use axum::{
     extract::State,
     http::HeaderMap,
@@ -20,48 +20,34 @@ pub(super) fn reading() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(detailed))
 }
 
-/// How it stands, and which circuits are not closed.
+/// How the server stands, and which circuits are not closed.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Health {
-    /// Whether no circuit refuses all calls: none that enforces is open or forced open.
-    healthy: bool,
+struct ServerHealth {
+    #[serde(flatten)]
+    circuits: HealthView,
     /// The worst of all parts: `unhealthy` while a circuit refuses calls; `degraded` while one is half-open or held
     /// by an operator, the file is refused, the store cannot be written, or the server stops; else `healthy`.
     status: ComponentStatus,
     #[serde(serialize_with = "super::answer::clock")]
     timestamp: String,
-    /// Those that enforce and are open, or forced open.
-    open_circuit_breakers: Vec<String>,
-    /// Those that enforce and are half-open.
-    half_open_circuit_breakers: Vec<String>,
-    /// Those in shadow that would refuse calls if they enforced.
-    would_refuse_circuit_breakers: Vec<String>,
-    total_circuit_breakers: usize,
-    total_operations: usize,
 }
 
-impl Health {
+impl ServerHealth {
     fn of(registry: &Registry, components: &[Component]) -> Self {
-        let health = sampler::health(registry);
         let worst = components.iter().map(|part| part.status).max();
         Self {
-            healthy: health.healthy,
+            circuits: HealthView::of(registry),
             status: worst.unwrap_or(ComponentStatus::Healthy),
             timestamp: wall_clock::now(),
-            open_circuit_breakers: health.open_circuit_breakers,
-            half_open_circuit_breakers: health.half_open_circuit_breakers,
-            would_refuse_circuit_breakers: health.would_refuse_circuit_breakers,
-            total_circuit_breakers: health.total_circuit_breakers,
-            total_operations: health.total_operations,
         }
     }
 }
 
 /// How it stands, and which circuits are not closed. 200 also while some are open: the body says so.
 #[utoipa::path(get, path = "/internal/resilience/health", tag = "health",
-    responses((status = 200, body = Health)))]
+    responses((status = 200, body = ServerHealth)))]
 async fn health(State(control): State<Control>, headers: HeaderMap) -> Response {
-    tagged(&headers, &Health::of(&control.registry, &components(&control)))
+    tagged(&headers, &ServerHealth::of(&control.registry, &components(&control)))
 }
 
 /// How one part stands.
@@ -97,7 +83,7 @@ enum ComponentStatus {
 #[derive(Serialize, ToSchema)]
 struct DetailedHealth {
     #[serde(flatten)]
-    summary: Health,
+    summary: ServerHealth,
     components: Vec<Component>,
 }
 
@@ -106,7 +92,7 @@ struct DetailedHealth {
     security(("key" = ["read"])), responses((status = 200, body = DetailedHealth)))]
 async fn detailed(State(control): State<Control>, headers: HeaderMap) -> Response {
     let components = components(&control);
-    let summary = Health::of(&control.registry, &components);
+    let summary = ServerHealth::of(&control.registry, &components);
     tagged(&headers, &DetailedHealth { summary, components })
 }
 

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{Registry, wall_clock};
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
-use seawall::{CircuitView, Mode, State as Circuit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -44,17 +43,11 @@ struct MetricsSummary {
 }
 
 impl MetricsSummary {
-    fn of(registry: &Registry) -> Self {
-        let now = registry.now();
-        let operations = registry.operations();
-        let circuits: Vec<CircuitView> =
-            operations.iter().filter_map(|one| one.pipeline().circuit(now)).collect();
-        let is_healthy =
-            |one: &&CircuitView| one.mode != Mode::Enforce || one.state == Circuit::Closed;
+    fn of(total_operations: usize, breakers: &BTreeMap<String, CircuitBreakerView>) -> Self {
         Self {
-            total_operations: operations.len(),
-            total_circuit_breakers: circuits.len(),
-            healthy_circuit_breakers: circuits.iter().filter(is_healthy).count(),
+            total_operations,
+            total_circuit_breakers: breakers.len(),
+            healthy_circuit_breakers: breakers.values().filter(|one| one.is_healthy()).count(),
             timestamp: wall_clock::now(),
         }
     }
@@ -72,12 +65,13 @@ async fn metrics(State(control): State<Control>) -> Result<Json<AllMetrics>, Ref
 impl AllMetrics {
     fn of(registry: &Registry) -> Self {
         let operations = registry.operations();
+        let circuit_breakers = views::circuit_breakers(registry);
         let named =
             operations.iter().map(|one| (one.name().to_string(), OperationMetrics::of(one)));
         Self {
             operations: named.collect(),
-            circuit_breakers: views::circuit_breakers(registry),
-            summary: MetricsSummary::of(registry),
+            summary: MetricsSummary::of(operations.len(), &circuit_breakers),
+            circuit_breakers,
         }
     }
 }
@@ -168,8 +162,11 @@ struct CallPerformance {
     /// Spoiled by the caller: client errors, requests that broke off, deadlines of the caller. No failures.
     caller_faults: u64,
     retry_attempts: u64,
-    /// Of the calls that ended, 0 to 1; none before the first.
+    /// The share that succeeded, from 0 to 1, of the calls that ended and that the caller neither spoiled nor left;
+    /// `null` before the first.
     success_rate: Option<f64>,
+    /// The share of the same calls that failed or timed out.
+    failure_rate: Option<f64>,
 }
 
 /// The whole in a few numbers.
@@ -188,8 +185,11 @@ async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Respon
         performance.caller_faults += counts.caller_faults;
         judged += counts.judged_calls();
     }
-    performance.success_rate = (judged > 0).then(|| performance.successful as f64 / judged as f64);
+    let share = |part: u64| (judged > 0).then(|| part as f64 / judged as f64);
+    performance.success_rate = share(performance.successful);
+    performance.failure_rate = share(performance.failed);
     let health = control.registry.health();
+    let breakers = views::circuit_breakers(&control.registry);
     let body = Dashboard {
         timestamp: wall_clock::now(),
         health: DashboardHealth {
@@ -200,7 +200,7 @@ async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Respon
         performance,
         operations: operations.iter().map(|operation| operation.name().to_string()).collect(),
         alerts: control.alerts.lasting(),
-        summary: MetricsSummary::of(&control.registry),
+        summary: MetricsSummary::of(operations.len(), &breakers),
     };
     tagged(&headers, &body)
 }

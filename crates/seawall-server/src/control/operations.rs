@@ -2,10 +2,12 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, Named, ProblemDocument, Refusal, Sent, csv, tagged, within, wrong},
+    answer::{
+        Answer, Asked, Column, Named, ProblemDocument, Refusal, Sent, csv, tagged, within, wrong,
+    },
     breakers::TableFormat,
     config::refused,
-    views::OperationMetrics,
+    views::{CircuitBreakerView, OperationMetrics},
 };
 use crate::{
     OperationConfig,
@@ -13,6 +15,7 @@ use crate::{
     actor::Actor,
     config::{NAME_RULE, is_name},
     revisions::Revision,
+    schema::described,
 };
 use axum::{
     Json,
@@ -20,7 +23,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use seawall::{Mode, Settings};
+use seawall::{Mode, Settings, State as Circuit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -57,27 +60,35 @@ fn hundred() -> usize {
 /// One operation in a few words.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OperationLine {
+    /// Its name.
     pub name: String,
-    /// The profile it follows; none where it has policies of its own.
+    /// The profile it follows; `null` where it has policies of its own.
     pub strategy: Option<String>,
-    /// Outermost first.
+    /// The types of its policies, outermost first.
     pub policies: Vec<String>,
-    /// The circuit's state; none without a breaker.
-    pub circuit: Option<String>,
-    /// `enforce`, `shadow` or `off`: only a circuit that enforces refuses calls.
-    pub circuit_mode: Option<String>,
+    /// The circuit's state; `null` without a breaker.
+    #[schema(schema_with = described::<Option<Circuit>>)]
+    pub circuit: Option<Circuit>,
+    /// The circuit's mode: only one that enforces refuses calls.
+    #[schema(schema_with = described::<Option<Mode>>)]
+    pub circuit_mode: Option<Mode>,
+    /// Executions begun.
     pub total_calls: u64,
-    /// Of the executions that ended, 0 to 1; none before the first.
+    /// The share of successes, from 0 to 1, among the executions that ended and that the caller neither spoiled nor
+    /// left; `null` before the first.
     pub success_rate: Option<f64>,
+    /// Whether its retries and hedges are paused.
     pub repeats_paused: bool,
 }
 
 /// A page of operations, by name.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Operations {
+    /// The operations of this page.
     pub operations: Vec<OperationLine>,
+    /// All operations that there are.
     pub total_count: usize,
-    /// What to send as `after` for the next page; none on the last.
+    /// What to send as `after` for the next page; `null` on the last.
     pub next: Option<String>,
 }
 
@@ -106,47 +117,34 @@ async fn list(
     let more = lines.len() > limit;
     lines.truncate(limit);
     if parameters.format == TableFormat::Csv {
-        let header = [
-            "name",
-            "strategy",
-            "policies",
-            "circuit",
-            "total_calls",
-            "success_rate",
-            "circuit_mode",
-        ];
-        return Ok(csv(&header, lines.into_iter().map(OperationLine::cells)));
+        return Ok(csv(COLUMNS, &lines));
     }
     let next = lines.last().filter(|_| more).map(|last| last.name.clone());
     Ok(tagged(&headers, &Operations { operations: lines, total_count, next }))
 }
 
-impl OperationLine {
-    fn cells(self) -> Vec<String> {
-        vec![
-            self.name,
-            self.strategy.unwrap_or_default(),
-            self.policies.join(" "),
-            self.circuit.unwrap_or_default(),
-            self.total_calls.to_string(),
-            self.success_rate.map(|rate| rate.to_string()).unwrap_or_default(),
-            self.circuit_mode.unwrap_or_default(),
-        ]
-    }
-}
+/// The columns of the table.
+const COLUMNS: &[Column<OperationLine>] = &[
+    ("name", |line| line.name.clone()),
+    ("strategy", |line| line.strategy.clone().unwrap_or_default()),
+    ("policies", |line| line.policies.join(" ")),
+    ("circuit", |line| line.circuit.map(|state| state.label().into()).unwrap_or_default()),
+    ("total_calls", |line| line.total_calls.to_string()),
+    ("success_rate", |line| line.success_rate.map(|rate| rate.to_string()).unwrap_or_default()),
+    ("circuit_mode", |line| line.circuit_mode.map(|mode| mode.label().into()).unwrap_or_default()),
+];
 
 fn line(operation: &crate::Operation, revision: &Revision, settings: &Settings) -> OperationLine {
     let (name, pipeline) = (operation.name().to_string(), operation.pipeline());
     let (counts, circuit) = (operation.counts(), pipeline.circuit(operation.now()));
-    let ended = counts.total_calls.saturating_sub(counts.in_flight);
     let configured = is_configured(&name, revision);
     OperationLine {
         strategy: configured.then(|| revision.config.chosen_strategy(&name, settings)).flatten(),
         policies: pipeline.policies().iter().map(|policy| policy.label().to_owned()).collect(),
-        circuit: circuit.as_ref().map(|circuit| circuit.state.label().to_owned()),
-        circuit_mode: circuit.map(|circuit| circuit.mode.label().to_owned()),
+        circuit: circuit.as_ref().map(|circuit| circuit.state),
+        circuit_mode: circuit.map(|circuit| circuit.mode),
         total_calls: counts.total_calls,
-        success_rate: (ended > 0).then(|| counts.successful_calls as f64 / ended as f64),
+        success_rate: counts.success_rate(),
         repeats_paused: pipeline.repeats_are_paused(),
         name,
     }
@@ -161,34 +159,44 @@ fn is_configured(name: &str, revision: &Revision) -> bool {
 /// One value of a policy, with its origin.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PolicyValue {
+    /// The field's path within its policy.
     pub field: String,
+    /// The value in force.
     pub value: Value,
-    /// `default`, `preset NAME`, `FILE:LINE`, `variable NAME`, `API`.
+    /// Where it comes from: `default`, `preset NAME`, `FILE:LINE`, `variable NAME`, `API`.
     pub origin: String,
 }
 
 /// One policy in force.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PolicyView {
-    /// 0 is the outermost.
+    /// Its place among the operation's policies; 0 is the outermost.
     pub position: usize,
+    /// Its type: `retry`, `circuit_breaker` …
     #[serde(rename = "type")]
     pub kind: String,
-    /// `enforce`, `shadow` or `off`, as it is now.
-    pub mode: String,
+    /// Its mode now.
+    #[schema(schema_with = described::<Mode>)]
+    pub mode: Mode,
+    /// Its fields.
     pub values: Vec<PolicyValue>,
 }
 
 /// One operation in full.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OperationDetail {
+    /// Its name.
     pub name: String,
+    /// The profile it follows; `null` where it has policies of its own.
     pub strategy: Option<String>,
-    /// Outermost first.
+    /// Its policies, outermost first.
     pub policies: Vec<PolicyView>,
+    /// Whether its retries and hedges are paused.
     pub repeats_paused: bool,
+    /// Its counters and latencies.
     pub metrics: OperationMetrics,
-    pub circuit_breaker: Option<super::views::CircuitBreakerView>,
+    /// Its circuit breaker; `null` where it has none.
+    pub circuit_breaker: Option<CircuitBreakerView>,
 }
 
 /// One operation, with its policies in order and the origin of every value.
@@ -226,19 +234,14 @@ fn detail(control: &Control, operation: &crate::Operation) -> OperationDetail {
                 .collect(),
             None => of_route(policy),
         };
-        PolicyView {
-            position,
-            kind: policy.label().into(),
-            mode: pipeline.mode(position).label().into(),
-            values,
-        }
+        PolicyView { position, kind: policy.label().into(), mode: pipeline.mode(position), values }
     });
     OperationDetail {
         strategy: configured.then(|| revision.config.strategy_of(&name)).flatten(),
         policies: policies.collect(),
         repeats_paused: pipeline.repeats_are_paused(),
         metrics: OperationMetrics::of(operation),
-        circuit_breaker: super::views::CircuitBreakerView::of(operation, operation.now()),
+        circuit_breaker: CircuitBreakerView::of(operation, operation.now()),
         name,
     }
 }
@@ -289,38 +292,32 @@ async fn register(
     Ok((StatusCode::CREATED, Json(detail(&control, &operation))).into_response())
 }
 
-/// A mode for policies of one type.
-#[derive(Deserialize, ToSchema)]
+/// A mode for all policies of one type.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ModeRequest {
-    /// `retry`, `circuit_breaker` …
-    policy: String,
-    /// `enforce`, `shadow` or `off`.
-    #[schema(value_type = ModeName)]
-    mode: Mode,
-}
-
-/// The modes by name, for the description of the endpoint.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it describes the core's own type, which knows no OpenAPI")]
-enum ModeName {
-    Enforce,
-    Shadow,
-    Off,
+pub struct ModeRequest {
+    /// The type of the policies: `retry`, `circuit_breaker` …
+    pub policy: String,
+    /// `enforce` acts, `shadow` only says what it would do, `off` is as if it were not there.
+    #[schema(schema_with = described::<Mode>)]
+    pub mode: Mode,
 }
 
 /// What was switched.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ModeChange {
+    /// The operation's name.
     pub name: String,
+    /// The type of the policies.
     pub policy: String,
-    pub mode: String,
+    /// Their mode now.
+    #[schema(schema_with = described::<Mode>)]
+    pub mode: Mode,
     /// How many policies of this type it has.
     pub changed: usize,
 }
 
-/// Lets policies of one type act, only speak, or rest, until the configuration of the operation changes.
+/// Sets the mode (enforce, shadow, off) of all policies of one type, until the configuration of the operation changes.
 #[utoipa::path(put, path = "/internal/resilience/operations/{name}/mode", tag = "operations",
     params(("name" = String, Path, description = "The operation's name")), request_body = ModeRequest,
     security(("key" = ["write"])),
@@ -340,30 +337,34 @@ async fn modes(
             format!("{name} has no policy {:?}; it has {}", asked.policy, known.join(", "));
         return Err(wrong("policy", &detail));
     }
-    let mode = asked.mode.label();
-    tracing::warn!(name, policy = asked.policy, mode, by = actor.name, "mode changed");
-    control.feed.note("mode", &name, format!("{} put {} to {mode}", actor.name, asked.policy));
-    Ok(Json(ModeChange { name, policy: asked.policy, mode: mode.into(), changed }))
+    let ModeRequest { policy, mode } = asked;
+    tracing::warn!(name, policy, mode = mode.label(), by = actor.name, "mode changed");
+    let text = format!("{} put {policy} to {}", actor.name, mode.label());
+    control.feed.note("mode", &name, text);
+    Ok(Json(ModeChange { name, policy, mode, changed }))
 }
 
-/// Whether further calls may begin.
-#[derive(Deserialize, ToSchema)]
+/// Whether retries and hedges are to be paused.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PauseRequest {
-    paused: bool,
+pub struct PauseRequest {
+    /// True pauses them; false lets them begin again.
+    pub paused: bool,
     /// The operation; left out: all.
     #[serde(default)]
-    operation: Option<String>,
+    pub operation: Option<String>,
 }
 
-/// What stands now.
+/// What was paused, or released.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PauseChange {
+    /// Whether retries and hedges are paused now.
     pub paused: bool,
+    /// The operations that this is said of.
     pub operations: Vec<String>,
 }
 
-/// The brake: lets no retry and no hedge begin, of one operation or of all, or lets them begin again.
+/// Pauses retries and hedges of one operation or of all, or lets them begin again.
 #[utoipa::path(post, path = "/internal/resilience/retries/pause", tag = "operations",
     request_body = PauseRequest, security(("key" = ["write"])),
     responses((status = 200, body = PauseChange), (status = 404, body = ProblemDocument)))]

@@ -10,7 +10,6 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use std::fmt::Write;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn reading() -> OpenApiRouter<Control> {
@@ -38,34 +37,27 @@ fn answer(control: &Control) -> Response {
 fn of_gateway(page: &mut Page, control: &Control) {
     let in_flight = &control.live.gateway().in_flight;
     let help = "Requests in progress, against limits.max_in_flight.";
-    page.family("seawall_requests_in_flight", "gauge", help);
-    let _ = writeln!(page.text, "seawall_requests_in_flight {}", in_flight.count());
+    page.gauge("seawall_requests_in_flight", help, in_flight.count());
     let help = "Requests refused before they reached a route, by reason.";
-    page.family("seawall_requests_refused_total", "counter", help);
-    for why in EarlyRefusal::ALL {
-        let labels = format!("reason=\"{}\"", why.label());
-        page.line("seawall_requests_refused_total", &labels, in_flight.refusals(why));
-    }
+    let refused =
+        EarlyRefusal::ALL.map(|why| (format!("reason=\"{}\"", why.label()), in_flight.refusals(why)));
+    page.family("seawall_requests_refused_total", "counter", help, refused);
 }
 
 /// The numbers of the control plane itself.
 fn of_control(page: &mut Page, control: &Control) {
-    page.family("seawall_config_revision", "gauge", "The revision of the configuration in force.");
-    let _ = writeln!(page.text, "seawall_config_revision {}", control.live.now().number);
-    page.family("seawall_alerts_active", "gauge", "Alerts that last, by level.");
+    let help = "The revision of the configuration in force.";
+    page.gauge("seawall_config_revision", help, control.live.now().number);
     let lasting = control.alerts.lasting();
-    for level in [Level::Info, Level::Warning, Level::Error, Level::Critical] {
+    let levels = Level::ALL.map(|level| {
         let count = lasting.iter().filter(|alert| alert.level == level).count();
-        let name = format!("{level:?}").to_lowercase();
-        page.line("seawall_alerts_active", &format!("level=\"{name}\""), count);
-    }
-    let name = "seawall_control_refusals_total";
-    page.family(name, "counter", "Requests to the control plane that were not let in, by reason.");
-    for reason in Reason::ALL {
-        let label = format!("reason=\"{}\"", reason.label());
-        page.line(name, &label, control.refusals.count(reason));
-    }
-    page.family("seawall_store_failed", "gauge", "1 while the store cannot be written.");
+        (format!("level=\"{}\"", level.label()), count)
+    });
+    page.family("seawall_alerts_active", "gauge", "Alerts that last, by level.", levels);
+    let help = "Requests to the control plane that were not let in, by reason.";
+    let refusals = Reason::ALL
+        .map(|reason| (format!("reason=\"{}\"", reason.label()), control.refusals.count(reason)));
+    page.family("seawall_control_refusals_total", "counter", help, refusals);
     let failed = u8::from(control.store.failure().is_some());
-    let _ = writeln!(page.text, "seawall_store_failed {failed}");
+    page.gauge("seawall_store_failed", "1 while the store cannot be written.", failed);
 }

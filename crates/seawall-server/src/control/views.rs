@@ -1,102 +1,36 @@
-//! What the API says of operations and their circuits, from the state that is used.
+//! What the API says of operations and their circuits, from the state that is used. Counters, states and windows are the
+//! core's own types; only instants become times of the wall clock.
 
-use crate::{Operation, Registry, wall_clock};
-use seawall::{Instant, Mode, State};
+use crate::{Operation, Registry, latency::LatencyView, schema::described, wall_clock};
+use seawall::{Counts, Instant, KeyedCounts, Mode, State, Tally, Transition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Quantiles in milliseconds; none before the first call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct LatencyView {
-    pub count: u64,
-    pub p50: Option<f64>,
-    pub p95: Option<f64>,
-    pub p99: Option<f64>,
-}
-
 /// The counters of one operation since its start or its last reset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OperationMetrics {
-    /// Executions begun.
-    pub total_calls: u64,
-    pub successful_calls: u64,
-    pub failed_calls: u64,
-    pub timed_out_calls: u64,
-    /// Executions that the caller spoiled (client errors, broken requests, deadlines of its own); no failures.
-    pub caller_faults: u64,
-    /// Executions that were refused.
-    pub rejected_calls: u64,
-    /// Executions whose caller went away.
-    pub abandoned_calls: u64,
-    /// Executions in progress.
-    pub in_flight: u64,
-    /// Calls of the operation, those of retries included.
-    pub attempts: u64,
-    pub failed_attempts: u64,
-    pub retries_executed: u64,
-    /// Retries that the budget did not pay.
-    pub retries_unaffordable: u64,
-    /// Retries and hedges that an operator had paused.
-    pub repeats_paused: u64,
-    pub hedges: u64,
-    pub timeouts: u64,
-    pub fallbacks: u64,
-    pub queued: u64,
-    pub faults_injected: u64,
-    pub circuit_breaker_opens: u64,
-    pub circuit_breaker_half_opens: u64,
-    pub circuit_breaker_closes: u64,
-    pub bulkhead_rejections: u64,
-    /// By reason.
-    pub rejections: BTreeMap<String, u64>,
-    /// What policies in shadow would have done, by policy.
-    pub shadowed: BTreeMap<String, u64>,
-    /// Of the executions that ended and that the caller neither spoiled nor left, 0 to 1; none before the first.
+    /// The counters themselves.
+    #[serde(flatten)]
+    #[schema(schema_with = described::<Counts>)]
+    pub counts: Counts,
+    /// The share of successes, from 0 to 1, among the executions that ended and that the caller neither spoiled nor
+    /// left; `null` before the first.
     pub success_rate: Option<f64>,
+    /// The share of the same executions that failed or timed out.
+    pub failure_rate: Option<f64>,
+    /// How long executions took that were not rejected.
     pub latency_ms: LatencyView,
 }
 
 impl OperationMetrics {
     pub(crate) fn of(operation: &Operation) -> Self {
         let counts = operation.counts();
-        let latencies = operation.metrics().latencies();
-        let ms = |q| latencies.quantile(q).map(|time| time.as_secs_f64() * 1000.0);
-        let named = |rows: &[(&'static str, u64)]| {
-            rows.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
-        };
         Self {
-            total_calls: counts.total_calls,
-            successful_calls: counts.successful_calls,
-            failed_calls: counts.failed_calls,
-            timed_out_calls: counts.timed_out_calls,
-            caller_faults: counts.caller_faults,
-            rejected_calls: counts.rejected_calls,
-            abandoned_calls: counts.abandoned_calls,
-            in_flight: counts.in_flight,
-            attempts: counts.attempts,
-            failed_attempts: counts.failed_attempts,
-            retries_executed: counts.retries_executed,
-            retries_unaffordable: counts.retries_unaffordable,
-            repeats_paused: counts.repeats_paused,
-            hedges: counts.hedges,
-            timeouts: counts.timeouts,
-            fallbacks: counts.fallbacks,
-            queued: counts.queued,
-            faults_injected: counts.faults_injected,
-            circuit_breaker_opens: counts.circuit_breaker_opens,
-            circuit_breaker_half_opens: counts.circuit_breaker_half_opens,
-            circuit_breaker_closes: counts.circuit_breaker_closes,
-            bulkhead_rejections: counts.bulkhead_rejections,
-            rejections: named(&counts.rejections),
-            shadowed: named(&counts.shadowed),
             success_rate: counts.success_rate(),
-            latency_ms: LatencyView {
-                count: latencies.count(),
-                p50: ms(0.5),
-                p95: ms(0.95),
-                p99: ms(0.99),
-            },
+            failure_rate: counts.failure_rate(),
+            latency_ms: LatencyView::of(&operation.metrics().latencies()),
+            counts,
         }
     }
 }
@@ -104,43 +38,48 @@ impl OperationMetrics {
 /// A state that an operator forced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ForcedView {
+    /// Why, in the operator's words.
     pub reason: String,
-    /// When it ends by itself.
+    /// When it ends by itself; `null` where it lasts until somebody ends it.
     pub until: Option<String>,
 }
 
-/// The circuits of a breaker with one for each key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct KeysView {
-    pub known: usize,
-    pub not_closed: usize,
-}
-
-/// What a window holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct WindowView {
-    pub calls: u64,
-    pub failures: u64,
-    pub slow: u64,
-}
-
-/// A change of state, with its reason.
+/// A change of a circuit's state, with its reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TransitionView {
+    /// When it happened.
     pub at: String,
-    pub from: String,
-    pub to: String,
+    /// The state before.
+    #[schema(schema_with = described::<State>)]
+    pub from: State,
+    /// The state after.
+    #[schema(schema_with = described::<State>)]
+    pub to: State,
+    /// Why, with the number that crossed its bound.
     pub reason: String,
 }
 
-/// What a breaker counted.
+impl TransitionView {
+    fn of(change: Transition, now: Instant) -> Self {
+        let Transition { at, from, to, why } = change;
+        Self { at: wall_clock::of(at, now), from, to, reason: why.to_string() }
+    }
+}
+
+/// What was counted of the calls of one breaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CircuitMetrics {
+    /// Executions begun.
     pub total_calls: u64,
+    /// Executions that succeeded.
     pub successful_calls: u64,
+    /// Executions that ended in a failure for which the dependency is to blame.
     pub failed_calls: u64,
+    /// Executions that ended in a timeout.
     pub timed_out_calls: u64,
+    /// Executions that the caller spoiled; they are no failures.
     pub caller_faults: u64,
+    /// Executions that ended in a rejection.
     pub rejected_calls: u64,
     /// Times it opened, failed probes included; in shadow, too.
     pub opens: u64,
@@ -148,7 +87,7 @@ pub struct CircuitMetrics {
     pub half_opens: u64,
     /// Times it closed, after probes or by an operator.
     pub closes: u64,
-    /// By state; none where there is a circuit for each key.
+    /// Seconds it was in each state; `null` where there is a circuit for each key.
     #[serde(serialize_with = "super::answer::clock")]
     pub seconds_in_state: Option<BTreeMap<String, f64>>,
 }
@@ -156,22 +95,26 @@ pub struct CircuitMetrics {
 /// One breaker, as the next call would meet it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CircuitBreakerView {
+    /// The operation's name.
     pub name: String,
-    /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`.
-    pub state: String,
+    /// The state that decides about the next call.
+    #[schema(schema_with = described::<State>)]
+    pub state: State,
     /// `enforce`; `shadow`: it decides and refuses nothing; `off`: it is not asked, and knows nothing.
     #[serde(default)]
-    pub mode: String,
+    #[schema(schema_with = described::<Mode>)]
+    pub mode: Mode,
     /// Whether calls are refused now: it is open, or forced open, and enforces.
     pub refuses: bool,
-    /// Since when it is in this state; none where it never changed.
+    /// Since when it is in this state; `null` where it never changed.
     pub in_state_since: Option<String>,
     /// Failures in a row, while closed.
     pub failure_count: u32,
-    /// Failures in a row that open it; none where a window decides alone.
+    /// Failures in a row that open it; `null` where a window decides alone.
     pub threshold: Option<u32>,
-    /// In seconds.
+    /// How long an open circuit waits before it lets a probe through, in seconds.
     pub recovery_timeout: f64,
+    /// When the last failure was recorded.
     pub last_failure: Option<String>,
     /// When it last opened, while it is open.
     pub opened_at: Option<String>,
@@ -179,16 +122,23 @@ pub struct CircuitBreakerView {
     pub broken_since: Option<String>,
     /// Why it stands as it does: what an operator said, or what broke it, and what followed.
     pub why: Option<String>,
-    /// Times it opened since it was last closed.
+    /// Times that it has opened since it was last closed.
     pub openings_in_a_row: u32,
-    /// When the traffic after closing is whole again.
+    /// Until when only a growing part of the calls is let through, after closing.
     pub ramps_until: Option<String>,
-    pub window: Option<WindowView>,
+    /// What its window holds, while closed; `null` where there is no window.
+    #[schema(schema_with = described::<Option<Tally>>)]
+    pub window: Option<Tally>,
+    /// The state that an operator forced; `null` where none did.
     pub forced: Option<ForcedView>,
-    pub keys: Option<KeysView>,
+    /// How many circuits there are, where there is one for each key.
+    #[schema(schema_with = described::<Option<KeyedCounts>>)]
+    pub keys: Option<KeyedCounts>,
     /// When an open circuit lets its first probe through.
     pub next_probe_at: Option<String>,
+    /// Its last change of state.
     pub last_transition: Option<TransitionView>,
+    /// What was counted of its calls.
     pub metrics: CircuitMetrics,
 }
 
@@ -201,8 +151,8 @@ impl CircuitBreakerView {
             view.last_transition.filter(|change| change.to.is_open() && view.state.is_open());
         Some(Self {
             name: operation.name().to_string(),
-            state: view.state.label().into(),
-            mode: view.mode.label().into(),
+            state: view.state,
+            mode: view.mode,
             refuses: view.refuses(),
             in_state_since: view.since.map(|at| wall_clock::of(at, now)),
             failure_count: view.failure_count,
@@ -214,63 +164,27 @@ impl CircuitBreakerView {
             why: view.why(),
             openings_in_a_row: view.openings,
             ramps_until: view.ramps_until.map(|at| wall_clock::of(at, now)),
-            window: view.window.map(|tally| WindowView {
-                calls: tally.calls.into(),
-                failures: tally.failures.into(),
-                slow: tally.slow.into(),
-            }),
+            window: view.window,
             forced: view.forced.as_ref().map(|forced| ForcedView {
                 reason: forced.reason.to_string(),
                 until: forced.until.map(|at| wall_clock::of(at, now)),
             }),
-            keys: view.keys.map(|keys| KeysView { known: keys.known, not_closed: keys.not_closed }),
+            keys: view.keys,
             next_probe_at: view.next_probe_at.map(|at| wall_clock::of(at, now)),
-            last_transition: view.last_transition.map(|change| TransitionView {
-                at: wall_clock::of(change.at, now),
-                from: change.from.label().into(),
-                to: change.to.label().into(),
-                reason: change.why.to_string(),
-            }),
+            last_transition: view.last_transition.map(|change| TransitionView::of(change, now)),
             metrics: CircuitMetrics::of(operation, now, config.keyed),
         })
     }
 
     /// Whether it is in one of these states and enforces.
     pub(crate) fn enforces_in(&self, states: &[State]) -> bool {
-        self.mode == Mode::Enforce.label() && states.iter().any(|state| state.label() == self.state)
+        self.mode == Mode::Enforce && states.contains(&self.state)
     }
 
-    /// The line of a table.
-    pub(crate) fn cells(self) -> Vec<String> {
-        let text = |text: Option<String>| text.unwrap_or_default();
-        let threshold = self.threshold.map(|threshold| threshold.to_string());
-        vec![
-            self.name,
-            self.state,
-            self.failure_count.to_string(),
-            text(threshold),
-            self.recovery_timeout.to_string(),
-            text(self.broken_since),
-            text(self.next_probe_at),
-            self.metrics.opens.to_string(),
-            text(self.why),
-            self.mode,
-        ]
+    /// Whether it is closed, or refuses nobody since it does not enforce.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.mode != Mode::Enforce || self.state == State::Closed
     }
-
-    /// The names of those cells.
-    pub(crate) const CELLS: [&str; 10] = [
-        "name",
-        "state",
-        "failure_count",
-        "threshold",
-        "recovery_timeout",
-        "broken_since",
-        "next_probe_at",
-        "opens",
-        "reason",
-        "mode",
-    ];
 }
 
 impl CircuitMetrics {

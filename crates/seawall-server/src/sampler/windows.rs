@@ -1,15 +1,14 @@
-//! Former states of the counters, as far back as somebody looks, in little memory: an operation keeps a few
-//! histograms, and sixty numbers a minute.
+//! Former states of the counters, as far back as readers look, in little memory: an operation keeps a few histograms, and
+//! a dozen numbers for each second of the last minute.
 
-use super::Rates;
+use super::Activity;
 use crate::{Operation, alerts::Watched};
-use seawall::{CircuitView, Counts, Instant, Latencies, Mode, State};
+use seawall::{CircuitView, Instant, Latencies, Mode, State};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
-use utoipa::ToSchema;
 
 /// How far back rates look.
 const RATE_SECONDS: usize = 5;
@@ -18,7 +17,7 @@ const ALERT_SECONDS: usize = 60;
 /// Latencies shown are of the last one to two of these.
 const SHOWN: Duration = Duration::from_secs(5);
 /// Latencies that alerts look at are of the last one to two of these.
-const HEEDED: Duration = Duration::from_secs(30);
+const ALERTING: Duration = Duration::from_secs(30);
 const MINUTES: usize = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -29,12 +28,13 @@ pub(super) struct Windows(BTreeMap<String, Window>);
 /// What one operation did lately.
 #[derive(Default)]
 pub(super) struct Window {
-    now: Counts,
+    now: Activity<u64>,
+    in_flight: u64,
     latest: Latencies,
-    seconds: VecDeque<(Instant, Counts)>,
-    few: VecDeque<(Instant, Few)>,
+    /// What was counted at each look of the last minute, oldest first.
+    seconds: VecDeque<(Instant, Activity<u64>)>,
     shown: Turns,
-    heeded: Turns,
+    alerting: Turns,
     minutes: VecDeque<Minute>,
     minutes_begun: u64,
     minute: Option<Begun>,
@@ -45,24 +45,8 @@ pub(super) struct Window {
 #[derive(Clone, Copy)]
 struct Begun {
     at: Instant,
-    base: Few,
-    last: Few,
-}
-
-/// The few numbers that alerts and charts need.
-#[derive(Clone, Copy, Default)]
-struct Few {
-    calls: u64,
-    /// Executions that ended and that the caller neither spoiled nor left.
-    judged: u64,
-    failed: u64,
-    timed_out: u64,
-    rejected: u64,
-    /// Of those, for another reason than that the caller asks too often.
-    refused: u64,
-    retries: u64,
-    opens: u64,
-    half_opens: u64,
+    base: Activity<u64>,
+    last: Activity<u64>,
 }
 
 /// Two former states, taken in turns, so that there is always one that is old enough.
@@ -74,64 +58,21 @@ struct Turns {
 }
 
 /// What happened in one minute.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Minute {
+    /// Executions begun.
     pub calls: u64,
-    /// Failures and timeouts.
+    /// Executions that failed or timed out.
     pub failed: u64,
+    /// Executions that ended in a rejection.
     pub rejected: u64,
+    /// Executions that the caller spoiled.
+    pub caller_faults: u64,
+    /// Retries scheduled.
     pub retries: u64,
     /// `c` closed, `h` half-open, `o` open, `f` forced, `s` in shadow it would have refused calls, `-` without a
     /// circuit, or with one that is off: the worst of the minute.
-    #[schema(value_type = String)]
     pub circuit: char,
-}
-
-/// What was counted since; after a reset in between the new count is the smaller one, and counts from zero.
-pub(super) fn grown(new: u64, old: u64) -> u64 {
-    if new >= old { new - old } else { new }
-}
-
-impl Few {
-    fn of(counts: &Counts) -> Self {
-        Self {
-            calls: counts.total_calls,
-            judged: counts.judged_calls(),
-            failed: counts.failed_calls + counts.timed_out_calls,
-            timed_out: counts.timed_out_calls,
-            rejected: counts.rejected_calls,
-            refused: counts.rejected_calls.saturating_sub(counts.rate_limited_calls),
-            retries: counts.retries_executed,
-            opens: counts.circuit_breaker_opens,
-            half_opens: counts.circuit_breaker_half_opens,
-        }
-    }
-
-    /// The worst that the circuit was until `now`, and is: also what came and went in between.
-    fn states_until(&self, now: &Self, circuit: Option<&CircuitView>) -> char {
-        let Some(circuit) = circuit else { return '-' };
-        let mode = circuit.mode;
-        let passed = |count: u64, state| if count > 0 { sign_of(state, mode) } else { '-' };
-        let done = now.since(self);
-        let through =
-            worse(passed(done.opens, State::Open), passed(done.half_opens, State::HalfOpen));
-        worse(through, sign_of(circuit.state, mode))
-    }
-
-    /// What was counted since; after a reset in between, all since the reset.
-    fn since(&self, old: &Self) -> Self {
-        Self {
-            calls: grown(self.calls, old.calls),
-            judged: grown(self.judged, old.judged),
-            failed: grown(self.failed, old.failed),
-            timed_out: grown(self.timed_out, old.timed_out),
-            rejected: grown(self.rejected, old.rejected),
-            refused: grown(self.refused, old.refused),
-            retries: grown(self.retries, old.retries),
-            opens: grown(self.opens, old.opens),
-            half_opens: grown(self.half_opens, old.half_opens),
-        }
-    }
 }
 
 impl Turns {
@@ -163,36 +104,42 @@ impl Windows {
 
 impl Window {
     fn advance(&mut self, operation: &Operation, now: Instant) {
-        self.now = operation.counts();
+        let counts = operation.counts();
+        (self.now, self.in_flight) = (Activity::of(&counts), counts.in_flight);
         self.latest = operation.metrics().latencies();
         self.shown.turn(&self.latest, now, SHOWN);
-        self.heeded.turn(&self.latest, now, HEEDED);
-        let few = Few::of(&self.now);
-        push(&mut self.seconds, (now, self.now.clone()), RATE_SECONDS + 1);
-        push(&mut self.few, (now, few), ALERT_SECONDS + 1);
+        self.alerting.turn(&self.latest, now, ALERTING);
+        push(&mut self.seconds, (now, self.now), ALERT_SECONDS + 1);
         self.circuit = operation.pipeline().circuit(now);
-        self.count_minute(now, few);
+        self.count_minute(now);
     }
 
     /// What happened since the last look belongs to the minute that was the present one then; after it others may
     /// have begun. They begin whole minutes after the first one, however late the look is.
-    fn count_minute(&mut self, now: Instant, few: Few) {
-        let mut present = *self.minute.get_or_insert(Begun { at: now, base: few, last: few });
+    fn count_minute(&mut self, now: Instant) {
+        let counted = self.now;
+        let mut present =
+            *self.minute.get_or_insert(Begun { at: now, base: counted, last: counted });
         if self.minutes.is_empty() {
             self.begin_minute();
         }
-        let seen = present.last.states_until(&few, self.circuit.as_ref());
+        let seen = worst_of(&counted.since(&present.last), self.circuit.as_ref());
         if let Some(minute) = self.minutes.back_mut() {
-            let done = few.since(&present.base);
-            (minute.calls, minute.failed) = (done.calls, done.failed);
-            (minute.rejected, minute.retries) = (done.rejected, done.retries);
-            minute.circuit = worse(minute.circuit, seen);
+            let done = counted.since(&present.base);
+            *minute = Minute {
+                calls: done.calls,
+                failed: done.failed(),
+                rejected: done.rejected,
+                caller_faults: done.caller_faults,
+                retries: done.retries,
+                circuit: worse(minute.circuit, seen),
+            };
         }
         while now.since(present.at) >= MINUTE {
-            present = Begun { at: present.at + MINUTE, base: few, last: few };
+            present = Begun { at: present.at + MINUTE, base: counted, last: counted };
             self.begin_minute();
         }
-        self.minute = Some(Begun { last: few, ..present });
+        self.minute = Some(Begun { last: counted, ..present });
     }
 
     fn begin_minute(&mut self) {
@@ -206,17 +153,26 @@ impl Window {
         self.circuit.as_ref()
     }
 
-    pub(super) fn counts(&self) -> &Counts {
+    /// What was counted since the last reset.
+    pub(super) fn totals(&self) -> &Activity<u64> {
         &self.now
     }
 
-    pub(super) fn rates(&self, now: Instant) -> Rates {
-        match self.seconds.front() {
-            Some((at, old)) => Rates::between(old, &self.now, now.since(*at).as_secs_f64()),
-            None => Rates::default(),
+    /// Executions in progress.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// What was done per second in the last few seconds.
+    pub(super) fn rates(&self, now: Instant) -> Activity<f64> {
+        let back = self.seconds.len().saturating_sub(RATE_SECONDS + 1);
+        match self.seconds.get(back) {
+            Some((at, old)) => self.now.since(old).per_second(now.since(*at).as_secs_f64()),
+            None => Activity::default(),
         }
     }
 
+    /// How long executions took in the last five to ten seconds.
     pub(super) fn recent_latencies(&self) -> Latencies {
         self.latest.since(&self.shown.older)
     }
@@ -237,15 +193,14 @@ impl Window {
 
     /// What alerts look at.
     pub(super) fn watched(&self, operation: &Operation, now: Instant) -> Watched {
-        let done =
-            self.few.front().map_or_else(Few::default, |(_, old)| Few::of(&self.now).since(old));
+        let done = self.seconds.front().map(|(_, old)| self.now.since(old)).unwrap_or_default();
         let pipeline = operation.pipeline();
         Watched {
             operation: operation.name().to_string(),
-            ended: done.judged,
-            failed: done.failed + done.refused,
+            ended: done.judged(),
+            failed: done.failed() + done.refused(),
             timed_out: done.timed_out,
-            p95: self.latest.since(&self.heeded.older).quantile(0.95),
+            p95: self.latest.since(&self.alerting.older).quantile(0.95),
             open_for: self
                 .circuit
                 .as_ref()
@@ -264,6 +219,14 @@ fn push<T>(ring: &mut VecDeque<T>, item: T, most: usize) {
         ring.pop_front();
     }
     ring.push_back(item);
+}
+
+/// The worst that the circuit is, or was while all this was done: also what came and went in between.
+fn worst_of(done: &Activity<u64>, circuit: Option<&CircuitView>) -> char {
+    let Some(circuit) = circuit else { return '-' };
+    let passed = |count: u64, state| if count > 0 { sign_of(state, circuit.mode) } else { '-' };
+    let through = worse(passed(done.opens, State::Open), passed(done.half_opens, State::HalfOpen));
+    worse(through, sign_of(circuit.state, circuit.mode))
 }
 
 fn sign(circuit: Option<&CircuitView>) -> char {

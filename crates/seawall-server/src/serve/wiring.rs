@@ -15,7 +15,7 @@ use crate::{
     journal::Journal,
     persistence::Persistence,
     revisions::{Entry, History},
-    sampler::{self, Watch},
+    sampler::{self, Sampler},
 };
 use arc_swap::ArcSwap;
 use seawall::Observer;
@@ -92,7 +92,7 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     let audit = Arc::new(Audit::new(&persistence));
     let benchmarks = Arc::new(Benchmarks::new(persistence.log("benchmarks")));
     let (publish, snapshots) = watch::channel(None);
-    let sampler = Watch {
+    let sampler = Sampler {
         started,
         live: live.clone(),
         alerts: alerts.clone(),

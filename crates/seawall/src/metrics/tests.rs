@@ -104,6 +104,7 @@ fn every_event_is_counted_where_it_belongs() {
         abandoned_calls: 1,
         attempts: 6,
         failed_attempts: 3,
+        broken_answers: 1,
         retries_executed: 1,
         retries_unaffordable: 1,
         repeats_paused: 1,
@@ -117,7 +118,7 @@ fn every_event_is_counted_where_it_belongs() {
         circuit_breaker_half_opens: 1,
         circuit_breaker_closes: 1,
         bulkhead_rejections: 3,
-        rejections: vec![
+        rejections: [
             ("circuit_open", 0),
             ("probes_taken", 0),
             ("ramping_up", 0),
@@ -129,8 +130,10 @@ fn every_event_is_counted_where_it_belongs() {
             ("fault_injected", 0),
             ("not_called", 0),
             ("custom", 1),
-        ],
-        shadowed: Policy::LABELS.iter().map(|label| (*label, 0)).collect(),
+        ]
+        .map(|(label, count)| (label.into(), count))
+        .into(),
+        shadowed: Policy::LABELS.iter().map(|label| ((*label).into(), 0)).collect(),
     };
     assert_eq!(counts, expected);
 }
@@ -192,5 +195,15 @@ fn what_a_policy_in_shadow_would_do_is_counted_apart() {
     let counts = metrics.counts();
     assert_eq!((counts.timeouts, counts.bulkhead_rejections), (0, 0));
     let told: Vec<_> = counts.shadowed.into_iter().filter(|(_, n)| *n > 0).collect();
-    assert_eq!(told, [("timeout", 2), ("bulkhead", 1)]);
+    assert_eq!(told, [("bulkhead".into(), 1), ("timeout".into(), 2)]);
+}
+
+#[test]
+fn every_counter_has_a_name_and_a_series_of_its_own() {
+    let unlike =
+        |a: &Counter, b: &Counter| a.name != b.name && (a.series.is_none() || a.series != b.series);
+    for (at, one) in Counts::COUNTERS.iter().enumerate() {
+        assert!(Counts::COUNTERS[..at].iter().all(|before| unlike(one, before)), "{one:?}");
+        assert!(one.help.ends_with('.') && !one.help.contains(['\n', '[']), "{one:?}");
+    }
 }

@@ -27,7 +27,7 @@ mod view;
 
 pub use circuit::{Force, Verdict};
 pub use settings::{CircuitBreakerConfig, breaker};
-pub use view::{CircuitView, Forced, Keys};
+pub use view::{CircuitView, Forced, KeyedCounts};
 
 use cell::{Cell, CellRef, Cells};
 use circuit::{Circuit, Word};

@@ -6,20 +6,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+/// A column: its name, and the text of a row's cell.
+pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
+
 /// A table that a spreadsheet opens.
-pub(crate) fn csv(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Response {
-    let mut text = header.join(",") + "\r\n";
+pub(crate) fn csv<'r, T: 'r>(
+    columns: &[Column<T>],
+    rows: impl IntoIterator<Item = &'r T>,
+) -> Response {
+    let line = |cells: Vec<String>| cells.join(",") + "\r\n";
+    let mut text = line(columns.iter().map(|(name, _)| (*name).to_owned()).collect());
     for row in rows {
-        let cells: Vec<String> = row.iter().map(|cell| cell_of(cell)).collect();
-        text.push_str(&cells.join(","));
-        text.push_str("\r\n");
+        text += &line(columns.iter().map(|(_, cell)| quoted(&cell(row))).collect());
     }
     let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
     (kind, Body::from(text)).into_response()
 }
 
 /// A cell in quotes where it needs them; a spreadsheet takes none for a formula.
-fn cell_of(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let formula =
         text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
     let text = if formula { format!("'{text}") } else { text.to_owned() };
@@ -43,7 +48,7 @@ mod tests {
             ("-5.5", "-5.5"),
             ("@x,y", "\"'@x,y\""),
         ] {
-            assert_eq!(cell_of(text), expected);
+            assert_eq!(quoted(text), expected);
         }
     }
 }

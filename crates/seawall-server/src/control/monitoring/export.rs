@@ -5,9 +5,9 @@ use crate::{
     audit_trail::{MetricType, PerformanceMetrics, Record},
     control::{
         Control,
-        answer::{Asked, Refusal, csv, within},
+        answer::{Asked, Column, Refusal, csv, within},
     },
-    prometheus::escaped,
+    prometheus::{Page, escaped},
     wall_clock,
 };
 use axum::{
@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -64,17 +64,7 @@ async fn export(
             ([(header::CONTENT_DISPOSITION, named("json"))], Json(records)).into_response()
         }
         ExportFormat::Csv => {
-            let names = [
-                "timestamp",
-                "metric_type",
-                "preset_name",
-                "operation",
-                "value",
-                "session_id",
-                "user_context",
-                "metadata",
-            ];
-            let table = csv(&names, records.into_iter().map(record_cells));
+            let table = csv(COLUMNS, &records);
             ([(header::CONTENT_DISPOSITION, named("csv"))], table).into_response()
         }
         ExportFormat::Prometheus => {
@@ -84,24 +74,21 @@ async fn export(
     })
 }
 
-fn record_cells(record: Record) -> Vec<String> {
-    vec![
-        wall_clock::text(record.timestamp),
-        word(record.metric_type),
-        record.preset_name,
-        record.operation,
-        record.value.to_string(),
-        record.session_id.unwrap_or_default(),
-        record.user_context.unwrap_or_default(),
-        serde_json::to_string(&record.metadata).unwrap_or_default(),
-    ]
-}
+/// The columns of the table.
+const COLUMNS: &[Column<Record>] = &[
+    ("timestamp", |record| wall_clock::text(record.timestamp)),
+    ("metric_type", |record| word(record.metric_type)),
+    ("preset_name", |record| record.preset_name.clone()),
+    ("operation", |record| record.operation.clone()),
+    ("value", |record| record.value.to_string()),
+    ("session_id", |record| record.session_id.clone().unwrap_or_default()),
+    ("user_context", |record| record.user_context.clone().unwrap_or_default()),
+    ("metadata", |record| serde_json::to_string(&record.metadata).unwrap_or_default()),
+];
 
 fn word(kind: MetricType) -> String {
-    serde_json::to_value(kind)
-        .ok()
-        .and_then(|word| word.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    let word = serde_json::to_value(kind).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_owned()
 }
 
 /// Counts by type and preset, and the times of loads.
@@ -110,30 +97,24 @@ fn numbers(records: &[Record]) -> String {
     for record in records {
         *counts.entry((word(record.metric_type), &record.preset_name)).or_default() += 1;
     }
-    let mut text = String::from(
-        "# HELP seawall_config_events Events of the configuration in the window.\n# TYPE seawall_config_events gauge\n",
-    );
-    for ((kind, preset), count) in counts {
-        let preset = escaped(preset);
-        let _ =
-            writeln!(text, "seawall_config_events{{type=\"{kind}\",preset=\"{preset}\"}} {count}");
-    }
+    let mut page = Page::default();
+    let counts = counts.into_iter().map(|((kind, preset), count)| {
+        (format!("type=\"{kind}\",preset=\"{}\"", escaped(preset)), count)
+    });
+    let help = "Events of the configuration in the window.";
+    page.family("seawall_config_events", "gauge", help, counts);
     let times = PerformanceMetrics::of(records.iter()).all;
-    text.push_str("# HELP seawall_config_load_ms Time of loads in the window.\n# TYPE seawall_config_load_ms summary\n");
-    for (q, time) in [
+    let percentiles = [
         ("0.5", times.p50_load_time_ms),
         ("0.95", times.p95_load_time_ms),
         ("0.99", times.p99_load_time_ms),
-    ] {
-        if let Some(time) = time {
-            let _ = writeln!(text, "seawall_config_load_ms{{quantile=\"{q}\"}} {time}");
-        }
-    }
+    ];
+    let percentiles =
+        percentiles.into_iter().filter_map(|(q, time)| Some((format!("quantile=\"{q}\""), time?)));
+    let name = "seawall_config_load_ms";
+    page.family(name, "summary", "Time of loads in the window.", percentiles);
     let sum = times.avg_load_time_ms.unwrap_or(0.0) * times.sample_count as f64;
-    let _ = writeln!(
-        text,
-        "seawall_config_load_ms_sum {sum}\nseawall_config_load_ms_count {}",
-        times.sample_count
-    );
-    text
+    page.line("seawall_config_load_ms_sum", "", sum);
+    page.line("seawall_config_load_ms_count", "", times.sample_count);
+    page.text
 }

@@ -95,10 +95,3 @@ fn an_hour_is_kept_minute_by_minute() {
     assert_eq!(window.minutes().nth(55).unwrap().failed, 1, "in the minute it happened");
     assert_eq!(window.strip(), "c".repeat(60));
 }
-
-#[test]
-fn a_reset_is_no_negative_number() {
-    let few = |calls| Few { calls, ..Few::default() };
-    assert_eq!(few(5).since(&few(3)).calls, 2);
-    assert_eq!(few(5).since(&few(30)).calls, 5);
-}

@@ -47,7 +47,7 @@ pub struct CircuitView {
     /// Why an operator forced the state, and until when.
     pub forced: Option<Forced>,
     /// Circuits known, by key, and how many of them are not closed; none where one is for all.
-    pub keys: Option<Keys>,
+    pub keys: Option<KeyedCounts>,
 }
 
 impl CircuitView {
@@ -86,12 +86,14 @@ pub struct Forced {
     pub until: Option<Instant>,
 }
 
-/// The circuits of a keyed breaker.
+/// How many circuits a breaker with one for each key has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keys {
-    /// How many there are.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KeyedCounts {
+    /// Circuits that are kept now.
     pub known: usize,
-    /// How many of them are not closed.
+    /// Of them, those that are not closed.
     pub not_closed: usize,
 }
 
@@ -179,7 +181,7 @@ impl CircuitBreaker {
         };
         let all = self.views(now);
         let not_closed = all.iter().filter(|(_, view)| view.state != State::Closed).count();
-        let keys = Some(Keys { known: all.len(), not_closed });
+        let keys = Some(KeyedCounts { known: all.len(), not_closed });
         let shared = keyed.overflow.view(now, &self.config);
         let views = all.into_iter().map(|(_, view)| view).chain([shared]);
         let worst = views.min_by_key(|view| view.state.refuses_less());

@@ -124,7 +124,10 @@ fn each_key_has_its_own_circuit() {
     assert!(breaker.try_acquire_for(at(1), Key::of(7_u64)).is_err());
     assert!(breaker.try_acquire_for(at(1), Key::of(8_u64)).is_ok());
     let view = breaker.view(at(1));
-    assert_eq!((view.state, view.keys), (State::Open, Some(Keys { known: 2, not_closed: 1 })));
+    assert_eq!(
+        (view.state, view.keys),
+        (State::Open, Some(KeyedCounts { known: 2, not_closed: 1 }))
+    );
     assert_eq!(breaker.view_of(at(1), Key::of(7_u64)).unwrap().state, State::Open);
     assert_eq!(breaker.view_of(at(1), Key::of(99_u64)), None);
     // At the bound, keys that rest are forgotten; what is open is not.

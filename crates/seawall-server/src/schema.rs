@@ -1,0 +1,46 @@
+//! Schemas of the core's own types for the OpenAPI document, which takes JSON Schema as it is.
+
+use schemars::{JsonSchema, generate::SchemaSettings, transform::RecursiveTransform};
+use utoipa::openapi::{RefOr, Schema};
+
+/// The schema of a type, with all that it refers to in its place: for `#[schema(schema_with = described::<T>)]`.
+pub(crate) fn described<T: JsonSchema>() -> RefOr<Schema> {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    // OpenAPI tools know a choice of one word, not a constant.
+    let constants = RecursiveTransform(|schema: &mut schemars::Schema| {
+        if let Some(word) = schema.remove("const") {
+            schema.insert("enum".into(), vec![word].into());
+        }
+    });
+    let schema = settings.with_transform(constants).into_generator().into_root_schema_for::<T>();
+    // What cannot be described is left open: then a client may find anything there.
+    serde_json::from_value(schema.to_value()).unwrap_or_else(|_| Schema::default().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall::{Counts, KeyedCounts, Mode, State, Tally};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_cores_types_are_described_as_they_are() {
+        let of = |schema: RefOr<Schema>| json!(schema);
+        let counts = of(described::<Counts>());
+        assert_eq!(counts["properties"]["total_calls"]["type"], "integer", "{counts}");
+        assert_eq!(counts["properties"]["rejections"]["type"], "object", "{counts}");
+        assert!(counts["required"].as_array().unwrap().contains(&"attempts".into()), "{counts}");
+        for (schema, words) in [
+            (of(described::<State>()), &["closed", "half_open", "forced_open", "disabled"][..]),
+            (of(described::<Mode>()), &["enforce", "shadow", "off"][..]),
+            (of(described::<Option<Tally>>()), &["failures", "null"][..]),
+            (of(described::<Option<KeyedCounts>>()), &["not_closed", "null"][..]),
+        ] {
+            assert!(words.iter().all(|word| schema.to_string().contains(word)), "{schema}");
+            assert_ne!(schema, Value::Null);
+        }
+    }
+}
