@@ -2,31 +2,26 @@
 
 use super::{
     Control,
-    answer::{
-        Answer, Asked, Column, Named, ProblemDocument, Refusal, csv, problem, tagged, within, wrong,
-    },
-    breakers::TableFormat,
+    extract::{PathName, Query, number, within},
+    problem::{Answer, ApiError, problem, wrong},
+    table::{Column, TableFormat, csv},
+    tag::tagged,
 };
 use crate::{
     actor::Actor,
     alerts::{Alert, Category, Level},
 };
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(alerts))
 }
 
-pub(super) fn writing() -> OpenApiRouter<Control> {
+pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(acknowledge))
 }
 
@@ -35,21 +30,17 @@ pub(super) fn writing() -> OpenApiRouter<Control> {
 #[into_params(parameter_in = Query)]
 struct AlertParameters {
     /// Alerts in one answer.
-    #[serde(default = "fifty")]
+    #[serde(default = "number::<50, _>")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     max_alerts: usize,
     /// Only those of one level.
-    #[serde(default, deserialize_with = "crate::control::answer::any_case_or_none")]
+    #[serde(default, deserialize_with = "crate::control::extract::any_case_or_none")]
     #[param(inline)]
     level: Option<Level>,
     /// `json` or `csv`.
-    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
+    #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: TableFormat,
-}
-
-fn fifty() -> usize {
-    50
 }
 
 /// Alerts, the latest first.
@@ -71,14 +62,12 @@ pub struct AlertSummary {
 }
 
 /// Alerts, the latest first, with those that are over.
-#[utoipa::path(get, path = "/internal/resilience/monitoring/alerts", tag = "monitoring",
-    params(AlertParameters), security(("key" = ["read"])),
+#[utoipa::path(get, path = "/monitoring/alerts", params(AlertParameters),
     responses((status = 200, content((AlertList = "application/json"), (String = "text/csv")))))]
 async fn alerts(
     State(control): State<Control>,
-    Asked(parameters): Asked<AlertParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<AlertParameters>,
+) -> Result<Response, ApiError> {
     let most = within("max_alerts", parameters.max_alerts, 1, 1000)?;
     let alerts = control.alerts.latest(most, parameters.level);
     if parameters.format == TableFormat::Csv {
@@ -98,7 +87,7 @@ async fn alerts(
         alert_counts,
         category_counts,
     };
-    Ok(tagged(&headers, &AlertList { alerts, summary }))
+    Ok(tagged(&AlertList { alerts, summary }))
 }
 
 /// The columns of the table.
@@ -114,12 +103,12 @@ const COLUMNS: &[Column<Alert>] = &[
 ];
 
 /// Says that somebody takes care of an alert.
-#[utoipa::path(post, path = "/internal/resilience/monitoring/alerts/{id}/acknowledge", tag = "monitoring",
-    params(("id" = u64, Path, description = "The alert's number")), security(("key" = ["write"])),
-    responses((status = 200, body = Alert), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/monitoring/alerts/{id}/acknowledge",
+    params(("id" = u64, Path, description = "The alert's number")),
+    responses((status = 200, body = Alert)))]
 async fn acknowledge(
     State(control): State<Control>,
-    Named(id): Named,
+    PathName(id): PathName,
     actor: Actor,
 ) -> Answer<Alert> {
     let id: u64 =
@@ -128,7 +117,7 @@ async fn acknowledge(
         Some(alert) => Ok(Json(alert)),
         None => {
             let detail = format!("there is no alert {id}");
-            Err(Refusal::from(problem(StatusCode::NOT_FOUND, "Unknown alert", &detail)))
+            Err(problem(StatusCode::NOT_FOUND, "Unknown alert", &detail))
         }
     }
 }

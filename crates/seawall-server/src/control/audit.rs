@@ -4,13 +4,14 @@
 
 use super::{
     Control,
-    answer::{Asked, Column, Refusal, csv, tagged, within},
-    breakers::TableFormat,
+    extract::{Query, number, within},
+    problem::ApiError,
+    table::{Column, TableFormat, csv, page},
+    tag::tagged,
 };
 use crate::{access::Peer, actor::Actor, journal::Journal, persistence::Persistence, wall_clock};
 use axum::{
     extract::{Request, State},
-    http::HeaderMap,
     middleware::Next,
     response::Response,
 };
@@ -28,7 +29,7 @@ const KEPT: usize = 2000;
 /// The same of strangers' requests.
 const STRANGERS_KEPT: usize = 500;
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
@@ -160,19 +161,15 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
 #[into_params(parameter_in = Query)]
 struct AuditParameters {
     /// Entries in one answer.
-    #[serde(default = "hundred")]
+    #[serde(default = "number::<100, _>")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: usize,
     /// Only entries before this one.
     before: Option<u64>,
     /// `json` or `csv`.
-    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
+    #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: TableFormat,
-}
-
-fn hundred() -> usize {
-    100
 }
 
 /// The columns of the table.
@@ -196,25 +193,21 @@ struct AuditLog {
 }
 
 /// Who changed what, the latest first.
-#[utoipa::path(get, path = "/internal/resilience/audit", tag = "monitoring", params(AuditParameters),
-    security(("key" = ["read"])),
+#[utoipa::path(get, path = "/audit", params(AuditParameters),
     responses((status = 200, content((AuditLog = "application/json"), (String = "text/csv")))))]
 async fn list(
     State(control): State<Control>,
-    Asked(parameters): Asked<AuditParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<AuditParameters>,
+) -> Result<Response, ApiError> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
     let all = control.audit.latest();
     let wanted =
         |entry: &&Arc<AuditEntry>| parameters.before.is_none_or(|before| entry.id < before);
-    let mut entries: Vec<AuditEntry> =
-        all.iter().filter(wanted).take(limit + 1).map(|entry| AuditEntry::clone(entry)).collect();
-    let more = entries.len() > limit;
-    entries.truncate(limit);
+    let wanted = all.iter().filter(wanted).map(|entry| AuditEntry::clone(entry));
+    let (entries, more) = page(wanted, limit);
     if parameters.format == TableFormat::Csv {
         return Ok(csv(COLUMNS, &entries));
     }
     let next = entries.last().filter(|_| more).map(|last| last.id);
-    Ok(tagged(&headers, &AuditLog { entries, next }))
+    Ok(tagged(&AuditLog { entries, next }))
 }

@@ -1,4 +1,4 @@
-//! Who may look and change.
+//! Which requests may read, and which may change.
 //!
 //! Without keys the server listens on loopback only; then the address in `Host` must be loopback too, so that a web
 //! page cannot reach it under a name of its own (DNS rebinding). No page of another site may change anything: what
@@ -6,8 +6,8 @@
 
 use super::{
     Control,
-    answer::MostBytes,
-    problem,
+    extract::BodyLimit,
+    problem::problem,
     refusals::{self, Reason},
 };
 use crate::{Scope, actor::Actor};
@@ -22,12 +22,12 @@ use std::net::IpAddr;
 /// The session that a client says it continues, in answers and requests.
 pub(crate) const SESSION: &str = "x-session-id";
 
-/// Lets through who may look.
+/// Requires the scope to read.
 pub(super) async fn read(state: State<Control>, request: Request, next: Next) -> Response {
     admit(Need::Read, state, request, next).await
 }
 
-/// Lets through who may change.
+/// Requires the scope to write, and a page of this site.
 pub(super) async fn write(state: State<Control>, request: Request, next: Next) -> Response {
     if is_foreign(&request) {
         return foreign(&state.0, &request).await;
@@ -35,7 +35,7 @@ pub(super) async fn write(state: State<Control>, request: Request, next: Next) -
     admit(Need::Write, state, request, next).await
 }
 
-/// Lets through everyone but who has a wrong key.
+/// Requires no key; a wrong one is refused.
 pub(super) async fn open(state: State<Control>, request: Request, next: Next) -> Response {
     admit(Need::Nothing, state, request, next).await
 }
@@ -67,7 +67,8 @@ async fn admit(
         (Need::Write, Some(identity)) if identity.scope == Scope::Read => {
             refusals::refused(&control, &request, Reason::ReadOnlyKey, "").await;
             let detail = format!("{} may look, not change", identity.name);
-            let mut response = problem(StatusCode::FORBIDDEN, "Key may only read", &detail);
+            let mut response =
+                Response::from(problem(StatusCode::FORBIDDEN, "Key may only read", &detail));
             response.extensions_mut().insert(Actor::named(&identity.name));
             return response;
         }
@@ -93,10 +94,9 @@ async fn admit(
 }
 
 fn unauthorized(detail: &str) -> Response {
-    let mut response = problem(StatusCode::UNAUTHORIZED, "Key needed", detail);
     let realm = HeaderValue::from_static("Bearer realm=\"seawall\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
-    response
+    let error = problem(StatusCode::UNAUTHORIZED, "Key needed", detail);
+    error.with_header(header::WWW_AUTHENTICATE, realm).into()
 }
 
 /// Keeps web pages of other sites out.
@@ -112,13 +112,13 @@ pub(super) async fn same_site(
         refusals::refused(&control, &request, Reason::ForbiddenHost, &named).await;
         let detail =
             "without SEAWALL_API_KEYS the control plane answers to loopback addresses only";
-        return problem(StatusCode::FORBIDDEN, "Forbidden host", detail);
+        return problem(StatusCode::FORBIDDEN, "Forbidden host", detail).into();
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if !safe && is_foreign(&request) {
         return foreign(&control, &request).await;
     }
-    let most = MostBytes::of(control.live.now().config.limits.max_body_bytes);
+    let most = BodyLimit::of(control.live.now().config.limits.max_body_bytes);
     request.extensions_mut().insert(most);
     next.run(request).await
 }
@@ -134,7 +134,7 @@ fn foreign<'c>(
     async move {
         noted.await;
         let detail = "a page of another site may not change anything here";
-        problem(StatusCode::FORBIDDEN, "Foreign origin", detail)
+        problem(StatusCode::FORBIDDEN, "Foreign origin", detail).into()
     }
 }
 

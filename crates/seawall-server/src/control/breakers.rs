@@ -2,44 +2,26 @@
 
 use super::{
     Control,
-    answer::{
-        Answer, Asked, Column, Named, ProblemDocument, Refusal, Sent, csv, tagged, unknown, wrong,
-    },
+    extract::{JsonBody, PathName, Query, within},
+    problem::{Answer, ApiError, unknown, wrong},
+    table::{Column, TableFormat, TableParameters, csv},
+    tag::tagged,
     views::{self, CircuitBreakerView},
 };
 use crate::{actor::Actor, schema::described};
-use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use axum::{Json, extract::State, response::Response};
 use seawall::{Force, Mode, State as Circuit};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
 }
 
-pub(super) fn writing() -> OpenApiRouter<Control> {
+pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(reset)).routes(routes!(force))
-}
-
-/// The form of a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TableFormat {
-    #[default]
-    Json,
-    Csv,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct TableParameters {
-    /// `json` or `csv`.
-    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
-    #[param(inline)]
-    pub(crate) format: TableFormat,
 }
 
 /// The columns of the table.
@@ -78,13 +60,11 @@ pub struct CircuitBreakers {
 }
 
 /// All circuit breakers.
-#[utoipa::path(get, path = "/internal/resilience/circuit-breakers", tag = "circuit breakers",
-    params(TableParameters), security(("key" = ["read"])),
+#[utoipa::path(get, path = "/circuit-breakers", params(TableParameters),
     responses((status = 200, content((CircuitBreakers = "application/json"), (String = "text/csv")))))]
 async fn list(
     State(control): State<Control>,
-    Asked(parameters): Asked<TableParameters>,
-    headers: HeaderMap,
+    Query(parameters): Query<TableParameters>,
 ) -> Response {
     let breakers = views::circuit_breakers(&control.registry);
     if parameters.format == TableFormat::Csv {
@@ -103,21 +83,19 @@ async fn list(
         off_count: count(&|one| one.mode == Mode::Off),
         circuit_breakers: breakers,
     };
-    tagged(&headers, &body)
+    tagged(&body)
 }
 
 /// One circuit breaker.
-#[utoipa::path(get, path = "/internal/resilience/circuit-breakers/{name}", tag = "circuit breakers",
-    params(("name" = String, Path, description = "The operation's name")), security(("key" = ["read"])),
-    responses((status = 200, body = CircuitBreakerView), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(get, path = "/circuit-breakers/{name}",
+    responses((status = 200, body = CircuitBreakerView)))]
 async fn one(
     State(control): State<Control>,
-    Named(name): Named,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    PathName(name): PathName,
+) -> Result<Response, ApiError> {
     let found = control.registry.find(&name);
     let view = found.and_then(|found| CircuitBreakerView::of(&found, control.registry.now()));
-    view.map(|view| tagged(&headers, &view)).ok_or_else(|| control.no_breaker(&name))
+    view.map(|view| tagged(&view)).ok_or_else(|| control.no_breaker(&name))
 }
 
 /// What an operator's request changed of a circuit.
@@ -142,12 +120,11 @@ impl StateChange {
 }
 
 /// Closes a circuit and forgets what it counted; ends a forced state.
-#[utoipa::path(post, path = "/internal/resilience/circuit-breakers/{name}/reset", tag = "circuit breakers",
-    params(("name" = String, Path, description = "The operation's name")), security(("key" = ["write"])),
-    responses((status = 200, body = StateChange), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/circuit-breakers/{name}/reset",
+    responses((status = 200, body = StateChange)))]
 async fn reset(
     State(control): State<Control>,
-    Named(name): Named,
+    PathName(name): PathName,
     actor: Actor,
 ) -> Answer<StateChange> {
     let operation = control.registry.find(&name);
@@ -194,15 +171,13 @@ pub enum ForcedState {
 const LONGEST: u64 = 30 * 24 * 3600;
 
 /// Forces a circuit's state, for a reason, until a time or until it is ended.
-#[utoipa::path(post, path = "/internal/resilience/circuit-breakers/{name}/force", tag = "circuit breakers",
-    params(("name" = String, Path, description = "The operation's name")), request_body = ForceRequest,
-    security(("key" = ["write"])),
-    responses((status = 200, body = StateChange), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/circuit-breakers/{name}/force", request_body = ForceRequest,
+    responses((status = 200, body = StateChange)))]
 async fn force(
     State(control): State<Control>,
-    Named(name): Named,
+    PathName(name): PathName,
     actor: Actor,
-    Sent(asked): Sent<ForceRequest>,
+    JsonBody(asked): JsonBody<ForceRequest>,
 ) -> Answer<StateChange> {
     let operation = control.registry.find(&name);
     let operation = operation.filter(|operation| operation.pipeline().circuit_breaker().is_some());
@@ -218,7 +193,7 @@ async fn force(
         ForcedState::Disabled => Some(Force::Disabled),
     };
     if let Some(seconds) = asked.seconds {
-        super::answer::within("seconds", seconds, 1, LONGEST)?;
+        within("seconds", seconds, 1, LONGEST)?;
     }
     if force.is_some() && reason.is_empty() {
         return Err(wrong("reason", "say why: who comes later reads it"));
@@ -244,7 +219,7 @@ async fn force(
 }
 
 impl Control {
-    fn no_breaker(&self, name: &str) -> Refusal {
+    fn no_breaker(&self, name: &str) -> ApiError {
         let known: Vec<String> = views::circuit_breakers(&self.registry).into_keys().collect();
         unknown("circuit breaker", name, &known)
     }

@@ -2,10 +2,10 @@
 
 use super::{
     Control,
-    answer::{
-        Answer, Asked, ProblemDocument, Refusal, Sent, failed, mistakes, problem, tagged, within,
-        wrong,
-    },
+    extract::{JsonBody, PathName, Query, number, within},
+    problem::{Answer, ApiError, MistakeView, failed, mistakes, problem, wrong},
+    table::page,
+    tag::tagged,
 };
 use crate::{
     active::{Applied, ChangeError, ConfigEdit},
@@ -13,23 +13,18 @@ use crate::{
     inputs::ApiLayer,
     revisions::{Cause, Difference, Entry},
 };
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(history)).routes(routes!(revision))
 }
 
-pub(super) fn writing() -> OpenApiRouter<Control> {
+pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(put)).routes(routes!(reload)).routes(routes!(rollback))
 }
 
@@ -64,13 +59,12 @@ pub struct ConfigAnswer {
     /// Where each value comes from, by its path: `default`, `FILE:LINE`, `variable NAME`, `API`.
     pub sources: BTreeMap<String, String>,
     /// What works, and should still be looked at.
-    pub warnings: Vec<super::answer::MistakeView>,
+    pub warnings: Vec<MistakeView>,
 }
 
 /// The configuration in force, with the source of every value.
-#[utoipa::path(get, path = "/internal/resilience/config", tag = "configuration",
-    security(("key" = ["read"])), responses((status = 200, body = ConfigAnswer)))]
-async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/config", responses((status = 200, body = ConfigAnswer)))]
+async fn show(State(control): State<Control>) -> Response {
     let revision = control.live.now();
     let config = &revision.config;
     let (settings, catalog) = (config.settings(), config.catalog());
@@ -102,7 +96,7 @@ async fn show(State(control): State<Control>, headers: HeaderMap) -> Response {
         sources: leaves.into_iter().map(|leaf| (leaf.path, leaf.origin.to_string())).collect(),
         warnings: revision.warnings.iter().map(Into::into).collect(),
     };
-    tagged(&headers, &body)
+    tagged(&body)
 }
 
 /// A change of the configuration.
@@ -147,7 +141,7 @@ pub struct ConfigChanged {
     /// Fields that count from the next start on.
     pub needs_restart: Vec<String>,
     /// What works, and should still be looked at.
-    pub warnings: Vec<super::answer::MistakeView>,
+    pub warnings: Vec<MistakeView>,
 }
 
 impl ConfigChanged {
@@ -163,13 +157,12 @@ impl ConfigChanged {
 }
 
 /// Checks a change, then puts all of it in force, or nothing.
-#[utoipa::path(put, path = "/internal/resilience/config", tag = "configuration", request_body = ConfigRequest,
-    security(("key" = ["write"])),
-    responses((status = 200, body = ConfigChanged), (status = 409, body = ProblemDocument)))]
+#[utoipa::path(put, path = "/config", request_body = ConfigRequest,
+    responses((status = 200, body = ConfigChanged), (status = 409)))]
 async fn put(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<ConfigRequest>,
+    JsonBody(asked): JsonBody<ConfigRequest>,
 ) -> Answer<ConfigChanged> {
     let document = Value::Object(asked.configuration);
     let edit = match asked.mode {
@@ -188,9 +181,7 @@ async fn put(
 }
 
 /// Reads the file and what it includes anew.
-#[utoipa::path(post, path = "/internal/resilience/config/reload", tag = "configuration",
-    security(("key" = ["write"])),
-    responses((status = 200, body = ConfigChanged), (status = 422, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/config/reload", responses((status = 200, body = ConfigChanged)))]
 async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigChanged> {
     let applied = control.applied(ConfigEdit::Reload(Cause::File), actor, None).await;
     let applied = applied.map_err(|why| refused(&why))?;
@@ -202,15 +193,11 @@ async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigCh
 #[into_params(parameter_in = Query)]
 struct RevisionParameters {
     /// Revisions in one answer, 1 to 1,000.
-    #[serde(default = "fifty")]
+    #[serde(default = "number::<50, _>")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
     /// Only revisions before this one.
     before: Option<u64>,
-}
-
-fn fifty() -> usize {
-    50
 }
 
 /// One revision in a few words.
@@ -252,28 +239,23 @@ pub struct RevisionHistory {
 }
 
 /// Revisions, the latest first, each with what it changed.
-#[utoipa::path(get, path = "/internal/resilience/config/history", tag = "configuration",
-    params(RevisionParameters), security(("key" = ["read"])), responses((status = 200, body = RevisionHistory)))]
+#[utoipa::path(get, path = "/config/history", params(RevisionParameters),
+    responses((status = 200, body = RevisionHistory)))]
 async fn history(
     State(control): State<Control>,
-    Asked(parameters): Asked<RevisionParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<RevisionParameters>,
+) -> Result<Response, ApiError> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
-    let wanted = |entry: &&std::sync::Arc<Entry>| {
-        parameters.before.is_none_or(|before| entry.revision < before)
-    };
+    let before = parameters.before;
     let all = control.live.history().latest();
-    let mut found: Vec<&std::sync::Arc<Entry>> =
-        all.iter().filter(wanted).take(limit + 1).collect();
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let wanted = all.iter().filter(|entry| before.is_none_or(|before| entry.revision < before));
+    let (revisions, more) = page(wanted.map(|entry| RevisionLine::of(entry)), limit);
     let body = RevisionHistory {
-        next: found.last().filter(|_| more).map(|last| last.revision),
-        revisions: found.into_iter().map(|entry| RevisionLine::of(entry)).collect(),
+        next: revisions.last().filter(|_| more).map(|last| last.revision),
+        revisions,
         current: control.live.now().number,
     };
-    Ok(tagged(&headers, &body))
+    Ok(tagged(&body))
 }
 
 /// One revision in full.
@@ -287,14 +269,13 @@ struct RevisionDetail {
 }
 
 /// One revision, with its whole document.
-#[utoipa::path(get, path = "/internal/resilience/config/history/{revision}", tag = "configuration",
-    params(("revision" = u64, Path, description = "Its number")), security(("key" = ["read"])),
-    responses((status = 200, body = RevisionDetail), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(get, path = "/config/history/{revision}",
+    params(("revision" = u64, Path, description = "Its number")),
+    responses((status = 200, body = RevisionDetail)))]
 async fn revision(
     State(control): State<Control>,
-    super::answer::Named(number): super::answer::Named,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    PathName(number): PathName,
+) -> Result<Response, ApiError> {
     let number: u64 = number
         .parse()
         .map_err(|_| wrong("revision", "the number of a revision is a whole number"))?;
@@ -303,7 +284,7 @@ async fn revision(
         return Err(refused(&ChangeError::UnknownRevision(number)));
     };
     let body = RevisionDetail { line: RevisionLine::of(entry), document: entry.document.clone() };
-    Ok(tagged(&headers, &body))
+    Ok(tagged(&body))
 }
 
 /// Which revision to put in force again.
@@ -321,14 +302,12 @@ pub struct RollbackRequest {
 }
 
 /// Puts a former revision in force again, as a new one. `auth`, `listen` and `store` stay as they are.
-#[utoipa::path(post, path = "/internal/resilience/config/rollback", tag = "configuration",
-    request_body = RollbackRequest, security(("key" = ["write"])),
-    responses((status = 200, body = ConfigChanged), (status = 404, body = ProblemDocument),
-        (status = 409, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/config/rollback", request_body = RollbackRequest,
+    responses((status = 200, body = ConfigChanged), (status = 409)))]
 async fn rollback(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<RollbackRequest>,
+    JsonBody(asked): JsonBody<RollbackRequest>,
 ) -> Answer<ConfigChanged> {
     let edit = ConfigEdit::Rollback(asked.revision);
     let applied = if asked.dry_run {
@@ -342,9 +321,9 @@ async fn rollback(
 }
 
 /// Why a change was not made, as an answer.
-pub(super) fn refused(why: &ChangeError) -> Refusal {
+pub(super) fn refused(why: &ChangeError) -> ApiError {
     let text = why.to_string();
-    let of = |status, title| Refusal::from(problem(status, title, &text));
+    let of = |status, title| problem(status, title, &text);
     match why {
         ChangeError::Mistakes(all) => mistakes(all.iter()),
         ChangeError::Protected(field) => wrong(&format!("configuration.{field}"), &text),
@@ -363,7 +342,7 @@ pub(super) fn refused(why: &ChangeError) -> Refusal {
 /// Work that reads files and writes to disk, off the threads that serve.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
+) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error.to_string()))
 }
 

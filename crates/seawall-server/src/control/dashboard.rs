@@ -28,7 +28,7 @@ pub(super) async fn file(Path(file): Path<String>) -> Response {
 fn serve(file: &str) -> Response {
     let Some(asset) = Assets::get(file) else {
         let detail = format!("the dashboard has no file {file:?}");
-        return problem(StatusCode::NOT_FOUND, "Not found", &detail);
+        return problem(StatusCode::NOT_FOUND, "Not found", &detail).into();
     };
     let headers = [
         (header::CONTENT_TYPE, kind(file)),

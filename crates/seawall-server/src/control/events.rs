@@ -19,13 +19,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// Lines of the tail sent to who connects.
 const TAIL: usize = 100;
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(stream))
 }
 
 /// What happens, as it happens: a `snapshot` of everything each second, and an `event` for each line of the tail, as
 /// server-sent events.
-#[utoipa::path(get, path = "/internal/resilience/events", tag = "monitoring", security(("key" = ["read"])),
+#[utoipa::path(get, path = "/events",
     responses((status = 200, content((String = "text/event-stream")))))]
 async fn stream(State(control): State<Control>) -> Response {
     let (sender, receiver) = mpsc::channel(64);

@@ -1,10 +1,9 @@
 //! The server's health: in one word, and part by part.
 
-use super::{Control, answer::tagged};
+use super::{Control, tag::tagged};
 use crate::{Registry, sampler::HealthView, wall_clock};
 use axum::{
     extract::State,
-    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use seawall::{Mode, State as Circuit};
@@ -12,11 +11,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn open() -> OpenApiRouter<Control> {
+pub(super) fn open_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(health))
 }
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(detailed))
 }
 
@@ -28,7 +27,7 @@ struct ServerHealth {
     /// The worst of all parts: `unhealthy` while a circuit refuses calls; `degraded` while one is half-open or held
     /// by an operator, the file is refused, the store cannot be written, or the server stops; else `healthy`.
     status: ComponentStatus,
-    #[serde(serialize_with = "super::answer::clock")]
+    #[serde(serialize_with = "super::tag::clock")]
     timestamp: String,
 }
 
@@ -44,10 +43,9 @@ impl ServerHealth {
 }
 
 /// How it stands, and which circuits are not closed. 200 also while some are open: the body says so.
-#[utoipa::path(get, path = "/internal/resilience/health", tag = "health",
-    responses((status = 200, body = ServerHealth)))]
-async fn health(State(control): State<Control>, headers: HeaderMap) -> Response {
-    tagged(&headers, &ServerHealth::of(&control.registry, &components(&control)))
+#[utoipa::path(get, path = "/health", responses((status = 200, body = ServerHealth)))]
+async fn health(State(control): State<Control>) -> Response {
+    tagged(&ServerHealth::of(&control.registry, &components(&control)))
 }
 
 /// How one part stands.
@@ -88,12 +86,11 @@ struct DetailedHealth {
 }
 
 /// How each part stands, why, and since when.
-#[utoipa::path(get, path = "/internal/resilience/health/detailed", tag = "health",
-    security(("key" = ["read"])), responses((status = 200, body = DetailedHealth)))]
-async fn detailed(State(control): State<Control>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/health/detailed", responses((status = 200, body = DetailedHealth)))]
+async fn detailed(State(control): State<Control>) -> Response {
     let components = components(&control);
     let summary = ServerHealth::of(&control.registry, &components);
-    tagged(&headers, &DetailedHealth { summary, components })
+    tagged(&DetailedHealth { summary, components })
 }
 
 fn components(control: &Control) -> Vec<Component> {

@@ -2,25 +2,27 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, Named, Refusal, tagged, unknown},
     config::blocking,
+    extract::{PathName, Query},
+    problem::{Answer, ApiError, unknown},
+    tag::tagged,
     views::{self, CircuitBreakerView, OperationMetrics},
 };
 use crate::{Registry, wall_clock};
-use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use axum::{Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .routes(routes!(metrics))
         .routes(routes!(operation_metrics))
         .routes(routes!(dashboard))
 }
 
-pub(super) fn writing() -> OpenApiRouter<Control> {
+pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(reset_metrics))
 }
 
@@ -38,7 +40,7 @@ struct MetricsSummary {
     total_circuit_breakers: usize,
     /// Closed, or refusing nobody since they do not enforce.
     healthy_circuit_breakers: usize,
-    #[serde(serialize_with = "super::answer::clock")]
+    #[serde(serialize_with = "super::tag::clock")]
     timestamp: String,
 }
 
@@ -54,9 +56,8 @@ impl MetricsSummary {
 }
 
 /// All counters of all operations, and all circuit breakers.
-#[utoipa::path(get, path = "/internal/resilience/metrics", tag = "health",
-    security(("key" = ["read"])), responses((status = 200, body = AllMetrics)))]
-async fn metrics(State(control): State<Control>) -> Result<Json<AllMetrics>, Refusal> {
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = AllMetrics)))]
+async fn metrics(State(control): State<Control>) -> Result<Json<AllMetrics>, ApiError> {
     // With many operations it takes milliseconds: not on the threads that pass requests on. It has no entity tag,
     // since it changes with every call.
     blocking(move || Json(AllMetrics::of(&control.registry))).await
@@ -84,17 +85,14 @@ struct NamedMetrics {
 }
 
 /// The counters of one operation.
-#[utoipa::path(get, path = "/internal/resilience/metrics/{operation}", tag = "health",
-    params(("operation" = String, Path, description = "The operation's name")),
-    security(("key" = ["read"])), responses((status = 200, body = NamedMetrics), (status = 404, body = super::answer::ProblemDocument)))]
+#[utoipa::path(get, path = "/metrics/{operation}", responses((status = 200, body = NamedMetrics)))]
 async fn operation_metrics(
     State(control): State<Control>,
-    Named(name): Named,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    PathName(name): PathName,
+) -> Result<Response, ApiError> {
     let operation = control.operation(&name)?;
     let metrics = OperationMetrics::of(&operation);
-    Ok(tagged(&headers, &NamedMetrics { operation: name, metrics }))
+    Ok(tagged(&NamedMetrics { operation: name, metrics }))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -113,11 +111,11 @@ struct MetricsReset {
 }
 
 /// Lets the counters of one operation, or of all, begin anew. Circuits stay as they are.
-#[utoipa::path(post, path = "/internal/resilience/metrics/reset", tag = "health", params(ResetParameters),
-    security(("key" = ["write"])), responses((status = 200, body = MetricsReset), (status = 404, body = super::answer::ProblemDocument)))]
+#[utoipa::path(post, path = "/metrics/reset", params(ResetParameters),
+    responses((status = 200, body = MetricsReset)))]
 async fn reset_metrics(
     State(control): State<Control>,
-    Asked(parameters): Asked<ResetParameters>,
+    Query(parameters): Query<ResetParameters>,
 ) -> Answer<MetricsReset> {
     let operations = match &parameters.operation_name {
         Some(name) => vec![control.operation(name)?],
@@ -136,7 +134,7 @@ async fn reset_metrics(
 /// What a dashboard of one's own shows first.
 #[derive(Serialize, ToSchema)]
 struct Dashboard {
-    #[serde(serialize_with = "super::answer::clock")]
+    #[serde(serialize_with = "super::tag::clock")]
     timestamp: String,
     health: DashboardHealth,
     performance: CallPerformance,
@@ -170,9 +168,8 @@ struct CallPerformance {
 }
 
 /// The whole in a few numbers.
-#[utoipa::path(get, path = "/internal/resilience/dashboard", tag = "health",
-    security(("key" = ["read"])), responses((status = 200, body = Dashboard)))]
-async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/dashboard", responses((status = 200, body = Dashboard)))]
+async fn dashboard(State(control): State<Control>) -> Response {
     let operations = control.registry.operations();
     let mut performance = CallPerformance::default();
     let mut judged = 0;
@@ -202,12 +199,12 @@ async fn dashboard(State(control): State<Control>, headers: HeaderMap) -> Respon
         alerts: control.alerts.lasting(),
         summary: MetricsSummary::of(operations.len(), &breakers),
     };
-    tagged(&headers, &body)
+    tagged(&body)
 }
 
 impl Control {
     /// The operation of this name, or 404 with the names that there are.
-    pub(super) fn operation(&self, name: &str) -> Result<crate::Operation, Refusal> {
+    pub(super) fn operation(&self, name: &str) -> Result<crate::Operation, ApiError> {
         self.registry.find(name).ok_or_else(|| {
             let known: Vec<String> = self
                 .registry

@@ -2,19 +2,16 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, Named, ProblemDocument, Refusal, failed, problem, tagged, within},
     config::blocking,
+    extract::{PathName, Query, number, within},
+    problem::{Answer, ApiError, failed, problem},
+    tag::tagged,
 };
 use crate::{
     audit_trail::{MetricType, PerformanceMetrics, Record, Trend, UsageStatistics},
     wall_clock,
 };
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -22,31 +19,27 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod export;
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
-    export::reading()
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
+    export::read_routes()
         .routes(routes!(usage))
         .routes(routes!(trends))
         .routes(routes!(performance))
         .routes(routes!(session))
 }
 
-pub(super) fn writing() -> OpenApiRouter<Control> {
+pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(cleanup))
 }
 
 /// A year.
 const MOST_HOURS: u64 = 8760;
 
-fn day() -> u64 {
-    24
-}
-
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct WindowParameters {
     /// How far back to look, in hours.
-    #[serde(default = "day")]
+    #[serde(default = "number::<24, _>")]
     #[param(minimum = 1, maximum = 8760, default = 24)]
     time_window_hours: u64,
 }
@@ -56,7 +49,7 @@ struct WindowParameters {
 #[into_params(parameter_in = Query)]
 struct HoursParameters {
     /// How far back to look, in hours.
-    #[serde(default = "day")]
+    #[serde(default = "number::<24, _>")]
     #[param(minimum = 1, maximum = 8760, default = 24)]
     hours: u64,
 }
@@ -80,13 +73,12 @@ struct UsageSummary {
 }
 
 /// How the configuration was used.
-#[utoipa::path(get, path = "/internal/resilience/monitoring/usage-statistics", tag = "monitoring",
-    params(WindowParameters), security(("key" = ["read"])), responses((status = 200, body = Usage)))]
+#[utoipa::path(get, path = "/monitoring/usage-statistics", params(WindowParameters),
+    responses((status = 200, body = Usage)))]
 async fn usage(
     State(control): State<Control>,
-    Asked(parameters): Asked<WindowParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<WindowParameters>,
+) -> Result<Response, ApiError> {
     let hours = within("time_window_hours", parameters.time_window_hours, 1, MOST_HOURS)?;
     let statistics =
         control.live.trail().fold(hours as f64, |records| UsageStatistics::of(records));
@@ -98,7 +90,7 @@ async fn usage(
         preset_adoption: 1.0 - statistics.legacy_config_usage_rate,
     };
     let body = Usage { time_window_hours: hours, usage_statistics: statistics, summary };
-    Ok(tagged(&headers, &body))
+    Ok(tagged(&body))
 }
 
 /// A preset, hour by hour.
@@ -119,15 +111,13 @@ struct TrendSummary {
 }
 
 /// How often a preset was used, hour by hour.
-#[utoipa::path(get, path = "/internal/resilience/monitoring/preset-trends/{preset}", tag = "monitoring",
-    params(("preset" = String, Path, description = "The preset's name"), HoursParameters),
-    security(("key" = ["read"])), responses((status = 200, body = Trends)))]
+#[utoipa::path(get, path = "/monitoring/preset-trends/{preset}", params(HoursParameters),
+    responses((status = 200, body = Trends)))]
 async fn trends(
     State(control): State<Control>,
-    Named(preset): Named,
-    Asked(parameters): Asked<HoursParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    PathName(preset): PathName,
+    Query(parameters): Query<HoursParameters>,
+) -> Result<Response, ApiError> {
     let hours = within("hours", parameters.hours, 1, MOST_HOURS)?;
     super::validation::sane("preset", &preset)?;
     let now = wall_clock::now_ms();
@@ -142,7 +132,7 @@ async fn trends(
         avg_hourly_usage: total_usage as f64 / hours as f64,
     };
     let body = Trends { preset_name: preset, time_window_hours: hours, trend_data, summary };
-    Ok(tagged(&headers, &body))
+    Ok(tagged(&body))
 }
 
 /// How long loads took.
@@ -161,13 +151,12 @@ struct HealthCheck {
 }
 
 /// How long loads took, in all, by preset and by what was done.
-#[utoipa::path(get, path = "/internal/resilience/monitoring/performance-metrics", tag = "monitoring",
-    params(HoursParameters), security(("key" = ["read"])), responses((status = 200, body = LoadPerformance)))]
+#[utoipa::path(get, path = "/monitoring/performance-metrics", params(HoursParameters),
+    responses((status = 200, body = LoadPerformance)))]
 async fn performance(
     State(control): State<Control>,
-    Asked(parameters): Asked<HoursParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<HoursParameters>,
+) -> Result<Response, ApiError> {
     let hours = within("hours", parameters.hours, 1, MOST_HOURS)?;
     let metrics =
         control.live.trail().fold(hours as f64, |records| PerformanceMetrics::of(records));
@@ -182,7 +171,7 @@ async fn performance(
     };
     let body =
         LoadPerformance { time_window_hours: hours, performance_metrics: metrics, health_check };
-    Ok(tagged(&headers, &body))
+    Ok(tagged(&body))
 }
 
 /// What happened in one session.
@@ -202,18 +191,16 @@ struct SessionSummary {
 }
 
 /// What happened in one session, in order.
-#[utoipa::path(get, path = "/internal/resilience/monitoring/session/{id}", tag = "monitoring",
-    params(("id" = String, Path, description = "As `X-Session-ID` named it")), security(("key" = ["read"])),
-    responses((status = 200, body = SessionDetail), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(get, path = "/monitoring/session/{id}",
+    responses((status = 200, body = SessionDetail)))]
 async fn session(
     State(control): State<Control>,
-    Named(id): Named,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    PathName(id): PathName,
+) -> Result<Response, ApiError> {
     let Some(metrics) = control.live.trail().of_session(&id) else {
         let detail =
             "there is no such session; changes and validations name theirs as X-Session-ID";
-        return Err(Refusal::from(problem(StatusCode::NOT_FOUND, "Unknown session", detail)));
+        return Err(problem(StatusCode::NOT_FOUND, "Unknown session", detail));
     };
     let mut preset_usage = BTreeMap::new();
     for record in &metrics {
@@ -227,7 +214,7 @@ async fn session(
             .filter(|one| one.metric_type == MetricType::ConfigError)
             .count(),
     };
-    Ok(tagged(&headers, &SessionDetail { session_id: id, metrics, summary }))
+    Ok(tagged(&SessionDetail { session_id: id, metrics, summary }))
 }
 
 /// What was removed.
@@ -242,11 +229,11 @@ struct Cleanup {
 }
 
 /// Forgets what is older than so many hours.
-#[utoipa::path(post, path = "/internal/resilience/monitoring/cleanup", tag = "monitoring",
-    params(HoursParameters), security(("key" = ["write"])), responses((status = 200, body = Cleanup)))]
+#[utoipa::path(post, path = "/monitoring/cleanup", params(HoursParameters),
+    responses((status = 200, body = Cleanup)))]
 async fn cleanup(
     State(control): State<Control>,
-    Asked(parameters): Asked<HoursParameters>,
+    Query(parameters): Query<HoursParameters>,
 ) -> Answer<Cleanup> {
     let hours = within("hours", parameters.hours, 1, MOST_HOURS)?;
     let live = control.live.clone();

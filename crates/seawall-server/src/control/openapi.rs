@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the endpoints themselves, and the page to browse it.
 
-use super::{Control, answer::ProblemDocument};
+use super::{Control, problem::ProblemDocument};
 use axum::{
     Router,
     http::{HeaderValue, header},
@@ -11,9 +11,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     PartialSchema,
     openapi::{
-        Content, InfoBuilder, OpenApi, Ref, ResponseBuilder,
-        path::Operation,
-        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        Content, InfoBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
+        security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+        },
     },
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -34,6 +36,34 @@ const WITH_BODY: [(&str, &str); 4] = [
     ("415", "The body is not JSON"),
 ];
 
+/// Errors that an endpoint names because they are its own.
+const ITS_OWN: [(&str, &str); 2] = [
+    ("409", "What is there stands against it"),
+    ("429", "It was asked for too often; `Retry-After` says how long to wait"),
+];
+
+/// Every endpoint of a document: its method and path, and its description.
+pub(super) fn operations(document: &mut OpenApi) -> impl Iterator<Item = (String, &mut Operation)> {
+    document.paths.paths.iter_mut().flat_map(|(path, item)| {
+        let all = [
+            ("GET", &mut item.get),
+            ("PUT", &mut item.put),
+            ("POST", &mut item.post),
+            ("DELETE", &mut item.delete),
+        ];
+        all.into_iter()
+            .filter_map(move |(method, one)| Some((format!("{method} {path}"), one.as_mut()?)))
+    })
+}
+
+/// The document with a key of this scope needed everywhere.
+pub(super) fn secured(mut document: OpenApi, scope: &str) -> OpenApi {
+    for (_, operation) in operations(&mut document) {
+        operation.security = Some(vec![SecurityRequirement::new("key", [scope])]);
+    }
+    document
+}
+
 /// The whole document.
 pub(super) fn document(mut paths: OpenApi) -> OpenApi {
     paths.info = InfoBuilder::new()
@@ -52,47 +82,56 @@ pub(super) fn document(mut paths: OpenApi) -> OpenApi {
     let key = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
     components.security_schemes.insert("key".into(), SecurityScheme::ApiKey(key).into());
     components.security_schemes.insert("bearer".into(), SecurityScheme::Http(bearer).into());
-    for item in paths.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-        operations.into_iter().flatten().for_each(complete);
+    for (endpoint, operation) in operations(&mut paths) {
+        describe_names(&endpoint, operation);
+        describe_errors(operation);
     }
     paths
 }
 
-/// Adds what any endpoint of its kind may answer.
-fn complete(operation: &mut Operation) {
-    let has_body = operation.request_body.is_some();
-    let has_input = has_body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
-    let input = WITH_INPUT.iter().filter(|_| has_input);
-    let body = WITH_BODY.iter().filter(|_| has_body);
-    for (status, description) in ANYWHERE.iter().chain(input).chain(body) {
-        operation.responses.responses.insert((*status).to_owned(), problem(description));
-    }
-    for (status, response) in &mut operation.responses.responses {
-        // Errors of an endpoint's own have the same form.
-        if status.starts_with(['4', '5'])
-            && let utoipa::openapi::RefOr::T(response) = response
-        {
-            let content = std::mem::take(&mut response.content);
-            let renamed = content.into_iter().map(|(kind, content)| {
-                let kind = if kind == "application/json" {
-                    "application/problem+json".into()
-                } else {
-                    kind
-                };
-                (kind, content)
-            });
-            response.content = renamed.collect();
+/// Adds the names in the path, but those that the endpoint describes itself.
+fn describe_names(endpoint: &str, operation: &mut Operation) {
+    let names = endpoint.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+    let parameters = operation.parameters.get_or_insert_with(Vec::new);
+    for name in names {
+        let known = |one: &RefOr<Parameter>| matches!(one, RefOr::T(one) if one.name == name);
+        if !parameters.iter().any(known) {
+            let parameter = ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .description(Some(format!("The {name}, percent-encoded where it needs to be.")))
+                .schema(Some(<String as PartialSchema>::schema()));
+            parameters.push(RefOr::T(parameter.build()));
         }
     }
-    let tagged = operation.responses.responses.contains_key("200");
-    if tagged {
-        let same = ResponseBuilder::new().description("As it was, by `If-None-Match`").build();
-        operation.responses.responses.insert("304".into(), same.into());
+    if parameters.is_empty() {
+        operation.parameters = None;
     }
 }
 
-fn problem(description: &str) -> utoipa::openapi::RefOr<utoipa::openapi::Response> {
+/// Adds the errors that any endpoint of its kind may answer, and describes its own.
+fn describe_errors(operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
+    let has_input = has_body || operation.parameters.is_some();
+    let responses = &mut operation.responses.responses;
+    for (status, description) in ITS_OWN {
+        if responses.contains_key(status) {
+            responses.insert(status.to_owned(), problem(description));
+        }
+    }
+    let input = WITH_INPUT.iter().filter(|_| has_input);
+    let body = WITH_BODY.iter().filter(|_| has_body);
+    for (status, description) in ANYWHERE.iter().chain(input).chain(body) {
+        responses.insert((*status).to_owned(), problem(description));
+    }
+    if responses.contains_key("200") {
+        let same = ResponseBuilder::new().description("As it was, by `If-None-Match`").build();
+        responses.insert("304".into(), same.into());
+    }
+}
+
+fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {
     let schema = Ref::from_schema_name("ProblemDocument");
     ResponseBuilder::new()
         .description(description)

@@ -2,11 +2,11 @@
 
 use super::{
     Control,
-    answer::{
-        Answer, Asked, Column, Named, ProblemDocument, Refusal, Sent, csv, tagged, within, wrong,
-    },
-    breakers::TableFormat,
     config::refused,
+    extract::{JsonBody, PathName, Query, number, within},
+    problem::{Answer, ApiError, wrong},
+    table::{Column, TableFormat, csv, page},
+    tag::tagged,
     views::{CircuitBreakerView, OperationMetrics},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use seawall::{Mode, Settings, State as Circuit};
@@ -29,11 +29,11 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
 }
 
-pub(super) fn writing() -> OpenApiRouter<Control> {
+pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(register)).routes(routes!(modes)).routes(routes!(pause))
 }
 
@@ -42,19 +42,15 @@ pub(super) fn writing() -> OpenApiRouter<Control> {
 #[into_params(parameter_in = Query)]
 struct ListParameters {
     /// Operations in one answer, 1 to 1,000.
-    #[serde(default = "hundred")]
+    #[serde(default = "number::<100, _>")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: usize,
     /// The last name of the page before.
     after: Option<String>,
     /// `json` or `csv`.
-    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
+    #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: TableFormat,
-}
-
-fn hundred() -> usize {
-    100
 }
 
 /// One operation in a few words.
@@ -93,34 +89,25 @@ pub struct Operations {
 }
 
 /// All operations, by name, in pages.
-#[utoipa::path(get, path = "/internal/resilience/operations", tag = "operations", params(ListParameters),
-    security(("key" = ["read"])),
+#[utoipa::path(get, path = "/operations", params(ListParameters),
     responses((status = 200, content((Operations = "application/json"), (String = "text/csv")))))]
 async fn list(
     State(control): State<Control>,
-    Asked(parameters): Asked<ListParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<ListParameters>,
+) -> Result<Response, ApiError> {
     let limit = within("limit", parameters.limit, 1, 1000)?;
     let revision = control.live.now();
     let settings = revision.config.settings();
     let all = control.registry.operations();
     let total_count = all.len();
-    let mut lines: Vec<OperationLine> = all
-        .iter()
-        .filter(|operation| {
-            parameters.after.as_deref().is_none_or(|after| &*operation.name() > after)
-        })
-        .take(limit + 1)
-        .map(|operation| line(operation, &revision, &settings))
-        .collect();
-    let more = lines.len() > limit;
-    lines.truncate(limit);
+    let after = parameters.after.as_deref();
+    let wanted = all.iter().filter(|one| after.is_none_or(|after| &*one.name() > after));
+    let (lines, more) = page(wanted.map(|one| line(one, &revision, &settings)), limit);
     if parameters.format == TableFormat::Csv {
         return Ok(csv(COLUMNS, &lines));
     }
     let next = lines.last().filter(|_| more).map(|last| last.name.clone());
-    Ok(tagged(&headers, &Operations { operations: lines, total_count, next }))
+    Ok(tagged(&Operations { operations: lines, total_count, next }))
 }
 
 /// The columns of the table.
@@ -200,16 +187,13 @@ pub struct OperationDetail {
 }
 
 /// One operation, with its policies in order and the origin of every value.
-#[utoipa::path(get, path = "/internal/resilience/operations/{name}", tag = "operations",
-    params(("name" = String, Path, description = "The operation's name")), security(("key" = ["read"])),
-    responses((status = 200, body = OperationDetail), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(get, path = "/operations/{name}", responses((status = 200, body = OperationDetail)))]
 async fn one(
     State(control): State<Control>,
-    Named(name): Named,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    PathName(name): PathName,
+) -> Result<Response, ApiError> {
     let operation = control.operation(&name)?;
-    Ok(tagged(&headers, &detail(&control, &operation)))
+    Ok(tagged(&detail(&control, &operation)))
 }
 
 fn detail(control: &Control, operation: &crate::Operation) -> OperationDetail {
@@ -270,14 +254,13 @@ struct NewOperation {
 }
 
 /// Registers an operation: it becomes part of the configuration, as a change through the API.
-#[utoipa::path(post, path = "/internal/resilience/operations", tag = "operations", request_body = NewOperation,
-    security(("key" = ["write"])),
-    responses((status = 201, body = OperationDetail), (status = 409, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/operations", request_body = NewOperation,
+    responses((status = 201, body = OperationDetail), (status = 409)))]
 async fn register(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<NewOperation>,
-) -> Result<Response, Refusal> {
+    JsonBody(asked): JsonBody<NewOperation>,
+) -> Result<Response, ApiError> {
     let name = asked.name.clone();
     if !is_name(&name) {
         return Err(wrong("name", &format!("name is {name:?}; {NAME_RULE}")));
@@ -318,15 +301,13 @@ pub struct ModeChange {
 }
 
 /// Sets the mode (enforce, shadow, off) of all policies of one type, until the configuration of the operation changes.
-#[utoipa::path(put, path = "/internal/resilience/operations/{name}/mode", tag = "operations",
-    params(("name" = String, Path, description = "The operation's name")), request_body = ModeRequest,
-    security(("key" = ["write"])),
-    responses((status = 200, body = ModeChange), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(put, path = "/operations/{name}/mode", request_body = ModeRequest,
+    responses((status = 200, body = ModeChange)))]
 async fn modes(
     State(control): State<Control>,
-    Named(name): Named,
+    PathName(name): PathName,
     actor: Actor,
-    Sent(asked): Sent<ModeRequest>,
+    JsonBody(asked): JsonBody<ModeRequest>,
 ) -> Answer<ModeChange> {
     let operation = control.operation(&name)?;
     let changed = operation.set_mode(&asked.policy, asked.mode);
@@ -365,13 +346,12 @@ pub struct PauseChange {
 }
 
 /// Pauses retries and hedges of one operation or of all, or lets them begin again.
-#[utoipa::path(post, path = "/internal/resilience/retries/pause", tag = "operations",
-    request_body = PauseRequest, security(("key" = ["write"])),
-    responses((status = 200, body = PauseChange), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/retries/pause", request_body = PauseRequest,
+    responses((status = 200, body = PauseChange)))]
 async fn pause(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<PauseRequest>,
+    JsonBody(asked): JsonBody<PauseRequest>,
 ) -> Answer<PauseChange> {
     let operations = match &asked.operation {
         Some(name) => {

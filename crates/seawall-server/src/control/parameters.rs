@@ -1,7 +1,7 @@
 //! Query parameters: an endpoint takes those that its description names, and refuses others, since a name that means
 //! nothing is most likely a mistake.
 
-use super::answer::wrong;
+use super::problem::wrong;
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,

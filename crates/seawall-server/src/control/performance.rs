@@ -2,8 +2,9 @@
 
 use super::{
     Control,
-    answer::{Answer, Asked, ProblemDocument, Refusal, Sent, problem, within, wrong},
     config::blocking,
+    extract::{JsonBody, Query, number, within},
+    problem::{Answer, ApiError, problem, wrong},
 };
 use crate::{
     actor::Actor,
@@ -29,11 +30,11 @@ const KEPT: usize = 200;
 /// For all subjects together.
 const LONGEST: Duration = Duration::from_secs(30);
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
-    report::reading()
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
+    report::read_routes()
 }
 
-pub(super) fn writing() -> OpenApiRouter<Control> {
+pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(run_default, run))
 }
 
@@ -84,20 +85,12 @@ pub struct BenchmarkAnswer {
 #[into_params(parameter_in = Query)]
 struct BenchmarkParameters {
     /// Iterations of each subject.
-    #[serde(default = "hundred")]
+    #[serde(default = "number::<100, _>")]
     #[param(minimum = 1, maximum = 1_000_000, default = 100)]
     iterations: u64,
     /// Also what takes a millisecond and more.
     #[serde(default)]
     include_slow: bool,
-}
-
-fn hundred() -> u64 {
-    100
-}
-
-fn one() -> usize {
-    1
 }
 
 /// What to measure.
@@ -111,11 +104,11 @@ struct BenchmarkRequest {
     #[serde(default)]
     operations: Option<Vec<Subject>>,
     /// Iterations of each.
-    #[serde(default = "hundred")]
+    #[serde(default = "number::<100, _>")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     iterations: u64,
     /// Threads at once.
-    #[serde(default = "one")]
+    #[serde(default = "number::<1, _>")]
     #[schema(minimum = 1, maximum = 256)]
     concurrency: usize,
     /// Among all: also what takes a millisecond and more.
@@ -124,12 +117,11 @@ struct BenchmarkRequest {
 }
 
 /// Measures all subjects. One run at a time; bounded to half a minute.
-#[utoipa::path(get, path = "/internal/resilience/performance/benchmark", tag = "performance",
-    params(BenchmarkParameters), security(("key" = ["write"])),
-    responses((status = 200, body = BenchmarkAnswer), (status = 409, body = ProblemDocument)))]
+#[utoipa::path(get, path = "/performance/benchmark", params(BenchmarkParameters),
+    responses((status = 200, body = BenchmarkAnswer), (status = 409)))]
 async fn run_default(
     State(control): State<Control>,
-    Asked(parameters): Asked<BenchmarkParameters>,
+    Query(parameters): Query<BenchmarkParameters>,
     actor: Actor,
 ) -> Answer<BenchmarkAnswer> {
     let request = BenchmarkRequest {
@@ -143,13 +135,12 @@ async fn run_default(
 }
 
 /// Measures what is asked for. One run at a time; bounded to half a minute.
-#[utoipa::path(post, path = "/internal/resilience/performance/benchmark", tag = "performance",
-    request_body = BenchmarkRequest, security(("key" = ["write"])),
-    responses((status = 200, body = BenchmarkAnswer), (status = 409, body = ProblemDocument)))]
+#[utoipa::path(post, path = "/performance/benchmark", request_body = BenchmarkRequest,
+    responses((status = 200, body = BenchmarkAnswer), (status = 409)))]
 async fn run(
     State(control): State<Control>,
     actor: Actor,
-    Sent(request): Sent<BenchmarkRequest>,
+    JsonBody(request): JsonBody<BenchmarkRequest>,
 ) -> Answer<BenchmarkAnswer> {
     measured(control, request, actor).await
 }
@@ -168,7 +159,7 @@ async fn measured(
     };
     if control.benchmarks.running.swap(true, Ordering::AcqRel) {
         let detail = "a benchmark is running; two would measure each other";
-        return Err(Refusal::from(problem(StatusCode::CONFLICT, "Benchmark running", detail)));
+        return Err(problem(StatusCode::CONFLICT, "Benchmark running", detail));
     }
     // Moved along, so that the place is given back when the work ends, not when the client leaves.
     let body = blocking(move || {
@@ -216,7 +207,7 @@ fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
     }
 }
 
-fn subjects(request: &BenchmarkRequest) -> Result<Vec<Subject>, Refusal> {
+fn subjects(request: &BenchmarkRequest) -> Result<Vec<Subject>, ApiError> {
     match (&request.operation_name, &request.operations) {
         (Some(_), Some(_)) => {
             Err(wrong("operations", "give operation_name or operations, not both"))

@@ -2,10 +2,12 @@
 
 use super::{
     Control,
-    answer::{Answer, Named, ProblemDocument, Refusal, Sent, tagged, unknown},
+    extract::{JsonBody, PathName},
+    problem::{Answer, ApiError, unknown},
+    tag::tagged,
     validation::Validation,
 };
-use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use axum::{Json, extract::State, response::Response};
 use seawall::Preset;
 use seawall_presets::{
     detect::{Detection, Sign, Surroundings, detect},
@@ -18,13 +20,17 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(one))
         .routes(routes!(summary))
         .routes(routes!(recommend))
         .routes(routes!(recommend_auto))
+}
+
+pub(super) fn template_routes() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
         .routes(routes!(templates))
         .routes(routes!(template))
         .routes(routes!(validate_template))
@@ -96,41 +102,38 @@ impl PresetDetail {
 }
 
 /// All presets, the built-in ones first.
-#[utoipa::path(get, path = "/internal/resilience/config/presets", tag = "presets",
-    security(("key" = ["read"])), responses((status = 200, body = Vec<PresetLine>)))]
-async fn list(State(control): State<Control>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/config/presets", responses((status = 200, body = Vec<PresetLine>)))]
+async fn list(State(control): State<Control>) -> Response {
     let catalog = control.live.now().config.catalog();
     let lines: Vec<PresetLine> = catalog.presets().into_iter().map(PresetLine::of).collect();
-    tagged(&headers, &lines)
+    tagged(&lines)
 }
 
 /// One preset in full.
-#[utoipa::path(get, path = "/internal/resilience/config/presets/{name}", tag = "presets",
-    params(("name" = String, Path, description = "The preset's name")), security(("key" = ["read"])),
-    responses((status = 200, body = PresetDetail), (status = 404, body = ProblemDocument)))]
+#[utoipa::path(get, path = "/config/presets/{name}",
+    responses((status = 200, body = PresetDetail)))]
 async fn one(
     State(control): State<Control>,
-    Named(name): Named,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    PathName(name): PathName,
+) -> Result<Response, ApiError> {
     let catalog = control.live.now().config.catalog();
     match catalog.preset(&name) {
-        Some(preset) => Ok(tagged(&headers, &PresetDetail::of(preset))),
+        Some(preset) => Ok(tagged(&PresetDetail::of(preset))),
         None => Err(unknown("preset", &name, &control.preset_names())),
     }
 }
 
 /// All presets in full, by name.
-#[utoipa::path(get, path = "/internal/resilience/config/presets-summary", tag = "presets",
-    security(("key" = ["read"])), responses((status = 200, body = BTreeMap<String, PresetDetail>)))]
-async fn summary(State(control): State<Control>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/config/presets-summary",
+    responses((status = 200, body = BTreeMap<String, PresetDetail>)))]
+async fn summary(State(control): State<Control>) -> Response {
     let catalog = control.live.now().config.catalog();
     let all: BTreeMap<String, PresetDetail> = catalog
         .presets()
         .into_iter()
         .map(|preset| (preset.name.clone(), PresetDetail::of(preset)))
         .collect();
-    tagged(&headers, &all)
+    tagged(&all)
 }
 
 /// Which preset fits an environment.
@@ -183,22 +186,17 @@ impl Control {
 }
 
 /// Which preset fits an environment of this name.
-#[utoipa::path(get, path = "/internal/resilience/config/recommend-preset/{environment}", tag = "presets",
-    params(("environment" = String, Path, description = "Such as `staging` or `web-prod-1`")),
-    security(("key" = ["read"])), responses((status = 200, body = Recommended)))]
-async fn recommend(
-    State(control): State<Control>,
-    Named(environment): Named,
-    headers: HeaderMap,
-) -> Response {
+#[utoipa::path(get, path = "/config/recommend-preset/{environment}",
+    responses((status = 200, body = Recommended)))]
+async fn recommend(State(control): State<Control>, PathName(environment): PathName) -> Response {
     let found = recommend::recommend(&environment, &control.live.now().config.catalog());
-    tagged(&headers, &control.recommended(found, false))
+    tagged(&control.recommended(found, false))
 }
 
 /// Which preset fits the environment that this process runs in, and by which signs.
-#[utoipa::path(get, path = "/internal/resilience/config/recommend-preset-auto", tag = "presets",
-    security(("key" = ["read"])), responses((status = 200, body = Detected)))]
-async fn recommend_auto(State(control): State<Control>, headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/config/recommend-preset-auto",
+    responses((status = 200, body = Detected)))]
+async fn recommend_auto(State(control): State<Control>) -> Response {
     let Detection { recommendation, detection_method, signs, conflicts } =
         detect(&control.surroundings());
     let sign = |sign: Sign| SignView {
@@ -212,7 +210,7 @@ async fn recommend_auto(State(control): State<Control>, headers: HeaderMap) -> R
         signs: signs.into_iter().map(sign).collect(),
         conflicts,
     };
-    tagged(&headers, &body)
+    tagged(&body)
 }
 
 impl Control {
@@ -253,20 +251,18 @@ fn template_names() -> Vec<String> {
 }
 
 /// All templates.
-#[utoipa::path(get, path = "/internal/resilience/config/templates", tag = "templates",
-    security(("key" = ["read"])), responses((status = 200, body = Templates)))]
-async fn templates(headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/config/templates", responses((status = 200, body = Templates)))]
+async fn templates() -> Response {
     let all = templates::all().iter().map(|template| (template.name, view(template)));
-    tagged(&headers, &Templates { templates: all.collect() })
+    tagged(&Templates { templates: all.collect() })
 }
 
 /// One template.
-#[utoipa::path(get, path = "/internal/resilience/config/templates/{name}", tag = "templates",
-    params(("name" = String, Path, description = "The template's name")), security(("key" = ["read"])),
-    responses((status = 200, body = TemplateView), (status = 404, body = ProblemDocument)))]
-async fn template(Named(name): Named, headers: HeaderMap) -> Result<Response, Refusal> {
+#[utoipa::path(get, path = "/config/templates/{name}",
+    responses((status = 200, body = TemplateView)))]
+async fn template(PathName(name): PathName) -> Result<Response, ApiError> {
     match templates::named(&name) {
-        Some(template) => Ok(tagged(&headers, &view(template))),
+        Some(template) => Ok(tagged(&view(template))),
         None => Err(unknown("template", &name, &template_names())),
     }
 }
@@ -282,12 +278,12 @@ struct TemplateRequest {
 }
 
 /// Whether a template with these changes is a valid configuration.
-#[utoipa::path(post, path = "/internal/resilience/config/validate-template", tag = "templates",
-    request_body = TemplateRequest, security(("key" = ["read"])), responses((status = 200, body = Validation)))]
+#[utoipa::path(post, path = "/config/validate-template", request_body = TemplateRequest,
+    responses((status = 200, body = Validation)))]
 async fn validate_template(
     State(control): State<Control>,
     actor: crate::actor::Actor,
-    Sent(asked): Sent<TemplateRequest>,
+    JsonBody(asked): JsonBody<TemplateRequest>,
 ) -> Answer<Validation> {
     control.validation_is_on()?;
     let overrides = asked.overrides.map(Value::Object);
@@ -317,9 +313,9 @@ struct Advice {
 }
 
 /// Which template comes nearest to a configuration.
-#[utoipa::path(post, path = "/internal/resilience/config/recommend-template", tag = "templates",
-    request_body = AdviceRequest, security(("key" = ["read"])), responses((status = 200, body = Advice)))]
-async fn recommend_template(Sent(asked): Sent<AdviceRequest>) -> Json<Advice> {
+#[utoipa::path(post, path = "/config/recommend-template", request_body = AdviceRequest,
+    responses((status = 200, body = Advice)))]
+async fn recommend_template(JsonBody(asked): JsonBody<AdviceRequest>) -> Json<Advice> {
     let TemplateAdvice { suggested_template, confidence, reasoning, available_templates } =
         templates::nearest(&Value::Object(asked.configuration));
     Json(Advice { suggested_template, confidence, reasoning, available_templates })

@@ -2,19 +2,16 @@
 
 use super::{
     Control,
-    answer::{Answer, Refusal, Sent, problem, tagged, wrong},
+    extract::JsonBody,
+    problem::{Answer, ApiError, problem, wrong},
+    tag::tagged,
 };
 use crate::{
     actor::Actor,
     audit_trail::{MetricType, Record},
     wall_clock,
 };
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use seawall_presets::{
     custom::{self, Verdict},
     security::{self, SecurityInfo},
@@ -30,7 +27,7 @@ mod turns;
 pub(crate) use turns::Turns;
 use turns::{COOLDOWN, PER_HOUR, PER_MINUTE, RateLimitStatus, too_many};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .routes(routes!(validate))
         .routes(routes!(validate_secure))
@@ -112,12 +109,12 @@ impl Control {
     }
 
     /// 403 where `monitoring.validation` is off.
-    pub(super) fn validation_is_on(&self) -> Result<(), Refusal> {
+    pub(super) fn validation_is_on(&self) -> Result<(), ApiError> {
         if self.live.now().config.monitoring.validation {
             return Ok(());
         }
         let detail = "monitoring.validation is false";
-        Err(Refusal::from(problem(StatusCode::FORBIDDEN, "Validation is off", detail)))
+        Err(problem(StatusCode::FORBIDDEN, "Validation is off", detail))
     }
 
     fn is_production(&self) -> bool {
@@ -127,12 +124,12 @@ impl Control {
 }
 
 /// Whether a configuration is right: fields, types, bounds, and what they come to together. 200 also where it is not.
-#[utoipa::path(post, path = "/internal/resilience/config/validate", tag = "validation",
-    request_body = ValidationRequest, security(("key" = ["read"])), responses((status = 200, body = Validation)))]
+#[utoipa::path(post, path = "/config/validate", request_body = ValidationRequest,
+    responses((status = 200, body = Validation)))]
 async fn validate(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<ValidationRequest>,
+    JsonBody(asked): JsonBody<ValidationRequest>,
 ) -> Answer<Validation> {
     control.validation_is_on()?;
     let value = Value::Object(asked.configuration);
@@ -142,13 +139,12 @@ async fn validate(
 }
 
 /// The same with checks of content and size, for configurations from strangers; bounded in number.
-#[utoipa::path(post, path = "/internal/resilience/config/validate-secure", tag = "validation",
-    request_body = ValidationRequest, security(("key" = ["read"])),
-    responses((status = 200, body = Validation), (status = 429, body = super::answer::ProblemDocument)))]
+#[utoipa::path(post, path = "/config/validate-secure", request_body = ValidationRequest,
+    responses((status = 200, body = Validation), (status = 429)))]
 async fn validate_secure(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<ValidationRequest>,
+    JsonBody(asked): JsonBody<ValidationRequest>,
 ) -> Answer<Validation> {
     control.validation_is_on()?;
     control.turns.take(&actor.name, wall_clock::now_ms()).map_err(too_many)?;
@@ -159,12 +155,12 @@ async fn validate_secure(
 }
 
 /// Whether a text is JSON, and a right configuration.
-#[utoipa::path(post, path = "/internal/resilience/config/validate-json", tag = "validation",
-    request_body = TextRequest, security(("key" = ["read"])), responses((status = 200, body = Validation)))]
+#[utoipa::path(post, path = "/config/validate-json", request_body = TextRequest,
+    responses((status = 200, body = Validation)))]
 async fn validate_json(
     State(control): State<Control>,
     actor: Actor,
-    Sent(asked): Sent<TextRequest>,
+    JsonBody(asked): JsonBody<TextRequest>,
 ) -> Answer<Validation> {
     control.validation_is_on()?;
     let catalog = control.live.now().config.catalog();
@@ -198,11 +194,11 @@ struct Fields {
 }
 
 /// Each field: whether there is one, its type and bounds, and what is wrong with its value.
-#[utoipa::path(post, path = "/internal/resilience/config/validate/field-whitelist", tag = "validation",
-    request_body = ValidationRequest, security(("key" = ["read"])), responses((status = 200, body = Fields)))]
+#[utoipa::path(post, path = "/config/validate/field-whitelist", request_body = ValidationRequest,
+    responses((status = 200, body = Fields)))]
 async fn field_whitelist(
     State(control): State<Control>,
-    Sent(asked): Sent<ValidationRequest>,
+    JsonBody(asked): JsonBody<ValidationRequest>,
 ) -> Answer<Fields> {
     control.validation_is_on()?;
     let catalog = control.live.now().config.catalog();
@@ -273,9 +269,9 @@ const RATES: RateLimits = RateLimits {
 };
 
 /// What `validate-secure` checks.
-#[utoipa::path(get, path = "/internal/resilience/config/validate/security-config", tag = "validation",
-    security(("key" = ["read"])), responses((status = 200, body = SecurityConfig)))]
-async fn security_config(headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/config/validate/security-config",
+    responses((status = 200, body = SecurityConfig)))]
+async fn security_config() -> Response {
     let limits = security::limits();
     let body = SecurityConfig {
         security_limits: ConfigLimits {
@@ -294,18 +290,18 @@ async fn security_config(headers: HeaderMap) -> Response {
         allowed_fields: limits.allowed_fields,
         forbidden_pattern_count: limits.forbidden_pattern_count,
     };
-    tagged(&headers, &body)
+    tagged(&body)
 }
 
 /// How many secure validations this client may still ask for. The client is who the key belongs to.
-#[utoipa::path(get, path = "/internal/resilience/config/validate/rate-limit-status", tag = "validation",
-    security(("key" = ["read"])), responses((status = 200, body = RateLimitStatus)))]
+#[utoipa::path(get, path = "/config/validate/rate-limit-status",
+    responses((status = 200, body = RateLimitStatus)))]
 async fn rate_limit_status(State(control): State<Control>, actor: Actor) -> Json<RateLimitStatus> {
     Json(control.turns.status(&actor.name, wall_clock::now_ms()))
 }
 
 /// Whether a word is too long to be looked for.
-pub(super) fn sane(field: &str, word: &str) -> Result<(), Refusal> {
+pub(super) fn sane(field: &str, word: &str) -> Result<(), ApiError> {
     if word.len() <= 200 {
         return Ok(());
     }

@@ -88,7 +88,7 @@ pub struct CircuitMetrics {
     /// Times it closed, after probes or by an operator.
     pub closes: u64,
     /// Seconds it was in each state; `null` where there is a circuit for each key.
-    #[serde(serialize_with = "super::answer::clock")]
+    #[serde(serialize_with = "super::tag::clock")]
     pub seconds_in_state: Option<BTreeMap<String, f64>>,
 }
 

@@ -1,11 +1,13 @@
 //! Events of the configuration as a file.
 
-use super::{MOST_HOURS, day};
+use super::MOST_HOURS;
 use crate::{
     audit_trail::{MetricType, PerformanceMetrics, Record},
     control::{
         Control,
-        answer::{Asked, Column, Refusal, csv, within},
+        extract::{Query, number, within},
+        problem::ApiError,
+        table::{Column, csv},
     },
     prometheus::{Page, escaped},
     wall_clock,
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
@@ -39,23 +41,22 @@ enum ExportFormat {
 #[into_params(parameter_in = Query)]
 struct ExportParameters {
     /// `json`, `csv` or `prometheus`.
-    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
+    #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: ExportFormat,
     /// How far back to look, in hours.
-    #[serde(default = "day")]
+    #[serde(default = "number::<24, _>")]
     #[param(minimum = 1, maximum = 8760, default = 24)]
     time_window_hours: u64,
 }
 
 /// All events of a time, as a file: JSON, CSV, or numbers for Prometheus.
-#[utoipa::path(get, path = "/internal/resilience/monitoring/export", tag = "monitoring",
-    params(ExportParameters), security(("key" = ["read"])),
+#[utoipa::path(get, path = "/monitoring/export", params(ExportParameters),
     responses((status = 200, content((Vec<Record> = "application/json"), (String = "text/csv"), (String = "text/plain")))))]
 async fn export(
     State(control): State<Control>,
-    Asked(parameters): Asked<ExportParameters>,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<ExportParameters>,
+) -> Result<Response, ApiError> {
     let hours = within("time_window_hours", parameters.time_window_hours, 1, MOST_HOURS)?;
     let records = control.live.trail().since_hours(hours as f64);
     let named = |end: &str| format!("attachment; filename=\"seawall-monitoring.{end}\"");

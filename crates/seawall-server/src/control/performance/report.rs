@@ -5,13 +5,15 @@ use crate::{
     benchmark::{Measured, Subject, Threshold},
     control::{
         Control,
-        answer::{Asked, Refusal, tagged, within},
+        extract::{Query, number, within},
+        problem::ApiError,
+        tag::tagged,
     },
     wall_clock,
 };
 use axum::{
     extract::State,
-    http::{HeaderMap, header::CONTENT_TYPE},
+    http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn reading() -> OpenApiRouter<Control> {
+pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .routes(routes!(thresholds))
         .routes(routes!(report))
@@ -46,9 +48,8 @@ struct ThresholdNames {
 }
 
 /// What the averages may be.
-#[utoipa::path(get, path = "/internal/resilience/performance/thresholds", tag = "performance",
-    security(("key" = ["read"])), responses((status = 200, body = Thresholds)))]
-async fn thresholds(headers: HeaderMap) -> Response {
+#[utoipa::path(get, path = "/performance/thresholds", responses((status = 200, body = Thresholds)))]
+async fn thresholds() -> Response {
     let of = |subject: Subject| subject.threshold().threshold_ms;
     let body = Thresholds {
         thresholds: ThresholdNames {
@@ -60,7 +61,7 @@ async fn thresholds(headers: HeaderMap) -> Response {
         benchmarks: Subject::ALL.into_iter().map(Subject::threshold).collect(),
         unit: "ms",
     };
-    tagged(&headers, &body)
+    tagged(&body)
 }
 
 /// One subject now, against its threshold and against before.
@@ -81,7 +82,7 @@ struct Compared {
 /// What was measured last, against thresholds and against before.
 #[derive(Serialize, ToSchema)]
 struct Report {
-    #[serde(serialize_with = "crate::control::answer::clock")]
+    #[serde(serialize_with = "crate::control::tag::clock")]
     timestamp: String,
     runs: usize,
     benchmarks: Vec<Compared>,
@@ -102,19 +103,17 @@ enum ReportFormat {
 #[into_params(parameter_in = Query)]
 struct ReportParameters {
     /// `json` or `text`.
-    #[serde(default, deserialize_with = "crate::control::answer::any_case")]
+    #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: ReportFormat,
 }
 
 /// The latest measurements, against their thresholds and against the history. Nothing is run.
-#[utoipa::path(get, path = "/internal/resilience/performance/report", tag = "performance",
-    params(ReportParameters), security(("key" = ["read"])),
+#[utoipa::path(get, path = "/performance/report", params(ReportParameters),
     responses((status = 200, content((Report = "application/json"), (String = "text/plain")))))]
 async fn report(
     State(control): State<Control>,
-    Asked(parameters): Asked<ReportParameters>,
-    headers: HeaderMap,
+    Query(parameters): Query<ReportParameters>,
 ) -> Response {
     let suites = control.benchmarks.journal.latest();
     let benchmarks: Vec<Compared> =
@@ -138,7 +137,7 @@ async fn report(
     let body =
         Report { timestamp: wall_clock::now(), runs: suites.len(), benchmarks, recommendations };
     match parameters.format {
-        ReportFormat::Json => tagged(&headers, &body),
+        ReportFormat::Json => tagged(&body),
         ReportFormat::Text => {
             ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body.text()).into_response()
         }
@@ -204,16 +203,12 @@ fn compared(subject: Subject, suites: &[Arc<Suite>]) -> Compared {
 #[into_params(parameter_in = Query)]
 struct HistoryParameters {
     /// Runs in one answer.
-    #[serde(default = "ten")]
+    #[serde(default = "number::<10, _>")]
     #[param(minimum = 1, maximum = 200, default = 10)]
     limit: usize,
     /// Only this subject.
     #[param(inline)]
     operation: Option<Subject>,
-}
-
-fn ten() -> usize {
-    10
 }
 
 /// Former runs, the latest first.
@@ -224,13 +219,12 @@ struct BenchmarkHistory {
 }
 
 /// Former runs, the latest first.
-#[utoipa::path(get, path = "/internal/resilience/performance/history", tag = "performance",
-    params(HistoryParameters), security(("key" = ["read"])), responses((status = 200, body = BenchmarkHistory)))]
+#[utoipa::path(get, path = "/performance/history", params(HistoryParameters),
+    responses((status = 200, body = BenchmarkHistory)))]
 async fn history(
     State(control): State<Control>,
-    Asked(parameters): Asked<HistoryParameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+    Query(parameters): Query<HistoryParameters>,
+) -> Result<Response, ApiError> {
     let limit = within("limit", parameters.limit, 1, KEPT)?;
     let all = control.benchmarks.journal.latest();
     let total_runs = all.len();
@@ -240,5 +234,5 @@ async fn history(
         runs.retain(|run| !run.results.is_empty());
     }
     runs.truncate(limit);
-    Ok(tagged(&headers, &BenchmarkHistory { runs, total_runs }))
+    Ok(tagged(&BenchmarkHistory { runs, total_runs }))
 }

@@ -1,6 +1,6 @@
 //! How often one client may ask for a secure validation.
 
-use crate::control::answer::{Refusal, problem};
+use crate::control::problem::{ApiError, problem};
 use axum::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use std::{
@@ -42,11 +42,10 @@ pub(super) struct TooMany {
     wait: u64,
 }
 
-pub(super) fn too_many(TooMany { why, wait }: TooMany) -> Refusal {
-    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "Too many validations", &why);
+pub(super) fn too_many(TooMany { why, wait }: TooMany) -> ApiError {
     let seconds = HeaderValue::from(wait.div_ceil(1000).max(1));
-    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    Refusal::from(response)
+    let error = problem(StatusCode::TOO_MANY_REQUESTS, "Too many validations", &why);
+    error.with_header(header::RETRY_AFTER, seconds)
 }
 
 impl Turns {

@@ -1,8 +1,11 @@
 //! Entity tags: a hash of a value as JSON, without the fields that only say what the clock says.
 
-use super::failed;
+use super::problem::failed;
 use axum::{
-    http::{HeaderMap, StatusCode, header},
+    body::Body,
+    extract::Request,
+    http::{StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, Serializer};
@@ -26,24 +29,39 @@ pub(crate) fn clock<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::
     written
 }
 
-/// JSON with an entity tag: who has the same already is told so, in few bytes. What [`clock`] writes does not count.
-pub(crate) fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
+/// JSON with an entity tag, in which what [`clock`] writes does not count.
+pub(crate) fn tagged(value: &impl Serialize) -> Response {
     let (text, tag) = match written(value) {
         Ok(written) => written,
         Err(error) => return failed(&error.to_string()).into(),
     };
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    let same = known.is_some_and(|known| {
-        known
-            .split(',')
-            .map(|one| one.trim().trim_start_matches("W/"))
-            .any(|one| one == tag || one == "*")
-    });
-    let cache = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "no-cache")];
-    if same {
-        return (StatusCode::NOT_MODIFIED, cache).into_response();
+    let headers = [
+        (header::ETAG, tag.as_str()),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_TYPE, "application/json"),
+    ];
+    (headers, text).into_response()
+}
+
+/// Answers 304 in place of a body whose tag the client named in `If-None-Match`.
+pub(crate) async fn not_modified(request: Request, next: Next) -> Response {
+    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let mut response = next.run(request).await;
+    let known = known.as_ref().and_then(|known| known.to_str().ok());
+    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    if known.zip(tag).is_some_and(|(known, tag)| names(known, tag)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    (cache, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+    response
+}
+
+/// Whether `If-None-Match` names a tag, or any.
+fn names(known: &str, tag: &str) -> bool {
+    let mut known = known.split(',').map(|one| one.trim().trim_start_matches("W/"));
+    known.any(|one| one == tag || one == "*")
 }
 
 /// A value as JSON with its tag, in one pass. A fast hash is enough: who forges a tag deceives only himself.

@@ -1,10 +1,33 @@
-//! Tables as CSV.
+//! Tables: pages of them, and their form as CSV.
 
 use axum::{
     body::Body,
     http::header,
     response::{IntoResponse, Response},
 };
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+/// The form of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TableFormat {
+    /// A JSON document.
+    #[default]
+    Json,
+    /// A table that a spreadsheet opens.
+    Csv,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TableParameters {
+    /// `json` or `csv`.
+    #[serde(default, deserialize_with = "crate::control::extract::any_case")]
+    #[param(inline)]
+    pub(crate) format: TableFormat,
+}
 
 /// A column: its name, and the text of a row's cell.
 pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
@@ -32,6 +55,12 @@ fn quoted(text: &str) -> String {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }
     text
+}
+
+/// The first `limit` items, and whether there are more.
+pub(crate) fn page<T>(mut items: impl Iterator<Item = T>, limit: usize) -> (Vec<T>, bool) {
+    let first = items.by_ref().take(limit).collect();
+    (first, items.next().is_some())
 }
 
 #[cfg(test)]
