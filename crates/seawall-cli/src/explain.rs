@@ -7,7 +7,8 @@ use crate::{
 };
 use clap::Args;
 use effective::{Effective, Set};
-use schema::{Schema, Spot, Steps};
+use path::Steps;
+use schema::{Schema, Spot};
 use seawall_server::GatewayConfig;
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::ExitCode};

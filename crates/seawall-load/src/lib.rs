@@ -5,6 +5,7 @@
 //! that is slow, fails, hangs or refuses as its [`timeline`] says. Both are plain HTTP/1.1 on tokio: what
 //! is between them (a gateway, a client with policies, nothing) is what is being tested.
 
+pub mod behaviour;
 pub mod open_loop;
 mod random;
 pub mod timeline;

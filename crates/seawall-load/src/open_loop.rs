@@ -24,6 +24,7 @@ mod report;
 mod schedule;
 mod slices;
 mod start_error;
+mod ticket;
 
 pub use report::{ErrorClass, Errors, Percentiles, Progress, Recent, Report, Slice};
 pub use start_error::StartError;
@@ -96,7 +97,7 @@ pub fn start(config: Config) -> Result<Load, StartError> {
     let schedule = schedule::Schedule::new(&config)?;
     let begin = config.start.unwrap_or_else(Instant::now);
     let recorder = recorder::Recorder::new(config.max_in_flight);
-    let shared = Arc::new(pacer::Shared::new(begin, recorder));
+    let shared = Arc::new(ticket::Shared::new(begin, recorder));
     let (sent, begun) = oneshot::channel();
     let pace = {
         let shared = Arc::clone(&shared);
@@ -156,7 +157,7 @@ impl Drop for Load {
 
 /// Watches and stops a load, from anywhere.
 #[derive(Clone, Debug)]
-pub struct Handle(Arc<pacer::Shared>);
+pub struct Handle(Arc<ticket::Shared>);
 
 impl Handle {
     /// How it goes. Takes some microseconds; meant for a display that asks a few times a second.

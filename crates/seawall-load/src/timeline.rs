@@ -3,7 +3,7 @@
 //! A timeline is a list of phases, each from an offset until the next one begins. It knows no clock:
 //! offsets count from an instant that the caller chooses, so several upstreams and a report share one.
 
-use crate::upstream::{Behaviour, Latency};
+use crate::behaviour::{Behaviour, Latency};
 use http::StatusCode;
 use std::time::Duration;
 

@@ -4,7 +4,10 @@
 //! or, where the request says `"stream": true`, a stream of events. Each call's fate is drawn from the seed
 //! and the call's number. Phases follow the timeline, or are set by hand.
 
-use crate::timeline::{Phase, Timeline};
+use crate::{
+    behaviour::Behaviour,
+    timeline::{Phase, Timeline},
+};
 use http::HeaderName;
 use std::{
     io,
@@ -15,14 +18,12 @@ use std::{
 use tokio::{sync::oneshot, task::JoinHandle};
 
 mod answer;
-mod behaviour;
 mod chat;
 mod ledger;
 mod port;
 mod script;
 mod serve;
 
-pub use behaviour::{Behaviour, Latency, Spread};
 pub use ledger::{Arrivals, Counts, Row, Table};
 
 /// An upstream's settings.

@@ -5,8 +5,9 @@ mod support;
 
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use seawall_load::{
+    behaviour::{Behaviour, Latency},
     open_loop::{Arrivals, Config, Errors, StartError, start},
-    upstream::{Behaviour, Latency, Upstream},
+    upstream::Upstream,
 };
 use std::{
     sync::{

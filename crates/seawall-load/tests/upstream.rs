@@ -6,9 +6,10 @@ mod support;
 use http::Method;
 use http_body_util::BodyExt;
 use seawall_load::{
+    behaviour::{Behaviour, Latency},
     open_loop::{Config, Errors},
     timeline::{Phase, Timeline},
-    upstream::{self, Behaviour, Counts, Latency, Upstream},
+    upstream::{self, Counts, Upstream},
 };
 use serde_json::Value;
 use std::time::{Duration, Instant};

@@ -12,6 +12,7 @@ const H = 100;
 
 const BANDS = [
   ['successes', 'success'],
+  ['caller_faults', 'caller-fault'],
   ['failures', 'failure'],
   ['timed_out', 'timeout'],
   ['rejected', 'rejected'],

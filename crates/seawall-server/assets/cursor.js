@@ -70,6 +70,7 @@ function describe(operation, ago) {
   if (!sample) return [...said, 'nothing known'].join(' · ');
   const { rates } = sample;
   said.push(`success ${rate(rates.successes)}/s`);
+  if (rates.caller_faults > 0) said.push(`caller faults ${rate(rates.caller_faults)}/s`);
   if (rates.failures > 0) said.push(`failures ${rate(rates.failures)}/s`);
   if (rates.timed_out > 0) said.push(`timed out ${rate(rates.timed_out)}/s`);
   if (rates.rejected > 0) said.push(`rejected ${rate(rates.rejected)}/s`);

@@ -9,7 +9,7 @@ const HEIGHT = 30;
 /** What a cell's character means, in the order of the paths. */
 const STATES = { c: 'closed', s: 'shadow', h: 'half_open', o: 'open', f: 'forced' };
 const WORDS = { c: 'closed', s: 'would refuse in shadow', h: 'half-open', o: 'open', f: 'forced', '-': 'without a circuit' };
-const OUTCOMES = ['success', 'failure', 'rejected'];
+const OUTCOMES = ['success', 'caller-fault', 'failure', 'rejected'];
 
 /** `node` and `draw(data)`, which takes an entry of the snapshot. */
 export function hourChart() {
@@ -55,7 +55,7 @@ export function told(hour) {
 
 function sums(minutes) {
   const sum = (field) => minutes.reduce((all, minute) => all + minute[field], 0);
-  const parts = `${sum('failed')} failed, ${sum('rejected')} rejected, ${sum('retries')} retries`;
+  const parts = `${sum('failed')} failed, ${sum('rejected')} rejected, ${sum('caller_faults')} caller faults, ${sum('retries')} retries`;
   return `The last hour: ${sum('calls')} calls, of which ${parts}.`;
 }
 
@@ -83,9 +83,9 @@ function blocks(hour, state) {
 
 function stacked(minutes, top) {
   const first = MINUTES - minutes.length;
-  const paths = ['', '', ''];
-  minutes.forEach(({ calls, failed, rejected }, n) => {
-    const parts = [Math.max(0, calls - failed - rejected), failed, rejected];
+  const paths = OUTCOMES.map(() => '');
+  minutes.forEach(({ calls, caller_faults: spoiled, failed, rejected }, n) => {
+    const parts = [Math.max(0, calls - spoiled - failed - rejected), spoiled, failed, rejected];
     let floor = HEIGHT;
     parts.forEach((part, kind) => {
       const height = Math.min(floor, (part / top) * HEIGHT);

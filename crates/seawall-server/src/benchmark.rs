@@ -11,7 +11,7 @@ use std::{
 };
 use utoipa::ToSchema;
 
-/// What can be measured. The names that the documents of the systems before this one use are taken, too.
+/// What can be measured; also under the names in the documents of the systems before this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Subject {
@@ -101,28 +101,37 @@ impl Subject {
 /// One subject, measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Measured {
+    /// The subject's name.
     pub operation: String,
-    /// In all.
+    /// How long it took in all.
     pub duration_ms: f64,
-    /// Those that were made; fewer than asked for where time ran out.
+    /// Iterations that were made; fewer than asked for where time ran out.
     pub iterations: u64,
+    /// The average of one iteration.
     pub avg_ms: f64,
+    /// The shortest iteration.
     pub min_ms: f64,
+    /// The longest iteration.
     pub max_ms: f64,
+    /// The standard deviation.
     pub std_dev_ms: f64,
+    /// Half of the iterations took no longer.
     pub p50_ms: f64,
+    /// 95 % of the iterations took no longer.
     pub p95_ms: f64,
+    /// 99 % of the iterations took no longer.
     pub p99_ms: f64,
-    /// Iterations that succeeded, of all.
+    /// The share of iterations that succeeded, from 0 to 1.
     pub success_rate: f64,
     /// Whether the average is within its threshold, and all succeeded.
     pub passed: bool,
+    /// Iterations of all threads in a second.
     pub requests_per_second: f64,
-    /// The most memory that the process ever had, in bytes; none where the system does not say.
+    /// The most memory that the process ever had, in bytes; `null` where the system does not say.
     pub memory_peak: Option<u64>,
 }
 
-/// What is run.
+/// Which subjects are measured, how often, and for how long at most.
 pub(crate) struct Plan {
     pub(crate) subjects: Vec<Subject>,
     pub(crate) iterations: u64,
@@ -131,17 +140,17 @@ pub(crate) struct Plan {
     pub(crate) longest: Duration,
 }
 
-/// What the subjects run on.
+/// The parts of the server that the subjects run on.
 #[derive(Clone)]
-pub(crate) struct Ground {
+pub(crate) struct Fixture {
     pub(crate) inputs: Inputs,
     pub(crate) config: Arc<GatewayConfig>,
     pub(crate) registry: Registry,
 }
 
 /// Runs a plan. To be called where blocking is allowed.
-pub(crate) fn run(plan: &Plan, ground: &Ground) -> Vec<Measured> {
-    plan.subjects.iter().map(|subject| measure(*subject, plan, ground)).collect()
+pub(crate) fn run(plan: &Plan, fixture: &Fixture) -> Vec<Measured> {
+    plan.subjects.iter().map(|subject| measure(*subject, plan, fixture)).collect()
 }
 
 /// Times of one thread.
@@ -152,21 +161,21 @@ struct Times {
     failed: u64,
 }
 
-fn measure(subject: Subject, plan: &Plan, ground: &Ground) -> Measured {
+fn measure(subject: Subject, plan: &Plan, fixture: &Fixture) -> Measured {
     let began = Instant::now();
     let threads = plan.concurrency.max(1);
     let share = plan.iterations.div_ceil(threads as u64);
     let parts: Vec<Times> = std::thread::scope(|scope| {
         let each =
-            (0..threads).map(|_| scope.spawn(|| thread(subject, share, plan.longest, ground)));
+            (0..threads).map(|_| scope.spawn(|| thread(subject, share, plan.longest, fixture)));
         let running: Vec<_> = each.collect();
         running.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     summary(subject, began.elapsed(), parts)
 }
 
-fn thread(subject: Subject, iterations: u64, longest: Duration, ground: &Ground) -> Times {
-    let Some(mut work) = prepared(subject, ground) else {
+fn thread(subject: Subject, iterations: u64, longest: Duration, fixture: &Fixture) -> Times {
+    let Some(mut work) = prepared(subject, fixture) else {
         return Times { each: Vec::new(), iterations: 0, failed: 1 };
     };
     // Where one takes nanoseconds, the clock would be what is measured: they are timed in batches.
@@ -201,8 +210,8 @@ fn thread(subject: Subject, iterations: u64, longest: Duration, ground: &Ground)
 type Work = Box<dyn FnMut() -> bool>;
 
 /// One iteration of a subject; none where it cannot be prepared.
-fn prepared(subject: Subject, ground: &Ground) -> Option<Work> {
-    let Ground { inputs, config, registry } = ground.clone();
+fn prepared(subject: Subject, fixture: &Fixture) -> Option<Work> {
+    let Fixture { inputs, config, registry } = fixture.clone();
     Some(match subject {
         Subject::PresetAccess => {
             let catalog = config.catalog();
@@ -307,14 +316,14 @@ mod tests {
             ..GatewayConfig::default()
         };
         let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
-        let ground = Ground { inputs: Inputs::of(&config), config: Arc::new(config), registry };
+        let fixture = Fixture { inputs: Inputs::of(&config), config: Arc::new(config), registry };
         let plan = Plan {
             subjects: Subject::ALL.to_vec(),
             iterations: 2000,
             concurrency: 2,
             longest: Duration::from_millis(200),
         };
-        for measured in run(&plan, &ground) {
+        for measured in run(&plan, &fixture) {
             assert!(measured.iterations > 0, "{measured:?}");
             assert_eq!(measured.success_rate, 1.0, "{measured:?}");
             assert!(measured.min_ms <= measured.p50_ms && measured.p50_ms <= measured.p99_ms);
@@ -324,7 +333,7 @@ mod tests {
     #[test]
     fn time_is_bounded() {
         let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
-        let ground = Ground {
+        let fixture = Fixture {
             inputs: Inputs::of(&GatewayConfig::default()),
             config: Arc::default(),
             registry,
@@ -335,6 +344,6 @@ mod tests {
             concurrency: 1,
             longest: Duration::from_millis(20),
         };
-        assert!(run(&plan, &ground)[0].iterations < u64::MAX / 2);
+        assert!(run(&plan, &fixture)[0].iterations < u64::MAX / 2);
     }
 }

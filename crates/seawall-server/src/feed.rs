@@ -1,7 +1,7 @@
-//! The event tail: what people want to read of the stream of events, bounded in memory and in rate.
+//! The event feed: the events that people read, bounded in memory and in rate.
 //!
-//! Under overload a gateway refuses thousands of calls a second; each kind of event is kept at most so
-//! often a second, and the next one kept says how many were passed over.
+//! Under overload a gateway rejects thousands of calls a second; of each kind of event a bounded number is kept in each
+//! second, and the next one kept says how many were passed over.
 
 use seawall::{Clock, Event, Kind, Observer, State, Why};
 use seawall_tower::TokioTimer;
@@ -17,26 +17,31 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-/// Events kept for who connects later.
+/// Events kept for clients that connect later.
 const KEPT: usize = 1000;
-/// Changes kept for who connects later, however many refusals there were since.
+/// Changes kept for clients that connect later, however many rejections there were since.
 const CHANGES_KEPT: usize = 500;
 /// Events of one kind kept in one second.
 const PER_SECOND: u64 = 20;
 
-/// One line of the tail.
+/// One line of the feed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Line {
+    /// Its number; numbers only grow.
     pub id: u64,
-    /// RFC 3339, in UTC.
+    /// When it happened: RFC 3339, in UTC.
     pub at: String,
+    /// The operation that it is about; empty where it is about none.
     pub operation: String,
+    /// The policy that it is about; `server` for what an operator or the server did.
     pub policy: Cow<'static, str>,
+    /// What happened: `circuit_changed`, `rejected` …
     pub kind: Cow<'static, str>,
+    /// What happened, in words.
     pub text: String,
 }
 
-/// The tail, and who follows it.
+/// The latest lines, and the clients that follow them.
 pub(crate) struct Feed {
     lines: Mutex<Kept>,
     next_id: AtomicU64,
@@ -48,7 +53,7 @@ pub(crate) struct Feed {
 #[derive(Default)]
 struct Kept {
     all: VecDeque<Arc<Line>>,
-    /// Those that say that something changed.
+    /// The latest lines about changes, however many rejections there were since.
     changes: VecDeque<Arc<Line>>,
 }
 
@@ -137,7 +142,7 @@ impl Feed {
 
 impl Observer for Feed {
     fn observe(&self, event: &Event<'_>) {
-        // What a policy in shadow would have done is counted, and not told.
+        // What a policy in shadow would have done is counted, and does not appear in the feed.
         if event.shadow && !matches!(event.kind, Kind::CircuitChanged(_)) {
             return;
         }

@@ -9,13 +9,10 @@ mod active;
 mod actor;
 mod alerts;
 mod audit_trail;
-#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod benchmark;
 mod config;
 #[allow(unused_qualifications, reason = "the macro that describes the endpoints writes them")]
-#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod control;
-#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod feed;
 mod gateway;
 mod inputs;
@@ -24,7 +21,6 @@ mod latency;
 mod persistence;
 mod prometheus;
 mod revisions;
-#[allow(missing_docs, reason = "most fields of the answers say what they are by their names")]
 mod sampler;
 mod schema;
 mod serve;

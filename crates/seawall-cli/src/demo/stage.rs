@@ -6,9 +6,10 @@ use http::{HeaderMap, HeaderValue, Method};
 use seawall::{Clock, Event, Instant as PolicyInstant, Kind, Observer, State, Transition};
 use seawall_config::Format;
 use seawall_load::{
+    behaviour::{Behaviour, Latency},
     open_loop::{self, Load, Progress},
     timeline::Timeline,
-    upstream::{Behaviour, Config as UpstreamConfig, Latency, Upstream},
+    upstream::{Config as UpstreamConfig, Upstream},
 };
 use seawall_server::{GatewayConfig, Inputs, Server, Startup, Stop};
 use seawall_tower::TokioTimer;

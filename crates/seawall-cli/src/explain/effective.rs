@@ -1,9 +1,6 @@
 //! What a file sets, with the policies that follow from presets and strategies, and the origin of every value.
 
-use super::{
-    path::{below, join},
-    schema::{Step, Steps},
-};
+use super::path::{Step, Steps, below, join};
 use crate::{failure::Failure, file};
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,7 +1,5 @@
 //! Paths of configurations, as people write them and as places in the schema are shown.
 
-use super::schema::{Step, Steps};
-
 /// One part of a path that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -10,6 +8,22 @@ pub(super) enum Part {
     /// `*`, `[]`, `[*]`: any of them.
     Any,
 }
+
+/// One step from the root to a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Key(String),
+    /// Any name of a mapping.
+    AnyKey,
+    Index(usize),
+    /// Any element of a list.
+    Each,
+    /// One of several kinds, told apart by `type`.
+    Variant(String),
+}
+
+/// The way from the root to a place.
+pub(super) type Steps = Vec<Step>;
 
 /// Reads `upstreams.chat.policies[0].retry`, and `upstreams["gpt-4.1"]`.
 pub(super) fn read(text: &str) -> Result<Vec<Part>, &'static str> {

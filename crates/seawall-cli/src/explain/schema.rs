@@ -1,23 +1,7 @@
 //! The JSON Schema of the file, and the places in it that a path can mean.
 
-use super::path::Part;
+use super::path::{Part, Step, Steps};
 use serde_json::{Map, Value};
-
-/// One step from the root to a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Key(String),
-    /// Any name of a mapping.
-    AnyKey,
-    Index(usize),
-    /// Any element of a list.
-    Each,
-    /// One of several kinds, told apart by `type`.
-    Variant(String),
-}
-
-/// The way from the root to a place.
-pub(super) type Steps = Vec<Step>;
 
 /// A place in the schema.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! One request from its head to the last byte of its answer, and what it counts as.
 
-use super::{Config, StartError, pacer::Ticket, report::ErrorClass};
+use super::{Config, StartError, report::ErrorClass, ticket::Ticket};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};

@@ -1,6 +1,9 @@
 //! Which phase is on: the one set by hand, else the one of the timeline.
 
-use super::{Behaviour, Phase, Timeline};
+use crate::{
+    behaviour::Behaviour,
+    timeline::{Phase, Timeline},
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -1,15 +1,13 @@
 //! The upstream at work: accepts as the script allows, and answers each call as it was drawn.
 
 use super::{
-    Phase,
     answer::{Answer, BrokenOff},
-    behaviour::Fate,
     chat::{self, Completion, Wish},
     ledger::{Call, Ledger, Settled},
     port::Port,
     script::Script,
 };
-use crate::random::Random;
+use crate::{behaviour::Fate, random::Random, timeline::Phase};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};

@@ -11,9 +11,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use seawall_load::{
+    behaviour::Behaviour,
     open_loop::{Config, Report, start},
     timeline::Timeline,
-    upstream::{self, Behaviour, Upstream},
+    upstream::{self, Upstream},
 };
 use std::time::Duration;
 

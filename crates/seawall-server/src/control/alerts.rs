@@ -46,18 +46,26 @@ struct AlertParameters {
 /// Alerts, the latest first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AlertList {
+    /// The alerts.
     pub alerts: Vec<Alert>,
+    /// How many there are.
     pub summary: AlertSummary,
 }
 
+/// How many alerts there are.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AlertSummary {
+    /// All alerts of the list.
     pub total_alerts: usize,
     /// Those that last.
     pub active_alerts: usize,
+    /// Alerts by level.
     pub alert_counts: BTreeMap<Level, usize>,
+    /// Alerts by category.
     pub category_counts: BTreeMap<Category, usize>,
+    /// Whether there is one of level `critical`.
     pub has_critical: bool,
+    /// Whether there is one of level `error`.
     pub has_errors: bool,
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     actor::Actor,
     audit_trail::{MetricType, Record},
-    benchmark::{self, Ground, Measured, Plan, Subject},
+    benchmark::{self, Fixture, Measured, Plan, Subject},
     journal::Journal,
     persistence::Log,
     wall_clock,
@@ -51,7 +51,7 @@ impl Benchmarks {
     }
 }
 
-/// Lets go of the one place when it is dropped.
+/// Marks that a benchmark is running, until it is dropped.
 struct Running<'b>(&'b Benchmarks);
 
 impl Drop for Running<'_> {
@@ -63,20 +63,28 @@ impl Drop for Running<'_> {
 /// What was measured in one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Suite {
+    /// The name of the run.
     pub benchmark_id: String,
+    /// When it ended.
     pub timestamp: String,
+    /// How long all subjects took.
     pub total_duration_ms: f64,
-    /// Subjects that passed, of all.
+    /// The share of subjects that passed, from 0 to 1.
     pub pass_rate: f64,
+    /// The names of the subjects that did not pass.
     pub failed_benchmarks: Vec<String>,
+    /// Each subject.
     pub results: Vec<Measured>,
 }
 
 /// One run, with how fast it went in all.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BenchmarkAnswer {
+    /// The name of the run.
     pub benchmark_id: String,
+    /// What was measured.
     pub suite: Suite,
+    /// Iterations of all subjects in a second.
     pub requests_per_second: f64,
 }
 
@@ -171,12 +179,12 @@ async fn measured(
 
 fn measure(control: &Control, plan: &Plan, actor: &Actor) -> BenchmarkAnswer {
     let revision = control.live.now();
-    let ground = Ground {
+    let fixture = Fixture {
         inputs: control.live.inputs().clone(),
         config: revision.config.clone(),
         registry: control.registry.clone(),
     };
-    let results = benchmark::run(plan, &ground);
+    let results = benchmark::run(plan, &fixture);
     let failed: Vec<String> =
         results.iter().filter(|one| !one.passed).map(|one| one.operation.clone()).collect();
     let total_duration_ms: f64 = results.iter().map(|one| one.duration_ms).sum();

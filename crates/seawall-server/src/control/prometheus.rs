@@ -38,8 +38,8 @@ fn of_gateway(page: &mut Page, control: &Control) {
     let help = "Requests in progress, against limits.max_in_flight.";
     page.gauge("seawall_requests_in_flight", help, in_flight.count());
     let help = "Requests refused before they reached a route, by reason.";
-    let refused =
-        EarlyRefusal::ALL.map(|why| (format!("reason=\"{}\"", why.label()), in_flight.refusals(why)));
+    let refused = EarlyRefusal::ALL
+        .map(|why| (format!("reason=\"{}\"", why.label()), in_flight.refusals(why)));
     page.family("seawall_requests_refused_total", "counter", help, refused);
 }
 

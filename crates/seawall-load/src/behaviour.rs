@@ -99,7 +99,7 @@ impl Latency {
 
 /// What becomes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Answer,
     Fail,
     Hang,
@@ -108,7 +108,7 @@ pub(super) enum Fate {
 
 impl Behaviour {
     /// One call's fate and how long it takes to show.
-    pub(super) fn draw(&self, random: &mut Random) -> (Fate, Duration) {
+    pub(crate) fn draw(&self, random: &mut Random) -> (Fate, Duration) {
         let at = random.unit();
         let fate = if at < self.hang_ratio {
             Fate::Hang
