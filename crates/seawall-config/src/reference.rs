@@ -1,7 +1,7 @@
 //! The reference page of a configuration file, made as Markdown from the JSON Schema that editors use.
 
 use serde_json::{Map, Value};
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 /// Writes a page with every section of a file: its fields with type, bounds, default and meaning.
 pub fn reference(schema: &Value) -> String {
@@ -88,7 +88,7 @@ fn kind(schema: &Value) -> String {
         return named.collect::<Vec<_>>().join(" or ");
     }
     if schema["format"] == "duration" {
-        return "duration".into();
+        return bounded("duration", schema);
     }
     if schema["writeOnly"] == true {
         return "secret text".into();
@@ -116,11 +116,28 @@ fn kind(schema: &Value) -> String {
     words.join(" or ")
 }
 
+/// A type with the bounds that its schema declares; those of durations are in seconds there.
 fn bounded(word: &str, schema: &Value) -> String {
-    match (schema.get("minimum"), schema.get("maximum")) {
-        (Some(least), Some(most)) => format!("{word}, {least} to {most}"),
-        (Some(least), None) if *least != 0 => format!("{word}, {least} or more"),
-        (None, Some(most)) => format!("{word}, up to {most}"),
+    let shown = |bound: &Value| match bound.as_f64().filter(|_| schema["format"] == "duration") {
+        Some(days) if days > 86_400.0 && days % 86_400.0 == 0.0 => {
+            format!("{} days", days / 86_400.0)
+        }
+        Some(seconds) if seconds > 0.0 => {
+            humantime::format_duration(Duration::from_secs_f64(seconds)).to_string()
+        }
+        _ => bound.to_string(),
+    };
+    let bound = |closed, open, word| {
+        let closed = schema.get(closed).map(shown);
+        closed.or_else(|| schema.get(open).map(|bound| format!("{word} {}", shown(bound))))
+    };
+    let low = bound("minimum", "exclusiveMinimum", "over");
+    let high = bound("maximum", "exclusiveMaximum", "under");
+    match (low, high) {
+        (Some(low), Some(high)) => format!("{word}, {low} to {high}"),
+        (Some(low), None) if low.starts_with("over") => format!("{word}, {low}"),
+        (Some(low), None) if low != "0" => format!("{word}, {low} or more"),
+        (None, Some(high)) => format!("{word}, up to {high}"),
         _ => word.into(),
     }
 }
@@ -139,6 +156,9 @@ mod tests {
                 "inner": { "$ref": "#/$defs/Inner", "description": "More." },
                 "names": { "type": "array", "items": { "type": "string" } },
                 "wait": { "type": ["string", "number", "null"], "format": "duration", "default": null },
+                "pause": { "type": ["string", "number"], "format": "duration", "minimum": 0.1, "maximum": 2_592_000 },
+                "limit": { "type": ["string", "number"], "format": "duration", "exclusiveMinimum": 0 },
+                "share": { "type": "number", "exclusiveMinimum": 0.0, "exclusiveMaximum": 1.0 },
             },
             "$defs": {
                 "Inner": { "description": "One of.", "oneOf": [
@@ -154,6 +174,9 @@ mod tests {
             "| `inner` | [Inner](#inner) | – | More. |\n",
             "| `names` | list of text | – |  |\n",
             "| `wait` | duration | – |  |\n",
+            "| `pause` | duration, 100ms to 30 days | – |  |\n",
+            "| `limit` | duration, over 0 | – |  |\n",
+            "| `share` | number, over 0.0 to under 1.0 | – |  |\n",
             "- `a`: The first.\n",
             "### `type: b`\n",
             "| `x` | `true` or `false` | – |  |\n",

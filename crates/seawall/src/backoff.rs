@@ -1,5 +1,4 @@
-//! How long to wait before the next attempt: a pure function of the retry's number, the wait before,
-//! and one random draw.
+//! The wait before the next attempt: a pure function of the retry's number, the wait before it, and one random draw.
 
 use crate::config::{Problems, config, days, millis, secs};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How long calls took of late: a quantile that slides, and costs one load to read.
+//! How long recent calls took: a quantile over a sliding window, which costs one atomic load to read.
 
 use crate::{
     config::{config, hours, millis, secs},
@@ -36,17 +36,17 @@ pub(crate) struct Recent {
     config: Percentile,
     halves: [Half; 2],
     half: u64,
-    /// The half that is written to, counted since the epoch.
+    /// The number of the half that is written to, counted since the epoch.
     turn: AtomicU64,
     refresh_at: AtomicU64,
-    /// The bound in nanoseconds; 0 for none yet.
+    /// The bound in nanoseconds; 0 where there is none yet.
     bound: AtomicU64,
 }
 
 /// The durations of half a window.
 #[derive(Debug, Default)]
 struct Half {
-    /// How long calls took that came to their own end.
+    /// How long calls took that ended by themselves.
     ended: Histogram,
     /// How long the others ran until they were cut off: of these it is known only that they would have taken
     /// longer. Counted as if they had taken just so long, they would keep the bound down that cut them off.
@@ -72,7 +72,7 @@ impl Recent {
         }
     }
 
-    /// A call took so long.
+    /// Records how long a call took that ended by itself.
     #[inline]
     pub(crate) fn record(&self, now: Instant, took: Duration) {
         self.half_at(now).ended.record(took);
@@ -82,7 +82,7 @@ impl Recent {
         }
     }
 
-    /// A call was cut off after so long: it would have taken longer.
+    /// Records that a call was cut off after this time: it would have taken longer.
     #[cold]
     pub(crate) fn cut_off(&self, now: Instant, after: Duration) {
         self.half_at(now).cut_off.record(after);
@@ -90,7 +90,7 @@ impl Recent {
         self.refresh(self.refresh_at.load(Ordering::Relaxed), now);
     }
 
-    /// The bound now, where enough calls were seen within the window.
+    /// The bound at `now`, where enough calls were seen within the window.
     #[inline]
     pub(crate) fn bound(&self, now: Instant) -> Option<Duration> {
         let bound = self.bound.load(Ordering::Relaxed);
@@ -158,7 +158,7 @@ impl Recent {
             return Some(quantile.mul_f64(multiplier).max(min));
         }
         // More calls were cut off than the bound allows for, so the percentile is beyond all that was seen. The
-        // bound grows until calls come to their end again; where there was none, nothing is known.
+        // bound grows until calls end by themselves again; where there was none, nothing is known.
         (!before.is_zero()).then(|| before.max(cut_off.longest() * 2).max(min))
     }
 }

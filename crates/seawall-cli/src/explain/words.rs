@@ -97,7 +97,9 @@ fn one_kind<'s>(schema: Schema<'s>, at: &'s Value) -> String {
         return "secret text, never shown; best as ${NAME} of an environment variable".into();
     }
     if keyword("format").is_some_and(|format| format == "duration") {
-        return "length of time such as 250ms, 20s or 5m, or a number of seconds".into();
+        let bounds = Some(range(&keyword)).filter(|bounds| bounds != " of at least 0");
+        let bounds = bounds.unwrap_or_default();
+        return format!("length of time such as 250ms, 20s or 5m, or a number of seconds{bounds}");
     }
     let bounds = bounds(&keyword);
     match first_type(keyword("type")) {
@@ -128,24 +130,35 @@ fn first_type(types: Option<&Value>) -> &str {
 }
 
 fn bounds<'s>(keyword: &impl Fn(&str) -> Option<&'s Value>) -> String {
-    let mut text = String::new();
+    let mut text = range(keyword);
     for (least, most, unit) in [
-        ("minimum", "maximum", ""),
-        ("minLength", "maxLength", " characters"),
-        ("minItems", "maxItems", " elements"),
-        ("minProperties", "maxProperties", " entries"),
+        ("minLength", "maxLength", "characters"),
+        ("minItems", "maxItems", "elements"),
+        ("minProperties", "maxProperties", "entries"),
     ] {
         text += &match (keyword(least), keyword(most)) {
-            (Some(least), Some(most)) => format!(" from {least} to {most}{unit}"),
-            (Some(least), None) => format!(" of at least {least}{unit}"),
-            (None, Some(most)) => format!(" of at most {most}{unit}"),
+            (Some(least), Some(most)) => format!(" from {least} to {most} {unit}"),
+            (Some(least), None) => format!(" of at least {least} {unit}"),
+            (None, Some(most)) => format!(" of at most {most} {unit}"),
             (None, None) => String::new(),
         };
     }
-    if let Some(least) = keyword("exclusiveMinimum") {
-        text += &format!(" above {least}");
-    }
     text
+}
+
+/// The bounds of a number.
+fn range<'s>(keyword: &impl Fn(&str) -> Option<&'s Value>) -> String {
+    let low = keyword("minimum").map(|low| (low, "from", "of at least"));
+    let low = low.or_else(|| Some((keyword("exclusiveMinimum")?, "above", "above")));
+    let high = keyword("maximum").map(|high| (high, "to", "of at most"));
+    let high = high.or_else(|| Some((keyword("exclusiveMaximum")?, "to below", "below")));
+    match (low, high) {
+        (Some((low, from, _)), Some((high, to, _))) => format!(" {from} {low} {to} {high}"),
+        (Some((bound, _, alone)), None) | (None, Some((bound, _, alone))) => {
+            format!(" {alone} {bound}")
+        }
+        (None, None) => String::new(),
+    }
 }
 
 /// Why a path means nothing: the first part that does not, and the names there are in its place.

@@ -36,6 +36,12 @@ fn a_field_is_explained_with_type_bounds_and_default() {
             "length of time such as 250ms, 20s or 5m, or a number of seconds",
             json!("30s"),
         ),
+        (
+            "policies.retry.max_total_delay",
+            "length of time such as 250ms, 20s or 5m, or a number of seconds above 0 to 31536000, or null",
+            json!(null),
+        ),
+        ("policies.circuit_breaker.failure_ratio", "number above 0.0 to 1.0", json!(0.5)),
         ("auth.protect_reads", "true or false", json!(true)),
         ("custom.jitter_max", "number from 0.1 to 10.0, or null", json!(null)),
         ("production.preset", "text", json!("simple")),

@@ -1,10 +1,10 @@
 //! **Bulkhead**: bounds the calls in progress, with a bounded queue before it.
 //!
-//! Use it so that one slow dependency cannot take all threads, sockets or memory. Not to bound calls
+//! Use it so that one slow dependency cannot take all threads, sockets or memory. Do not use it to bound calls
 //! over time (that is the rate limiter). The bound is fixed, or follows what the dependency can take; calls of
-//! low priority can be kept from the last places. One word counts places taken and callers waiting; only who
-//! has to wait, or frees a place that somebody waits for, takes a lock. The invariant: never more than the
-//! limit begin; nobody waits beside a free place; a place is given back however its holder ends.
+//! low priority can be kept from the last places. One word counts the places in use and the callers that wait; a lock
+//! is taken only to wait, or to free a place that somebody waits for. The invariant: never more calls begin than the
+//! limit allows; nobody waits beside a free place; a place is given back however its holder ends.
 
 use crate::{
     attributes::{Attributes, Priority},
@@ -66,10 +66,10 @@ enum Entry {
 }
 
 impl Bulkhead {
-    /// An empty bulkhead.
+    /// A bulkhead with all places free.
     ///
     /// # Errors
-    /// Every field out of its bounds.
+    /// All fields that are out of their bounds.
     pub fn new(config: BulkheadConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
@@ -81,7 +81,7 @@ impl Bulkhead {
         })
     }
 
-    /// Its configuration.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &BulkheadConfig {
         &self.config
     }
@@ -145,7 +145,7 @@ impl Bulkhead {
         false
     }
 
-    /// The places that calls with this share may fill, one at least.
+    /// The number of places that calls with this share may fill, at least one.
     #[inline]
     fn open_to(&self, share: f64) -> u32 {
         let limit = self.limit.load(Ordering::Relaxed) as u32;

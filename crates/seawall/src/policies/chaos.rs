@@ -1,7 +1,7 @@
-//! **Chaos**: injects faults, so that what is outside of it shows that it copes.
+//! **Chaos**: injects faults, to show that the policies around it cope with them.
 //!
-//! Use it in tests, in staging, and in drills; off unless `enabled`. Not as the only test: it injects what you
-//! thought of. The invariant: what it does is seen; each fault is an event, and is counted.
+//! Use it in tests, in staging, and in drills; it does nothing unless `enabled`. Do not use it as the only test: it
+//! injects what you thought of. The invariant: each fault is an event, and is counted.
 
 use crate::{
     config::{Check, ConfigError, Problems, config, hours, millis, secs},
@@ -92,23 +92,25 @@ impl ChaosConfig {
     }
 }
 
-/// A source of faults.
+/// A source of faults: its configuration, and when the first call came.
 #[derive(Debug)]
 pub struct Chaos {
     config: ChaosConfig,
-    /// The first call, in nanoseconds; 0 before it.
+    /// When the first call came, in nanoseconds; 0 before it.
     first: AtomicU64,
 }
 
 impl Chaos {
+    /// A source of faults that no call has reached yet.
+    ///
     /// # Errors
-    /// Every field out of its bounds.
+    /// All fields that are out of their bounds.
     pub fn new(config: ChaosConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self { config, first: AtomicU64::new(0) })
     }
 
-    /// Its configuration.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &ChaosConfig {
         &self.config
     }

@@ -1,7 +1,7 @@
 //! **Fallback**: answers by other means when the operation gave no answer.
 //!
-//! Use it outermost, where a second upstream, a cached value or a default is better than an error. Not to
-//! hide errors that the caller should see. The invariant: the primary has ended, and all its permits
+//! Use it outermost, where a second upstream, a cached value or a default is better than an error. Do not use it
+//! to hide errors that the caller should see. The invariant: the primary has ended, and all its permits
 //! are back, before the first alternative is called; alternatives are tried in order, each once.
 //!
 //! A caller who hands over an alternative under a pipeline without a fallback gets the default one around it all.
@@ -29,21 +29,24 @@ pub fn fallback() -> FallbackConfig {
     FallbackConfig::default()
 }
 
-/// A fallback. The alternatives themselves are the driver's.
+/// A fallback: which outcomes ask for an alternative, and how many are tried. The alternatives themselves are the
+/// driver's.
 #[derive(Clone, Debug, Default)]
 pub struct Fallback {
     config: FallbackConfig,
 }
 
 impl Fallback {
+    /// A fallback.
+    ///
     /// # Errors
-    /// When `max_fallbacks` is not from 1 to 32.
+    /// When `max_fallbacks` is out of its bounds.
     pub fn new(config: FallbackConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self { config })
     }
 
-    /// Its configuration.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &FallbackConfig {
         &self.config
     }

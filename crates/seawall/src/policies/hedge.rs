@@ -1,7 +1,7 @@
 //! **Hedge**: makes a further call beside one that takes long; the first good answer is the answer.
 //!
 //! Use it against a long tail of latencies, where calls may run twice and there is room for a few percent
-//! more of them. Not against overload, which it would add to, and not on what must not be repeated. The
+//! more of them. Do not use it against overload, which it would add to, nor for calls that must not be repeated. The
 //! invariant: whoever loses is cancelled at once; hedges stay within the budget, so they are a small share of
 //! the calls whatever happens. (Dean and Barroso: *The Tail at Scale*, 2013.)
 
@@ -47,7 +47,7 @@ pub fn hedge(delay: Duration) -> HedgeConfig {
     HedgeConfig::default().delay(delay)
 }
 
-/// A hedge: its delay, and what is left of its budget.
+/// A hedge: its configuration, its delay, and what is left of its budget.
 #[derive(Debug)]
 pub struct Hedge {
     config: HedgeConfig,
@@ -56,8 +56,10 @@ pub struct Hedge {
 }
 
 impl Hedge {
+    /// A hedge with a full budget.
+    ///
     /// # Errors
-    /// Every field out of its bounds.
+    /// All fields that are out of their bounds.
     pub fn new(config: HedgeConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         let bucket = config.budget.as_ref().map(Bucket::share);
@@ -65,7 +67,7 @@ impl Hedge {
         Ok(Self { config, recent, bucket })
     }
 
-    /// Its configuration.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &HedgeConfig {
         &self.config
     }

@@ -1,6 +1,6 @@
 //! **Retry**: runs a failed call again after a growing, jittered pause.
 //!
-//! Use it for failures that pass by themselves, on operations that may run twice. Not on more than one
+//! Use it for failures that pass by themselves, on operations that may run twice. Do not use it on more than one
 //! layer of a call (three layers of three attempts are 27 calls). The invariant: the failed attempt's
 //! permits are back before the pause; no pause follows the last attempt or reaches past a deadline;
 //! retries stay within the budget; the answer is the last real outcome.
@@ -24,7 +24,7 @@ pub use budget::{AwsBudget, GrpcBudget, RetryBudget, ShareBudget};
 policy_config! {
     /// Runs a failed call again after a growing, jittered wait.
     pub struct RetryConfig {
-        /// The most attempts that are made for one call, the first included.
+        /// Attempts in all, the first included.
         #[range(1..=100)]
         max_attempts: u32 = 3,
         /// The wait before each further attempt.
@@ -116,26 +116,28 @@ pub struct Retry {
 }
 
 impl Retry {
+    /// A retry with a full budget.
+    ///
     /// # Errors
-    /// Every field out of its bounds.
+    /// All fields that are out of their bounds.
     pub fn new(config: RetryConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         let bucket = config.budget.as_ref().map(Bucket::new);
         Ok(Self { config, bucket })
     }
 
-    /// Its configuration.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &RetryConfig {
         &self.config
     }
 
-    /// Tokens left in its budget; none where it has no budget.
+    /// The tokens that are left in its budget at `now`; `None` where it has no budget.
     pub fn saved(&self, now: Instant) -> Option<f64> {
         self.bucket.as_ref().map(|bucket| bucket.tokens(now))
     }
 
-    /// What a retry that is due was paid, or why it must not be made. The budget is asked last, so that only a
-    /// retry that will be made is paid for.
+    /// Takes the price of a retry that is due from the budget, or says why the retry must not be made. The budget is
+    /// asked last, so that only a retry that will be made is paid for.
     fn pay(&self, cx: &Cx<'_>, outcome: &Outcome) -> Result<Option<Price>, Withheld> {
         if cx.repeats_are_paused() {
             return Err(Withheld::Paused);
@@ -145,7 +147,7 @@ impl Retry {
     }
 }
 
-/// How long the dependency asked to be left alone.
+/// The wait that the dependency asked for (`Retry-After`).
 fn asked(outcome: &Outcome) -> Duration {
     match outcome {
         Outcome::Failure(Failure { retry_after: Some(asked), .. }) => *asked,

@@ -1,12 +1,12 @@
-//! **Throttle**: turns calls away by chance, the more of them the more the dependency turns away.
+//! **Throttle**: refuses calls by chance, the more of them the more the dependency refuses.
 //!
-//! Use it on clients of a dependency that sheds load, so that most of what it would refuse is not even sent:
-//! a breaker with a dimmer in place of a switch. Not where every single call matters. The invariant: while the
-//! dependency takes at least one call in `k`, nothing is turned away; and some calls always pass, so that its
+//! Use it in clients of a dependency that sheds load, so that most of what it would refuse is not even sent:
+//! a breaker with a dimmer in place of a switch. Do not use it where every single call matters. The invariant: while
+//! the dependency accepts at least one call in `k`, nothing is refused; and some calls always pass, so that its
 //! recovery is noticed.
 //!
-//! A call is turned away with probability `max(0, (requests − k · accepts) / (requests + 1))`, both counted
-//! over `window`, and calls turned away here are requests, too. (Beyer and others: *Site Reliability
+//! A call is refused with probability `max(0, (requests − k · accepts) / (requests + 1))`, both counted
+//! over `window`, and calls refused here are requests, too. (Beyer and others: *Site Reliability
 //! Engineering*, 2016, chapter 21, "Client-side throttling".)
 
 use crate::{
@@ -43,18 +43,18 @@ pub fn throttle() -> ThrottleConfig {
 }
 
 impl ThrottleConfig {
-    /// The share of calls that is turned away.
+    /// The share of calls, from 0 to 1, that is refused after these requests, of which the dependency accepted so many.
     pub fn share(&self, requests: u32, accepts: u32) -> f64 {
         let (requests, accepts) = (f64::from(requests), f64::from(accepts));
         ((requests - self.k * accepts) / (requests + 1.0)).clamp(0.0, self.max_share)
     }
 }
 
-/// A throttle and what it counted.
+/// A throttle: its configuration, and what it counted.
 #[derive(Debug)]
 pub struct Throttle {
     config: ThrottleConfig,
-    /// Calls, and as its failures those that were not taken.
+    /// The calls; its failures are those that the dependency did not accept.
     ring: TimeRing,
     /// The share refused now, as the bits of a double. While it is 0, a success is only counted.
     share: AtomicU64,
@@ -63,8 +63,10 @@ pub struct Throttle {
 }
 
 impl Throttle {
+    /// A throttle that has counted nothing yet, and so refuses nothing.
+    ///
     /// # Errors
-    /// Every field out of its bounds.
+    /// All fields that are out of their bounds.
     pub fn new(config: ThrottleConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
@@ -75,12 +77,12 @@ impl Throttle {
         })
     }
 
-    /// Its configuration.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &ThrottleConfig {
         &self.config
     }
 
-    /// The share of calls that is turned away now, from 0 to 1.
+    /// The share of calls that is refused now, from 0 to 1.
     #[inline]
     pub fn share(&self) -> f64 {
         f64::from_bits(self.share.load(Ordering::Relaxed))
@@ -131,7 +133,7 @@ impl Throttle {
     }
 }
 
-/// Whether the dependency took the call; `None` where that is not known.
+/// Whether the dependency accepted the call; `None` where that is not known.
 fn accepted(outcome: &Outcome) -> Option<bool> {
     match outcome {
         Outcome::Success => Some(true),
@@ -141,7 +143,7 @@ fn accepted(outcome: &Outcome) -> Option<bool> {
     }
 }
 
-/// Whether the call still is to be counted.
+/// Whether the call is still to be counted.
 pub(crate) struct Frame {
     counts: bool,
 }

@@ -1,4 +1,4 @@
-//! **Timeout**: ends what is inside it when it takes too long.
+//! **Timeout**: ends the call inside it when that takes too long.
 //!
 //! Use one around a single attempt (inside the retry) and one around the whole (outside of it). Not for
 //! work that must not be cut in the middle. The invariant: an inner call that is still running at the
@@ -45,7 +45,7 @@ impl TimeoutConfig {
     }
 }
 
-/// A timeout: a limit, and how long calls took where the limit follows that.
+/// A timeout: its configuration, and how long calls took where its limit follows that.
 #[derive(Clone, Debug)]
 pub struct Timeout {
     config: TimeoutConfig,
@@ -53,15 +53,17 @@ pub struct Timeout {
 }
 
 impl Timeout {
+    /// A timeout. An adaptive limit begins without any call seen.
+    ///
     /// # Errors
-    /// Every field out of its bounds.
+    /// All fields that are out of their bounds.
     pub fn new(config: TimeoutConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         let recent = config.adaptive.clone().map(|adaptive| Arc::new(Recent::new(adaptive)));
         Ok(Self { config, recent })
     }
 
-    /// Its configuration.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &TimeoutConfig {
         &self.config
     }
@@ -73,7 +75,7 @@ impl Timeout {
         adapted.map_or(self.config.limit, |bound| bound.min(self.config.limit))
     }
 
-    /// When a call that starts at `start` is cut off, for use without a pipeline.
+    /// The instant at which a call is cut off that begins at `start`: for use outside a pipeline.
     #[inline]
     pub fn deadline(&self, start: Instant) -> Instant {
         start + self.limit(start)

@@ -1,4 +1,4 @@
-//! How an adaptive limit moves: pure, told of each call that ended.
+//! How an adaptive limit moves: pure functions of the calls that ended.
 
 use super::settings::{Adaptive, Aimd, BulkheadConfig, Gradient};
 use crate::time::{Instant, is_due, nanos};
@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     pub(super) took: Duration,
-    /// It was cut off or rate-limited: the dependency could not take it.
+    /// Whether it was cut off or rate-limited: the dependency could not take it.
     pub(super) dropped: bool,
     /// Calls in progress when it ended, itself included.
     pub(super) in_use: u32,
@@ -35,14 +35,14 @@ pub(super) struct GradientState {
     history: VecDeque<(f64, f64)>,
 }
 
-/// What was seen in the window that is open.
+/// What was seen in the current window.
 #[derive(Debug)]
 struct Collected {
     since: Option<Instant>,
     calls: u32,
-    /// Seconds that calls took which came to their own end.
+    /// The seconds that calls took which ended by themselves.
     took: f64,
-    /// Of the calls, those that were cut off or turned away, and their seconds: they would have taken longer.
+    /// Of the calls, those that were cut off or rate-limited, and their seconds: they would have taken longer.
     dropped: u32,
     cut_off: f64,
     in_use: f64,
@@ -86,7 +86,7 @@ impl Estimator {
         })
     }
 
-    /// A call ended; the limit from now on.
+    /// Records a call that ended; the limit from now on.
     pub(super) fn record(&mut self, now: Instant, sample: Sample) -> u32 {
         match self {
             Self::Aimd { config, limit, most, cut_at } => {
@@ -136,7 +136,7 @@ impl GradientState {
         }
     }
 
-    /// A window is over: the limit moves.
+    /// Ends a window: the limit moves.
     fn turn(&mut self, window: &Collected, length: Duration) {
         let calls = f64::from(window.calls);
         let ended = window.calls - window.dropped;

@@ -1,4 +1,4 @@
-//! Who waits, for how long, and who is next.
+//! The queue of a bulkhead: which callers wait, how long at most, and which of them is next.
 
 use super::settings::{BulkheadConfig, ControlledDelay, QueueOrder};
 use crate::time::Instant;
@@ -11,14 +11,14 @@ pub(super) struct Queue {
     waiting: VecDeque<(u64, Waker)>,
     /// Tickets that own a place their holder has not yet noticed.
     granted: Vec<u64>,
-    /// When it last was seen empty.
+    /// When it was last seen empty.
     empty_at: Instant,
-    /// It had not been empty for a while when the last caller came.
+    /// Whether it had not been empty for `interval` when the last caller came.
     stands: bool,
 }
 
 impl Queue {
-    /// Somebody waits from now on: the ticket, and how long.
+    /// Adds a caller: its ticket, and until when it waits.
     pub(super) fn push(
         &mut self,
         config: &BulkheadConfig,
@@ -42,7 +42,7 @@ impl Queue {
         (ticket, now + wait)
     }
 
-    /// Grants a place to who is next.
+    /// Grants a place to the next caller; its waker.
     pub(super) fn next(&mut self, order: QueueOrder) -> Option<Waker> {
         let newest = order == QueueOrder::AdaptiveLifo && self.stands;
         let next = if newest { self.waiting.pop_back() } else { self.waiting.pop_front() };
@@ -51,7 +51,7 @@ impl Queue {
         Some(waker)
     }
 
-    /// Whether the ticket's turn has come; otherwise remembers whom to wake.
+    /// Whether the ticket was granted a place; otherwise keeps the waker for when it is.
     pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> bool {
         if self.claim(ticket) {
             return true;

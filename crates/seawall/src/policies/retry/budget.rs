@@ -90,7 +90,7 @@ config! {
     }
 }
 
-/// What a retry is paid for: its price differs by what the attempt before it came to.
+/// What a retry costs: the price depends on the outcome of the attempt before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Price {
     /// A retry after any other failure.
@@ -158,7 +158,7 @@ impl Rates {
 const READ_LATE: Instant = Instant::from_millis(60_000);
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub(super) fn new(budget: &RetryBudget) -> Self {
         match budget {
             RetryBudget::Share(share) => Self::share(share),
@@ -189,7 +189,7 @@ impl Bucket {
         }
     }
 
-    /// A full one that is refilled by calls and by time.
+    /// A full bucket that calls and time refill.
     pub(crate) fn share(budget: &ShareBudget) -> Self {
         let this = Self::full(budget.max_saved, budget.min_per_second);
         let token = this.whole(1);
@@ -223,23 +223,23 @@ impl Bucket {
         }
     }
 
-    /// So many tokens in parts.
+    /// A number of tokens in parts.
     fn whole(&self, tokens: u32) -> i64 {
         (u64::from(tokens) * self.token) as i64
     }
 
-    /// Rounded up: a token that is due is there, and no share of one is rounded to nothing.
+    /// A number of tokens in parts, rounded up: a token that is due is there, and no share of one is rounded to nothing.
     fn parts(&self, tokens: f64) -> i64 {
         (tokens * self.token as f64).ceil() as i64
     }
 
-    /// Whether it wants to hear of successes.
+    /// Whether successes change it.
     pub(super) fn observes_success(&self) -> bool {
         let rates = &self.rates;
         rates.by_first_success > 0 || rates.by_later_success > 0 || rates.gives_back
     }
 
-    /// A call began.
+    /// Records that a call began.
     #[inline]
     pub(crate) fn began(&self, now: Instant) {
         if self.rates.by_call > 0 {
@@ -247,7 +247,7 @@ impl Bucket {
         }
     }
 
-    /// An attempt ended like this: the first, or a later one that was paid for; refusals of our own say nothing.
+    /// Records how an attempt ended: the first, or a later one that was paid for. Rejections change nothing.
     #[inline]
     pub(super) fn ended(&self, now: Instant, outcome: &Outcome, paid: Option<Price>) {
         match (outcome, paid) {
