@@ -6,22 +6,18 @@ use seawall::{Instant, config::Problems};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// A stretch of the run, and the bounds of what is counted in it. At least one bound.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Range {
-    /// From here.
-    #[serde(with = "seawall::config::duration")]
-    #[schemars(schema_with = "seawall::config::duration::schema")]
-    pub from: Duration,
-    /// Until here, this instant excluded. Left out: to the end.
-    #[serde(with = "seawall::config::duration::option")]
-    #[schemars(schema_with = "seawall::config::duration::option::schema")]
-    pub to: Option<Duration>,
-    /// Not less than this.
-    pub at_least: Option<f64>,
-    /// Not more than this.
-    pub at_most: Option<f64>,
+seawall::configuration! {
+    /// A part of the run, and the bounds of what is counted in it. At least one bound.
+    pub struct Range {
+        /// Where the part begins, counted from the start of the run.
+        from: Duration = Duration::ZERO,
+        /// Where the part ends, this instant excluded. Left out: with the run.
+        to: Option<Duration> = None,
+        /// What is counted must not be less than this. Left out: no lower bound.
+        at_least: Option<f64> = None,
+        /// What is counted must not be more than this. Left out: no upper bound.
+        at_most: Option<f64> = None,
+    }
 }
 
 /// Something that must be seen.

@@ -1,6 +1,6 @@
 //! What all configuration structs share: how their fields are declared and checked, and how durations are written.
 //!
-//! A field is stated once, in `config!`: its meaning, name, type, default and bounds. The setter, the check, and what
+//! A field is stated once, in [`configuration!`](crate::configuration): its meaning, name, type, default and bounds. The setter, the check, and what
 //! serde and JSON Schema know of it are made from that. Problems are named by path, and all are reported at once.
 
 use std::{fmt, ops::RangeBounds};
@@ -12,8 +12,8 @@ mod range;
 
 pub(crate) use declare::config;
 #[cfg(feature = "schema")]
-pub(crate) use range::schema;
-pub(crate) use range::{Bounded, bounds, days, hours, millis, secs};
+pub use range::schema;
+pub use range::{Bounded, days, hours, millis, secs};
 
 /// A value in a configuration that is out of its bounds, or does not go with another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Problems {
 
     /// Notes a problem with `field` where its value is out of `range`; a field that is left out is never wrong. The
     /// text says `right`, or the range in words.
-    pub(crate) fn hold<T: Bounded>(
+    pub fn hold<T: Bounded>(
         &mut self,
         field: &str,
         value: impl Into<Option<T>>,
@@ -108,11 +108,14 @@ impl Problems {
 }
 
 /// A configuration that can be checked.
-pub(crate) trait Check {
+pub trait Check {
     /// Notes every field that is out of its bounds or does not go with another one.
     fn check(&self, problems: &mut Problems);
 
     /// Checks this configuration alone.
+    ///
+    /// # Errors
+    /// All problems, in the order of the fields.
     fn validate(&self) -> Result<(), ConfigError> {
         let mut problems = Problems::default();
         self.check(&mut problems);

@@ -21,6 +21,9 @@
 //!
 //! Each policy can also be used alone, for example [`CircuitBreaker::try_acquire`].
 
+// The declarations of configurations name this crate as others do.
+extern crate self as seawall;
+
 mod attributes;
 mod backoff;
 mod command;

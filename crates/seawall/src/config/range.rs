@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A type whose values can be held to a range.
-pub(crate) trait Bounded: Copy + PartialOrd + fmt::Debug {
+pub trait Bounded: Copy + PartialOrd + fmt::Debug {
     /// What a value out of the range should be, such as `a whole number from 1 to 100`; `self` is the value.
     fn right(self, low: Bound<Self>, high: Bound<Self>) -> String;
 
@@ -16,16 +16,23 @@ pub(crate) trait Bounded: Copy + PartialOrd + fmt::Debug {
     fn write(self, keyword: &str, schema: &mut schemars::Schema);
 }
 
-impl Bounded for u32 {
-    fn right(self, low: Bound<Self>, high: Bound<Self>) -> String {
-        words("a whole number", low, high)
-    }
+macro_rules! whole_numbers {
+    ($($type:ty),*) => {
+        $(
+            impl Bounded for $type {
+                fn right(self, low: Bound<Self>, high: Bound<Self>) -> String {
+                    words("a whole number", low, high)
+                }
 
-    #[cfg(feature = "schema")]
-    fn write(self, keyword: &str, schema: &mut schemars::Schema) {
-        schema.insert(keyword.to_owned(), self.into());
-    }
+                #[cfg(feature = "schema")]
+                fn write(self, keyword: &str, schema: &mut schemars::Schema) {
+                    schema.insert(keyword.to_owned(), self.into());
+                }
+            }
+        )*
+    };
 }
+whole_numbers!(u32, u64, usize);
 
 impl Bounded for f64 {
     fn right(self, low: Bound<Self>, high: Bound<Self>) -> String {
@@ -66,7 +73,7 @@ fn words<T: fmt::Display>(noun: &str, low: Bound<T>, high: Bound<T>) -> String {
     match (low, high) {
         (Included(low), Included(high)) => format!("{noun} from {low} to {high}"),
         (Included(low), Excluded(high)) => format!("{noun} from {low} to under {high}"),
-        (Included(low), Unbounded) => format!("{noun} from {low}"),
+        (Included(low), Unbounded) => format!("{noun} of at least {low}"),
         (Excluded(low), Included(high)) => format!("{noun} over {low} and up to {high}"),
         (Excluded(low), Excluded(high)) => format!("{noun} over {low} and under {high}"),
         (Excluded(low), Unbounded) => format!("{noun} over {low}"),
@@ -95,7 +102,8 @@ impl fmt::Display for Length {
 
 /// Writes the bounds of a range into the schema of a field, in place of those that its type has.
 #[cfg(feature = "schema")]
-pub(crate) fn schema<T: Bounded>(
+#[doc(hidden)]
+pub fn schema<T: Bounded>(
     range: impl std::ops::RangeBounds<T>,
 ) -> impl FnMut(&mut schemars::Schema) {
     let (low, high) = (range.start_bound().cloned(), range.end_bound().cloned());
@@ -116,38 +124,22 @@ pub(crate) fn schema<T: Bounded>(
     }
 }
 
-/// The range of a field as it is written in `config!`: Rust's ranges, and those that begin above a value.
-macro_rules! bounds {
-    (positive) => {
-        (std::ops::Bound::Excluded(std::time::Duration::ZERO), std::ops::Bound::Unbounded)
-    };
-    (positive..=$high:expr) => {
-        (std::ops::Bound::Excluded(std::time::Duration::ZERO), std::ops::Bound::Included($high))
-    };
-    (over $low:literal..=$high:expr) => {
-        (std::ops::Bound::Excluded($low), std::ops::Bound::Included($high))
-    };
-    (over $low:literal..$high:expr) => {
-        (std::ops::Bound::Excluded($low), std::ops::Bound::Excluded($high))
-    };
-    ($range:expr) => {
-        $range
-    };
-}
-pub(crate) use bounds;
-
-pub(crate) const fn millis(length: u64) -> Duration {
+/// A length of so many milliseconds, as ranges and defaults are written.
+pub const fn millis(length: u64) -> Duration {
     Duration::from_millis(length)
 }
 
-pub(crate) const fn secs(length: u64) -> Duration {
+/// A length of so many seconds, as ranges and defaults are written.
+pub const fn secs(length: u64) -> Duration {
     Duration::from_secs(length)
 }
 
-pub(crate) const fn hours(length: u64) -> Duration {
+/// A length of so many hours of 60 minutes, as ranges and defaults are written.
+pub const fn hours(length: u64) -> Duration {
     Duration::from_secs(length * 3_600)
 }
 
-pub(crate) const fn days(length: u64) -> Duration {
+/// A length of so many days of 24 hours, as ranges and defaults are written.
+pub const fn days(length: u64) -> Duration {
     hours(length * 24)
 }

@@ -65,7 +65,7 @@ fn problems_are_named_by_path() {
         });
     });
     problems.require(true, "fine", 1, "anything");
-    problems.hold("wait", Duration::ZERO, bounds!(positive), None);
+    problems.hold("wait", Duration::ZERO, crate::configuration!(@range positive), None);
     let error = problems.into_result().unwrap_err();
     let paths: Vec<&str> = error.problems.iter().map(|problem| &*problem.path).collect();
     assert_eq!(paths, ["policies[2].limit", "policies[2].backoff.base", "wait"]);
@@ -82,17 +82,29 @@ fn a_range_says_what_would_be_right() {
     }
     let ms = Duration::from_millis;
     for (found, expected) in [
-        (right(0, 1..=1_000_000), "x: 0 is not a whole number from 1 to 1000000"),
-        (right(1, 1..=1_000_000), "fine"),
+        (right(0_u32, 1..=1_000_000), "x: 0 is not a whole number from 1 to 1000000"),
+        (right(1_u32, 1..=1_000_000), "fine"),
         (right::<u32>(None, 1..=1_000_000), "fine"),
         (right(1.5, 0.0..=1.0), "x: 1.5 is not a share from 0 to 1"),
         (right(f64::NAN, 0.0..=100.0), "x: NaN is not a number from 0 to 100"),
-        (right(0.0, bounds!(over 0.0..=1.0)), "x: 0.0 is not a share over 0 and up to 1"),
-        (right(1.0, bounds!(over 0.0..1.0)), "x: 1.0 is not a share over 0 and under 1"),
+        (
+            right(0.0, crate::configuration!(@range over 0.0..=1.0)),
+            "x: 0.0 is not a share over 0 and up to 1",
+        ),
+        (
+            right(1.0, crate::configuration!(@range over 0.0..1.0)),
+            "x: 1.0 is not a share over 0 and under 1",
+        ),
         (right(1.0, 0.5..1.0), "x: 1.0 is not a number from 0.5 to under 1"),
-        (right(ms(0), bounds!(positive)), "x: 0ns is not more than 0"),
-        (right(ms(0), bounds!(positive..=days(30))), "x: 0ns is not more than 0"),
-        (right(days(31), bounds!(positive..=days(30))), "x: 2678400s is not at most 30 days"),
+        (right(ms(0), crate::configuration!(@range positive)), "x: 0ns is not more than 0"),
+        (
+            right(ms(0), crate::configuration!(@range positive..=days(30))),
+            "x: 0ns is not more than 0",
+        ),
+        (
+            right(days(31), crate::configuration!(@range positive..=days(30))),
+            "x: 2678400s is not at most 30 days",
+        ),
         (right(hours(2), ..=hours(1)), "x: 7200s is not at most 1h"),
         (right(ms(1), ms(100)..=hours(24)), "x: 1ms is not a duration from 100ms to 24h"),
         (right(secs(61), ms(1)..=secs(60)), "x: 61s is not a duration from 1ms to 60s"),
