@@ -1,6 +1,6 @@
 //! What all configuration structs share: how their fields are declared and checked, and how durations are written.
 //!
-//! A field is stated once, in [`configuration!`](crate::configuration): its meaning, name, type, default and bounds. The setter, the check, and what
+//! A field is stated once, in [`configuration!`]: its meaning, name, type, default and bounds. The setter, the check, and what
 //! serde and JSON Schema know of it are made from that. Problems are named by path, and all are reported at once.
 
 use std::{fmt, ops::RangeBounds};
@@ -11,6 +11,7 @@ pub mod duration;
 mod range;
 
 pub(crate) use declare::config;
+pub use declare::configuration;
 #[cfg(feature = "schema")]
 pub use range::schema;
 pub use range::{Bounded, days, hours, millis, secs};

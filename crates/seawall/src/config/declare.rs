@@ -66,7 +66,7 @@ macro_rules! configuration {
         $(#[doc = $doc:literal])* $(#[serde $serde:tt])* $(#[schemars $schemars:tt])*
         #[range($($range:tt)+)] $(#[right = $right:literal])? $field:ident: $($rest:tt)+
     ) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @type $head $done
             { [$($doc)*] [$($serde)*] [$($schemars)*] $field range [$($range)+] [$($right)?] }
             $($rest)+
@@ -77,7 +77,7 @@ macro_rules! configuration {
         $(#[doc = $doc:literal])* $(#[serde $serde:tt])* $(#[schemars $schemars:tt])*
         #[nested] $field:ident: $($rest:tt)+
     ) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @type $head $done { [$($doc)*] [$($serde)*] [$($schemars)*] $field nested } $($rest)+
         }
     };
@@ -86,14 +86,14 @@ macro_rules! configuration {
         $(#[doc = $doc:literal])* $(#[serde $serde:tt])* $(#[schemars $schemars:tt])*
         $field:ident: $($rest:tt)+
     ) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @type $head $done { [$($doc)*] [$($serde)*] [$($schemars)*] $field } $($rest)+
         }
     };
 
     // Its type and its default.
     (@type $head:tt $done:tt $field:tt Duration = $default:expr, $($rest:tt)*) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @check $head $done $field
             [(with = "seawall::config::duration")]
             [(schema_with = "seawall::config::duration::schema")]
@@ -101,7 +101,7 @@ macro_rules! configuration {
         }
     };
     (@type $head:tt $done:tt $field:tt Option<Duration> = $default:expr, $($rest:tt)*) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @check $head $done $field
             [(with = "seawall::config::duration::option")]
             [(schema_with = "seawall::config::duration::option::schema")]
@@ -109,13 +109,13 @@ macro_rules! configuration {
         }
     };
     (@type $head:tt $done:tt $field:tt Option<$value:ty> = $default:expr, $($rest:tt)*) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @check $head $done $field [] []
             [$value] { Option<$value>, impl Into<Option<$value>>, $default } $($rest)*
         }
     };
     (@type $head:tt $done:tt $field:tt $value:ty = $default:expr, $($rest:tt)*) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @check $head $done $field [] [] [$value] { $value, $value, $default } $($rest)*
         }
     };
@@ -129,7 +129,7 @@ macro_rules! configuration {
         }
         [$($with:tt)*] [$($schema:tt)*] [$value:ty] $type:tt $($rest:tt)*
     ) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @fields { $this $problems $($head)* }
             {
                 $($done)*
@@ -140,12 +140,12 @@ macro_rules! configuration {
                     [
                         $($schemars)* $($schema)*
                         (transform = $crate::config::schema::<$value>(
-                            $crate::configuration!(@range $($range)+)
+                            $crate::config::configuration!(@range $($range)+)
                         ))
                     ]
                     $field $type
                     [{
-                        let range = $crate::configuration!(@range $($range)+);
+                        let range = $crate::config::configuration!(@range $($range)+);
                         let right = None$(.or(Some($right)))?;
                         $problems.hold::<$value>(stringify!($field), $this.$field, range, right);
                     }]
@@ -159,7 +159,7 @@ macro_rules! configuration {
         { $doc:tt [$($serde:tt)*] [$($schemars:tt)*] $field:ident nested }
         [$($with:tt)*] [$($schema:tt)*] $value:tt $type:tt $($rest:tt)*
     ) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @fields { $this $problems $($head)* }
             {
                 $($done)*
@@ -178,7 +178,7 @@ macro_rules! configuration {
         { $doc:tt [$($serde:tt)*] [$($schemars:tt)*] $field:ident }
         [$($with:tt)*] [$($schema:tt)*] $value:tt $type:tt $($rest:tt)*
     ) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @fields $head
             {
                 $($done)*
@@ -258,7 +258,7 @@ macro_rules! configuration {
         $(#[doc = $doc:literal])* $(#[schemars $schemars:tt])* $(#[check($compare:expr)])?
         pub struct $name:ident { $($fields:tt)* }
     ) => {
-        $crate::configuration! {
+        $crate::config::configuration! {
             @fields
             { this problems $serde $schema [$($doc)*] [$($schemars)*] [$($compare)?] $name }
             {}
@@ -266,14 +266,15 @@ macro_rules! configuration {
         }
     };
     ($(#[$($meta:tt)+])* pub $($item:tt)+) => {
-        $crate::configuration! { @with () () $(#[$($meta)+])* pub $($item)+ }
+        $crate::config::configuration! { @with () () $(#[$($meta)+])* pub $($item)+ }
     };
 }
 
 /// Declares a configuration of the core, where serde and schemars are features.
 macro_rules! config {
     ($($item:tt)+) => {
-        $crate::configuration! { @with (feature = "serde") (feature = "schema") $($item)+ }
+        $crate::config::configuration! { @with (feature = "serde") (feature = "schema") $($item)+ }
     };
 }
 pub(crate) use config;
+pub use configuration;
