@@ -51,18 +51,24 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         waker: &Waker,
     ) -> Asked {
         let modes = self.pipeline.controls().modes();
-        loop {
+        while usize::from(depth) < self.pipeline.policies().len() {
+            let at = self.nodes.len();
             let mode =
                 if modes.all_enforce() { Mode::Enforce } else { modes.of(usize::from(depth)) };
-            if mode != Mode::Off {
-                let at = self.nodes.len();
-                match self.enter_policy(mode, parent, depth, &mut deadline, waker) {
-                    None => break,
-                    Some(Step::Call) => {}
-                    Some(step) if mode == Mode::Shadow => self.bypass(at, step),
-                    Some(step) => return Some((at, step)),
+            match mode {
+                Mode::Enforce => {
+                    if let Some(step) =
+                        self.enter_policy(parent, depth, false, &mut deadline, waker)
+                    {
+                        return Some((at, step));
+                    }
+                    parent = at as u16;
                 }
-                parent = at as u16;
+                Mode::Shadow => {
+                    self.enter_shadow(parent, depth, deadline, waker);
+                    parent = at as u16;
+                }
+                Mode::Off => {}
             }
             depth += 1;
         }
@@ -73,20 +79,19 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         None
     }
 
-    /// Enters the policy at `depth`, if there is one, and lowers `deadline` for what is inside of it if the policy does.
+    /// Enters the policy at `depth`, which lowers `deadline` for what is inside of it if it sets one. Answers what it asks
+    /// for; none where it lets the call pass.
     #[inline(always)]
     fn enter_policy(
         &mut self,
-        mode: Mode,
         parent: u16,
         depth: u16,
+        shadow: bool,
         deadline: &mut Instant,
         waker: &Waker,
     ) -> Option<Step> {
         let Self { pipeline, nodes, common, next_call, .. } = self;
-        let policy = pipeline.policies().get(usize::from(depth))?;
-        let shadow = mode == Mode::Shadow;
-        let outside = (*deadline, common.attempt);
+        let policy = &pipeline.policies()[usize::from(depth)];
         let at = nodes.len();
         nodes.push(Node::VACANT);
         let node = &mut nodes[at];
@@ -95,17 +100,25 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         node.shadow = shadow;
         node.calls_before = *next_call;
         let mut cx = common.cx(pipeline, shadow, deadline, &mut node.wake_at, waker);
-        let step = if policy.pass(&mut cx, &mut node.slot) {
-            Step::Call
-        } else {
-            policy.start(&mut cx, &mut node.slot)
-        };
-        if shadow {
-            // What is further in must not see a shadow's deadline, nor its count of attempts.
-            (*deadline, common.attempt) = outside;
+        if policy.pass(&mut cx, &mut node.slot) {
+            node.deadline = *deadline;
+            return None;
         }
+        let step = policy.start(&mut cx, &mut node.slot);
         node.deadline = *deadline;
-        Some(step)
+        if matches!(step, Step::Call) { None } else { Some(step) }
+    }
+
+    /// Enters a policy in shadow mode. What is further in sees neither its deadline nor its count of attempts.
+    #[cold]
+    fn enter_shadow(&mut self, parent: u16, depth: u16, deadline: Instant, waker: &Waker) {
+        let (at, attempt, mut lowered) = (self.nodes.len(), self.common.attempt, deadline);
+        let asked = self.enter_policy(parent, depth, true, &mut lowered, waker);
+        self.common.attempt = attempt;
+        self.nodes[at].deadline = deadline;
+        if let Some(step) = asked {
+            self.bypass(at, step);
+        }
     }
 
     /// The policy at `at` is in shadow mode and would have acted by now: the call goes on without it, and it is not asked
