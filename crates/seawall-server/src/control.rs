@@ -93,6 +93,7 @@ mod presets;
 mod problem;
 mod prometheus;
 mod refusals;
+mod switches;
 mod table;
 mod tag;
 mod validation;
@@ -105,16 +106,14 @@ pub use config::{
     ChangeMode, ConfigAnswer, ConfigChanged, ConfigRequest, RevisionHistory, RevisionLine,
     RollbackRequest,
 };
-pub use operations::{
-    ModeChange, ModeRequest, OperationDetail, OperationLine, Operations, PauseChange, PauseRequest,
-    PolicyValue, PolicyView,
-};
+pub use operations::{OperationDetail, OperationLine, Operations, PolicyValue, PolicyView};
 use parameters::Known;
 pub(crate) use performance::Benchmarks;
 pub use performance::{BenchmarkAnswer, Suite};
 use problem::problem;
 pub use problem::{MistakeView, ProblemDocument};
 pub(crate) use refusals::Refusals;
+pub use switches::{ModeChange, ModeRequest, PauseChange, PauseRequest};
 pub(crate) use validation::Turns;
 pub use views::{CircuitBreakerView, CircuitMetrics, ForcedView, OperationMetrics, TransitionView};
 
@@ -173,7 +172,7 @@ fn write_routes() -> OpenApiRouter<Control> {
     let routes = OpenApiRouter::new()
         .merge(chapter("health", metrics::write_routes()))
         .merge(chapter("circuit breakers", breakers::write_routes()))
-        .merge(chapter("operations", operations::write_routes()))
+        .merge(chapter("operations", operations::write_routes().merge(switches::write_routes())))
         .merge(chapter("configuration", config::write_routes()))
         .merge(chapter("monitoring", monitoring::write_routes().merge(alerts::write_routes())))
         .merge(chapter("performance", performance::write_routes()));
