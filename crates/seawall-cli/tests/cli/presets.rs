@@ -46,7 +46,7 @@ fn presets_are_listed_and_shown_to_the_number() {
     assert_eq!(production["operation_overrides"]["qa"], "critical");
     let kinds: Vec<&Value> =
         production["policies"].as_array().unwrap().iter().map(|policy| &policy["type"]).collect();
-    assert_eq!(kinds, ["fallback", "circuit_breaker", "retry"]);
+    assert_eq!(kinds, ["fallback", "timeout", "circuit_breaker", "retry", "timeout"]);
     let (_, text, _) = run(&["preset", "show", "production"]);
     assert!(
         text.contains("recovery_timeout           120 s") && text.contains("    max_attempts: 5"),
