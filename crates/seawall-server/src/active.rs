@@ -2,7 +2,6 @@
 //! configuration is renewed with it.
 
 use crate::{
-    Registry,
     access::Access,
     actor::Actor,
     audit_trail::AuditTrail,
@@ -10,6 +9,7 @@ use crate::{
     gateway::{Gateway, Plan},
     inputs::{ApiLayer, Inputs},
     revisions::{Cause, Entry, History, Revision},
+    runtime::Registry,
 };
 use arc_swap::ArcSwap;
 use std::{

@@ -1,6 +1,8 @@
 //! Benchmarks of the running server: the real paths, on its own configuration, bounded in time.
 
-use crate::{GatewayConfig, Inputs, Registry, gateway::Gateway, prometheus};
+use crate::{
+    config::GatewayConfig, gateway::Gateway, inputs::Inputs, prometheus, runtime::Registry,
+};
 use seawall::{AnyError, Attributes, Override, PolicyConfig};
 use seawall_tower::TokioTimer;
 use serde::{Deserialize, Serialize};
@@ -312,7 +314,7 @@ mod tests {
     #[test]
     fn every_subject_runs_for_real() {
         let config = GatewayConfig {
-            operations: [("one".to_owned(), crate::OperationConfig::default())].into(),
+            operations: [("one".to_owned(), crate::config::OperationConfig::default())].into(),
             ..GatewayConfig::default()
         };
         let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());

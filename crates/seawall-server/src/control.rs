@@ -59,8 +59,8 @@
 //! `/internal/openapi.json`.
 
 use crate::{
-    Registry, access::Access, active::ActiveConfig, alerts::Alerts, feed::Feed,
-    persistence::Persistence, sampler::Snapshot,
+    access::Access, active::ActiveConfig, alerts::Alerts, feed::Feed, persistence::Persistence,
+    runtime::Registry, sampler::Snapshot,
 };
 use axum::{
     Router,

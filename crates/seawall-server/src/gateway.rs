@@ -3,7 +3,10 @@
 //! match a route → read the body as far as it is kept → the route's own policies (rate limit, fallback) → for
 //! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
 
-use crate::{HeldPermits, Registry, config::GatewayConfig};
+use crate::{
+    config::GatewayConfig,
+    runtime::{HeldPermits, Registry},
+};
 use arc_swap::ArcSwap;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header,

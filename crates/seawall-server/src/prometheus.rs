@@ -3,7 +3,7 @@
 //! The counters of operations come from the core's table ([`Counts::COUNTERS`]); here stand the families that are no
 //! counters of one operation: gauges, histograms, and numbers that are put together from several.
 
-use crate::{Operation, Registry};
+use crate::runtime::{Operation, Registry};
 use seawall::{Bulkhead, CircuitView, Counts, Instant, Mode, Policy, Series, State};
 use std::{
     fmt::{Display, Write},

@@ -1,13 +1,13 @@
 //! Samples rates and percentiles once a second, shared by all readers: the stream of snapshots, the dashboard, alerts.
 
 use crate::{
-    Operation, Registry,
     active::ActiveConfig,
     alerts::{Alert, Alerts, Inspected, Watched},
     feed::Feed,
     latency::LatencyView,
     persistence::Persistence,
     revisions::Revision,
+    runtime::{Operation, Registry},
     wall_clock,
 };
 use bytes::Bytes;

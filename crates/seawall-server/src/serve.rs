@@ -1,7 +1,6 @@
 //! The listener: accepts, serves, and stops without losing a request.
 
 use crate::{
-    BoxError,
     access::Peer,
     active::{ActiveConfig, ConfigEdit},
     actor::Actor,
@@ -9,6 +8,7 @@ use crate::{
     feed::Feed,
     gateway::{Client, Gateway, client_body::UnreadBody, response_body::ResponseBody},
     revisions::Cause,
+    runtime::BoxError,
 };
 use axum::Router;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};

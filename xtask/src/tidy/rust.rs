@@ -155,11 +155,18 @@ fn test_module(tokens: &[Token]) -> Option<usize> {
         return None;
     }
     let end = tokens.iter().position(|token| token.text == "]")?;
-    if !tokens[..end].iter().any(|token| token.text == "test") || text(end + 1) != Some("mod") {
+    if !tokens[..end].iter().any(|token| token.text == "test") {
+        return None;
+    }
+    // The module may be shared within the crate.
+    let shared =
+        ["pub", "(", "crate", ")"].iter().zip(end + 1..).all(|(sign, at)| text(at) == Some(*sign));
+    let module = if shared { end + 5 } else { end + 1 };
+    if text(module) != Some("mod") {
         return None;
     }
     // The name, then the body.
-    let open = end + 3;
+    let open = module + 2;
     if text(open) != Some("{") {
         return None;
     }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    AlertConfig, MonitoringConfig,
     actor::Actor,
     audit_trail::{AuditTrail, MetricType, Record},
+    config::{AlertConfig, MonitoringConfig},
     persistence::testing::in_memory,
 };
 use std::time::Duration;

@@ -10,7 +10,7 @@ use super::{
     problem::problem,
     refusals::{self, Reason},
 };
-use crate::{Scope, actor::Actor};
+use crate::{actor::Actor, config::Scope};
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},

@@ -1,7 +1,7 @@
 //! The live stream: a snapshot a second, and the event tail, as server-sent events.
 
 use super::Control;
-use crate::{BoxError, feed::Line, sampler::Snapshot};
+use crate::{feed::Line, runtime::BoxError, sampler::Snapshot};
 use axum::{
     body::{Body, Bytes},
     extract::State,

@@ -1,7 +1,7 @@
 //! The server's health: in one word, and part by part.
 
 use super::{Control, tag::tagged};
-use crate::{Registry, sampler::HealthView, wall_clock};
+use crate::{runtime::Registry, sampler::HealthView, wall_clock};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -109,7 +109,7 @@ fn gateway(control: &Control) -> Component {
 
 fn circuits(registry: &Registry) -> Vec<Component> {
     let now = registry.now();
-    let of = |operation: &crate::Operation| {
+    let of = |operation: &crate::runtime::Operation| {
         let view = operation.pipeline().circuit(now)?;
         let status = match (view.mode, view.state) {
             (Mode::Off | Mode::Shadow, _) | (_, Circuit::Closed) => ComponentStatus::Healthy,

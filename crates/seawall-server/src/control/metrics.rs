@@ -8,7 +8,7 @@ use super::{
     tag::tagged,
     views::{self, CircuitBreakerView, OperationMetrics},
 };
-use crate::{Registry, wall_clock};
+use crate::{runtime::Registry, wall_clock};
 use axum::{Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -204,7 +204,7 @@ async fn dashboard(State(control): State<Control>) -> Response {
 
 impl Control {
     /// The operation of this name, or 404 with the names that there are.
-    pub(super) fn operation(&self, name: &str) -> Result<crate::Operation, ApiError> {
+    pub(super) fn operation(&self, name: &str) -> Result<crate::runtime::Operation, ApiError> {
         self.registry.find(name).ok_or_else(|| {
             let known: Vec<String> = self
                 .registry

@@ -10,10 +10,9 @@ use super::{
     views::{CircuitBreakerView, OperationMetrics},
 };
 use crate::{
-    OperationConfig,
     active::ConfigEdit,
     actor::Actor,
-    config::{NAME_RULE, is_name},
+    config::{NAME_RULE, OperationConfig, is_name},
     revisions::Revision,
     schema::described,
 };
@@ -121,7 +120,11 @@ const COLUMNS: &[Column<OperationLine>] = &[
     ("circuit_mode", |line| line.circuit_mode.map(|mode| mode.label().into()).unwrap_or_default()),
 ];
 
-fn line(operation: &crate::Operation, revision: &Revision, settings: &Settings) -> OperationLine {
+fn line(
+    operation: &crate::runtime::Operation,
+    revision: &Revision,
+    settings: &Settings,
+) -> OperationLine {
     let (name, pipeline) = (operation.name().to_string(), operation.pipeline());
     let (counts, circuit) = (operation.counts(), pipeline.circuit(operation.now()));
     let configured = is_configured(&name, revision);
@@ -196,7 +199,7 @@ async fn one(
     Ok(tagged(&detail(&control, &operation)))
 }
 
-fn detail(control: &Control, operation: &crate::Operation) -> OperationDetail {
+fn detail(control: &Control, operation: &crate::runtime::Operation) -> OperationDetail {
     let (name, pipeline) = (operation.name().to_string(), operation.pipeline());
     let revision = control.live.now();
     let configured = is_configured(&name, &revision);

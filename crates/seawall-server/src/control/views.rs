@@ -1,7 +1,12 @@
 //! What the API says of operations and their circuits, from the state that is used. Counters, states and windows are the
 //! core's own types; only instants become times of the wall clock.
 
-use crate::{Operation, Registry, latency::LatencyView, schema::described, wall_clock};
+use crate::{
+    latency::LatencyView,
+    runtime::{Operation, Registry},
+    schema::described,
+    wall_clock,
+};
 use seawall::{Counts, Instant, KeyedCounts, Mode, State, Tally, Transition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! A request's body that is kept whole, so that it can be sent more than once.
 
-use crate::BoxError;
+use crate::runtime::BoxError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body::{Body, Frame, SizeHint};

@@ -8,7 +8,7 @@ use super::{
     upstream::CLIENT_FAULT,
     upstream_body::UpstreamBody,
 };
-use crate::{BoxError, HeldPermits};
+use crate::runtime::{BoxError, HeldPermits};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;

@@ -2,8 +2,8 @@
 
 use super::upstream::Upstream;
 use crate::{
-    Operation,
     config::{KeySource, PathPattern, RouteConfig},
+    runtime::Operation,
 };
 use http::{HeaderMap, Method};
 use seawall::Key;

@@ -1,7 +1,10 @@
 //! The routing table: routes, upstreams and limits as one value, swapped whole.
 
 use super::{Route, Upstream, forward::Forwarding};
-use crate::{GatewayConfig, Operation, Registry, RouteConfig, UpstreamConfig, config::Limits};
+use crate::{
+    config::{GatewayConfig, Limits, RouteConfig, UpstreamConfig},
+    runtime::{Operation, Registry},
+};
 use seawall::{FallbackConfig, PolicyConfig, RegistryChange, TimeoutConfig};
 use seawall_tower::TokioTimer;
 use std::{collections::BTreeMap, sync::Arc};

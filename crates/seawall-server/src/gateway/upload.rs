@@ -7,7 +7,7 @@ use super::{
     client_body::ClientBody,
     request::{RequestError, SharedFault},
 };
-use crate::BoxError;
+use crate::runtime::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{

@@ -7,8 +7,8 @@ use super::{
     upstream_body::no_content_within,
 };
 use crate::{
-    Operation,
     config::{Endpoint, Protocol, Repeatable, UpstreamConfig},
+    runtime::Operation,
 };
 use http::{HeaderValue, Request, Response, StatusCode, header, uri};
 use hyper::body::Incoming;

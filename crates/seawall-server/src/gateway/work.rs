@@ -6,7 +6,7 @@ use super::{
     response_start::StartedResponse,
     upstream::{CallError, Upstream},
 };
-use crate::HeldPermits;
+use crate::runtime::HeldPermits;
 use seawall::{Attempt, Attributes, Error, Outcome, Work, WorkResult};
 use std::{
     future::{Future, Ready},

@@ -2,7 +2,7 @@
 //! a dozen numbers for each second of the last minute.
 
 use super::Activity;
-use crate::{Operation, alerts::Watched};
+use crate::{alerts::Watched, runtime::Operation};
 use seawall::{CircuitView, Instant, Latencies, Mode, State};
 use serde::{Deserialize, Serialize};
 use std::{

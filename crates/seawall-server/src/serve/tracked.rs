@@ -2,8 +2,8 @@
 
 use super::InProgress;
 use crate::{
-    BoxError,
     gateway::{in_flight::InFlightPermit, response_body::ResponseBody},
+    runtime::BoxError,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode, Version, header};

@@ -2,7 +2,6 @@
 
 use super::{Persister, ServeError, Server, Shared};
 use crate::{
-    Registry,
     access::Access,
     active::{ActiveConfig, Followers, Startup},
     alerts::Alerts,
@@ -15,6 +14,7 @@ use crate::{
     journal::Journal,
     persistence::Persistence,
     revisions::{Entry, History},
+    runtime::Registry,
     sampler::{self, Sampler},
 };
 use arc_swap::ArcSwap;

@@ -114,6 +114,7 @@ fn what_only_looks_like_a_crossing_is_none() {
         "use crate::sync::{AtomicU64, Ordering};",
         "struct SystemTimer; fn f() { SystemTimer::new(\"std::thread::sleep\") }",
         "fn f(tokio: bool) { g.tokio(tokio) }",
+        "#[cfg(test)]\npub(crate) mod testing {\n    use tokio::time;\n}",
         "#[cfg(test)]\nmod tests {\n    #[tokio::test]\n    async fn f() { if true { () } }\n}",
     ] {
         assert_eq!(core(body), [""; 0], "{body}");

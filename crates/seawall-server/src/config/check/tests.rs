@@ -1,6 +1,6 @@
 //! Wrong files, and what is said of them.
 
-use crate::GatewayConfig;
+use crate::config::GatewayConfig;
 use seawall_config::{Format, load_str};
 
 const GOOD: &str = "\
