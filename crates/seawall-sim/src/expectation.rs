@@ -40,7 +40,7 @@ pub enum Expectation {
     Overtakings(Range),
     /// The state of the circuit at an instant.
     Circuit {
-        /// When.
+        /// The instant, counted from the start of the scenario.
         #[serde(with = "seawall::config::duration")]
         #[schemars(schema_with = "seawall::config::duration::schema")]
         at: Duration,

@@ -37,7 +37,7 @@ pub enum Command {
 /// How an execution ended, and the call whose value is the answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resolution {
-    /// How.
+    /// The outcome that the execution ended with.
     pub outcome: Outcome,
     /// The call whose value or error is the answer; none where no call gave it.
     pub call: Option<CallId>,

@@ -41,7 +41,7 @@ pub enum Kind {
     },
     /// A call ended by itself.
     CallFinished {
-        /// How.
+        /// The outcome of this one call.
         outcome: Outcome,
         /// Retry's count, from 1; 0 for an alternative.
         attempt: u32,
@@ -59,7 +59,7 @@ pub enum Kind {
     },
     /// The answer of a call that had succeeded broke off while it was on its way.
     AnswerFailed {
-        /// How.
+        /// The outcome in place of the success that was reported before.
         outcome: Outcome,
     },
     /// A policy refused.
@@ -80,7 +80,7 @@ pub enum Kind {
     Withheld {
         /// `retry` or `hedge`.
         policy: &'static str,
-        /// Why.
+        /// What kept the policy from it: a spent budget, or an operator's pause.
         why: Withheld,
     },
     /// A further call was made beside one that takes long.
@@ -111,7 +111,7 @@ pub enum Kind {
     CircuitChanged(Transition),
     /// The execution ended with this outcome.
     Finished {
-        /// How.
+        /// The outcome of the whole execution.
         outcome: Outcome,
         /// From start to end, pauses and queueing included.
         took: Duration,

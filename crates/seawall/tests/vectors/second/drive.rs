@@ -10,7 +10,7 @@ use std::{
     task::Waker,
 };
 
-/// What happened to an execution so far.
+/// One step of an execution, as the replay records it.
 pub(super) enum Entry {
     /// It calls.
     Calls(Passage),
