@@ -16,7 +16,7 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, lock},
     time::Instant,
 };
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{ops::Deref, sync::Arc, task::Waker, time::Duration};
 
 mod adaptive;
 mod queue;
@@ -42,10 +42,11 @@ pub struct Bulkhead {
     estimator: Option<Mutex<Estimator>>,
 }
 
-/// A place in a bulkhead; dropping it gives it back.
+/// A place in a bulkhead, from [`Bulkhead::try_acquire`] (it borrows the bulkhead) or [`Bulkhead::try_acquire_owned`] (it
+/// shares the bulkhead, and may go to another task). Dropping it gives it back.
 #[must_use = "a place that is dropped at once bounds nothing"]
 #[derive(Debug)]
-pub struct Place<'a>(&'a Bulkhead);
+pub struct Place<B: Deref<Target = Bulkhead> = Arc<Bulkhead>>(B);
 
 const ONE_WAITING: u64 = 1 << 32;
 
@@ -106,12 +107,22 @@ impl Bulkhead {
     /// # Errors
     /// A rejection when all places are taken, or others wait for one.
     #[inline]
-    pub fn try_acquire(&self) -> Result<Place<'_>, Rejection> {
-        if self.take(1.0) {
-            Ok(Place(self))
-        } else {
-            Err(Rejection::new(Reason::BulkheadFull, None))
-        }
+    pub fn try_acquire(&self) -> Result<Place<&Self>, Rejection> {
+        self.acquire().map(|()| Place(self))
+    }
+
+    /// Takes a place if one is free, without waiting; it keeps the bulkhead alive, and may be moved into a spawned task or
+    /// thread.
+    ///
+    /// # Errors
+    /// A rejection when all places are taken, or others wait for one.
+    pub fn try_acquire_owned(self: &Arc<Self>) -> Result<Place, Rejection> {
+        self.acquire().map(|()| Place(self.clone()))
+    }
+
+    #[inline]
+    fn acquire(&self) -> Result<(), Rejection> {
+        if self.take(1.0) { Ok(()) } else { Err(Rejection::new(Reason::BulkheadFull, None)) }
     }
 
     /// Records for an adaptive limit how a call ended and how long it took: for use outside a pipeline, before the
@@ -264,7 +275,7 @@ impl Bulkhead {
     }
 }
 
-impl Drop for Place<'_> {
+impl<B: Deref<Target = Bulkhead>> Drop for Place<B> {
     fn drop(&mut self) {
         self.0.release();
     }

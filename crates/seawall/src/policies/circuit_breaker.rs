@@ -17,7 +17,7 @@ use crate::{
     time::Instant,
     window::{Sample, Window},
 };
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 mod cell;
 mod circuit;
@@ -29,7 +29,7 @@ pub use circuit::{Force, Verdict};
 pub use settings::{CircuitBreakerConfig, breaker};
 pub use view::{CircuitView, Forced, KeyedCounts};
 
-use cell::{Cell, CellRef, Cells};
+use cell::{Cell, Cells};
 use circuit::{Circuit, Word};
 
 /// A circuit breaker: one circuit for all calls, or one for each key.
@@ -39,25 +39,30 @@ pub struct CircuitBreaker {
     cells: Cells,
 }
 
-/// The admission of one call, from [`CircuitBreaker::try_acquire`]. Record how the call ended; dropping the permit instead
-/// gives the place back and says nothing about the dependency.
+/// The admission of one call, from [`CircuitBreaker::try_acquire`] (it borrows the breaker) or
+/// [`CircuitBreaker::try_acquire_owned`] (it shares the breaker, and may go to another task). Record how the call ended;
+/// dropping the permit instead gives the place back and says nothing about the dependency.
 #[must_use = "a permit that is dropped at once admits nothing"]
 #[derive(Debug)]
-pub struct Permit<'a> {
-    breaker: &'a CircuitBreaker,
-    cell: Option<CellRef<'a>>,
-    ticket: Ticket,
-    now: Instant,
+pub struct Permit<B: Deref<Target = CircuitBreaker> = Arc<CircuitBreaker>> {
+    breaker: B,
+    /// Taken when a verdict is recorded, so that dropping what is left does nothing.
+    ticket: Option<Ticket>,
     /// The change of state that admitting this call caused, if any.
     pub transition: Option<Transition>,
 }
 
-/// A permit as plain data: the generation that admitted the call, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
+/// An admission as plain data: of which circuit, by which generation of it, and when.
+#[derive(Debug)]
+struct Ticket {
     generation: u16,
     started: Instant,
+    /// The circuit of the call's key; none for the one that all calls share.
+    own: Option<Arc<Cell>>,
 }
+
+/// A ticket, with the change of state that the admission caused; or the refusal.
+type Admission = Result<(Ticket, Option<Transition>), Rejection>;
 
 impl CircuitBreaker {
     /// A closed breaker.
@@ -79,7 +84,7 @@ impl CircuitBreaker {
     /// # Errors
     /// A rejection while the circuit is open, or half-open with all probes out.
     #[inline]
-    pub fn try_acquire(&self, now: Instant) -> Result<Permit<'_>, Rejection> {
+    pub fn try_acquire(&self, now: Instant) -> Result<Permit<&Self>, Rejection> {
         self.try_acquire_for(now, Key::NONE)
     }
 
@@ -88,18 +93,23 @@ impl CircuitBreaker {
     /// # Errors
     /// A rejection while the circuit is open, or half-open with all probes out.
     #[inline]
-    pub fn try_acquire_for(&self, now: Instant, key: Key) -> Result<Permit<'_>, Rejection> {
-        let cell = self.cell(now, key);
-        if let Some(generation) = Word::closed(cell.word.load(Ordering::Acquire)) {
-            let ticket = Ticket { generation, started: now };
-            return Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition: None });
-        }
-        if let Some(wait) = Word::refuses(cell.word.load(Ordering::Acquire), now, &self.config) {
-            return Err(Rejection::new(Reason::CircuitOpen, Some(wait)));
-        }
-        let draw = || Random::new(fresh_seed()).unit();
-        let (ticket, transition) = self.admit(&cell, now, draw)?;
-        Ok(Permit { breaker: self, cell: Some(cell), ticket, now, transition })
+    pub fn try_acquire_for(&self, now: Instant, key: Key) -> Result<Permit<&Self>, Rejection> {
+        let (ticket, transition) = self.acquire(now, key)?;
+        Ok(Permit { breaker: self, ticket: Some(ticket), transition })
+    }
+
+    /// Tries to admit a call at `now` for a key, with a permit that keeps the breaker alive and may be moved into a spawned
+    /// task or thread; where one circuit is for all, the key does not matter.
+    ///
+    /// # Errors
+    /// A rejection while the circuit is open, or half-open with all probes out.
+    pub fn try_acquire_owned(
+        self: &Arc<Self>,
+        now: Instant,
+        key: Key,
+    ) -> Result<Permit, Rejection> {
+        let (ticket, transition) = self.acquire(now, key)?;
+        Ok(Permit { breaker: self.clone(), ticket: Some(ticket), transition })
     }
 
     /// The state that decides about the next call; of a keyed breaker, for a key not seen before.
@@ -119,51 +129,54 @@ impl CircuitBreaker {
         }
     }
 
-    /// The circuit of this key, where it has one and each key has its own.
-    pub fn view_of(&self, now: Instant, key: Key) -> Option<CircuitView> {
-        match &self.cells {
-            Cells::One(_) => None,
-            Cells::Keyed(keyed) => Some(keyed.by_key.find(key)?.view(now, &self.config)),
-        }
+    /// The circuit of a call, where this is its own.
+    #[inline]
+    fn circuit<'a>(&'a self, own: &'a Option<Arc<Cell>>) -> &'a Cell {
+        own.as_deref().unwrap_or_else(|| self.cells.shared())
     }
 
+    /// Admits a call outside a pipeline.
     #[inline]
-    fn cell(&self, now: Instant, key: Key) -> CellRef<'_> {
-        match &self.cells {
-            Cells::One(cell) => CellRef::One(cell),
-            Cells::Keyed(keyed) => CellRef::Shared(keyed.cell(key, now, &self.config)),
+    fn acquire(&self, now: Instant, key: Key) -> Admission {
+        let own = self.cells.own(key, now, &self.config);
+        let word = self.circuit(&own).word.load(Ordering::Acquire);
+        if let Some(generation) = Word::closed(word) {
+            return Ok((Ticket { generation, started: now, own }, None));
         }
+        if let Some(wait) = Word::refuses(word, now, &self.config) {
+            return Err(Rejection::new(Reason::CircuitOpen, Some(wait)));
+        }
+        self.admit(own, now, || Random::new(fresh_seed()).unit())
     }
 
     #[inline]
     fn admit(
         &self,
-        cell: &Cell,
+        own: Option<Arc<Cell>>,
         now: Instant,
         mut draw: impl FnMut() -> f64,
-    ) -> Result<(Ticket, Option<Transition>), Rejection> {
+    ) -> Admission {
+        let cell = self.circuit(&own);
         let (admission, transition) = update(&cell.word, |word| {
             let word = Word::unpack(word);
             let (next, admission) = word.admit(&self.config, now, &mut draw);
             (next.pack(), (admission, word.change_to(&next, now)))
         });
         let transition = transition.map(|change| cell.note(change));
-        match admission {
-            Ok(generation) => Ok((Ticket { generation, started: now }, transition)),
-            Err(rejection) => Err(rejection),
-        }
+        let generation = admission?;
+        Ok((Ticket { generation, started: now, own }, transition))
     }
 
     /// Counts a verdict, if the state that admitted the call still stands.
     #[inline]
     fn record(
         &self,
-        cell: &Cell,
-        ticket: Ticket,
+        ticket: &Ticket,
         now: Instant,
         took: Duration,
         verdict: Verdict,
     ) -> Option<Transition> {
+        let cell = self.circuit(&ticket.own);
         // Nothing to forget, and nobody counts: the end of most calls.
         let quiet = verdict == Verdict::Success && cell.window.is_none();
         if quiet && Word::is_quiet(cell.word.load(Ordering::Acquire)) {
@@ -180,7 +193,7 @@ impl CircuitBreaker {
         });
         match change {
             Some(change) => Some(cell.note(change)),
-            None => self.judge(cell, ticket, now, verdict, slow),
+            None => self.judge(cell, ticket.generation, now, verdict, slow),
         }
     }
 
@@ -189,24 +202,24 @@ impl CircuitBreaker {
     fn judge(
         &self,
         cell: &Cell,
-        ticket: Ticket,
+        generation: u16,
         now: Instant,
         verdict: Verdict,
         slow: bool,
     ) -> Option<Transition> {
         let window = cell.window.as_ref()?;
         let word = cell.word();
-        let counts = word.generation == ticket.generation
+        let counts = word.generation == generation
             && matches!(word.circuit, Circuit::Closed { .. })
             && verdict != Verdict::None;
         if !counts {
             return None;
         }
         let sample = Sample { failure: verdict.is_failure(), slow };
-        let why = window.record(ticket.generation, now, sample)?;
+        let why = window.record(generation, now, sample)?;
         let change = update(&cell.word, |word| {
             let word = Word::unpack(word);
-            match word.trip(&self.config, ticket.generation, now) {
+            match word.trip(&self.config, generation, now) {
                 Some(next) => (next.pack(), Some(word.transition(&next, now, why))),
                 None => (word.pack(), None),
             }
@@ -215,7 +228,7 @@ impl CircuitBreaker {
     }
 }
 
-impl Permit<'_> {
+impl<B: Deref<Target = CircuitBreaker>> Permit<B> {
     /// Records that the dependency did its work. Returns the change of state that this caused, if any.
     #[inline]
     pub fn success(self, now: Instant) -> Option<Transition> {
@@ -231,16 +244,15 @@ impl Permit<'_> {
     /// Records a verdict of any kind. Returns the change of state that this caused, if any.
     #[inline]
     pub fn verdict(mut self, now: Instant, verdict: Verdict) -> Option<Transition> {
-        // Taken, so that dropping what is left does nothing.
-        let cell = self.cell.take()?;
-        self.breaker.record(&cell, self.ticket, now, now.since(self.ticket.started), verdict)
+        let ticket = self.ticket.take()?;
+        self.breaker.record(&ticket, now, now.since(ticket.started), verdict)
     }
 }
 
-impl Drop for Permit<'_> {
+impl<B: Deref<Target = CircuitBreaker>> Drop for Permit<B> {
     fn drop(&mut self) {
-        if let Some(cell) = self.cell.take() {
-            self.breaker.record(&cell, self.ticket, self.now, Duration::ZERO, Verdict::None);
+        if let Some(ticket) = self.ticket.take() {
+            self.breaker.record(&ticket, ticket.started, Duration::ZERO, Verdict::None);
         }
     }
 }
@@ -264,21 +276,14 @@ fn verdict(outcome: &Outcome) -> Verdict {
 pub(crate) struct Frame {
     ticket: Option<Ticket>,
     took: u64,
-    /// The key's circuit, where each key has one.
-    cell: Option<Arc<Cell>>,
 }
 
 impl CircuitBreaker {
     #[inline]
     fn settle(&self, frame: &mut Frame, cx: &mut Cx<'_>, verdict: Verdict) {
         let Some(ticket) = frame.ticket.take() else { return };
-        let cell = match (&frame.cell, &self.cells) {
-            (Some(cell), _) => cell,
-            (None, Cells::One(cell)) => cell,
-            (None, Cells::Keyed(_)) => return,
-        };
         let took = Duration::from_nanos(frame.took);
-        if let Some(change) = self.record(cell, ticket, cx.now, took, verdict) {
+        if let Some(change) = self.record(&ticket, cx.now, took, verdict) {
             cx.emit(Kind::CircuitChanged(change));
         }
     }
@@ -312,39 +317,33 @@ impl Pattern for Arc<CircuitBreaker> {
     fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
         let Cells::One(cell) = &self.cells else { return None };
         let generation = Word::closed(cell.word.load(Ordering::Acquire))?;
-        let ticket = Some(Ticket { generation, started: cx.now });
-        Some(Frame { ticket, took: 0, cell: None })
+        let ticket = Ticket { generation, started: cx.now, own: None };
+        Some(Frame { ticket: Some(ticket), took: 0 })
     }
 
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        let (now, key) = (cx.now, cx.attributes.key);
-        let cell = self.cell(now, key);
-        let admitted = self.admit(&cell, now, || cx.random.unit());
-        let cell = match cell {
-            CellRef::One(_) => None,
-            CellRef::Shared(cell) => Some(cell),
-        };
-        match admitted {
+        let own = self.cells.own(cx.attributes.key, cx.now, &self.config);
+        match self.admit(own, cx.now, || cx.random.unit()) {
             Ok((ticket, change)) => {
                 if let Some(change) = change {
                     cx.emit(Kind::CircuitChanged(change));
                 }
-                (Frame { ticket: Some(ticket), took: 0, cell }, Step::Call)
+                (Frame { ticket: Some(ticket), took: 0 }, Step::Call)
             }
             Err(rejection) if self.lets_pass(rejection, cx) => {
-                (Frame { ticket: None, took: 0, cell: None }, Step::Call)
+                (Frame { ticket: None, took: 0 }, Step::Call)
             }
             Err(rejection) => {
                 cx.emit(Kind::Rejected(rejection));
                 let step = Step::Finish(Outcome::Rejected(rejection));
-                (Frame { ticket: None, took: 0, cell: None }, step)
+                (Frame { ticket: None, took: 0 }, step)
             }
         }
     }
 
     #[inline]
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
-        if let Some(ticket) = frame.ticket {
+        if let Some(ticket) = &frame.ticket {
             frame.took = nanos_since(cx.now, ticket.started);
         }
         // A stream's outcome is known at its end: `release` will bring it.
@@ -361,7 +360,7 @@ impl Pattern for Arc<CircuitBreaker> {
             Cause::TimedOut | Cause::Panicked => Verdict::Failure,
             Cause::Discarded | Cause::CallerGone => Verdict::None,
         };
-        if let (Some(ticket), true) = (frame.ticket, frame.took == 0) {
+        if let (Some(ticket), true) = (&frame.ticket, frame.took == 0) {
             frame.took = nanos_since(cx.now, ticket.started);
         }
         self.settle(frame, cx, verdict);

@@ -121,12 +121,12 @@ fn config(case: &Case) -> CircuitBreakerConfig {
 
 struct Replay<'b> {
     breaker: &'b CircuitBreaker,
-    held: BTreeMap<String, Permit<'b>>,
+    held: BTreeMap<String, Permit<&'b CircuitBreaker>>,
     refused: u64,
 }
 
 impl<'b> Replay<'b> {
-    fn finish(&self, permit: Permit<'_>, step: &Value) {
+    fn finish(&self, permit: Permit<&CircuitBreaker>, step: &Value) {
         let now = at(number(step, "at").unwrap());
         match step["outcome"].as_str().unwrap() {
             "success" => _ = permit.success(now),
@@ -137,7 +137,11 @@ impl<'b> Replay<'b> {
         }
     }
 
-    fn acquire(&mut self, step: &Value, began: f64) -> Result<Permit<'b>, Rejection> {
+    fn acquire(
+        &mut self,
+        step: &Value,
+        began: f64,
+    ) -> Result<Permit<&'b CircuitBreaker>, Rejection> {
         let key = Attributes::default().key;
         let answer = self.breaker.try_acquire_for(at(began), key);
         self.refused += u64::from(answer.is_err());

@@ -148,6 +148,39 @@ fn a_naked_caller_does_not_overtake_the_queue() {
 }
 
 #[test]
+fn an_owned_place_goes_back_from_another_thread_however_that_ends() {
+    let bulkhead = bulkhead(1, 1);
+    let pipeline = Arc::new(Pipeline::new("b", [Policy::Bulkhead(bulkhead.clone())]));
+    for panics in [false, true] {
+        let place = bulkhead.try_acquire_owned().unwrap();
+        assert_eq!(bulkhead.try_acquire_owned().unwrap_err().reason, Reason::BulkheadFull);
+        let mut waiter = Caller::arrive(1, &pipeline);
+        let ended = std::thread::spawn(move || {
+            let _place = place;
+            if panics {
+                std::panic::resume_unwind(Box::new("the call panics"));
+            }
+        });
+        assert_eq!(ended.join().is_err(), panics);
+        waiter.look();
+        assert!(matches!(waiter.execution.poll_command(), Some(Command::Call { .. })));
+        drop(waiter);
+        assert_eq!((bulkhead.in_use(), bulkhead.queued()), (0, 0));
+    }
+}
+
+#[test]
+fn an_owned_place_outlives_every_other_handle_on_its_bulkhead() {
+    let bulkhead = bulkhead(1, 0);
+    let left = Arc::downgrade(&bulkhead);
+    let place = bulkhead.try_acquire_owned().unwrap();
+    drop(bulkhead);
+    assert_eq!(left.upgrade().map(|bulkhead| bulkhead.in_use()), Some(1));
+    drop(place);
+    assert_eq!(left.strong_count(), 0);
+}
+
+#[test]
 fn threads_are_never_more_than_there_are_places() {
     let bulkhead = bulkhead(3, 0);
     let (inside, entered) = (AtomicU32::new(0), AtomicU32::new(0));

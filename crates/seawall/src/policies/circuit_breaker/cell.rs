@@ -10,7 +10,7 @@ use crate::{
     time::{Instant, is_due},
     window::{Ring, Window},
 };
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// One circuit: an atomic word, and a window where one is configured.
 #[derive(Debug)]
@@ -68,24 +68,6 @@ impl Cell {
     }
 }
 
-/// A circuit in use: one for all, or one that the map shares out.
-#[derive(Debug)]
-pub(super) enum CellRef<'a> {
-    One(&'a Cell),
-    Shared(Arc<Cell>),
-}
-
-impl Deref for CellRef<'_> {
-    type Target = Cell;
-    #[inline]
-    fn deref(&self) -> &Cell {
-        match self {
-            Self::One(cell) => cell,
-            Self::Shared(cell) => cell,
-        }
-    }
-}
-
 /// The circuits of one breaker.
 #[derive(Debug)]
 pub(super) enum Cells {
@@ -99,6 +81,29 @@ impl Cells {
             Self::Keyed(KeyedCells::new(config))
         } else {
             Self::One(Cell::new(config))
+        }
+    }
+
+    /// The circuit of this key, new where it was not known; none where all calls share one.
+    #[inline]
+    pub(super) fn own(
+        &self,
+        key: Key,
+        now: Instant,
+        config: &CircuitBreakerConfig,
+    ) -> Option<Arc<Cell>> {
+        match self {
+            Self::One(_) => None,
+            Self::Keyed(keyed) => Some(keyed.cell(key, now, config)),
+        }
+    }
+
+    /// The circuit that calls share which have none of their own.
+    #[inline]
+    pub(super) fn shared(&self) -> &Cell {
+        match self {
+            Self::One(cell) => cell,
+            Self::Keyed(keyed) => &keyed.overflow,
         }
     }
 }
@@ -124,8 +129,7 @@ impl KeyedCells {
         Self { by_key: Keyed::with_overflow(config.max_keys, &overflow, rest / 16), overflow, rest }
     }
 
-    /// The circuit of this key, new where it was not known.
-    pub(super) fn cell(&self, key: Key, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
+    fn cell(&self, key: Key, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
         let fresh = || Arc::new(Cell::new(config));
         self.by_key.update(
             key,

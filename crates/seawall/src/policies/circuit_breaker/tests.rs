@@ -12,6 +12,7 @@ use crate::{event::Why, window::GENERATIONS};
 
 mod clocks;
 mod operated;
+mod owned;
 use std::collections::BTreeMap;
 
 fn seconds(n: u64) -> Duration {
@@ -30,7 +31,7 @@ fn three() -> CircuitBreakerConfig {
 
 fn check(config: CircuitBreakerConfig, script: &str) {
     let breaker = CircuitBreaker::new(config).expect("the configuration is right");
-    let mut permits: BTreeMap<String, Permit<'_>> = BTreeMap::new();
+    let mut permits: BTreeMap<String, Permit<&CircuitBreaker>> = BTreeMap::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (time, rest) = line.split_once(':').expect("a time");
         let (steps, expected) = rest.split_once("->").expect("an expectation");

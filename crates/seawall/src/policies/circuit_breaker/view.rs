@@ -2,7 +2,7 @@
 
 use super::{
     CircuitBreaker, CircuitBreakerConfig,
-    cell::{Cell, CellRef, Cells, History},
+    cell::{Cell, Cells, History},
     circuit::{Circuit, Force, Word},
     marks::{ForceEnd, LONGEST_FORCE, OpenEnd},
 };
@@ -245,7 +245,7 @@ impl CircuitBreaker {
     /// instant is given.
     pub(crate) fn forget(&self, at: Option<Instant>, forced_too: bool) -> Option<Transition> {
         let mut last = None;
-        for cell in self.all_cells() {
+        self.each_cell(|cell| {
             let left = update(&cell.word, |word| {
                 let word = Word::unpack(word);
                 match word.circuit {
@@ -253,24 +253,21 @@ impl CircuitBreaker {
                     circuit => (word.next(Circuit::CLOSED).pack(), Some(circuit.state())),
                 }
             });
-            let Some(from) = left else { continue };
+            let Some(from) = left else { return };
             cell.last_failure.store(0, Ordering::Relaxed);
             let change = |at| Transition { at, from, to: State::Closed, why: Why::SwitchedOff };
             let change = at.filter(|_| from != State::Closed).map(change);
             *lock(&cell.history) = History { last: change, ..History::default() };
             last = change.or(last);
-        }
+        });
         last
     }
 
-    fn all_cells(&self) -> Vec<CellRef<'_>> {
-        match &self.cells {
-            Cells::One(cell) => vec![CellRef::One(cell)],
-            Cells::Keyed(keyed) => {
-                let all = keyed.by_key.all().into_iter().map(|(_, cell)| cell);
-                all.chain([keyed.overflow.clone()]).map(CellRef::Shared).collect()
-            }
+    fn each_cell(&self, mut visit: impl FnMut(&Cell)) {
+        if let Cells::Keyed(keyed) = &self.cells {
+            keyed.by_key.all().iter().for_each(|(_, cell)| visit(cell));
         }
+        visit(self.cells.shared());
     }
 
     fn change_all(
@@ -281,7 +278,7 @@ impl CircuitBreaker {
         forced: Option<(Arc<str>, Option<Instant>)>,
     ) -> Option<Transition> {
         let mut last = None;
-        for cell in self.all_cells() {
+        self.each_cell(|cell| {
             let (from, to) = update(&cell.word, |word| {
                 let word = Word::unpack(word);
                 let next = change(word);
@@ -294,7 +291,7 @@ impl CircuitBreaker {
                 let mut history = lock(&cell.history);
                 (history.reason, history.forced_until) = (reason, until.flatten());
             }
-        }
+        });
         last
     }
 }

@@ -234,9 +234,10 @@ impl Breakers {
     }
 
     fn ejected(&self, now: f64) -> Vec<&str> {
+        let views = self.breaker.views(at(now));
         let refuses = |host: &&String| {
-            let view = self.breaker.view_of(at(now), self.key(host));
-            view.is_some_and(|view| view.next_probe_at.is_some_and(|probe| probe > at(now)))
+            let view = views.iter().find(|(key, _)| *key == self.key(host));
+            view.is_some_and(|(_, view)| view.next_probe_at.is_some_and(|probe| probe > at(now)))
         };
         self.hosts.iter().filter(refuses).map(String::as_str).collect()
     }
