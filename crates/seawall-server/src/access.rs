@@ -17,7 +17,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 #[derive(Clone, Default)]
 struct Keys {
     all: Vec<Key>,
-    /// Whether one of them is short enough to be guessed.
+    /// Whether one of the keys is short enough to be guessed.
     guessable: bool,
 }
 
@@ -28,7 +28,7 @@ struct Key {
     scope: Scope,
 }
 
-/// Whose key was presented.
+/// The key that a request presented: its name and its scope.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) name: String,
@@ -81,7 +81,7 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// Who may do what at a server, swapped whole with its configuration.
+/// The access rules of a server, swapped whole with its configuration.
 pub(crate) struct Access(ArcSwap<Rules>);
 
 struct Rules {
@@ -90,7 +90,7 @@ struct Rules {
 }
 
 impl Access {
-    /// The rules of this configuration.
+    /// Makes the rules of this configuration.
     pub(crate) fn new(config: &GatewayConfig, variables: &BTreeMap<String, String>) -> Self {
         Self(ArcSwap::from_pointee(rules(config, variables)))
     }
@@ -117,7 +117,7 @@ impl Access {
         self.0.load().keys.all.is_empty()
     }
 
-    /// Whose key the request has; `None` without one. A wrong key is an error even where none is needed.
+    /// Identifies the key of a request; `None` without one. A wrong key is an error even if none is needed.
     pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, &'static str> {
         let rules = self.0.load();
         if rules.keys.all.is_empty() {

@@ -41,7 +41,7 @@ pub(crate) struct Followers {
     pub(crate) registry: Registry,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) access: Arc<Access>,
-    /// What operations start from that code registers by name.
+    /// The configuration from which operations start that code registers by name.
     pub(crate) defaults: Arc<ArcSwap<GatewayConfig>>,
 }
 
@@ -53,8 +53,8 @@ struct Prepared {
 }
 
 impl ActiveConfig {
-    /// Puts the configuration that a server starts with in force; the followers were made by it. Where it is the last
-    /// one of the former run, it is the same revision.
+    /// Puts the configuration that a server starts with in force; the followers were made by it. If it is the last one
+    /// of the former run, it keeps its revision number.
     pub(crate) fn new(startup: Startup, followers: Followers, history: History) -> Self {
         let took_ms = startup.took.as_secs_f64() * 1000.0;
         let changing = Mutex::new(WatchedFiles::new(startup.files()));
@@ -85,7 +85,7 @@ impl ActiveConfig {
         self.now().entry.change.clone()
     }
 
-    /// What is remembered of the configuration.
+    /// The history of the configuration: revisions, events, and what is not in force.
     pub(crate) fn history(&self) -> &History {
         &self.history
     }
@@ -95,7 +95,7 @@ impl ActiveConfig {
         self.history.trail()
     }
 
-    /// What the configuration is made from.
+    /// The inputs that the configuration is made from.
     pub(crate) fn inputs(&self) -> &Inputs {
         &self.inputs
     }
@@ -114,7 +114,7 @@ impl ActiveConfig {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What an edit would come to. Nothing changes.
+    /// Works out what an edit would change, and changes nothing.
     pub(crate) fn dry_run(
         &self,
         edit: &ConfigEdit,
@@ -157,7 +157,7 @@ impl ActiveConfig {
         }
     }
 
-    /// Whether the revision that an edit was made for is in force still.
+    /// Checks that the revision that an edit was made for is still in force.
     fn expect(&self, expected: Option<u64>) -> Result<(), ChangeError> {
         let present = self.now().number;
         match expected {

@@ -1,7 +1,7 @@
-//! Who acts: every change, event and audit entry names one.
+//! Actors: every change, event and audit entry names one.
 
-/// Who did something, and in which session of the control plane. `name` is that of a key, or of what acts by itself:
-/// `start`, `file`, `signal`.
+/// The author of a change, and the session of the control plane in which it was made. `name` is that of a key, or of
+/// what acts by itself: `start`, `file`, `signal`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Actor {
     pub(crate) name: String,

@@ -16,17 +16,17 @@ pub(crate) use conditions::{Inspected, Watched};
 /// Alerts kept at most, of which those that ended give way.
 const KEPT: usize = 1000;
 
-/// How bad an alert is.
+/// The severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Worth knowing.
+    /// Information that needs no action.
     Info,
-    /// Somebody should look at it.
+    /// Something that an operator should look at.
     Warning,
-    /// Something does not work.
+    /// Something that does not work.
     Error,
-    /// Callers suffer now.
+    /// Something that callers suffer from now.
     Critical,
 }
 
@@ -45,7 +45,7 @@ impl Level {
     }
 }
 
-/// What an alert is about.
+/// The subject of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
@@ -53,7 +53,7 @@ pub enum Category {
     Configuration,
     /// Calls that failed or were refused.
     ErrorRate,
-    /// How long calls take.
+    /// The duration of calls.
     Latency,
     /// A circuit that stays open.
     CircuitBreaker,
@@ -65,18 +65,18 @@ pub enum Category {
     Store,
 }
 
-/// One alert, from its start.
+/// One alert, from its start on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
-    /// Its number, by which it is acknowledged.
+    /// The number of the alert, by which it is acknowledged.
     pub id: u64,
-    /// How bad it is.
+    /// The severity of the alert.
     pub level: Level,
-    /// What it is about.
+    /// The subject of the alert.
     pub category: Category,
-    /// What is wrong, in two or three words.
+    /// The problem, in two or three words.
     pub title: String,
-    /// What is wrong, with the numbers.
+    /// The problem in a sentence, with the numbers.
     pub description: String,
     /// The operation it is about, if it is about one.
     pub operation: Option<String>,
@@ -84,26 +84,26 @@ pub struct Alert {
     pub threshold_value: f64,
     /// The latest value that crossed the threshold: a share, or seconds.
     pub actual_value: f64,
-    /// When it began.
+    /// When the alert began.
     #[serde(with = "wall_clock")]
     #[schema(value_type = String, format = DateTime)]
     pub started_at: u64,
-    /// When its condition was gone, in RFC 3339; none while it lasts.
+    /// When the condition of the alert ended, in RFC 3339; none while it lasts.
     pub ended_at: Option<String>,
-    /// When somebody took care of it, in RFC 3339.
+    /// When the alert was acknowledged, in RFC 3339; none before.
     pub acknowledged_at: Option<String>,
-    /// Who took care of it, by the name of the key.
+    /// The name of the key that acknowledged the alert.
     pub acknowledged_by: Option<String>,
 }
 
 impl Alert {
-    /// When it began, in RFC 3339.
+    /// The time at which the alert began, in RFC 3339.
     pub fn began(&self) -> String {
         wall_clock::text(self.started_at)
     }
 }
 
-/// What raises an alert, as it is at one moment.
+/// A condition that raises an alert, as it is at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Condition {
     pub(crate) level: Level,
@@ -150,7 +150,7 @@ pub(crate) struct Alerts {
 }
 
 struct Kept {
-    /// Oldest first.
+    /// The alerts, oldest first.
     alerts: VecDeque<Alert>,
     next_id: u64,
     changed: bool,

@@ -16,7 +16,7 @@ mod statistics;
 
 pub(crate) use statistics::{PerformanceMetrics, Trend, UsageStatistics, percentile};
 
-/// What an event is about.
+/// The kinds of events of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MetricType {
@@ -34,7 +34,7 @@ pub(crate) enum MetricType {
     PerformanceEvent,
 }
 
-/// One event.
+/// One event of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Record {
     /// The wall-clock time of the event.
@@ -42,19 +42,19 @@ pub(crate) struct Record {
     #[schema(value_type = String, format = DateTime)]
     pub(crate) timestamp: u64,
     pub(crate) metric_type: MetricType,
-    /// The preset in force.
+    /// The preset that was in force.
     pub(crate) preset_name: String,
-    /// What was done.
+    /// The action, such as `load_config` or `validate`.
     pub(crate) operation: String,
     pub(crate) value: f64,
-    /// Details by name.
+    /// The details of the event, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub(crate) metadata: BTreeMap<String, String>,
-    /// The session it belongs to.
+    /// The session of the control plane in which it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) session_id: Option<String>,
-    /// Who did it.
+    /// The name of the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user_context: Option<String>,
 }
@@ -74,7 +74,7 @@ impl Record {
         }
     }
 
-    /// Adds a detail.
+    /// Adds a detail to the event.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.metadata.insert(name.to_owned(), value.into());
         self

@@ -13,7 +13,7 @@ use std::{
 };
 use utoipa::ToSchema;
 
-/// What can be measured; also under the names in the documents of the systems before this one.
+/// The subjects that can be measured; also under the names in the documents of the systems before this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Subject {
@@ -51,7 +51,7 @@ pub(crate) struct Threshold {
     pub(crate) operation: Subject,
     /// The average that the benchmark passes with.
     pub(crate) threshold_ms: f64,
-    /// What we aim at ourselves.
+    /// The time that we aim at ourselves, in milliseconds.
     pub(crate) aim_ms: f64,
 }
 
@@ -100,22 +100,22 @@ impl Subject {
     }
 }
 
-/// One subject, measured.
+/// The measurement of one subject.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Measured {
-    /// The subject's name.
+    /// The name of the subject.
     pub operation: String,
-    /// How long it took in all.
+    /// The duration of all iterations, in milliseconds.
     pub duration_ms: f64,
     /// Iterations that were made; fewer than asked for where time ran out.
     pub iterations: u64,
-    /// The average of one iteration.
+    /// The average duration of one iteration, in milliseconds.
     pub avg_ms: f64,
-    /// The shortest iteration.
+    /// The shortest iteration, in milliseconds.
     pub min_ms: f64,
-    /// The longest iteration.
+    /// The longest iteration, in milliseconds.
     pub max_ms: f64,
-    /// The standard deviation.
+    /// The standard deviation of the iterations, in milliseconds.
     pub std_dev_ms: f64,
     /// Half of the iterations took no longer.
     pub p50_ms: f64,
@@ -125,7 +125,7 @@ pub struct Measured {
     pub p99_ms: f64,
     /// The share of iterations that succeeded, from 0 to 1.
     pub success_rate: f64,
-    /// Whether the average is within its threshold, and all succeeded.
+    /// Whether the average is within its threshold, and all iterations succeeded.
     pub passed: bool,
     /// Iterations of all threads in a second.
     pub requests_per_second: f64,
@@ -133,12 +133,12 @@ pub struct Measured {
     pub memory_peak: Option<u64>,
 }
 
-/// Which subjects are measured, how often, and for how long at most.
+/// The plan of a run: which subjects are measured, how often, and for how long at most.
 pub(crate) struct Plan {
     pub(crate) subjects: Vec<Subject>,
     pub(crate) iterations: u64,
     pub(crate) concurrency: usize,
-    /// For each subject.
+    /// The longest time for each subject.
     pub(crate) longest: Duration,
 }
 
@@ -155,9 +155,9 @@ pub(crate) fn run(plan: &Plan, fixture: &Fixture) -> Vec<Measured> {
     plan.subjects.iter().map(|subject| measure(*subject, plan, fixture)).collect()
 }
 
-/// Times of one thread.
+/// The durations that one thread measured.
 struct Times {
-    /// In nanoseconds.
+    /// The duration of each iteration, in nanoseconds.
     each: Vec<f64>,
     iterations: u64,
     failed: u64,

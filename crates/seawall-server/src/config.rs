@@ -116,7 +116,7 @@ pub struct OperationConfig {
     pub policies: Option<Vec<PolicyConfig>>,
 }
 
-/// Bounds on what clients may send.
+/// A named list of policies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

@@ -117,7 +117,7 @@ pub use switches::{ModeChange, ModeRequest, PauseChange, PauseRequest};
 pub(crate) use validation::Turns;
 pub use views::{CircuitBreakerView, CircuitMetrics, ForcedView, OperationMetrics, TransitionView};
 
-/// What the control plane shows and changes.
+/// The parts of a server that the control plane shows and changes.
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) registry: Registry,
@@ -180,7 +180,7 @@ fn write_routes() -> OpenApiRouter<Control> {
 }
 
 impl Control {
-    /// All of its endpoints.
+    /// The router of all endpoints.
     pub(crate) fn router(self) -> Router {
         let (open, mut paths) = open_routes().split_for_parts();
         let (read, read_paths) = read_routes().split_for_parts();

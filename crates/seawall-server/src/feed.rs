@@ -27,7 +27,7 @@ const PER_SECOND: u64 = 20;
 /// One line of the feed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Line {
-    /// Its number; numbers only grow.
+    /// The number of the line. Later lines have larger numbers.
     pub id: u64,
     /// When it happened: RFC 3339, in UTC.
     pub at: String,
@@ -35,9 +35,9 @@ pub struct Line {
     pub operation: String,
     /// The policy that it is about; `server` for what an operator or the server did.
     pub policy: Cow<'static, str>,
-    /// What happened: `circuit_changed`, `rejected` …
+    /// The kind of event: `circuit_changed`, `rejected` …
     pub kind: Cow<'static, str>,
-    /// What happened, in words.
+    /// The event, in words.
     pub text: String,
 }
 
@@ -73,13 +73,13 @@ impl Kept {
 }
 
 impl Line {
-    /// Whether it is about a change, not about a call.
+    /// Whether the line is about a change, not about a call.
     fn is_change(&self) -> bool {
         self.policy == "server" || self.kind == "circuit_changed"
     }
 }
 
-/// How many of a kind were kept in the present second: `second << 20 | count`.
+/// The number of lines of one kind that were kept in the present second: `second << 20 | count`.
 #[derive(Default)]
 struct Quota {
     second: AtomicU64,
@@ -87,7 +87,7 @@ struct Quota {
 }
 
 impl Quota {
-    /// Whether one more may be kept, and how many were passed over before it.
+    /// Whether one more line may be kept in this second; if so, how many were left out before it.
     fn admit(&self, second: u64) -> Option<u64> {
         let seen = |word: u64| if word >> 20 == second { word & 0xF_FFFF } else { 0 };
         let next = |word| (seen(word) < PER_SECOND).then(|| second << 20 | (seen(word) + 1));

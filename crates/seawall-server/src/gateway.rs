@@ -72,18 +72,18 @@ pub(crate) struct Gateway {
 /// The client of one request.
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
-    /// Where interim responses go, if the client can take some.
+    /// The sender of interim responses, if the client can take some.
     pub(crate) interim: Option<InterimSender>,
 }
 
-/// What is known of one request, whatever becomes of it.
+/// The facts about one request that its log line and its answer need, whatever becomes of it.
 struct RequestTrace {
     correlation: HeaderValue,
     /// The key of the route's rate limit.
     key: Key,
     /// Calls of all upstreams; the permits of an answer know only those of the upstream that gave it.
     calls: AtomicU32,
-    /// How many upstreams of the route were asked.
+    /// The number of upstreams of the route that were asked.
     asked: AtomicUsize,
 }
 
@@ -217,7 +217,7 @@ impl Gateway {
         Ok(request)
     }
 
-    /// Passes an upstream's answer on.
+    /// Makes the response from an upstream's answer.
     fn respond(
         &self,
         answer: UpstreamAnswer<'_>,

@@ -1,5 +1,5 @@
-//! What a server's configuration is made from: a file with its environment sections, variables, and a change
-//! through the API. Files are read again at each reload.
+//! The inputs of a server's configuration: a file with its environment sections, variables, and a change through the
+//! API. Files are read again at each reload.
 
 use crate::config::{GatewayConfig, KeyConfig};
 use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Mistakes, Source};
@@ -14,7 +14,7 @@ use std::{
 /// The sections that the API may not change: a key must not open more than it was made for, and an address in use cannot move.
 pub const PROTECTED: [&str; 3] = ["auth", "listen", "store"];
 
-/// Where a configuration comes from: a file or code, and the variables over it.
+/// The inputs of a configuration: a file or code, and the variables over it.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     base: Base,
@@ -32,7 +32,7 @@ enum Base {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ApiLayer {
     pub(crate) document: Value,
-    /// Whether it takes the place of everything but what the API may not change.
+    /// Whether the change replaces everything except what the API may not change.
     pub(crate) alone: bool,
 }
 
@@ -42,7 +42,7 @@ impl Inputs {
         Self { base: Base::File(path.into()), variables: BTreeMap::new(), listen: None }
     }
 
-    /// A configuration made in code.
+    /// The inputs of a configuration made in code.
     pub fn of(config: &GatewayConfig) -> Self {
         let mut document = serde_json::to_value(config).unwrap_or_default();
         // Secrets do not go through a text.
@@ -77,7 +77,7 @@ impl Inputs {
         self
     }
 
-    /// The environment variables that count.
+    /// The environment variables that are used.
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.variables
     }
@@ -95,7 +95,7 @@ impl Inputs {
         }
     }
 
-    /// Whether there are variables of the older kind, which choose a preset and change it.
+    /// Whether there are variables of older systems, which choose a preset and change it.
     pub(crate) fn is_legacy(&self) -> bool {
         seawall_presets::legacy::is_legacy(&self.variables)
     }
@@ -117,7 +117,7 @@ impl Inputs {
         Ok(Sources { layers: self.layers(self.variable("SEAWALL_ENV"))?, keys })
     }
 
-    /// What is wrong, and what to look at, in every environment that the file has a section for.
+    /// Finds the mistakes and the warnings in every environment that the file has a section for.
     ///
     /// # Errors
     /// When the file cannot be read, or there are mistakes.
@@ -181,7 +181,7 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// What they say together, with a change through the API over it.
+    /// Loads the configuration of these inputs, with a change through the API over it.
     ///
     /// # Errors
     /// All mistakes, each with its source.

@@ -20,9 +20,9 @@ struct Kept<R> {
     records: VecDeque<Arc<R>>,
     /// Records kept at most, here and in the log.
     most: usize,
-    /// How many of the latest are not in the log yet.
+    /// The number of latest records that are not in the log yet.
     unsaved: usize,
-    /// Whether the log holds something else than what is kept before the unsaved ones: then it is replaced.
+    /// Whether the log differs from what is kept before the unsaved records: then it is replaced.
     is_stale: bool,
 }
 

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Owns the store. Whoever keeps records gets its log here, once.
+/// Owns the store. Each keeper of records gets its log here, once.
 pub(crate) struct Persistence {
     store: Arc<dyn Store>,
     failures: Arc<Failures>,
@@ -28,7 +28,7 @@ impl Persistence {
         Ok(Self::new(store, feed))
     }
 
-    /// With this store.
+    /// Makes the persistence of this store.
     pub(crate) fn new(store: Arc<dyn Store>, feed: Arc<Feed>) -> Self {
         Self { store, failures: Arc::new(Failures { by_log: Mutex::default(), feed }) }
     }
@@ -39,12 +39,12 @@ impl Persistence {
         Log { name, log, failures: self.failures.clone() }
     }
 
-    /// Where the store is, for people.
+    /// The place of the store, for people.
     pub(crate) fn place(&self) -> String {
         self.store.place()
     }
 
-    /// Why the store cannot be read or written, if it cannot.
+    /// The reason why the store cannot be read or written; none if it can.
     pub(crate) fn failure(&self) -> Option<String> {
         self.failures.lock().values().next().cloned()
     }
@@ -103,7 +103,7 @@ impl<R: Serialize + DeserializeOwned> Log<R> {
     }
 }
 
-/// Which logs could not be written the last time, and why.
+/// The logs that could not be written the last time, and the reasons.
 struct Failures {
     by_log: Mutex<BTreeMap<&'static str, String>>,
     feed: Arc<Feed>,
@@ -142,7 +142,7 @@ pub(crate) mod testing {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// A store in memory.
+    /// A persistence in memory, for tests.
     pub(crate) fn in_memory() -> Persistence {
         Persistence::new(Arc::new(InMemory::default()), Feed::new())
     }

@@ -34,7 +34,7 @@ pub(crate) fn page(registry: &Registry, up: Duration) -> Page {
 /// An operation with its counters and its circuit, read once for all families.
 struct Row {
     operation: Operation,
-    /// Escaped, as labels need it.
+    /// The name of the operation, escaped as labels need it.
     name: String,
     counts: Counts,
     circuit: Option<CircuitView>,
@@ -227,7 +227,7 @@ impl Page {
         self.family("bulkhead_rejected_operations", "counter", help, series);
     }
 
-    /// What policies that adapt have come to, and which modes and brakes are set.
+    /// Writes the values that adaptive policies have reached, the modes, and the pauses.
     fn settings(&mut self, rows: &[Row], now: Instant) {
         let modes = each_policy(rows, |row, position, policy| {
             let (kind, mode) = (policy.label(), row.operation.pipeline().mode(position).label());
@@ -260,7 +260,7 @@ impl Page {
     }
 }
 
-/// What `series` says of each policy by its position: further labels, and a value.
+/// Writes what `series` gives for each policy by its position: further labels, and a value.
 fn each_policy<V>(
     rows: &[Row],
     series: impl Fn(&Row, usize, &Policy) -> Option<(String, V)>,

@@ -17,7 +17,7 @@ pub use difference::Difference;
 use difference::differences;
 pub(crate) use history::History;
 
-/// What made a revision.
+/// The cause of a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -25,9 +25,9 @@ pub enum Cause {
     Start,
     /// The file changed.
     File,
-    /// SIGHUP.
+    /// The process received SIGHUP.
     Signal,
-    /// A change through the API.
+    /// The configuration was changed through the API.
     Api,
     /// A former revision was put in force again.
     Rollback,
@@ -44,7 +44,7 @@ pub(crate) struct Revision {
     pub(crate) warnings: Mistakes,
 }
 
-/// What is remembered of a revision, also over restarts.
+/// The part of a revision that is kept, also over restarts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) revision: u64,
@@ -52,9 +52,9 @@ pub(crate) struct Entry {
     pub(crate) at: u64,
     pub(crate) who: String,
     pub(crate) cause: Cause,
-    /// What of it came through the API.
+    /// The part of the revision that came through the API.
     pub(crate) change: Option<ApiLayer>,
-    /// All of it, without secrets.
+    /// The whole document, without secrets.
     pub(crate) document: Box<RawValue>,
     pub(crate) diff: Vec<Difference>,
 }

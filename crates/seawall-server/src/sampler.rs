@@ -27,7 +27,7 @@ pub use windows::Minute;
 /// The whole server at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// When it was taken.
+    /// When the snapshot was taken.
     pub at: String,
     /// Milliseconds since the start of the server.
     pub uptime_ms: u64,
@@ -39,7 +39,7 @@ pub struct Snapshot {
     pub revision: u64,
     /// Whether retries and hedges of all operations are paused.
     pub repeats_paused: bool,
-    /// Which circuits refuse calls.
+    /// The circuits that refuse calls.
     pub health: HealthView,
     /// Alerts that last, the worst first.
     pub alerts: Vec<Alert>,
@@ -50,7 +50,7 @@ pub struct Snapshot {
     brief: OnceLock<Bytes>,
 }
 
-/// Which circuits refuse calls.
+/// The circuits that refuse calls.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HealthView {
     /// Whether no circuit refuses all calls: none that enforces is open or forced open.
@@ -71,17 +71,17 @@ impl HealthView {
 /// One operation at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OperationView {
-    /// Its name.
+    /// The name of the operation.
     pub name: String,
-    /// Its circuit; `null` where it has no breaker.
+    /// The circuit of the operation; `null` if it has no breaker.
     pub circuit: Option<CircuitLine>,
-    /// What it did in the last seconds, per second.
+    /// The activity of the last seconds, per second.
     pub rates: Activity<f64>,
-    /// What it did since the last reset of its counters.
+    /// The activity since the last reset of the counters.
     pub totals: Activity<u64>,
     /// Latencies of the last five to ten seconds.
     pub latency_ms: LatencyView,
-    /// Executions in progress.
+    /// The number of executions in progress.
     pub in_flight: u64,
     /// Calls that wait for a place in its bulkhead.
     pub queued: u32,
@@ -90,9 +90,9 @@ pub struct OperationView {
     /// The last hour, a minute each, the present one last. In a stream the first snapshot has all of them, those
     /// after it the present one only.
     pub minutes: Vec<Minute>,
-    /// Which minute the present one is, counted from the first that was seen.
+    /// The number of the present minute, counted from the first one that was sampled.
     pub minute: u64,
-    /// Whether its retries and hedges are paused.
+    /// Whether retries and hedges of the operation are paused.
     pub repeats_paused: bool,
 }
 
@@ -114,7 +114,7 @@ pub struct CircuitLine {
     pub broken_for_ms: Option<u64>,
     /// Milliseconds until an open circuit lets a probe through.
     pub next_probe_in_ms: Option<u64>,
-    /// Why it stands as it does.
+    /// The reason for the present state.
     pub reason: Option<String>,
 }
 
@@ -225,8 +225,8 @@ impl Sampler {
 }
 
 impl Snapshot {
-    /// What `message` makes of this without the minutes before the present one: with many operations, an hour of
-    /// each every second would be most of what is sent.
+    /// The result of `message` for this snapshot without the minutes before the present one: with many operations, an
+    /// hour of each every second would be most of what is sent.
     pub(crate) fn brief(&self, message: impl FnOnce(&Self) -> Bytes) -> Bytes {
         let make = || {
             let mut brief = self.clone();

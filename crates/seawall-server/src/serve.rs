@@ -49,7 +49,7 @@ use persister::Persister;
 use tracked::Tracked;
 use wire::{InProgress, Line, Patience, Wire};
 
-/// Why a server did not start.
+/// The reason why a server did not start.
 #[derive(Debug)]
 pub enum ServeError {
     /// The address could not be listened on: it is taken, or not this machine's.
@@ -90,7 +90,7 @@ pub struct Server {
     tasks: JoinSet<()>,
 }
 
-/// What every connection needs.
+/// The parts of the server that every connection needs.
 struct Shared {
     gateway: Arc<Gateway>,
     control: Router,

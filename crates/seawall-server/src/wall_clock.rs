@@ -12,22 +12,22 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// As text. Years beyond what the format holds are shown as the last one.
+/// The time as text. Years beyond what the format holds are shown as the last one.
 pub(crate) fn text(ms: u64) -> String {
     const LAST: u64 = 253_402_300_799_999;
     let time = UNIX_EPOCH + Duration::from_millis(ms.min(LAST));
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// Now, as text.
+/// The present time as text.
 pub(crate) fn now() -> String {
     text(now_ms())
 }
 
-/// An instant of the policies' clock, as wall-clock text: the same each time it is asked for, unless the wall clock
-/// was set in between.
+/// An instant of the policies' clock as wall-clock text: equal each time it is asked for, unless the wall clock was
+/// set in between.
 pub(crate) fn of(at: Instant, now: Instant) -> String {
-    /// Milliseconds that the wall clock is ahead of the policies' clock.
+    /// How many milliseconds the wall clock is ahead of the policies' clock.
     static AHEAD: AtomicI64 = AtomicI64::new(i64::MIN);
     let ms = |at: Instant| i64::try_from(at.as_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let present = i64::try_from(now_ms()).unwrap_or(i64::MAX).saturating_sub(ms(now));
@@ -42,7 +42,7 @@ pub(crate) fn serialize<S: serde::Serializer>(ms: &u64, to: S) -> Result<S::Ok, 
     to.serialize_str(&text(*ms))
 }
 
-/// The way back.
+/// Reads the text as milliseconds since 1970.
 pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let text: String = serde::Deserialize::deserialize(from)?;
     let time = humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)?;

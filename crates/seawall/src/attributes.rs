@@ -1,4 +1,4 @@
-//! What a driver tells the policies about a call, in place of the request itself.
+//! The description of a call that a driver hands to the policies in place of the request itself.
 
 use crate::time::Instant;
 use std::{
@@ -24,9 +24,9 @@ impl Key {
     /// The key of all calls that say nothing of who makes them.
     pub const NONE: Self = Self(0);
 
-    /// The key of whoever is described by `caller`: a name, an address, a number, or several of them in a tuple. Equal
-    /// values have equal keys within one process. The hash is SipHash with a secret that is drawn anew in each process, so
-    /// that nobody outside can choose names whose keys collide.
+    /// The key of the caller that `caller` describes: a name, an address, a number, or several of them in a tuple.
+    /// Equal values have equal keys within one process. The hash is SipHash with a secret that each process draws at
+    /// its start, so that an outsider cannot choose names whose keys collide.
     pub fn of(caller: impl Hash) -> Self {
         static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(SECRET.hash_one(caller))
@@ -44,14 +44,14 @@ impl Key {
     }
 }
 
-/// What policies may know of one execution.
+/// The facts about one execution that policies may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// Who makes the call, for keyed policies; [`Key::NONE`] unless said otherwise.
     pub key: Key,
     /// How much of a rate limit the call uses. At least 1.
     pub cost: u32,
-    /// What goes first when not all can go.
+    /// The priority of the call: when not all calls can be served, those of higher priority go first.
     pub priority: Priority,
     /// Running the operation twice does no harm. Retries and hedges leave alone what is not repeatable.
     pub repeatable: bool,
@@ -94,12 +94,12 @@ impl Attributes {
     }
 }
 
-/// What goes first when not all can go.
+/// The priority of a call: when not all calls can be served, those of higher priority go first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Work nobody waits for.
+    /// Background work: no caller waits for its answer.
     Background,
-    /// Most calls.
+    /// An ordinary call. This is the default.
     #[default]
     Normal,
     /// Calls that must go through while anything does.

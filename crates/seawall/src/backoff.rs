@@ -35,11 +35,11 @@ config! {
     /// How the wait grows with the number *n* of the retry, from 1; *b* is `base_delay`.
     #[derive(Copy, Default, Eq)]
     pub enum Growth {
-        /// *b*
+        /// The constant wait *b*.
         Constant,
-        /// *b · n*
+        /// The wait *b · n*.
         Linear,
-        /// *b · `exponential_multiplier`ⁿ⁻¹*
+        /// The wait *b · `exponential_multiplier`ⁿ⁻¹*.
         #[default]
         Exponential,
         /// *b · 1, 1, 2, 3, 5, 8 …*
@@ -52,12 +52,12 @@ config! {
     /// *Exponential Backoff And Jitter* (AWS Architecture Blog, 2015).
     #[derive(Copy, Default, Eq)]
     pub enum Jitter {
-        /// *d*
+        /// No randomness: the wait is *d*.
         None,
-        /// *u · d*
+        /// A wait of *u · d*.
         #[default]
         Full,
-        /// *d/2 + u · d/2*
+        /// A wait of *d/2 + u · d/2*.
         Equal,
         /// *b + u · (3 · previous − b)*, whatever the growth.
         Decorrelated,

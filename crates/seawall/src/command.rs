@@ -1,4 +1,4 @@
-//! What an execution asks of its driver.
+//! The commands that an execution gives to its driver.
 
 use crate::{outcome::Outcome, time::Instant};
 use smallvec::SmallVec;
@@ -7,25 +7,25 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(pub(crate) u32);
 
-/// What the driver must do next.
+/// A command of an execution: what its driver must do next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
     /// Call the operation.
     Call {
-        /// The name of the call.
+        /// Identifies the call in the commands and results that follow.
         id: CallId,
-        /// Retry's count, from 1.
+        /// The number of the attempt, counted by the retry policy from 1.
         attempt: u32,
-        /// When the call will be cut off; [`Instant::FAR_FUTURE`] for never.
+        /// The instant at which the call will be cut off; [`Instant::FAR_FUTURE`] for never.
         deadline: Instant,
     },
     /// Call alternative `nth`, from 1. A driver without one answers with `handle_result(id, after)`.
     Fallback {
-        /// The name of the call.
+        /// Identifies the call in the commands and results that follow.
         id: CallId,
-        /// Which alternative.
+        /// The number of the alternative, from 1.
         nth: u32,
-        /// What it stands in for. The value of that call is no longer needed by anyone else.
+        /// The resolution that the alternative replaces. The value of its call is no longer needed by anyone else.
         after: Resolution,
     },
     /// The call, or its result, is no longer needed.

@@ -7,9 +7,9 @@ use crate::{
 };
 use std::{fmt, time::Duration};
 
-/// Why an execution gave no value.
+/// The reason why an execution gave no value.
 ///
-/// It prints what happened, for the operation's own error that error itself. [`source`](std::error::Error::source) is
+/// It prints what happened; for the operation's own error, that error itself. [`source`](std::error::Error::source) is
 /// the source of the operation's own error, so that a report of the whole chain names each cause once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error<E> {
@@ -21,14 +21,14 @@ pub enum Error<E> {
     Rejected(Rejected),
 }
 
-/// Which operation was cut off, and after how long.
+/// A timed-out execution: which operation was cut off, and after how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    /// The operation's name.
+    /// The name of the operation.
     pub operation: Name,
-    /// The time it was allowed.
+    /// The time that the operation was allowed.
     pub limit: Duration,
-    /// It was the caller's own deadline that passed, not a limit of a policy.
+    /// Whether the caller's own deadline passed, rather than a limit of a policy.
     pub by_caller: bool,
 }
 
@@ -43,14 +43,14 @@ impl fmt::Display for Elapsed {
     }
 }
 
-/// Which operation did not run, which of its policies refused, and why.
+/// A refused execution: which operation did not run, which of its policies refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The name of the operation whose policy refused; of nested operations, the one that did.
     pub operation: Name,
-    /// Why the policy refused.
+    /// The reason of the policy for refusing.
     pub reason: Reason,
-    /// How long until another try could succeed, when the policy knows.
+    /// How long to wait until another try could succeed, if the policy knows.
     pub retry_after: Option<Duration>,
 }
 
@@ -66,7 +66,7 @@ impl Rejected {
         self.reason.policy()
     }
 
-    /// The same refusal without the operation, as outcomes and events carry it.
+    /// This refusal without the name of the operation, as outcomes and events carry it.
     pub const fn rejection(&self) -> Rejection {
         Rejection::new(self.reason, self.retry_after)
     }
@@ -89,7 +89,7 @@ impl<E> Error<E> {
         matches!(self, Self::TimedOut(_))
     }
 
-    /// How long until another try could succeed, when a policy knows.
+    /// How long to wait until another try could succeed, if a policy knows.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rejected(rejection) => rejection.retry_after,
@@ -105,7 +105,7 @@ impl<E> Error<E> {
         }
     }
 
-    /// The same error with the operation's own one changed.
+    /// Converts the operation's own error with `change`, and leaves every other error as it is.
     pub fn map_inner<F>(self, change: impl FnOnce(E) -> F) -> Error<F> {
         match self {
             Self::Inner(error) => Error::Inner(change(error)),

@@ -1,5 +1,5 @@
-//! The only telemetry: metrics, logs, the dashboard, test assertions and reports all fold over
-//! [`Event`]s. Where nobody listens, none is built.
+//! The only telemetry: metrics, logs, the dashboard, test assertions and reports all fold over [`Event`]s. An event is
+//! built only if there is an observer.
 
 use crate::{
     name::Name,
@@ -18,25 +18,25 @@ pub use transition::{State, Transition, Why};
 pub struct Event<'a> {
     /// The instant at which it happened.
     pub at: Instant,
-    /// In which operation.
+    /// The name of the operation in which it happened.
     pub operation: &'a Name,
     /// In which execution: its seed, so equal seeds give equal logs.
     pub execution: u64,
     /// Said by a policy in [`Mode::Shadow`](crate::Mode): it would have done so, and did not.
     pub shadow: bool,
-    /// What happened, with its details.
+    /// The kind of event, with its details.
     pub kind: Kind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// An execution began.
+    /// The execution began.
     Started,
-    /// The operation was called.
+    /// A call of the operation began.
     CallStarted {
-        /// Retry's count, from 1.
+        /// The number of the attempt, counted by the retry policy from 1.
         attempt: u32,
     },
     /// A call ended by itself.
@@ -45,16 +45,17 @@ pub enum Kind {
         outcome: Outcome,
         /// Retry's count, from 1; 0 for an alternative.
         attempt: u32,
-        /// How long it ran.
+        /// How long the call ran.
         took: Duration,
     },
     /// A call was stopped, since its result was no longer needed.
     CallCancelled {
         /// Retry's count, from 1; 0 for an alternative.
         attempt: u32,
-        /// By a timeout, or by a panic: it failed. Otherwise somebody was faster, or the caller went away.
+        /// Whether a timeout or a panic ended the call, which then counts as failed. Otherwise another call was
+        /// faster, or the caller went away.
         cut_off: bool,
-        /// How long it ran.
+        /// How long the call ran.
         took: Duration,
     },
     /// The answer of a call that had succeeded broke off while it was on its way.
@@ -62,39 +63,39 @@ pub enum Kind {
         /// The outcome in place of the success that was reported before.
         outcome: Outcome,
     },
-    /// A policy refused.
+    /// A policy refused the call.
     Rejected(Rejection),
     /// The execution waits for a place, or for its turn.
     Queued {
-        /// `bulkhead` or `rate_limiter`.
+        /// The policy that makes it wait: `bulkhead` or `rate_limiter`.
         policy: &'static str,
     },
-    /// A retry will follow.
+    /// A retry was scheduled.
     RetryScheduled {
         /// The attempt that will run, from 2.
         attempt: u32,
-        /// The pause before it.
+        /// The pause before that attempt.
         delay: Duration,
     },
     /// A retry or a hedge would have followed, and did not.
     Withheld {
-        /// `retry` or `hedge`.
+        /// The policy that made no call: `retry` or `hedge`.
         policy: &'static str,
-        /// What kept the policy from it: a spent budget, or an operator's pause.
+        /// The reason: a spent budget, or an operator's pause.
         why: Withheld,
     },
     /// A further call was made beside one that takes long.
     Hedged {
-        /// Which one, from 1.
+        /// The number of the hedge, from 1.
         nth: u32,
-        /// How long the first call has run.
+        /// How long the first call had run by then.
         after: Duration,
     },
-    /// A fault was injected.
+    /// The chaos policy injected a fault.
     FaultInjected(Fault),
     /// A timeout cut its inner calls off.
     TimedOut {
-        /// The time they were allowed.
+        /// The time that the calls were allowed.
         limit: Duration,
     },
     /// The caller's own deadline passed; what still ran was cut off.
@@ -102,9 +103,9 @@ pub enum Kind {
         /// The time that it left when the execution began.
         limit: Duration,
     },
-    /// A fallback was called.
+    /// An alternative was called in place of the operation.
     FellBack {
-        /// Which one, from 1.
+        /// The number of the alternative, from 1.
         nth: u32,
     },
     /// A circuit changed its state.
@@ -120,7 +121,7 @@ pub enum Kind {
     },
     /// The execution was dropped before its end, because the caller went away.
     Abandoned {
-        /// From start to drop.
+        /// The time from the start of the execution until it was dropped.
         took: Duration,
     },
 }
@@ -202,17 +203,17 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why a repeated call was not made.
+/// The reason why a repeated call was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withheld {
     /// The budget for repeated calls is spent.
     Budget,
-    /// An operator paused them.
+    /// An operator paused retries and hedges.
     Paused,
 }
 
 impl Withheld {
-    /// `budget` or `paused`.
+    /// The label in logs and on the wire: `budget` or `paused`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Budget => "budget",
@@ -224,7 +225,7 @@ impl Withheld {
 /// A fault that a chaos policy injects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The call begins later.
+    /// The call begins later than it would have.
     Latency,
     /// The call fails without being made.
     Error,
@@ -233,7 +234,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// `latency`, `error` or `hang`.
+    /// The label in logs and on the wire: `latency`, `error` or `hang`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Latency => "latency",
@@ -245,11 +246,11 @@ impl Fault {
 
 /// Takes note of events, on the thread that runs the execution: be quick, and never block.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Receives one event. It runs on the path of the call, so it must be quick and must not block.
     fn observe(&self, event: &Event<'_>);
 }
 
-/// Everyone in the list is told, in its order.
+/// Passes each event to every observer of the list, in its order.
 impl Observer for Vec<Arc<dyn Observer>> {
     fn observe(&self, event: &Event<'_>) {
         for observer in self {

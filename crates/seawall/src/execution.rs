@@ -99,7 +99,7 @@ pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
     pipeline: P,
     nodes: SmallVec<[Node; 8]>,
     commands: Commands,
-    /// What failed inside a frame that went on (a retry between attempts), by node.
+    /// The last failure inside a frame that went on (a retry between attempts), by node.
     last_failures: SmallVec<[(usize, Resolution); 1]>,
     common: Common,
     started_at: Instant,
@@ -117,7 +117,7 @@ enum Phase {
     Over,
 }
 
-/// What an alternative stands in for that a user-written policy calls in place of the operation.
+/// What an alternative replaces if a user-written policy calls it without having called the operation.
 const NOT_CALLED: Resolution =
     Resolution { outcome: Outcome::Rejected(Rejection::new(Reason::NotCalled, None)), call: None };
 

@@ -16,7 +16,7 @@ const UNIT_SHIFT: u32 = 10;
 const TOP_BITS: u32 = 32;
 const BUCKETS: usize = SUB * (TOP_BITS - SUB_BITS + 1) as usize;
 
-/// Counts durations as they come.
+/// Counts durations in buckets of bounded relative width, shared by threads without a lock.
 pub struct Histogram {
     buckets: Box<[AtomicU64; BUCKETS]>,
     sum_nanos: AtomicU64,
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Histogram {
 }
 
 impl Histogram {
-    /// Counts one.
+    /// Counts one duration.
     #[inline]
     pub fn record(&self, took: Duration) {
         let nanos = nanos(took);
@@ -93,7 +93,7 @@ impl Latencies {
         self.counts.iter().sum()
     }
 
-    /// All of them added up.
+    /// The sum of all durations counted.
     pub fn sum(&self) -> Duration {
         self.sum
     }
@@ -140,7 +140,7 @@ impl Latencies {
         last.map_or(Duration::ZERO, upper_bound)
     }
 
-    /// How many took at most `bound`, to the width of a bucket.
+    /// The number of durations of at most `bound`, to the width of a bucket.
     pub fn count_within(&self, bound: Duration) -> u64 {
         let within = |(at, _): &(usize, &u64)| upper_bound(*at) <= bound;
         self.counts.iter().enumerate().take_while(within).map(|(_, count)| count).sum()
@@ -152,8 +152,8 @@ impl Latencies {
         Self { counts: sums.collect(), sum: one.sum + other.sum }
     }
 
-    /// What was counted since `earlier`, a former state of the same histogram. After a reset in between
-    /// it is all that was counted since the reset.
+    /// The durations counted since `earlier`, a former snapshot of the same histogram. After a reset in between, all
+    /// that were counted since the reset.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let reset = earlier.count() > self.count();

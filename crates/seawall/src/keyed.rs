@@ -36,7 +36,7 @@ struct Shard<S> {
     overflow: S,
     /// No key can be idle before this instant, so looking for one would be in vain.
     sweep_at: u64,
-    /// When one was last looked for.
+    /// When an expired state was last looked for.
     swept_at: u64,
 }
 

@@ -17,7 +17,7 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 /// Numbers by label: rejections by reason, for example.
 type Labelled = BTreeMap<Cow<'static, str>, u64>;
 
-/// Where a counter stands in the text that Prometheus reads.
+/// The kind of series of a counter in the text that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Series {
     /// A family of this name, with one series for each `operation`.
@@ -33,11 +33,11 @@ pub enum Series {
 pub struct Counter {
     /// Its field in [`Counts`] and in the API.
     pub name: &'static str,
-    /// What it counts, in a sentence.
+    /// A sentence that says what it counts.
     pub help: &'static str,
-    /// Where it is exported to Prometheus; `None` where other series say the same.
+    /// Its series in Prometheus; `None` if other series say the same.
     pub series: Option<Series>,
-    /// Reads it.
+    /// Reads the counter from the counts of an operation.
     pub value: fn(&Counts) -> u64,
 }
 
@@ -48,14 +48,14 @@ macro_rules! counters {
         $(#[doc = $help:literal])+
         $name:ident $((with: $($part:ident),+))? <- $([$($event:tt)+])+ $(=> $series:expr)?;
     )*) => {
-        /// The rows of the table.
+        /// The counters of the table, as indices.
         #[derive(Clone, Copy)]
         #[expect(non_camel_case_types, reason = "a row has the name of its counter")]
         enum Count {
             $($name,)*
         }
 
-        /// How many rows there are before those of reasons and of policies.
+        /// The number of rows before those of reasons and of policies.
         const COUNTERS: usize = [$(Count::$name),*].len();
 
         /// All counters of an operation at one moment, since its registration or its last reset.
@@ -71,7 +71,7 @@ macro_rules! counters {
             /// Rejections by reason: those of the operation's own policies, and those that came up from an operation
             /// that it called.
             pub rejections: Labelled,
-            /// What policies in shadow would have done, by policy.
+            /// How often policies in shadow mode would have acted, by policy.
             pub shadowed: Labelled,
         }
 
@@ -187,7 +187,7 @@ pub struct Metrics {
     circuit: Mutex<CircuitTimes>,
 }
 
-/// How long a circuit was in which state.
+/// How long a circuit was in each state.
 #[derive(Clone, Copy, Debug)]
 struct CircuitTimes {
     state: State,
@@ -246,7 +246,7 @@ impl Counts {
 }
 
 impl Metrics {
-    /// All counters now.
+    /// A snapshot of all counters.
     pub fn counts(&self) -> Counts {
         let base = *lock(&self.base);
         let row = |row: usize| self.rows[row].load(Relaxed).wrapping_sub(base[row]);
@@ -285,7 +285,7 @@ impl Metrics {
         row(Count::total_calls).saturating_sub(ended)
     }
 
-    /// How long executions took, refused ones excluded.
+    /// How long executions took, without refused ones.
     pub fn latencies(&self) -> Latencies {
         self.latency.latencies()
     }

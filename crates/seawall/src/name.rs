@@ -1,4 +1,4 @@
-//! Names of operations.
+//! The names of operations.
 
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 

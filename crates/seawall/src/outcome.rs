@@ -1,31 +1,31 @@
-//! What the policies see of a finished call. Never the value: that stays with the driver.
+//! The outcome of a finished call, as policies see it. The value itself stays with the driver.
 
 use crate::rejection::Rejection;
 use std::time::Duration;
 
-/// How one call, or a whole execution, ended.
+/// The outcome of one call, or of a whole execution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// It ran and did what it should.
+    /// The call ran and succeeded.
     Success,
-    /// It ran and failed.
+    /// The call ran and failed.
     Failure(Failure),
-    /// It ran and was cut off: the dependency's fault, as far as anyone can tell.
+    /// The call ran and was cut off: the dependency's fault, as far as anyone can tell.
     TimedOut {
-        /// The time it was allowed.
+        /// The time that the call was allowed.
         limit: Duration,
     },
-    /// It did not run. This says nothing about the dependency, so no breaker counts it.
+    /// The call did not run. This says nothing about the dependency, so no breaker counts it.
     Rejected(Rejection),
     /// The caller spoiled it. This says nothing about the dependency either: no breaker counts it, no retry
     /// repeats it, no fallback stands in for it.
     CallerFault(CallerFault),
 }
 
-/// What a caller did to its own call.
+/// The ways in which a caller spoils its own call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerFault {
-    /// Its request cannot be sent, is sent too slowly, or breaks off before its end.
+    /// The caller's request cannot be sent, is sent too slowly, or breaks off before its end.
     Request,
     /// Its own deadline ([`Attributes::deadline`](crate::Attributes)) passed before an answer came.
     Deadline {
@@ -40,7 +40,7 @@ impl Outcome {
         Self::Failure(Failure::new(class))
     }
 
-    /// True for [`Outcome::Success`].
+    /// Whether this is [`Outcome::Success`].
     pub const fn is_success(&self) -> bool {
         matches!(self, Self::Success)
     }
@@ -79,12 +79,12 @@ impl Outcome {
     }
 }
 
-/// What is known of a failure.
+/// The details of a failure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Failure {
-    /// What kind of failure it was.
+    /// The class of the failure, which decides whether a retry may help.
     pub class: Class,
-    /// How long the dependency asked us to wait (`Retry-After`).
+    /// How long the dependency asked to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
     /// The dependency's own word on retrying (`x-should-retry`); it wins over the class.
     pub should_retry: Option<bool>,
@@ -111,12 +111,12 @@ pub enum Class {
     /// The request is at fault (most HTTP 4xx, exhausted budgets): never retried, and no sign of a sick
     /// dependency.
     Permanent,
-    /// Nobody classified it: treated as transient, unless a retry says otherwise.
+    /// A failure that was not classified: treated as transient, unless a retry says otherwise.
     Unknown,
 }
 
 impl Class {
-    /// `transient`, `rate_limited`, `permanent` or `unknown`.
+    /// The label in metrics and logs: `transient`, `rate_limited`, `permanent` or `unknown`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Transient => "transient",

@@ -114,12 +114,12 @@ impl Pipeline {
         Self { observer: Some(observer), ..self }
     }
 
-    /// Its name: that of its operation, in events and errors.
+    /// The name of the pipeline, which is the name of its operation in events and errors.
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Its policies, outermost first.
+    /// The policies of the pipeline, outermost first.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
     }
@@ -186,7 +186,7 @@ impl Pipeline {
         self.controls.pause_repeats(paused);
     }
 
-    /// Whether retries and hedges are paused.
+    /// Whether an operator has paused retries and hedges.
     pub fn repeats_are_paused(&self) -> bool {
         self.controls.repeats_are_paused()
     }
@@ -216,7 +216,7 @@ impl Pipeline {
         })
     }
 
-    /// Whether a fallback stands in it, in whatever mode.
+    /// Whether the pipeline has a fallback, in whatever mode.
     pub(crate) fn has_fallback(&self) -> bool {
         self.policies.iter().any(|policy| matches!(policy, Policy::Fallback(_)))
     }
@@ -237,7 +237,7 @@ impl Pipeline {
         self.hedges
     }
 
-    /// Whether anybody needs to know when a success came. If not, the clock need not be read for it.
+    /// Whether any policy needs the time of a success. If not, the clock need not be read for it.
     pub(crate) fn needs_success_time(&self) -> bool {
         self.needs_success_time || self.observer.is_some()
     }

@@ -19,13 +19,13 @@ pub(crate) mod retry;
 pub(crate) mod throttle;
 pub(crate) mod timeout;
 
-/// What stands at a node of an execution's tree.
+/// The content of a node in an execution's tree.
 pub(crate) enum Slot {
     /// One passage through a policy.
     Frame(Frame),
-    /// A call of the operation.
+    /// One call of the operation.
     Call { id: CallId, attempt: u32, started_at: Instant },
-    /// Nothing any more: it goes when nothing stands behind it.
+    /// Nothing any more: the node is removed once no node stands behind it.
     Released,
 }
 
@@ -36,7 +36,7 @@ macro_rules! patterns {
         #[derive(Clone, Debug)]
         pub enum Policy {
             $($(#[$doc])* $name($policy),)*
-            /// Written by the user.
+            /// A policy written by the user.
             Custom(Arc<dyn CustomPolicy>),
         }
 
@@ -75,7 +75,7 @@ macro_rules! patterns {
                 Ok(match self { $(Self::$name(config) => Policy::$name(<$own>::new(config.clone())?.into()),)* })
             }
 
-            /// This configuration, with another mode.
+            /// A copy of this configuration with another mode.
             #[must_use]
             pub fn with_mode(mut self, mode: Mode) -> Self {
                 match &mut self { $(Self::$name(config) => config.mode = mode,)* }
@@ -87,7 +87,7 @@ macro_rules! patterns {
                 match self { $(Self::$name(_) => $label,)* }
             }
 
-            /// The mode it starts in.
+            /// The mode that the policy starts in.
             pub fn mode(&self) -> Mode {
                 match self { $(Self::$name(config) => config.mode,)* }
             }
@@ -107,7 +107,7 @@ macro_rules! patterns {
             /// The labels of all built-in policies.
             pub(crate) const LABELS: &[&str] = &[$($label),*];
 
-            /// Its `type` in files, metrics and views.
+            /// The `type` of the policy in files, metrics and views.
             pub fn label(&self) -> &'static str {
                 match self {
                     $(Self::$name(_) => $label,)*
@@ -115,7 +115,7 @@ macro_rules! patterns {
                 }
             }
 
-            /// Its configuration; none for a policy written by the user.
+            /// The configuration of the policy; none for a policy written by the user.
             pub fn config(&self) -> Option<PolicyConfig> {
                 match self {
                     $(Self::$name(policy) => Some(PolicyConfig::$name(policy.config().clone())),)*
@@ -211,22 +211,22 @@ patterns! {
         circuit_breaker::CircuitBreakerConfig,
         "circuit_breaker"
     ),
-    /// Limits calls over time.
+    /// Limits the number of calls in a period.
     RateLimiter(
         rate_limiter::RateLimiter,
         Arc<rate_limiter::RateLimiter>,
         rate_limiter::RateLimiterConfig,
         "rate_limiter"
     ),
-    /// Limits calls in progress.
+    /// Limits the number of calls in progress.
     Bulkhead(bulkhead::Bulkhead, Arc<bulkhead::Bulkhead>, bulkhead::BulkheadConfig, "bulkhead"),
-    /// Answers by other means.
+    /// Answers with an alternative when a call fails or is refused.
     Fallback(fallback::Fallback, fallback::Fallback, fallback::FallbackConfig, "fallback"),
     /// Makes a further call beside one that takes long.
     Hedge(hedge::Hedge, Arc<hedge::Hedge>, hedge::HedgeConfig, "hedge"),
     /// Turns calls away by chance, the more of them the more the dependency turns away.
     Throttle(throttle::Throttle, Arc<throttle::Throttle>, throttle::ThrottleConfig, "throttle"),
-    /// Injects faults.
+    /// Injects faults for tests.
     Chaos(chaos::Chaos, Arc<chaos::Chaos>, chaos::ChaosConfig, "chaos"),
 }
 

@@ -36,12 +36,12 @@ pub enum Step {
     Finish(Outcome),
 }
 
-/// Why a frame is released.
+/// The reason why a frame is released.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cause {
     /// The execution is over and its value was delivered, or a stream ended with this outcome.
     Ended(Outcome),
-    /// Its outcome was discarded, or another one won.
+    /// The outcome of the frame was discarded, or another one won.
     Discarded,
     /// A timeout outside of it fired while it ran.
     TimedOut,
@@ -94,7 +94,7 @@ impl Cx<'_> {
     }
 }
 
-/// Where the events of one execution go.
+/// The destination of the events of one execution.
 #[derive(Clone, Copy)]
 pub(crate) struct Sink<'a> {
     pub(crate) observer: Option<&'a dyn Observer>,
@@ -124,9 +124,10 @@ pub trait CustomPolicy: Debug + Send + Sync {
 /// One execution's passage through a [`CustomPolicy`].
 ///
 /// The execution calls `start` once, then `inner_done` once for each passage inside that ended by itself, and `wake`
-/// whenever somebody may have something new to say, until a step is [`Step::Finish`] or the frame is released. Each
-/// method says what to do next, and must not block. Whatever the frame was given by its policy (permits, places in a
-/// queue) it gives back in `release` or when it is dropped, whichever comes first: a frame may be dropped at any point.
+/// whenever the policy may have something new to ask for, until a step is [`Step::Finish`] or the frame is released.
+/// Each method says what to do next, and must not block. Whatever the frame was given by its policy (permits, places
+/// in a queue) it gives back in `release` or when it is dropped, whichever comes first: a frame may be dropped at any
+/// point.
 pub trait CustomFrame: Send {
     /// The execution reached this policy.
     fn start(&mut self, _cx: &mut Cx<'_>) -> Step {
@@ -152,7 +153,7 @@ pub trait CustomFrame: Send {
 /// Only [`start`](Self::start) must be written. Every default is right for every policy, though not the fastest: a policy
 /// opts out of what it does not need, and one that forgets to is slower, never wrong.
 pub(crate) trait Pattern {
-    /// One execution's passage: plain data.
+    /// The state of one execution's passage, as plain data.
     type Frame;
 
     /// The execution reached this policy: the new frame, and what it asks for.

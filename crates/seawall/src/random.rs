@@ -1,5 +1,4 @@
-//! Seeded chance: every draw of an execution comes from its own generator, so the same seed gives the
-//! same run.
+//! Seeded random numbers: every draw of an execution comes from its own generator, so equal seeds give equal runs.
 
 use crate::sync::{AtomicU64, Ordering};
 use std::cell::Cell;
@@ -11,12 +10,12 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 pub struct Random(u64);
 
 impl Random {
-    /// The generator of this seed.
+    /// A generator that starts from this seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// Draws the next 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         let mut z = self.0;

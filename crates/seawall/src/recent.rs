@@ -1,4 +1,4 @@
-//! How long recent calls took: a quantile over a sliding window, which costs one atomic load to read.
+//! A quantile of the durations of recent calls, over a sliding window; reading it costs one atomic load.
 
 use crate::{
     config::{config, hours, millis, secs},
@@ -14,10 +14,10 @@ config! {
         /// The share of calls that stays within the bound: 0.99 is the 99th percentile.
         #[range(over 0.0..1.0)]
         share: f64 = 0.99,
-        /// What the percentile is multiplied by to give the bound.
+        /// The factor by which the percentile is multiplied to give the bound.
         #[range(0.1..=100.0)]
         multiplier: f64 = 1.0,
-        /// The lowest bound.
+        /// The lowest value of the bound.
         #[range(positive)]
         min: Duration = millis(1),
         /// How far back calls are counted.
@@ -46,10 +46,10 @@ pub(crate) struct Recent {
 /// The durations of half a window.
 #[derive(Debug, Default)]
 struct Half {
-    /// How long calls took that ended by themselves.
+    /// The durations of calls that ended by themselves.
     ended: Histogram,
-    /// How long the others ran until they were cut off: of these it is known only that they would have taken
-    /// longer. Counted as if they had taken just so long, they would keep the bound down that cut them off.
+    /// The durations after which the others were cut off: of these it is known only that they would have taken longer.
+    /// If they counted as having taken exactly that long, they would keep down the very bound that cut them off.
     cut_off: Histogram,
 }
 

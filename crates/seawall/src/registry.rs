@@ -47,7 +47,7 @@ pub struct Registry<Tm = DefaultTimer> {
 struct Shared<Tm> {
     timer: Tm,
     preset: Preset,
-    /// What new operations start from, where it is not the preset.
+    /// The defaults of new operations, if they do not come from the preset.
     defaults: Option<Defaults>,
     observers: Vec<Arc<dyn Observer>>,
     repeats_paused: AtomicBool,
@@ -57,7 +57,7 @@ struct Shared<Tm> {
 /// The policies of a new operation, by its name.
 type Defaults = Arc<dyn Fn(&str) -> Vec<PolicyConfig> + Send + Sync>;
 
-/// What the registry keeps of one operation.
+/// An operation in the registry, with its metrics.
 struct Registered {
     pipeline: ArcSwap<Pipeline>,
     /// One change at a time, so that none is lost.
@@ -71,8 +71,8 @@ struct Registered {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
-    /// Operations whose circuit is open and refuses calls. One in shadow or off refuses nobody, and is not
-    /// among them.
+    /// Operations whose circuit is open and refuses calls. A breaker in mode `shadow` or `off` refuses none, and is
+    /// not listed.
     #[cfg_attr(feature = "serde", serde(rename = "open_circuit_breakers"))]
     pub open: Vec<Name>,
     /// Operations whose circuit is half-open, and refuses all but a few calls.
@@ -81,14 +81,14 @@ pub struct Health {
     /// Operations whose circuit is open or half-open in shadow: it would refuse calls if it acted.
     #[cfg_attr(feature = "serde", serde(rename = "would_refuse_circuit_breakers"))]
     pub would_refuse: Vec<Name>,
-    /// Operations with a circuit breaker.
+    /// The number of operations that have a circuit breaker.
     pub total_circuit_breakers: usize,
-    /// All operations.
+    /// The number of all operations.
     pub total_operations: usize,
 }
 
 impl Health {
-    /// No circuit refuses calls.
+    /// Whether no circuit refuses calls.
     pub fn is_healthy(&self) -> bool {
         self.open.is_empty()
     }
@@ -112,13 +112,13 @@ impl Registry {
 }
 
 impl<Tm: Timer + Clone> Registry<Tm> {
-    /// A registry on a timer of its own, whose operations tell `observers` everything, too.
+    /// A registry on a timer of its own. Every event of its operations goes to `observers`, too.
     pub fn with_timer(timer: Tm, preset: &Preset, observers: Vec<Arc<dyn Observer>>) -> Self {
         Self::new(timer, preset.clone(), None, observers)
     }
 
-    /// A registry whose new operations start from policies of your own, by their names, instead of from a
-    /// preset's: a profile made in code. Policies that are not right are told when an operation is asked for.
+    /// A registry whose new operations start from policies of your own, by their names, instead of from a preset's: a
+    /// profile made in code. Invalid policies are reported when an operation is asked for.
     pub fn with_defaults(
         timer: Tm,
         defaults: impl Fn(&str) -> Vec<PolicyConfig> + Send + Sync + 'static,
@@ -251,7 +251,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         Ok(self.handle(registered))
     }
 
-    /// The metrics first, then whoever else listens.
+    /// An observer that passes each event to the metrics first, then to the registry's other observers.
     fn observer(&self, metrics: &Arc<Metrics>) -> Arc<dyn Observer> {
         let metrics: Arc<dyn Observer> = metrics.clone();
         if self.shared.observers.is_empty() {
@@ -273,13 +273,13 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         operations.remove(name).map(|registered| self.handle(registered))
     }
 
-    /// All operations, by name.
+    /// All operations, ordered by name.
     pub fn operations(&self) -> Vec<Operation<Tm>> {
         let operations = self.shared.operations.read().unwrap_or_else(PoisonError::into_inner);
         operations.values().map(|registered| self.handle(registered.clone())).collect()
     }
 
-    /// Which circuits are open.
+    /// The health of all circuits at this moment.
     pub fn health(&self) -> Health {
         let now = self.shared.timer.now();
         let mut health = Health::default();
@@ -331,7 +331,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
     }
 }
 
-/// Whether a registry takes this name.
+/// Checks that a name is one the registry accepts.
 fn check_name(name: &str) -> Result<(), RegistryError> {
     let length = name.chars().count();
     if length == 0 || length > MAX_NAME || name.chars().any(char::is_control) {
@@ -340,7 +340,7 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
     Ok(())
 }
 
-/// Whether there may be so many operations.
+/// Checks that there may be this many operations.
 fn has_room(operations: usize) -> Result<(), RegistryError> {
     if operations > MAX_OPERATIONS { Err(RegistryError::Full) } else { Ok(()) }
 }

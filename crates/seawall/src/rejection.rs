@@ -1,4 +1,4 @@
-//! Why a policy did not let a call through.
+//! The reasons why a policy refuses a call.
 
 use crate::time::Short;
 use std::{fmt, time::Duration};
@@ -6,16 +6,16 @@ use std::{fmt, time::Duration};
 /// A refusal, by whom and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// What refused.
+    /// The reason, which names the policy that refused.
     pub reason: Reason,
-    /// How long until another try could succeed, when the policy knows.
+    /// How long to wait until another try could succeed, if the policy knows.
     pub retry_after: Option<Duration>,
 }
 
 /// Declares the reasons; for each of them the policy that refuses, the label, and the words for people.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident: $policy:literal, $label:literal, $words:literal;)*) => {
-        /// What refused to run an operation.
+        /// The reason why an operation was not run.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reason {
@@ -75,7 +75,7 @@ reasons! {
         "the circuit has just closed and lets a part of the calls through";
     /// More calls than the rate limiter allows.
     RateLimited: "rate_limiter", "rate_limited", "the rate limit is reached";
-    /// As many calls in progress, and waiting, as the bulkhead allows.
+    /// As many calls are in progress, and waiting, as the bulkhead allows.
     BulkheadFull: "bulkhead", "bulkhead_full", "the bulkhead is full";
     /// A place in the bulkhead did not come free within `max_wait`.
     QueueTimeout: "bulkhead", "queue_timeout", "no place came free in the bulkhead";
@@ -85,13 +85,13 @@ reasons! {
     Throttled: "throttle", "throttled", "the dependency turns too many calls away";
     /// A fault was injected in place of the call.
     FaultInjected: "chaos", "fault_injected", "a fault was injected";
-    /// Nobody refused, but the operation was not called: a policy written by the user answered in its place or went to an
-    /// alternative at once, or it asked for a second call of what cannot be called twice.
+    /// No policy refused, but the operation was not called: a policy written by the user answered in its place or went
+    /// to an alternative at once, or it asked for a second call of what cannot be called twice.
     NotCalled: "custom", "not_called", "the operation was not called";
 }
 
 impl Rejection {
-    /// A refusal for this reason.
+    /// A refusal for this reason; `retry_after` is how long to wait until another try could succeed, if known.
     pub const fn new(reason: Reason, retry_after: Option<Duration>) -> Self {
         Self { reason, retry_after }
     }

@@ -34,14 +34,14 @@ impl Observer for Heard {
     }
 }
 
-/// What came of one execution.
+/// The result of one execution.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ran {
     pub(crate) outcome: Outcome,
     pub(crate) took: Duration,
-    /// When each call began, counted from the start.
+    /// When each call began, counted from the start of the execution.
     pub(crate) calls: Vec<Duration>,
-    /// Calls that were cancelled.
+    /// The number of calls that were cancelled.
     pub(crate) cancelled: usize,
     /// The call whose value is the answer, from 0.
     pub(crate) answered_by: Option<usize>,

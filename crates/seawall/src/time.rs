@@ -17,9 +17,9 @@ use std::{
 pub struct Instant(u64);
 
 impl Instant {
-    /// Where every clock of ours begins.
+    /// The instant at which every clock begins.
     pub const EPOCH: Self = Self(0);
-    /// Later than anything that happens.
+    /// An instant later than any that occurs; it stands for never.
     pub const FAR_FUTURE: Self = Self(u64::MAX);
 
     /// The instant this many nanoseconds after the epoch.
@@ -32,7 +32,7 @@ impl Instant {
         Self(millis.saturating_mul(1_000_000))
     }
 
-    /// Nanoseconds since the epoch.
+    /// The nanoseconds since the epoch.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
@@ -43,7 +43,7 @@ impl Instant {
     }
 }
 
-/// Saturates at [`Instant::FAR_FUTURE`].
+/// The instant so much later; at most [`Instant::FAR_FUTURE`].
 impl Add<Duration> for Instant {
     type Output = Self;
     fn add(self, length: Duration) -> Self {
@@ -51,7 +51,7 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// Saturates at [`Instant::EPOCH`].
+/// The instant so much earlier; at least [`Instant::EPOCH`].
 impl Sub<Duration> for Instant {
     type Output = Self;
     fn sub(self, length: Duration) -> Self {
@@ -84,7 +84,7 @@ pub(crate) fn scaled(length: Duration, factor: f64) -> Duration {
 /// back: what was written before says nothing about it.
 pub(crate) const READ_LATE: u64 = 1_000_000_000;
 
-/// Whether `due`, which was set at most `ahead` before it, has come; it also has where the clock was set back since.
+/// Whether `due`, which was set at most `ahead` before it, has come. It also has if the clock was set back since.
 #[inline]
 pub(crate) fn is_due(now: Instant, due: u64, ahead: u64) -> bool {
     let now = now.as_nanos();
@@ -104,7 +104,7 @@ impl fmt::Display for Short {
     }
 }
 
-/// Tells the time. All instants that meet must come from one clock.
+/// A source of the time. All instants that meet must come from one clock.
 pub trait Clock {
     /// The time now; never earlier than an answer given before.
     fn now(&self) -> Instant;

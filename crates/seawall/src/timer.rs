@@ -37,7 +37,7 @@ impl Timer for SystemTimer {
     }
 }
 
-/// Completes at its instant.
+/// A future that completes at its instant or a little later.
 #[derive(Debug)]
 pub struct SystemSleep {
     at: Instant,

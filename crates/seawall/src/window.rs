@@ -38,9 +38,9 @@ pub(crate) struct Sample {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tally {
-    /// All calls in it.
+    /// The number of calls in the window.
     pub calls: u32,
-    /// Of them, those that failed.
+    /// The number of calls that failed.
     pub failures: u32,
     /// Of them, those that took `slow_call_duration` or longer.
     pub slow: u32,
@@ -70,7 +70,7 @@ impl Window {
     pub(crate) const TIME: RangeInclusive<Duration> = millis(1)..=days(30);
 }
 
-/// When a window says that too many of its calls are bad.
+/// The bounds at which a window has too many bad calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) failure_ratio: f64,
@@ -79,7 +79,7 @@ pub(crate) struct Bounds {
     pub(crate) minimum_calls: u32,
 }
 
-/// A window of either kind.
+/// A window of calls or of time.
 #[derive(Debug)]
 pub(crate) struct Ring {
     kind: RingKind,
@@ -154,7 +154,7 @@ impl Bounds {
     }
 }
 
-/// Whether generation `a` came after `b`, counted in a circle.
+/// Whether generation `a` came after `b`; generations wrap around.
 fn is_newer(a: u16, b: u16) -> bool {
     let ahead = (a + GENERATIONS - b) % GENERATIONS;
     ahead != 0 && ahead < GENERATIONS / 2

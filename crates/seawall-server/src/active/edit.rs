@@ -20,9 +20,9 @@ pub(crate) enum ConfigEdit {
     Replace(Value),
     /// A further operation, beside whatever the change through the API holds.
     Register {
-        /// The operation's name.
+        /// The name of the operation.
         name: String,
-        /// Its configuration, as in the file.
+        /// The configuration of the operation, as in the file.
         config: Value,
     },
     /// A former revision, in force again as a new one.
@@ -39,31 +39,31 @@ pub(crate) struct Applied {
     pub(crate) needs_restart: Vec<&'static str>,
 }
 
-/// Why an edit was not applied. Nothing has changed then.
+/// The reason why an edit was not applied. Nothing has changed then.
 #[derive(Debug)]
 pub(crate) enum ChangeError {
     /// The configuration would have mistakes.
     Mistakes(Mistakes),
     /// A file cannot be read.
     Unreadable(String),
-    /// It has this field, which the API may not change.
+    /// The edit has this field, which the API may not change.
     Protected(String),
     /// There is no revision of this number.
     UnknownRevision(u64),
     /// The control plane would be open to other machines.
     Unprotected,
-    /// It was right, and failed for no fault of its own.
+    /// The edit was valid, and failed for another reason.
     Failed(String),
     /// There is no room in the registry for its operations.
     NoRoom(String),
     /// There is an operation of this name already.
     Exists(String),
-    /// It was made for another revision than this, which is in force.
+    /// The edit was made for another revision than this one, which is in force.
     Outdated(u64),
 }
 
 impl ConfigEdit {
-    /// Whether nobody but the files says what is to be in force.
+    /// Whether the edit only reads the files again.
     pub(super) fn is_reload(&self) -> bool {
         matches!(self, Self::Reload(_))
     }

@@ -8,7 +8,8 @@ use std::{
 /// Files that are watched for changes.
 pub(super) struct WatchedFiles(Vec<(PathBuf, Stamp)>);
 
-/// What tells one state of a file from another: when it was written, and its length. None where it cannot be seen.
+/// Distinguishes one state of a file from another: when it was written, and its length. None if the file cannot be
+/// seen.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl WatchedFiles {

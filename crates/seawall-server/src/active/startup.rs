@@ -1,4 +1,4 @@
-//! The configuration that a server starts with: read once, by whoever starts it.
+//! The configuration that a server starts with; its files are read once.
 
 use super::ChangeError;
 use crate::{
@@ -17,9 +17,9 @@ pub struct Startup {
     sources: Sources,
     pub(super) loaded: Loaded<GatewayConfig>,
     pub(super) layer: Option<ApiLayer>,
-    /// Why the change through the API of a former run is not part of it.
+    /// The reason why the change through the API of a former run is not part of it.
     pub(super) api_left_out: Option<String>,
-    /// How long reading it took.
+    /// How long it took to read the configuration.
     pub(super) took: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Startup {
         &self.loaded
     }
 
-    /// What it was made from.
+    /// The inputs that it was made from.
     pub(crate) fn inputs(&self) -> &Inputs {
         &self.inputs
     }

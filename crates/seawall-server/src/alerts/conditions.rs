@@ -7,13 +7,13 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What conditions are looked for in.
+/// The state of the server that conditions are evaluated on.
 pub(crate) struct Inspected<'a> {
     pub(crate) operations: &'a [Watched],
     pub(crate) trail: &'a AuditTrail,
-    /// Why the store cannot be written.
+    /// The reason why the store cannot be written.
     pub(crate) store_failure: Option<String>,
-    /// Why the file as it is now is not in force.
+    /// The reason why the present content of the file is not in force.
     pub(crate) refused_file: Option<String>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Watched {
     pub(crate) failed: u64,
     pub(crate) timed_out: u64,
     pub(crate) p95: Option<Duration>,
-    /// How long its circuit has been open.
+    /// How long the circuit of the operation has been open.
     pub(crate) open_for: Option<Duration>,
     /// The share of its bulkhead's places in use.
     pub(crate) bulkhead: Option<f64>,
@@ -56,7 +56,7 @@ impl Inspected<'_> {
         })
     }
 
-    /// Lasts while the file as it is now is refused. With a bound of 1 nobody wants to know.
+    /// A condition that lasts while the present content of the file is refused. With a bound of 1 it is never raised.
     fn file(&self, bounds: &AlertConfig) -> Option<Condition> {
         let refused = self.refused_file.as_ref().filter(|_| bounds.config_error_share < 1.0)?;
         let hour = self.trail.fold(1.0, |records| UsageStatistics::of(records));

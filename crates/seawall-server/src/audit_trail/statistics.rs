@@ -6,14 +6,14 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// How the configuration was used.
+/// Statistics of the use of configurations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct UsageStatistics {
-    /// Loads that succeeded.
+    /// The number of loads that succeeded.
     pub(crate) total_loads: usize,
     /// How often each preset was put in force.
     pub(crate) preset_usage_count: BTreeMap<String, usize>,
-    /// Failed loads of all loads.
+    /// The share of loads that failed, from 0 to 1.
     pub(crate) error_rate: f64,
     pub(crate) avg_load_time_ms: f64,
     pub(crate) most_used_preset: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) fn share(part: usize, whole: usize) -> f64 {
 }
 
 impl UsageStatistics {
-    /// The statistics of these events.
+    /// Computes the statistics of these events.
     pub(crate) fn of<'r>(records: impl Iterator<Item = &'r Record>) -> Self {
         let mut found = Self::default();
         let (mut errors, mut time, mut custom, mut legacy, mut uses) = (0, 0.0, 0, 0, 0);
@@ -68,10 +68,10 @@ impl UsageStatistics {
     }
 }
 
-/// One hour of a preset.
+/// The use of a preset in one hour.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Trend {
-    /// The hour's begin.
+    /// The beginning of the hour.
     #[serde(with = "wall_clock")]
     #[schema(value_type = String, format = DateTime)]
     pub(crate) timestamp: u64,
@@ -156,16 +156,16 @@ pub(crate) fn percentile(sorted: &[f64], q: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// How long loads took.
+/// How long loads of the configuration took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct PerformanceMetrics {
     #[serde(flatten)]
     pub(crate) all: LoadTimes,
     pub(crate) error_count: usize,
     pub(crate) total_samples: usize,
-    /// By preset.
+    /// The times of loads by preset.
     pub(crate) preset_performance: BTreeMap<String, LoadTimes>,
-    /// By what was done.
+    /// The times of loads by action.
     pub(crate) operation_performance: BTreeMap<String, LoadTimes>,
 }
 

@@ -1,4 +1,5 @@
-//! What works and should still be looked at: the arithmetic that an operator does at night, done before.
+//! Warnings about configurations that are valid and may still do harm: arithmetic that an operator would otherwise do
+//! during an outage.
 
 use super::{GatewayConfig, Repeatable, RouteConfig};
 use seawall::{
@@ -127,7 +128,7 @@ fn is_about_clients(header: &str) -> bool {
 }
 
 impl RouteConfig {
-    /// Whether every request that the other one matches is matched by this one.
+    /// Whether this matches every request that the other one matches.
     fn covers(&self, other: &Self) -> bool {
         let path = match self.path.strip_suffix('*') {
             Some(start) => {
@@ -292,7 +293,7 @@ impl Advice<'_, '_, '_> {
         }
     }
 
-    /// Retries around retries.
+    /// Warns of retries around retries.
     fn multiplied(&mut self) {
         let attempts: Vec<(usize, u32)> = self
             .policies

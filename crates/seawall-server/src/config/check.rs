@@ -1,4 +1,4 @@
-//! What the schema cannot say of a file: names that refer to each other, and the policies' own bounds.
+//! Checks of what the schema cannot express: names that refer to each other, and the policies' own bounds.
 
 use super::{
     GatewayConfig, RateLimitConfig, RouteConfig, UpstreamConfig,
@@ -95,7 +95,7 @@ impl GatewayConfig {
         }
     }
 
-    /// What is asked of clients, and who may speak for them.
+    /// Checks the limits for clients, and the trusted proxies.
     fn check_clients(&self, report: &mut Report<'_>) {
         check_timeout("limits.client_timeout", Some(self.limits.client_timeout), report);
         check_timeout("limits.keep_alive_timeout", Some(self.limits.keep_alive_timeout), report);
@@ -150,7 +150,7 @@ impl GatewayConfig {
     }
 }
 
-/// What a name must be, wherever one is given: it is also a part of a path.
+/// The rule for every name in the configuration; a name is also part of a path.
 pub(crate) const NAME_RULE: &str = "use 1 to 64 of the letters a to z and A to Z, digits, - _ . and begin with a letter or a digit";
 
 /// Whether this may be the name of an upstream, an operation, a strategy or a preset.

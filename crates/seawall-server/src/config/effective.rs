@@ -11,16 +11,16 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(120);
 /// One policy in force, with the origin of every value.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct EffectivePolicy {
-    /// Its place, 0 the outermost.
+    /// The place of the policy in its pipeline; 0 is the outermost.
     pub position: usize,
-    /// Which policy it is.
+    /// The type of the policy.
     #[serde(rename = "type")]
     pub kind: String,
-    /// All of its values.
+    /// All values of the policy, each with its origin.
     pub values: Vec<Leaf>,
 }
 
-/// Who decided on an operation's policies.
+/// The source of an operation's policies.
 enum Chosen<'c> {
     Own(&'c [PolicyConfig], String),
     Strategy(&'c str),
@@ -28,7 +28,7 @@ enum Chosen<'c> {
 }
 
 impl GatewayConfig {
-    /// What the names of presets and strategies mean here.
+    /// The presets and strategies of this configuration, by their names.
     pub fn catalog(&self) -> Catalog {
         let mut catalog = Catalog::default();
         for (name, preset) in &self.presets {
@@ -221,7 +221,7 @@ impl UpstreamConfig {
         policies
     }
 
-    /// Whether its innermost timeout is not one of these, which are named for it.
+    /// Whether the innermost timeout was added to these policies.
     fn adds_timeout(&self, named: &[PolicyConfig]) -> bool {
         self.attempt_timeout.is_some() || !named.iter().any(is_timeout)
     }

@@ -8,9 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct Endpoint {
     pub(crate) scheme: uri::Scheme,
     pub(crate) authority: uri::Authority,
-    /// What the `Host` header says there.
+    /// The value of the `Host` header for requests to this endpoint.
     pub(crate) host: HeaderValue,
-    /// What comes before a request's path, without a slash at its end.
+    /// The path before that of a request, without a slash at its end.
     base: String,
 }
 

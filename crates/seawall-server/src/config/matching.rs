@@ -1,4 +1,4 @@
-//! What routes match requests by: paths, and the keys of their rate limits.
+//! How routes match requests: paths, and the keys of their rate limits.
 
 use http::{HeaderMap, HeaderName};
 use seawall::Key;
@@ -7,13 +7,13 @@ use std::net::IpAddr;
 /// The paths that a route takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PathPattern {
-    /// This path and no other.
+    /// Matches this path and no other.
     Exact(String),
     /// Every path that begins so, its last slash included: `/v1/*` is kept as `/v1/`, and also matches `/v1`.
     Prefix(String),
 }
 
-/// What a route's rate limit counts by.
+/// The source of the key by which a route's rate limit counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeySource {
     /// One limit for all requests.
@@ -24,7 +24,7 @@ pub(crate) enum KeySource {
     Header(HeaderName),
 }
 
-/// Whether the control plane answers a path, so that no route can take it.
+/// Whether the control plane answers this path, so that no route can take it.
 pub(crate) fn is_reserved(path: &str) -> bool {
     let under = |root: &str| {
         path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -49,7 +49,7 @@ impl PathPattern {
         }
     }
 
-    /// Whether a request for this path is taken.
+    /// Whether a request for this path matches.
     pub(crate) fn matches(&self, path: &str) -> bool {
         match self {
             Self::Exact(whole) => path == whole,
@@ -75,8 +75,8 @@ impl KeySource {
         }
     }
 
-    /// The key of a request. Without the header the client's address takes its place; so it does where the header is
-    /// there twice, as nobody knows which of the two the upstream goes by.
+    /// The key of a request. Without the header the client's address takes its place; so it does if the header occurs
+    /// twice, since it is not known which of the two the upstream uses.
     pub(crate) fn of(&self, headers: &HeaderMap, client: IpAddr) -> Key {
         match self {
             Self::None => Key::NONE,

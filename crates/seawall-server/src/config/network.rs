@@ -32,7 +32,7 @@ impl Network {
         (bits <= whole).then_some(Self { base, bits })
     }
 
-    /// Whether a canonical address lies in it.
+    /// Whether the network contains this canonical address.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let differ = match (self.base, address) {
             (IpAddr::V4(base), IpAddr::V4(address)) => {

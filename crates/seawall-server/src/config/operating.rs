@@ -28,25 +28,25 @@ impl Default for AuthConfig {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["name", "key"]))]
 pub struct KeyConfig {
-    /// Whose it is; the audit log names it.
+    /// The name of the key's owner, which the audit log shows.
     #[serde(default)]
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
     /// The key, best as `${NAME}` of an environment variable.
     #[serde(default)]
     pub key: Secret,
-    /// What it opens.
+    /// The requests that the key allows.
     #[serde(default)]
     pub scope: Scope,
 }
 
-/// What a key opens.
+/// The requests that a key allows.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Reading.
+    /// Reading only.
     #[default]
     Read,
     /// Reading and changing.
@@ -58,7 +58,7 @@ pub enum Scope {
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
+    /// The secret text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Where requests go: named destinations, and the routes that lead to them.
+//! Destinations of requests: named upstreams, and the routes that lead to them.
 
 use schemars::JsonSchema;
 use seawall::PolicyConfig;
@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// How streams and errors are read.
+    /// The protocol of the upstream, by which its streams and errors are read.
     pub protocol: Protocol,
     /// Its addresses, used in turn: `http://host:port` or `https://host`, with an optional path before
     /// that of the request.
@@ -73,7 +73,7 @@ impl Default for UpstreamConfig {
     }
 }
 
-/// How streams and errors are read.
+/// The protocol of an upstream, by which its streams and errors are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
@@ -99,9 +99,9 @@ pub enum Repeatable {
     /// `openai`, `anthropic` and `gemini` upstreams.
     #[default]
     Auto,
-    /// All.
+    /// All requests.
     Always,
-    /// None.
+    /// No requests.
     Never,
 }
 
@@ -114,7 +114,7 @@ pub struct RouteConfig {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub path: String,
-    /// The upstream's name.
+    /// The name of the upstream.
     #[serde(default)]
     pub upstream: String,
     /// Methods that match; left out: all.
@@ -129,12 +129,12 @@ pub struct RouteConfig {
     #[serde(default, with = "seawall::config::duration::option")]
     #[schemars(schema_with = "seawall::config::duration::option::schema")]
     pub total_timeout: Option<Duration>,
-    /// How many requests may come this way.
+    /// The limit of the requests that may come along this route.
     #[serde(default)]
     pub rate_limit: Option<RateLimitConfig>,
 }
 
-/// How many requests may come along a route.
+/// A limit of the requests along a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["rate"]))]
@@ -155,7 +155,7 @@ pub struct RateLimitConfig {
     /// `header:<name>`; left out: one for all.
     #[serde(default)]
     pub key: Option<String>,
-    /// Keys remembered at most.
+    /// The most keys that are remembered.
     #[serde(default = "hundred_thousand")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_keys: u32,
@@ -170,7 +170,7 @@ fn hundred_thousand() -> u32 {
 }
 
 impl RateLimitConfig {
-    /// The policy that it is.
+    /// The rate limiter that these fields describe.
     pub fn policy(&self) -> seawall::RateLimiterConfig {
         seawall::RateLimiterConfig {
             rate: self.rate,

@@ -29,43 +29,43 @@ pub(super) fn write_routes() -> OpenApiRouter<Control> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct AlertParameters {
-    /// Alerts in one answer.
+    /// The most alerts in one answer.
     #[serde(default = "number::<50, _>")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     max_alerts: usize,
-    /// Only those of one level.
+    /// Only alerts of this level.
     #[serde(default, deserialize_with = "crate::control::extract::any_case_or_none")]
     #[param(inline)]
     level: Option<Level>,
-    /// `json` or `csv`.
+    /// The format of the answer: `json` or `csv`.
     #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: TableFormat,
 }
 
-/// Alerts, the latest first.
+/// A list of alerts, the latest first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AlertList {
-    /// The alerts.
+    /// The alerts of this answer.
     pub alerts: Vec<Alert>,
-    /// How many there are.
+    /// The numbers of alerts in the list.
     pub summary: AlertSummary,
 }
 
-/// How many alerts there are.
+/// The numbers of alerts in a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AlertSummary {
-    /// All alerts of the list.
+    /// The number of all alerts in the list.
     pub total_alerts: usize,
-    /// Those that last.
+    /// The number of alerts that have not ended.
     pub active_alerts: usize,
-    /// Alerts by level.
+    /// The number of alerts of each level.
     pub alert_counts: BTreeMap<Level, usize>,
-    /// Alerts by category.
+    /// The number of alerts of each category.
     pub category_counts: BTreeMap<Category, usize>,
-    /// Whether there is one of level `critical`.
+    /// Whether there is an alert of level `critical`.
     pub has_critical: bool,
-    /// Whether there is one of level `error`.
+    /// Whether there is an alert of level `error`.
     pub has_errors: bool,
 }
 
@@ -98,7 +98,7 @@ async fn alerts(
     Ok(tagged(&AlertList { alerts, summary }))
 }
 
-/// The columns of the table.
+/// The columns of the CSV table.
 const COLUMNS: &[Column<Alert>] = &[
     ("id", |alert| alert.id.to_string()),
     ("level", |alert| alert.level.label().into()),
@@ -110,7 +110,7 @@ const COLUMNS: &[Column<Alert>] = &[
     ("acknowledged_by", |alert| alert.acknowledged_by.clone().unwrap_or_default()),
 ];
 
-/// Says that somebody takes care of an alert.
+/// Acknowledges an alert: somebody takes care of it.
 #[utoipa::path(post, path = "/monitoring/alerts/{id}/acknowledge",
     params(("id" = u64, Path, description = "The alert's number")),
     responses((status = 200, body = Alert)))]

@@ -1,6 +1,6 @@
-//! Who changed what: one entry for each request that changes something, whether it was let or not. Requests of
-//! strangers (a wrong key, a forbidden host, a page of another site) have a bounded journal of their own, so that they
-//! cannot push out the others; requests without a key leave none.
+//! The audit log: one entry for each request that changes something, whether it was allowed or not. Unauthorized
+//! requests (a wrong key, a forbidden host, a page of another site) have a bounded journal of their own, so that they
+//! cannot push out the others; requests without a key leave no entry.
 
 use super::{
     Control,
@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Entries kept in memory, and in the store.
 const KEPT: usize = 2000;
-/// The same of strangers' requests.
+/// Entries of unauthorized requests that are kept in memory, and in the store.
 const STRANGERS_KEPT: usize = 500;
 
 pub(super) fn read_routes() -> OpenApiRouter<Control> {
@@ -36,30 +36,31 @@ pub(super) fn read_routes() -> OpenApiRouter<Control> {
 /// One request that changed something, or should have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AuditEntry {
-    /// They only grow.
+    /// The number of the entry. Later entries have larger numbers.
     id: u64,
     at: String,
-    /// Whose key it was.
+    /// The name of the key with which the request was made.
     who: String,
-    /// The address it came from.
+    /// The address from which the request came.
     from: String,
     method: String,
     path: String,
     /// 200 and the like: done; 400 and above: refused.
     status: u16,
-    /// Why a stranger was not let in, and how many more there were; none for who has a key.
+    /// The reason why an unauthorized request was refused, and how many more were refused before it without an entry;
+    /// none for a request with a valid key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
-/// All entries.
+/// The audit log.
 pub(crate) struct Audit {
     journal: Journal<AuditEntry>,
     strangers: Journal<AuditEntry>,
     next: AtomicU64,
 }
 
-/// A stranger's request.
+/// An unauthorized request that was refused.
 pub(super) struct Refused {
     pub(super) from: String,
     pub(super) method: String,
@@ -107,7 +108,7 @@ pub(super) fn path_of(request: &Request) -> String {
     path.chars().take(500).collect()
 }
 
-/// Writes down that a stranger was not let in.
+/// Adds an entry for an unauthorized request.
 pub(super) async fn note_refused(control: &Control, refused: Refused) {
     let Refused { from, method, path, status, reason } = refused;
     let (id, at, who, reason) =
@@ -160,19 +161,19 @@ pub(super) async fn note(State(control): State<Control>, request: Request, next:
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct AuditParameters {
-    /// Entries in one answer.
+    /// The most entries in one answer.
     #[serde(default = "number::<100, _>")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: usize,
-    /// Only entries before this one.
+    /// Only entries with a smaller number than this.
     before: Option<u64>,
-    /// `json` or `csv`.
+    /// The format of the answer: `json` or `csv`.
     #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: TableFormat,
 }
 
-/// The columns of the table.
+/// The columns of the CSV table.
 const COLUMNS: &[Column<AuditEntry>] = &[
     ("id", |entry| entry.id.to_string()),
     ("at", |entry| entry.at.clone()),
@@ -188,11 +189,11 @@ const COLUMNS: &[Column<AuditEntry>] = &[
 #[derive(Serialize, ToSchema)]
 struct AuditLog {
     entries: Vec<AuditEntry>,
-    /// What to send as `before` for the next page; none on the last.
+    /// The value of `before` for the next page; none on the last page.
     next: Option<u64>,
 }
 
-/// Who changed what, the latest first.
+/// Lists who changed what, the latest first.
 #[utoipa::path(get, path = "/audit", params(AuditParameters),
     responses((status = 200, content((AuditLog = "application/json"), (String = "text/csv")))))]
 async fn list(

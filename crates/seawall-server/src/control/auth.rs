@@ -1,4 +1,4 @@
-//! Which requests may read, and which may change.
+//! Authorization: which requests may read, and which may change.
 //!
 //! Without keys the server listens on loopback only; then the address in `Host` must be loopback too, so that a web
 //! page cannot reach it under a name of its own (DNS rebinding). No page of another site may change anything: what
@@ -151,13 +151,14 @@ fn is_loopback_host(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a page of another site sent it. Browsers say so; other clients say nothing, and are let through.
+/// Whether a page of another site sent the request. Browsers say so; other clients say nothing, and are let through.
 fn is_foreign(request: &Request) -> bool {
     let host = host_of(request);
     !same_origin(request.headers(), host.as_deref()) || is_cross_site(request.headers())
 }
 
-/// `Sec-Fetch-Site`: another port of the same machine is another origin, too. `none` is who typed the address.
+/// Whether `Sec-Fetch-Site` names another site; another port of the same machine is another origin, too. `none` means
+/// that a user typed the address.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let mut sites = headers.get_all("sec-fetch-site").iter();
     sites.any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))

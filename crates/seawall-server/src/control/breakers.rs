@@ -24,7 +24,7 @@ pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(reset)).routes(routes!(force))
 }
 
-/// The columns of the table.
+/// The columns of the CSV table.
 const COLUMNS: &[Column<CircuitBreakerView>] = &[
     ("name", |one| one.name.clone()),
     ("state", |one| one.state.label().into()),
@@ -43,9 +43,9 @@ const COLUMNS: &[Column<CircuitBreakerView>] = &[
 pub struct CircuitBreakers {
     /// The breakers by the names of their operations.
     pub circuit_breakers: BTreeMap<String, CircuitBreakerView>,
-    /// All breakers.
+    /// The number of all circuit breakers.
     pub total_count: usize,
-    /// Closed, or refusing nobody since they do not enforce.
+    /// The number of breakers that are closed, or that do not enforce and so refuse no call.
     pub healthy_count: usize,
     /// Open or forced open, and enforcing: they refuse calls.
     pub open_count: usize,
@@ -55,11 +55,11 @@ pub struct CircuitBreakers {
     pub forced_count: usize,
     /// In shadow: they refuse nothing, whatever their state.
     pub shadow_count: usize,
-    /// Off: nothing protects these operations.
+    /// The number of breakers in mode `off`, which protect nothing.
     pub off_count: usize,
 }
 
-/// All circuit breakers.
+/// Lists all circuit breakers.
 #[utoipa::path(get, path = "/circuit-breakers", params(TableParameters),
     responses((status = 200, content((CircuitBreakers = "application/json"), (String = "text/csv")))))]
 async fn list(
@@ -86,7 +86,7 @@ async fn list(
     tagged(&body)
 }
 
-/// One circuit breaker.
+/// Shows one circuit breaker.
 #[utoipa::path(get, path = "/circuit-breakers/{name}",
     responses((status = 200, body = CircuitBreakerView)))]
 async fn one(
@@ -98,18 +98,18 @@ async fn one(
     view.map(|view| tagged(&view)).ok_or_else(|| control.no_breaker(&name))
 }
 
-/// What an operator's request changed of a circuit.
+/// The result of an operator's request to change a circuit.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StateChange {
-    /// The operation's name.
+    /// The name of the operation.
     pub name: String,
-    /// The state before.
+    /// The state of the circuit before.
     #[schema(schema_with = described::<Circuit>)]
     pub old_state: Circuit,
-    /// The state after.
+    /// The state of the circuit after.
     #[schema(schema_with = described::<Circuit>)]
     pub new_state: Circuit,
-    /// What was done, in words.
+    /// The change, in words.
     pub message: String,
 }
 
@@ -137,13 +137,13 @@ async fn reset(
     Ok(Json(StateChange::new(name, states, message)))
 }
 
-/// A state to force.
+/// A request to force the state of a circuit.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForceRequest {
-    /// The state, or `auto`.
+    /// The state to force, or `auto` to let the circuit decide again.
     pub state: ForcedState,
-    /// Why: who comes later reads it. Needed unless the state is `auto`.
+    /// The reason, for those who look at the circuit later. Needed unless the state is `auto`.
     #[serde(default)]
     #[schema(max_length = 200)]
     pub reason: String,

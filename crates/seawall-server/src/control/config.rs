@@ -35,14 +35,14 @@ pub struct ConfigAnswer {
     pub revision: u64,
     /// The preset in force.
     pub preset_name: String,
-    /// Whether variables of the older kind have a say.
+    /// Whether variables of older systems contribute to the configuration.
     pub is_legacy_config: bool,
     /// The preset in full, with what was changed of it. Lengths are in seconds.
     #[schema(value_type = Object)]
     pub configuration: Value,
     /// The strategy of each operation; `null` where it has policies of its own.
     pub operation_strategies: BTreeMap<String, Option<String>>,
-    /// What changes of the preset; `null` where nothing does.
+    /// The changes to the preset; `null` if there are none.
     #[schema(value_type = Option<Object>)]
     pub custom_overrides: Option<Value>,
     /// The policies of each strategy.
@@ -54,11 +54,11 @@ pub struct ConfigAnswer {
     /// The change through the API that is in force; `null` where there is none.
     #[schema(value_type = Option<Object>)]
     pub api_change: Option<Value>,
-    /// Whether it lies over files and variables, or takes their place; `null` where there is none.
+    /// Whether the change lies over files and variables, or replaces them; `null` if there is none.
     pub api_mode: Option<ChangeMode>,
-    /// Where each value comes from, by its path: `default`, `FILE:LINE`, `variable NAME`, `API`.
+    /// The source of each value, by its path: `default`, `FILE:LINE`, `variable NAME`, `API`.
     pub sources: BTreeMap<String, String>,
-    /// What works, and should still be looked at.
+    /// Warnings about values that are valid and may still be wrong.
     pub warnings: Vec<MistakeView>,
 }
 
@@ -109,7 +109,7 @@ pub struct ConfigRequest {
     /// How the fields are put in force.
     #[serde(default)]
     pub mode: ChangeMode,
-    /// Only say what would change.
+    /// Whether to report what would change, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
     /// The revision that the change was made for: if another is in force by now, nothing changes.
@@ -121,15 +121,15 @@ pub struct ConfigRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeMode {
-    /// Its fields lie over what files and variables say, in place of the former change, or over a rollback that is in
+    /// The fields lie over what files and variables say, in place of the former change, or over a rollback that is in
     /// force.
     #[default]
     Merge,
-    /// It takes the place of everything that the API may change.
+    /// The fields replace everything that the API may change.
     Replace,
 }
 
-/// What changed, or would.
+/// The result of a change, or of a dry run.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigChanged {
     /// The revision in force after it; after a dry run, the present one.
@@ -140,7 +140,7 @@ pub struct ConfigChanged {
     pub diff: Vec<Difference>,
     /// Fields that count from the next start on.
     pub needs_restart: Vec<String>,
-    /// What works, and should still be looked at.
+    /// Warnings about values that are valid and may still be wrong.
     pub warnings: Vec<MistakeView>,
 }
 
@@ -180,7 +180,7 @@ async fn put(
     Ok(Json(ConfigChanged::of(&applied, false)))
 }
 
-/// Reads the file and what it includes anew.
+/// Reads the file and what it includes again, and puts it in force.
 #[utoipa::path(post, path = "/config/reload", responses((status = 200, body = ConfigChanged)))]
 async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigChanged> {
     let applied = control.applied(ConfigEdit::Reload(Cause::File), actor, None).await;
@@ -196,22 +196,22 @@ struct RevisionParameters {
     #[serde(default = "number::<50, _>")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
-    /// Only revisions before this one.
+    /// Only revisions with a smaller number than this.
     before: Option<u64>,
 }
 
 /// One revision in a few words.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevisionLine {
-    /// Its number.
+    /// The number of the revision.
     pub revision: u64,
-    /// When it was put in force.
+    /// When the revision was put in force.
     pub at: String,
-    /// Whose key, or which source, made it.
+    /// The name of the key or of the source that made it.
     pub who: String,
-    /// What made it.
+    /// The cause of the revision.
     pub cause: Cause,
-    /// What it changed of the revision before it.
+    /// The differences from the revision before it.
     pub diff: Vec<Difference>,
 }
 
@@ -232,9 +232,9 @@ impl RevisionLine {
 pub struct RevisionHistory {
     /// The revisions of this page.
     pub revisions: Vec<RevisionLine>,
-    /// The one in force.
+    /// The number of the revision in force.
     pub current: u64,
-    /// What to send as `before` for the next page; `null` on the last.
+    /// The value of `before` for the next page; `null` on the last page.
     pub next: Option<u64>,
 }
 
@@ -287,13 +287,13 @@ async fn revision(
     Ok(tagged(&body))
 }
 
-/// Which revision to put in force again.
+/// A request to put a former revision in force again.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
-    /// Its number.
+    /// The number of that revision.
     pub revision: u64,
-    /// Only say what would change.
+    /// Whether to report what would change, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
     /// The revision that is thought to be in force: if it is another by now, nothing changes.
@@ -320,7 +320,7 @@ async fn rollback(
     Ok(Json(ConfigChanged::of(&applied, asked.dry_run)))
 }
 
-/// Why a change was not made, as an answer.
+/// The answer for a change that was not made.
 pub(super) fn refused(why: &ChangeError) -> ApiError {
     let text = why.to_string();
     let of = |status, title| problem(status, title, &text);

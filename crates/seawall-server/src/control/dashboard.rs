@@ -11,16 +11,16 @@ use axum::{
 #[folder = "assets/"]
 struct Assets;
 
-/// Only our own scripts, styles and connections; nobody may put the page in a frame.
+/// The content security policy: only our own scripts, styles and connections, and no page may frame ours.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `GET /dashboard`.
+/// Answers `GET /dashboard`.
 pub(super) async fn index() -> Response {
     serve("index.html")
 }
 
-/// `GET /dashboard/{file}`.
+/// Answers `GET /dashboard/{file}`.
 pub(super) async fn file(Path(file): Path<String>) -> Response {
     serve(&file)
 }

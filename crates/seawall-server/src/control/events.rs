@@ -23,7 +23,7 @@ pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(stream))
 }
 
-/// What happens, as it happens: a `snapshot` of everything each second, and an `event` for each line of the tail, as
+/// Streams events as they happen: a `snapshot` of everything each second, and an `event` for each line of the feed, as
 /// server-sent events.
 #[utoipa::path(get, path = "/events",
     responses((status = 200, content((String = "text/event-stream")))))]

@@ -1,4 +1,4 @@
-//! What endpoints take out of a request: bodies, queries and names, read strictly and within bounds.
+//! Extractors of what endpoints need of a request: bodies, queries and names, read strictly and within bounds.
 
 use super::problem::{ApiError, problem, wrong};
 use crate::actor::Actor;
@@ -18,15 +18,15 @@ use std::{convert::Infallible, time::Duration};
 const MAX_BODY: usize = 1 << 20;
 /// Bytes that it may have however small `limits.max_body_bytes` is: enough to set that limit again.
 const LEAST_BODY: u64 = 64 << 10;
-/// How long a client may take to send them.
+/// The longest time that a client may take to send a body.
 const SLOWEST_BODY: Duration = Duration::from_secs(10);
 
-/// How long the body of this request may be.
+/// The longest body that a request of this server may have, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct BodyLimit(usize);
 
 impl BodyLimit {
-    /// What `limits.max_body_bytes` comes to here.
+    /// The limit for bodies here that follows from `limits.max_body_bytes`.
     pub(crate) fn of(max_body_bytes: u64) -> Self {
         let most = max_body_bytes.max(LEAST_BODY);
         Self(usize::try_from(most).map_or(MAX_BODY, |most| most.min(MAX_BODY)))
@@ -126,7 +126,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathName {
     }
 }
 
-/// Whose key the request has, and in which session.
+/// The actor of a request: its key, and its session.
 impl<S: Sync> FromRequestParts<S> for Actor {
     type Rejection = Infallible;
 
@@ -135,7 +135,7 @@ impl<S: Sync> FromRequestParts<S> for Actor {
     }
 }
 
-/// A number between bounds.
+/// Checks that a number is between its bounds.
 pub(crate) fn within<N: PartialOrd + std::fmt::Display + Copy>(
     field: &str,
     value: N,

@@ -19,7 +19,7 @@ pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(detailed))
 }
 
-/// How the server stands, and which circuits are not closed.
+/// The state of the server, and the circuits that are not closed.
 #[derive(Serialize, ToSchema)]
 struct ServerHealth {
     #[serde(flatten)]
@@ -42,20 +42,21 @@ impl ServerHealth {
     }
 }
 
-/// How it stands, and which circuits are not closed. 200 also while some are open: the body says so.
+/// Shows the state of the server, and which circuits are not closed. The status is 200 also while some are open: the
+/// body says so.
 #[utoipa::path(get, path = "/health", responses((status = 200, body = ServerHealth)))]
 async fn health(State(control): State<Control>) -> Response {
     tagged(&ServerHealth::of(&control.registry, &components(&control)))
 }
 
-/// How one part stands.
+/// The state of one part of the server.
 #[derive(Serialize, ToSchema)]
 struct Component {
     name: String,
-    /// `circuit_breaker`, `store`, `configuration`, `gateway`.
+    /// The kind of part: `circuit_breaker`, `store`, `configuration` or `gateway`.
     kind: &'static str,
     status: ComponentStatus,
-    /// Why, in a few words.
+    /// The reason for the status, in a few words.
     reason: String,
     /// Since when it stands so; none where it always did.
     since: Option<String>,
@@ -77,7 +78,7 @@ enum ComponentStatus {
     Unhealthy,
 }
 
-/// How everything stands.
+/// The state of the server, and of each of its parts.
 #[derive(Serialize, ToSchema)]
 struct DetailedHealth {
     #[serde(flatten)]
@@ -85,7 +86,7 @@ struct DetailedHealth {
     components: Vec<Component>,
 }
 
-/// How each part stands, why, and since when.
+/// Shows the state of each part, with its reason and its beginning.
 #[utoipa::path(get, path = "/health/detailed", responses((status = 200, body = DetailedHealth)))]
 async fn detailed(State(control): State<Control>) -> Response {
     let components = components(&control);
@@ -162,7 +163,7 @@ fn store(control: &Control) -> Component {
     Component::new("store", status, reason)
 }
 
-/// Whether the server takes requests: for load balancers.
+/// Answers 200 if the server takes requests; for load balancers.
 pub(super) async fn ready(State(control): State<Control>) -> Response {
     if control.draining.load(std::sync::atomic::Ordering::Relaxed) {
         return (http::StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();

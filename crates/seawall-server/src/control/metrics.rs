@@ -26,7 +26,7 @@ pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(reset_metrics))
 }
 
-/// All counters.
+/// All counters of all operations.
 #[derive(Serialize, ToSchema)]
 struct AllMetrics {
     operations: BTreeMap<String, OperationMetrics>,
@@ -38,7 +38,7 @@ struct AllMetrics {
 struct MetricsSummary {
     total_operations: usize,
     total_circuit_breakers: usize,
-    /// Closed, or refusing nobody since they do not enforce.
+    /// The number of breakers that are closed, or that do not enforce and so refuse no call.
     healthy_circuit_breakers: usize,
     #[serde(serialize_with = "super::tag::clock")]
     timestamp: String,
@@ -77,14 +77,14 @@ impl AllMetrics {
     }
 }
 
-/// One operation's counters.
+/// The counters of one operation.
 #[derive(Serialize, ToSchema)]
 struct NamedMetrics {
     operation: String,
     metrics: OperationMetrics,
 }
 
-/// The counters of one operation.
+/// Shows the counters of one operation.
 #[utoipa::path(get, path = "/metrics/{operation}", responses((status = 200, body = NamedMetrics)))]
 async fn operation_metrics(
     State(control): State<Control>,
@@ -99,18 +99,18 @@ async fn operation_metrics(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ResetParameters {
-    /// The operation whose counters begin anew; left out: all.
+    /// The operation whose counters are reset; left out: all operations.
     operation_name: Option<String>,
 }
 
-/// What was reset.
+/// The operations whose counters were reset.
 #[derive(Serialize, ToSchema)]
 struct MetricsReset {
     message: String,
     operations: Vec<String>,
 }
 
-/// Lets the counters of one operation, or of all, begin anew. Circuits stay as they are.
+/// Resets the counters of one operation, or of all. Circuits stay as they are.
 #[utoipa::path(post, path = "/metrics/reset", params(ResetParameters),
     responses((status = 200, body = MetricsReset)))]
 async fn reset_metrics(
@@ -131,7 +131,7 @@ async fn reset_metrics(
     Ok(Json(MetricsReset { message, operations: names }))
 }
 
-/// What a dashboard of one's own shows first.
+/// A summary of the server for dashboards made elsewhere.
 #[derive(Serialize, ToSchema)]
 struct Dashboard {
     #[serde(serialize_with = "super::tag::clock")]
@@ -163,7 +163,7 @@ struct CallPerformance {
     /// The share that succeeded, from 0 to 1, of the calls that ended and that the caller neither spoiled nor left;
     /// `null` before the first.
     success_rate: Option<f64>,
-    /// The share of the same calls that failed or timed out.
+    /// The share of the same calls that failed or timed out, from 0 to 1.
     failure_rate: Option<f64>,
 }
 

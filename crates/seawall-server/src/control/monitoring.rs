@@ -31,7 +31,7 @@ pub(super) fn write_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(cleanup))
 }
 
-/// A year.
+/// The longest window, one year.
 const MOST_HOURS: u64 = 8760;
 
 #[derive(Deserialize, IntoParams)]
@@ -54,7 +54,7 @@ struct HoursParameters {
     hours: u64,
 }
 
-/// How the configuration was used.
+/// The use of configurations within a window.
 #[derive(Serialize, ToSchema)]
 struct Usage {
     time_window_hours: u64,
@@ -72,7 +72,7 @@ struct UsageSummary {
     preset_adoption: f64,
 }
 
-/// How the configuration was used.
+/// Shows how the configuration was used.
 #[utoipa::path(get, path = "/monitoring/usage-statistics", params(WindowParameters),
     responses((status = 200, body = Usage)))]
 async fn usage(
@@ -93,7 +93,7 @@ async fn usage(
     Ok(tagged(&body))
 }
 
-/// A preset, hour by hour.
+/// The use of a preset, hour by hour.
 #[derive(Serialize, ToSchema)]
 struct Trends {
     preset_name: String,
@@ -110,7 +110,7 @@ struct TrendSummary {
     avg_hourly_usage: f64,
 }
 
-/// How often a preset was used, hour by hour.
+/// Shows how often a preset was used, hour by hour.
 #[utoipa::path(get, path = "/monitoring/preset-trends/{preset}", params(HoursParameters),
     responses((status = 200, body = Trends)))]
 async fn trends(
@@ -135,7 +135,7 @@ async fn trends(
     Ok(tagged(&body))
 }
 
-/// How long loads took.
+/// How long loads took within a window.
 #[derive(Serialize, ToSchema)]
 struct LoadPerformance {
     time_window_hours: u64,
@@ -150,7 +150,7 @@ struct HealthCheck {
     p95_within_threshold: bool,
 }
 
-/// How long loads took, in all, by preset and by what was done.
+/// Shows how long loads took: all of them, by preset and by action.
 #[utoipa::path(get, path = "/monitoring/performance-metrics", params(HoursParameters),
     responses((status = 200, body = LoadPerformance)))]
 async fn performance(
@@ -174,11 +174,11 @@ async fn performance(
     Ok(tagged(&body))
 }
 
-/// What happened in one session.
+/// The events of one session.
 #[derive(Serialize, ToSchema)]
 struct SessionDetail {
     session_id: String,
-    /// Oldest first.
+    /// The events, oldest first.
     metrics: Vec<Record>,
     summary: SessionSummary,
 }
@@ -190,7 +190,7 @@ struct SessionSummary {
     error_count: usize,
 }
 
-/// What happened in one session, in order.
+/// Shows the events of one session, in order.
 #[utoipa::path(get, path = "/monitoring/session/{id}",
     responses((status = 200, body = SessionDetail)))]
 async fn session(
@@ -217,7 +217,7 @@ async fn session(
     Ok(tagged(&SessionDetail { session_id: id, metrics, summary }))
 }
 
-/// What was removed.
+/// The numbers of records that were removed, and of those that are left.
 #[derive(Serialize, ToSchema)]
 struct Cleanup {
     cleanup_threshold_hours: u64,

@@ -20,14 +20,14 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-/// What every endpoint may answer, beside its own.
+/// The errors with which every endpoint may answer, beside its own.
 const ANYWHERE: [(&str, &str); 4] = [
     ("401", "No key, or a wrong one"),
     ("403", "The key may only read, or the request comes from another site"),
     ("404", "There is nothing of this name"),
     ("500", "It failed, for no fault of the request"),
 ];
-/// What endpoints with a body or parameters may answer.
+/// The errors with which endpoints with a body or parameters may answer.
 const WITH_INPUT: [(&str, &str); 1] = [("422", "The request is not right; nothing has changed")];
 const WITH_BODY: [(&str, &str); 4] = [
     ("400", "The body broke off"),
@@ -64,7 +64,7 @@ pub(super) fn secured(mut document: OpenApi, scope: &str) -> OpenApi {
     document
 }
 
-/// The whole document.
+/// The whole OpenAPI document.
 pub(super) fn document(mut paths: OpenApi) -> OpenApi {
     paths.info = InfoBuilder::new()
         .title("Seawall")

@@ -46,7 +46,7 @@ struct ListParameters {
     limit: usize,
     /// The last name of the page before.
     after: Option<String>,
-    /// `json` or `csv`.
+    /// The format of the answer: `json` or `csv`.
     #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: TableFormat,
@@ -55,7 +55,7 @@ struct ListParameters {
 /// One operation in a few words.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OperationLine {
-    /// Its name.
+    /// The name of the operation.
     pub name: String,
     /// The profile it follows; `null` where it has policies of its own.
     pub strategy: Option<String>,
@@ -67,12 +67,12 @@ pub struct OperationLine {
     /// The circuit's mode: only one that enforces refuses calls.
     #[schema(schema_with = described::<Option<Mode>>)]
     pub circuit_mode: Option<Mode>,
-    /// Executions begun.
+    /// Executions that began.
     pub total_calls: u64,
     /// The share of successes, from 0 to 1, among the executions that ended and that the caller neither spoiled nor
     /// left; `null` before the first.
     pub success_rate: Option<f64>,
-    /// Whether its retries and hedges are paused.
+    /// Whether retries and hedges of the operation are paused.
     pub repeats_paused: bool,
 }
 
@@ -81,9 +81,9 @@ pub struct OperationLine {
 pub struct Operations {
     /// The operations of this page.
     pub operations: Vec<OperationLine>,
-    /// All operations that there are.
+    /// The number of all operations.
     pub total_count: usize,
-    /// What to send as `after` for the next page; `null` on the last.
+    /// The value of `after` for the next page; `null` on the last page.
     pub next: Option<String>,
 }
 
@@ -109,7 +109,7 @@ async fn list(
     Ok(tagged(&Operations { operations: lines, total_count, next }))
 }
 
-/// The columns of the table.
+/// The columns of the CSV table.
 const COLUMNS: &[Column<OperationLine>] = &[
     ("name", |line| line.name.clone()),
     ("strategy", |line| line.strategy.clone().unwrap_or_default()),
@@ -140,7 +140,7 @@ fn line(
     }
 }
 
-/// Whether the configuration names it; routes have operations of their own.
+/// Whether the configuration names the operation; routes have operations of their own.
 fn is_configured(name: &str, revision: &Revision) -> bool {
     let config = &revision.config;
     config.upstreams.contains_key(name) || config.operations.contains_key(name)
@@ -153,39 +153,39 @@ pub struct PolicyValue {
     pub field: String,
     /// The value in force.
     pub value: Value,
-    /// Where it comes from: `default`, `preset NAME`, `FILE:LINE`, `variable NAME`, `API`.
+    /// The source of the value: `default`, `preset NAME`, `FILE:LINE`, `variable NAME`, `API`.
     pub origin: String,
 }
 
 /// One policy in force.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PolicyView {
-    /// Its place among the operation's policies; 0 is the outermost.
+    /// The place of the policy in the pipeline; 0 is the outermost.
     pub position: usize,
-    /// Its type: `retry`, `circuit_breaker` …
+    /// The type of the policy: `retry`, `circuit_breaker` …
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its mode now.
+    /// The mode of the policy at this moment.
     #[schema(schema_with = described::<Mode>)]
     pub mode: Mode,
-    /// Its fields.
+    /// The fields of the policy.
     pub values: Vec<PolicyValue>,
 }
 
 /// One operation in full.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OperationDetail {
-    /// Its name.
+    /// The name of the operation.
     pub name: String,
     /// The profile it follows; `null` where it has policies of its own.
     pub strategy: Option<String>,
-    /// Its policies, outermost first.
+    /// The policies of the operation, outermost first.
     pub policies: Vec<PolicyView>,
-    /// Whether its retries and hedges are paused.
+    /// Whether retries and hedges of the operation are paused.
     pub repeats_paused: bool,
-    /// Its counters and latencies.
+    /// The counters and latencies of the operation.
     pub metrics: OperationMetrics,
-    /// Its circuit breaker; `null` where it has none.
+    /// The circuit breaker of the operation; `null` if it has none.
     pub circuit_breaker: Option<CircuitBreakerView>,
 }
 
@@ -233,14 +233,14 @@ fn detail(control: &Control, operation: &crate::runtime::Operation) -> Operation
     }
 }
 
-/// What follows from a route's few fields.
+/// The values of a policy that follow from the fields of a route.
 fn of_route(policy: &seawall::Policy) -> Vec<PolicyValue> {
     let config = policy.config().map(|config| json!(config)).unwrap_or_default();
     let leaves = seawall_config::leaves(&config).into_iter().filter(|(path, _)| path != "type");
     leaves.map(|(field, value)| PolicyValue { field, value, origin: "route".into() }).collect()
 }
 
-/// An operation to register.
+/// A request to register an operation.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewOperation {

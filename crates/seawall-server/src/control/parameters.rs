@@ -25,7 +25,7 @@ pub(super) struct Known(Arc<BTreeMap<(MethodName, String), BTreeSet<String>>>);
 type MethodName = String;
 
 impl Known {
-    /// Those that the description names.
+    /// The parameters that the description of an endpoint names.
     pub(super) fn of(document: &OpenApi) -> Self {
         let mut all = BTreeMap::new();
         for (path, item) in &document.paths.paths {

@@ -25,9 +25,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod report;
 
-/// Suites kept.
+/// The number of suites that are kept.
 const KEPT: usize = 200;
-/// For all subjects together.
+/// The longest time for all subjects together.
 const LONGEST: Duration = Duration::from_secs(30);
 
 pub(super) fn read_routes() -> OpenApiRouter<Control> {
@@ -60,20 +60,20 @@ impl Drop for Running<'_> {
     }
 }
 
-/// What was measured in one run.
+/// The measurements of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Suite {
     /// The name of the run.
     pub benchmark_id: String,
-    /// When it ended.
+    /// When the run ended.
     pub timestamp: String,
-    /// How long all subjects took.
+    /// The duration of the whole run, in milliseconds.
     pub total_duration_ms: f64,
     /// The share of subjects that passed, from 0 to 1.
     pub pass_rate: f64,
     /// The names of the subjects that did not pass.
     pub failed_benchmarks: Vec<String>,
-    /// Each subject.
+    /// The measurement of each subject.
     pub results: Vec<Measured>,
 }
 
@@ -82,7 +82,7 @@ pub struct Suite {
 pub struct BenchmarkAnswer {
     /// The name of the run.
     pub benchmark_id: String,
-    /// What was measured.
+    /// The measurements.
     pub suite: Suite,
     /// Iterations of all subjects in a second.
     pub requests_per_second: f64,
@@ -92,7 +92,7 @@ pub struct BenchmarkAnswer {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct BenchmarkParameters {
-    /// Iterations of each subject.
+    /// The number of iterations of each subject.
     #[serde(default = "number::<100, _>")]
     #[param(minimum = 1, maximum = 1_000_000, default = 100)]
     iterations: u64,
@@ -101,21 +101,21 @@ struct BenchmarkParameters {
     include_slow: bool,
 }
 
-/// What to measure.
+/// A request to measure some subjects.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct BenchmarkRequest {
-    /// One subject.
+    /// A single subject to measure.
     #[serde(default)]
     operation_name: Option<Subject>,
     /// Several subjects; left out, and without `operation_name`: all.
     #[serde(default)]
     operations: Option<Vec<Subject>>,
-    /// Iterations of each.
+    /// The number of iterations of each subject.
     #[serde(default = "number::<100, _>")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     iterations: u64,
-    /// Threads at once.
+    /// The number of threads that measure at once.
     #[serde(default = "number::<1, _>")]
     #[schema(minimum = 1, maximum = 256)]
     concurrency: usize,

@@ -44,18 +44,18 @@ struct PresetLine {
     description: String,
     retry_attempts: u32,
     circuit_breaker_threshold: u32,
-    /// In seconds.
+    /// How long a circuit stays open, in seconds.
     recovery_timeout: u32,
     default_strategy: String,
     environment_contexts: Vec<String>,
 }
 
-/// What a preset says.
+/// The settings of a preset.
 #[derive(Serialize, ToSchema)]
 struct PresetConfiguration {
     retry_attempts: u32,
     circuit_breaker_threshold: u32,
-    /// In seconds.
+    /// How long a circuit stays open, in seconds.
     recovery_timeout: u32,
     default_strategy: String,
     operation_overrides: BTreeMap<String, String>,
@@ -109,7 +109,7 @@ async fn list(State(control): State<Control>) -> Response {
     tagged(&lines)
 }
 
-/// One preset in full.
+/// Shows one preset in full.
 #[utoipa::path(get, path = "/config/presets/{name}",
     responses((status = 200, body = PresetDetail)))]
 async fn one(
@@ -136,19 +136,19 @@ async fn summary(State(control): State<Control>) -> Response {
     tagged(&all)
 }
 
-/// Which preset fits an environment.
+/// The preset that fits an environment.
 #[derive(Serialize, ToSchema)]
 struct Recommended {
     environment_detected: String,
     recommended_preset: String,
-    /// 0 to 1.
+    /// How sure the recommendation is, from 0 to 1.
     confidence: f64,
     reasoning: String,
     available_presets: Vec<String>,
     auto_detected: bool,
 }
 
-/// Something that tells the environment.
+/// A sign by which the environment was detected.
 #[derive(Serialize, ToSchema)]
 struct SignView {
     source: String,
@@ -156,14 +156,14 @@ struct SignView {
     confidence: f64,
 }
 
-/// Which preset fits the environment that this process runs in.
+/// The preset that fits the environment of this process.
 #[derive(Serialize, ToSchema)]
 struct Detected {
     #[serde(flatten)]
     recommended: Recommended,
     detection_method: String,
     signs: Vec<SignView>,
-    /// Signs that say otherwise.
+    /// The signs that point to another environment.
     conflicts: Vec<String>,
 }
 
@@ -185,7 +185,7 @@ impl Control {
     }
 }
 
-/// Which preset fits an environment of this name.
+/// Recommends the preset that fits an environment of this name.
 #[utoipa::path(get, path = "/config/recommend-preset/{environment}",
     responses((status = 200, body = Recommended)))]
 async fn recommend(State(control): State<Control>, PathName(environment): PathName) -> Response {
@@ -193,7 +193,7 @@ async fn recommend(State(control): State<Control>, PathName(environment): PathNa
     tagged(&control.recommended(found, false))
 }
 
-/// Which preset fits the environment that this process runs in, and by which signs.
+/// Recommends the preset that fits the environment of this process, and lists the signs of it.
 #[utoipa::path(get, path = "/config/recommend-preset-auto",
     responses((status = 200, body = Detected)))]
 async fn recommend_auto(State(control): State<Control>) -> Response {
@@ -232,7 +232,7 @@ struct TemplateView {
     config: Value,
 }
 
-/// All templates.
+/// A list of all templates.
 #[derive(Serialize, ToSchema)]
 struct Templates {
     templates: BTreeMap<&'static str, TemplateView>,
@@ -250,14 +250,14 @@ fn template_names() -> Vec<String> {
     templates::all().iter().map(|template| template.name.to_owned()).collect()
 }
 
-/// All templates.
+/// Lists all templates.
 #[utoipa::path(get, path = "/config/templates", responses((status = 200, body = Templates)))]
 async fn templates() -> Response {
     let all = templates::all().iter().map(|template| (template.name, view(template)));
     tagged(&Templates { templates: all.collect() })
 }
 
-/// One template.
+/// Shows one template.
 #[utoipa::path(get, path = "/config/templates/{name}",
     responses((status = 200, body = TemplateView)))]
 async fn template(PathName(name): PathName) -> Result<Response, ApiError> {
@@ -277,7 +277,7 @@ struct TemplateRequest {
     overrides: Option<Map<String, Value>>,
 }
 
-/// Whether a template with these changes is a valid configuration.
+/// Checks whether a template with these changes is a valid configuration.
 #[utoipa::path(post, path = "/config/validate-template", request_body = TemplateRequest,
     responses((status = 200, body = Validation)))]
 async fn validate_template(
@@ -301,18 +301,18 @@ struct AdviceRequest {
     configuration: Map<String, Value>,
 }
 
-/// The template that comes nearest.
+/// The template that comes nearest to a configuration.
 #[derive(Serialize, ToSchema)]
 struct Advice {
     /// None where no template is near.
     suggested_template: Option<String>,
-    /// 0 to 1.
+    /// How near the template is, from 0 to 1.
     confidence: f64,
     reasoning: String,
     available_templates: Vec<String>,
 }
 
-/// Which template comes nearest to a configuration.
+/// Recommends the template that comes nearest to a configuration.
 #[utoipa::path(post, path = "/config/recommend-template", request_body = AdviceRequest,
     responses((status = 200, body = Advice)))]
 async fn recommend_template(JsonBody(asked): JsonBody<AdviceRequest>) -> Json<Advice> {

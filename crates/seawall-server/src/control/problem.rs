@@ -22,7 +22,7 @@ pub struct ProblemDocument {
     /// The kind of the error for programs, such as `VALIDATION_ERROR`: one for each status.
     #[serde(default)]
     pub error_code: String,
-    /// What is wrong, and what would be right.
+    /// The problem, and what would be right.
     pub detail: String,
     /// The field that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,9 +43,9 @@ pub struct MistakeView {
     pub column: usize,
     /// The path of the field.
     pub path: String,
-    /// What is wrong.
+    /// The problem, in a sentence.
     pub message: String,
-    /// What would be right.
+    /// What would be right, if that is known.
     pub right: Option<String>,
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[String]) -> ApiError {
     problem(StatusCode::NOT_FOUND, &format!("Unknown {what}"), &detail)
 }
 
-/// 422 for one field.
+/// An answer with status 422 about one field.
 pub(crate) fn wrong(field: &str, detail: &str) -> ApiError {
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     problem_with(status, "Invalid request", detail, Some(field), Vec::new())

@@ -16,7 +16,7 @@ pub(super) fn read_routes() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(text))
 }
 
-/// All numbers, for Prometheus.
+/// Exports all numbers in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, content((String = "text/plain")))))]
 async fn text(State(control): State<Control>) -> Result<Response, ApiError> {
     // With many operations it takes milliseconds: not on the threads that pass requests on.

@@ -1,5 +1,5 @@
-//! Who was not let in: counted by reason, told in the log and written down in the audit log, both at a bounded rate, so
-//! that a flood of refused requests neither fills a disk nor pushes out who changed what.
+//! Refused requests to the control plane: counted by reason, and written to the log and the audit log at a bounded
+//! rate, so that a flood of them neither fills a disk nor pushes out who changed what.
 
 use super::{Control, audit::Refused};
 use crate::access::Peer;
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Why a request to the control plane was refused before it was looked at.
+/// The reason why a request to the control plane was refused before it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// A key is needed, and none was sent.
@@ -31,7 +31,7 @@ impl Reason {
     pub(crate) const ALL: [Self; 5] =
         [Self::NoKey, Self::WrongKey, Self::ReadOnlyKey, Self::ForbiddenHost, Self::ForeignSite];
 
-    /// Its name in metrics and in the audit log.
+    /// The name of the reason in metrics and in the audit log.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::NoKey => "no_key",
@@ -42,7 +42,7 @@ impl Reason {
         }
     }
 
-    /// What is answered.
+    /// The status of the answer.
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::NoKey | Self::WrongKey => StatusCode::UNAUTHORIZED,
@@ -50,36 +50,36 @@ impl Reason {
         }
     }
 
-    /// Whether it is worth a line. Asking without a key is how a client learns that it needs one, and a key that may
-    /// only read has its entry in the audit log as it is.
-    fn is_told(self) -> bool {
+    /// Whether such refusals are logged. Asking without a key is how a client learns that it needs one, and a key that
+    /// may only read has its entry in the audit log in any case.
+    fn is_logged(self) -> bool {
         !matches!(self, Self::NoKey | Self::ReadOnlyKey)
     }
 }
 
-/// Lines and entries of one reason in one period.
+/// The most log lines, and as many audit entries, of one reason in one period.
 const MOST: u32 = 10;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// What was refused, by reason.
+/// The numbers of refused requests, by reason.
 #[derive(Default)]
 pub(crate) struct Refusals([Tally; Reason::ALL.len()]);
 
 #[derive(Default)]
 struct Tally {
     count: AtomicU64,
-    told: Mutex<Told>,
+    quota: Mutex<Quota>,
 }
 
 #[derive(Default)]
-struct Told {
+struct Quota {
     since: Option<Instant>,
     lines: u32,
     passed_over: u64,
 }
 
-impl Told {
-    /// Whether one more may be told, and how many were passed over before it.
+impl Quota {
+    /// Whether one more refusal may be logged in this period; if so, how many were left out before it.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.since.is_none_or(|since| now.duration_since(since) >= PERIOD) {
             (self.since, self.lines) = (Some(now), 0);
@@ -94,7 +94,7 @@ impl Told {
 }
 
 impl Refusals {
-    /// How often requests were refused for this reason.
+    /// The number of requests that were refused for this reason.
     pub(crate) fn count(&self, reason: Reason) -> u64 {
         self.tally(reason).count.load(Ordering::Relaxed)
     }
@@ -103,27 +103,27 @@ impl Refusals {
         &self.0[reason as usize]
     }
 
-    /// Counts one; says how many were passed over before it, if it is to be told.
+    /// Counts a refusal. If it is to be logged, the answer is how many were left out before it.
     fn note(&self, reason: Reason, now: Instant) -> Option<u64> {
         let tally = self.tally(reason);
         tally.count.fetch_add(1, Ordering::Relaxed);
-        let mut told = tally.told.lock().unwrap_or_else(PoisonError::into_inner);
-        reason.is_told().then(|| told.admit(now)).flatten()
+        let mut quota = tally.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.is_logged().then(|| quota.admit(now)).flatten()
     }
 }
 
-/// Counts a request that is refused, and tells of it in the log; the future writes it down. It does not hold the
-/// request, whose body could not go along to another thread.
+/// Counts a refused request and writes it to the log; the future adds it to the audit log. The future does not hold
+/// the request, whose body cannot be sent to another thread.
 pub(super) fn refused<'c>(
     control: &'c Control,
     request: &Request,
     reason: Reason,
     what: &str,
 ) -> impl Future<Output = ()> + use<'c> {
-    let told = control.refusals.note(reason, Instant::now());
-    let told = told.map(|passed_over| line(request, reason, what, passed_over));
+    let noted = control.refusals.note(reason, Instant::now());
+    let refused = noted.map(|passed_over| line(request, reason, what, passed_over));
     async move {
-        if let Some(refused) = told {
+        if let Some(refused) = refused {
             super::audit::note_refused(control, refused).await;
         }
     }
@@ -146,7 +146,8 @@ fn line(request: &Request, reason: Reason, what: &str, passed_over: u64) -> Refu
     refused
 }
 
-/// A word of a stranger's, fit for a log: short, and without signs that a terminal would obey.
+/// A text from an untrusted client, made fit for a log: short, and without the control characters that a terminal
+/// would obey.
 pub(super) fn plain(word: &str) -> String {
     word.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
@@ -156,14 +157,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_counted_whole_and_told_in_part() {
+    fn a_flood_is_counted_whole_and_logged_in_part() {
         let (refusals, start) = (Refusals::default(), Instant::now());
-        let told = |now| {
+        let logged = |now| {
             let noted = (0..1000).map(|_| refusals.note(Reason::WrongKey, now));
             noted.filter(Option::is_some).count()
         };
-        assert_eq!(told(start), 10);
-        assert_eq!(told(start + PERIOD / 2), 0);
+        assert_eq!(logged(start), 10);
+        assert_eq!(logged(start + PERIOD / 2), 0);
         assert_eq!(refusals.note(Reason::WrongKey, start + PERIOD), Some(1990));
         assert_eq!(refusals.note(Reason::WrongKey, start + PERIOD), Some(0));
         assert_eq!(refusals.note(Reason::ForbiddenHost, start), Some(0), "each reason of its own");

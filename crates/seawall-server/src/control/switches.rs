@@ -1,4 +1,5 @@
-//! What is switched live, without a change of the configuration: modes of policies, and the pause for retries and hedges.
+//! Switches that work at once, without a change of the configuration: modes of policies, and the pause of retries and
+//! hedges.
 
 use super::{
     Control,
@@ -27,17 +28,17 @@ pub struct ModeRequest {
     pub mode: Mode,
 }
 
-/// What was switched.
+/// The result of a change of modes.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ModeChange {
-    /// The operation's name.
+    /// The name of the operation.
     pub name: String,
     /// The type of the policies.
     pub policy: String,
-    /// Their mode now.
+    /// The mode of the policies now.
     #[schema(schema_with = described::<Mode>)]
     pub mode: Mode,
-    /// How many policies of this type it has.
+    /// The number of policies of this type in the operation.
     pub changed: usize,
 }
 
@@ -66,18 +67,18 @@ async fn modes(
     Ok(Json(ModeChange { name, policy, mode, changed }))
 }
 
-/// Whether retries and hedges are to be paused.
+/// A request to pause retries and hedges, or to let them begin again.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
     /// True pauses them; false lets them begin again.
     pub paused: bool,
-    /// The operation; left out: all.
+    /// The name of the operation; left out: all operations.
     #[serde(default)]
     pub operation: Option<String>,
 }
 
-/// What was paused, or released.
+/// The result of a pause, or of its end.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PauseChange {
     /// Whether retries and hedges are paused now.

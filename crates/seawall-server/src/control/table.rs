@@ -8,7 +8,7 @@ use axum::{
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// The form of a table.
+/// The format of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TableFormat {
@@ -23,7 +23,7 @@ pub(crate) enum TableFormat {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TableParameters {
-    /// `json` or `csv`.
+    /// The format of the answer: `json` or `csv`.
     #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     pub(crate) format: TableFormat,

@@ -16,7 +16,7 @@ use std::{
 };
 
 thread_local! {
-    /// Whether a field of the clock's is being written on this thread.
+    /// Whether a field that depends on the clock is being written on this thread.
     static CLOCK: Cell<bool> = const { Cell::new(false) };
 }
 

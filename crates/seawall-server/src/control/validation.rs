@@ -37,7 +37,7 @@ pub(super) fn read_routes() -> OpenApiRouter<Control> {
         .routes(routes!(rate_limit_status))
 }
 
-/// A configuration to validate.
+/// A request to validate a configuration.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ValidationRequest {
@@ -45,7 +45,7 @@ struct ValidationRequest {
     configuration: Map<String, Value>,
 }
 
-/// A configuration as text.
+/// A request to validate a configuration that is given as text.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TextRequest {
@@ -53,7 +53,7 @@ struct TextRequest {
     json_config: String,
 }
 
-/// What was looked at.
+/// The size of what was validated, and its limit.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 struct SecurityView {
     size_bytes: usize,
@@ -62,14 +62,14 @@ struct SecurityView {
     validation_timestamp: String,
 }
 
-/// What is wrong, and what would be better.
+/// The result of a validation.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Validation {
     is_valid: bool,
     errors: Vec<String>,
-    /// What works, and should still be looked at.
+    /// Warnings about values that are valid and may still be wrong.
     warnings: Vec<String>,
-    /// What to set instead.
+    /// Suggestions of what to set instead.
     suggestions: Vec<String>,
     security_info: SecurityView,
 }
@@ -108,7 +108,7 @@ impl Control {
         }
     }
 
-    /// 403 where `monitoring.validation` is off.
+    /// Refuses with 403 if `monitoring.validation` is off.
     pub(super) fn validation_is_on(&self) -> Result<(), ApiError> {
         if self.live.now().config.monitoring.validation {
             return Ok(());
@@ -123,7 +123,8 @@ impl Control {
     }
 }
 
-/// Whether a configuration is right: fields, types, bounds, and what they come to together. 200 also where it is not.
+/// Checks whether a configuration is valid: fields, types, bounds, and what they come to together. The status is 200
+/// also if it is not.
 #[utoipa::path(post, path = "/config/validate", request_body = ValidationRequest,
     responses((status = 200, body = Validation)))]
 async fn validate(
@@ -138,7 +139,8 @@ async fn validate(
     Ok(Json(control.told(verdict, None, &value.to_string(), "validate", &actor)))
 }
 
-/// The same with checks of content and size, for configurations from strangers; bounded in number.
+/// Checks a configuration from an untrusted source: in addition to `validate`, its content and its size. The number of
+/// such requests is bounded.
 #[utoipa::path(post, path = "/config/validate-secure", request_body = ValidationRequest,
     responses((status = 200, body = Validation), (status = 429)))]
 async fn validate_secure(
@@ -154,7 +156,7 @@ async fn validate_secure(
     Ok(Json(control.told(verdict, Some(info), &text, "validate_secure", &actor)))
 }
 
-/// Whether a text is JSON, and a right configuration.
+/// Checks whether a text is JSON, and a valid configuration.
 #[utoipa::path(post, path = "/config/validate-json", request_body = TextRequest,
     responses((status = 200, body = Validation)))]
 async fn validate_json(
@@ -168,10 +170,10 @@ async fn validate_json(
     Ok(Json(control.told(verdict, None, &asked.json_config, "validate_json", &actor)))
 }
 
-/// What is known of one field.
+/// The check of one field.
 #[derive(Serialize, ToSchema)]
 struct FieldView {
-    /// Whether there is such a field.
+    /// Whether there is a field of this name.
     allowed: bool,
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -183,7 +185,7 @@ struct FieldView {
     problem: Option<String>,
 }
 
-/// What is known of each field.
+/// The checks of all fields.
 #[derive(Serialize, ToSchema)]
 struct Fields {
     is_valid: bool,
@@ -228,7 +230,7 @@ async fn field_whitelist(
     }))
 }
 
-/// The bounds of one configuration.
+/// The limits of one configuration.
 #[derive(Serialize, ToSchema)]
 struct ConfigLimits {
     max_config_size_bytes: usize,
@@ -252,7 +254,7 @@ struct ContentFiltering {
     max_repeated_chars: usize,
 }
 
-/// What `validate-secure` checks.
+/// The limits that `validate-secure` checks.
 #[derive(Serialize, ToSchema)]
 struct SecurityConfig {
     security_limits: ConfigLimits,
@@ -268,7 +270,7 @@ const RATES: RateLimits = RateLimits {
     cooldown_seconds: COOLDOWN / 1000,
 };
 
-/// What `validate-secure` checks.
+/// Shows the limits that `validate-secure` checks.
 #[utoipa::path(get, path = "/config/validate/security-config",
     responses((status = 200, body = SecurityConfig)))]
 async fn security_config() -> Response {
@@ -293,14 +295,14 @@ async fn security_config() -> Response {
     tagged(&body)
 }
 
-/// How many secure validations this client may still ask for. The client is who the key belongs to.
+/// Shows how many secure validations this client may still ask for. A client is known by its key.
 #[utoipa::path(get, path = "/config/validate/rate-limit-status",
     responses((status = 200, body = RateLimitStatus)))]
 async fn rate_limit_status(State(control): State<Control>, actor: Actor) -> Json<RateLimitStatus> {
     Json(control.turns.status(&actor.name, wall_clock::now_ms()))
 }
 
-/// Whether a word is too long to be looked for.
+/// Refuses a name that is too long to be looked up.
 pub(super) fn sane(field: &str, word: &str) -> Result<(), ApiError> {
     if word.len() <= 200 {
         return Ok(());

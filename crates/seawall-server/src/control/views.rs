@@ -1,5 +1,5 @@
-//! What the API says of operations and their circuits, from the state that is used. Counters, states and windows are the
-//! core's own types; only instants become times of the wall clock.
+//! The API's views of operations and their circuits, made from the state in use. Counters, states and windows are the
+//! core's own types; only instants become wall-clock times.
 
 use crate::{
     latency::LatencyView,
@@ -24,7 +24,7 @@ pub struct OperationMetrics {
     pub success_rate: Option<f64>,
     /// The share of the same executions that failed or timed out.
     pub failure_rate: Option<f64>,
-    /// How long executions took that were not rejected.
+    /// The latencies of executions that were not rejected.
     pub latency_ms: LatencyView,
 }
 
@@ -43,16 +43,16 @@ impl OperationMetrics {
 /// A state that an operator forced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ForcedView {
-    /// Why, in the operator's words.
+    /// The reason that the operator gave.
     pub reason: String,
-    /// When it ends by itself; `null` where it lasts until somebody ends it.
+    /// When the forced state ends by itself; `null` if it lasts until an operator ends it.
     pub until: Option<String>,
 }
 
 /// A change of a circuit's state, with its reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TransitionView {
-    /// When it happened.
+    /// When the state changed.
     pub at: String,
     /// The state before.
     #[schema(schema_with = described::<State>)]
@@ -60,7 +60,7 @@ pub struct TransitionView {
     /// The state after.
     #[schema(schema_with = described::<State>)]
     pub to: State,
-    /// Why, with the number that crossed its bound.
+    /// The reason, with the number that crossed its bound.
     pub reason: String,
 }
 
@@ -71,10 +71,10 @@ impl TransitionView {
     }
 }
 
-/// What was counted of the calls of one breaker.
+/// The counters of the calls of one breaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CircuitMetrics {
-    /// Executions begun.
+    /// Executions that began.
     pub total_calls: u64,
     /// Executions that succeeded.
     pub successful_calls: u64,
@@ -88,7 +88,7 @@ pub struct CircuitMetrics {
     pub rejected_calls: u64,
     /// Times it opened, failed probes included; in shadow, too.
     pub opens: u64,
-    /// Times it let probes through.
+    /// How often the circuit became half-open.
     pub half_opens: u64,
     /// Times it closed, after probes or by an operator.
     pub closes: u64,
@@ -100,7 +100,7 @@ pub struct CircuitMetrics {
 /// One breaker, as the next call would meet it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CircuitBreakerView {
-    /// The operation's name.
+    /// The name of the operation.
     pub name: String,
     /// The state that decides about the next call.
     #[schema(schema_with = described::<State>)]
@@ -109,7 +109,7 @@ pub struct CircuitBreakerView {
     #[serde(default)]
     #[schema(schema_with = described::<Mode>)]
     pub mode: Mode,
-    /// Whether calls are refused now: it is open, or forced open, and enforces.
+    /// Whether calls are refused now: the circuit is open, or forced open, and the breaker enforces.
     pub refuses: bool,
     /// Since when it is in this state; `null` where it never changed.
     pub in_state_since: Option<String>,
@@ -121,29 +121,29 @@ pub struct CircuitBreakerView {
     pub recovery_timeout: f64,
     /// When the last failure was recorded.
     pub last_failure: Option<String>,
-    /// When it last opened, while it is open.
+    /// When the circuit last opened, while it is open.
     pub opened_at: Option<String>,
     /// Since when it is not closed any more, failed probes included: the beginning of the outage.
     pub broken_since: Option<String>,
-    /// Why it stands as it does: what an operator said, or what broke it, and what followed.
+    /// The reason for the present state: what an operator said, or what opened the circuit, and what followed.
     pub why: Option<String>,
     /// Times that it has opened since it was last closed.
     pub openings_in_a_row: u32,
     /// Until when only a growing part of the calls is let through, after closing.
     pub ramps_until: Option<String>,
-    /// What its window holds, while closed; `null` where there is no window.
+    /// The calls in the window, while closed; `null` if there is no window.
     #[schema(schema_with = described::<Option<Tally>>)]
     pub window: Option<Tally>,
     /// The state that an operator forced; `null` where none did.
     pub forced: Option<ForcedView>,
-    /// How many circuits there are, where there is one for each key.
+    /// The number of circuits, if there is one for each key.
     #[schema(schema_with = described::<Option<KeyedCounts>>)]
     pub keys: Option<KeyedCounts>,
     /// When an open circuit lets its first probe through.
     pub next_probe_at: Option<String>,
-    /// Its last change of state.
+    /// The last change of state.
     pub last_transition: Option<TransitionView>,
-    /// What was counted of its calls.
+    /// The counters of the calls of the breaker.
     pub metrics: CircuitMetrics,
 }
 
@@ -181,12 +181,12 @@ impl CircuitBreakerView {
         })
     }
 
-    /// Whether it is in one of these states and enforces.
+    /// Whether the circuit is in one of these states and the breaker enforces.
     pub(crate) fn enforces_in(&self, states: &[State]) -> bool {
         self.mode == Mode::Enforce && states.contains(&self.state)
     }
 
-    /// Whether it is closed, or refuses nobody since it does not enforce.
+    /// Whether the circuit is closed, or the breaker does not enforce and so refuses no call.
     pub(crate) fn is_healthy(&self) -> bool {
         self.mode != Mode::Enforce || self.state == State::Closed
     }
@@ -216,7 +216,7 @@ impl CircuitMetrics {
     }
 }
 
-/// All breakers, by name.
+/// All breakers, by the names of their operations.
 pub(crate) fn circuit_breakers(registry: &Registry) -> BTreeMap<String, CircuitBreakerView> {
     let now = registry.now();
     let operations = registry.operations();

@@ -32,7 +32,7 @@ impl UnreadBody {
     }
 }
 
-/// How long the client has been waited for.
+/// The time for which the gateway has waited for the client.
 #[derive(Default)]
 struct WaitTime {
     /// The length of all waits that are over.
@@ -125,7 +125,7 @@ impl ClientBody {
         self.waited.end();
     }
 
-    /// How long the client has been waited for.
+    /// How long the gateway has waited for the client.
     pub(super) fn waited(&self) -> Duration {
         self.waited.total()
     }
@@ -148,8 +148,8 @@ impl ClientBody {
         alarm.as_mut().poll(cx).map(|()| error)
     }
 
-    /// How long the client may still be waited for by its rate so far: for one pause, and for a second for each
-    /// `min_rate` bytes that came. `None` where any rate is good.
+    /// How long the gateway may still wait for the client at its rate so far: for one pause, and for a second for each
+    /// `min_rate` bytes that came. `None` if there is no least rate.
     fn wait_left_by_rate(&self) -> Option<Duration> {
         let rate = NonZeroU64::new(self.min_rate)?;
         let earned = Duration::from_secs_f64(self.received as f64 / rate.get() as f64);

@@ -20,9 +20,9 @@ pub(super) struct EventJson<'a> {
     pub(super) last_error: Option<&'a RawValue>,
     pub(super) response: Option<&'a RawValue>,
     pub(super) content_block: Option<&'a RawValue>,
-    /// Google's `choices`.
+    /// Google's member `candidates`, its counterpart of `choices`.
     pub(super) candidates: Option<&'a RawValue>,
-    /// `promptFeedback`.
+    /// The member `promptFeedback`.
     pub(super) prompt_feedback: Option<&'a RawValue>,
     pub(super) sequence_number: Option<u64>,
 }
@@ -114,10 +114,10 @@ pub(super) struct Choice<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
-    /// A candidate's `finish_reason`.
+    /// The member `finishReason` of a candidate, its counterpart of `finish_reason`.
     #[serde(borrow, default, rename = "finishReason")]
     candidate_finish_reason: Option<&'a RawValue>,
-    /// A candidate's `delta`.
+    /// The member `content` of a candidate, its counterpart of `delta`.
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
 }
@@ -132,7 +132,7 @@ impl<'a> Choice<'a> {
         self.index.and_then(|index| index.get().parse().ok()).unwrap_or(0)
     }
 
-    /// Why the choice is finished; empty while it is not.
+    /// The reason why the choice is finished; empty while it is not.
     pub(super) fn finish_reason(&self) -> Cow<'a, str> {
         let reason = self.finish_reason.or(self.candidate_finish_reason);
         reason.map(text).filter(|reason| reason != "FINISH_REASON_UNSPECIFIED").unwrap_or_default()
@@ -142,7 +142,7 @@ impl<'a> Choice<'a> {
         self.error.filter(|error| is_error(error))
     }
 
-    /// Whether the choice brings something that a person or a tool would see; a role is not such a thing.
+    /// Whether the choice has content for a person or a tool; a role is no such content.
     pub(super) fn has_content(&self) -> bool {
         let delta = self.delta.or(self.message).map(members).unwrap_or_default();
         let brings =
@@ -186,17 +186,18 @@ pub(super) fn words_of(error: &RawValue) -> Vec<String> {
     named.map(|value| word(value)).collect()
 }
 
-/// Whether data is a whole JSON text.
+/// Whether the data is one whole JSON text.
 pub(super) fn is_whole(data: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(data).is_ok()
 }
 
-/// Whether the value of `error` says that there is one. Some say with each event that there is none.
+/// Whether the value of `error` is an error. Some upstreams send the member with each event, to say that there is
+/// none.
 fn is_error(value: &RawValue) -> bool {
     !matches!(value.get(), "null" | "false" | "\"\"")
 }
 
-/// Whether a value says more than that there is nothing.
+/// Whether a value is more than null or empty.
 fn says_something(value: &RawValue) -> bool {
     !matches!(value.get(), "null" | "false" | "\"\"" | "[]" | "{}")
 }

@@ -1,7 +1,7 @@
-//! What the gateway tells upstreams of those before it: who asked, for which host, and by which proxies.
+//! The headers that say who is before the gateway: the client, the host it asked for, and its proxies.
 //!
-//! `Via` is added on both sides, with a pseudonym that no other instance has, so that a request which comes back
-//! is known (RFC 9110, 7.6.3). What a client says of others is believed along a chain of `trusted_proxies` only.
+//! `Via` is added on both sides, with a pseudonym that no other instance has, so that a request which comes back is
+//! recognized (RFC 9110, 7.6.3). What a client says of others is believed along a chain of `trusted_proxies` only.
 
 use crate::config::Network;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
@@ -101,7 +101,8 @@ impl Forwarding {
         client
     }
 
-    /// Writes the headers that tell the upstream of the client: behind what a trusted proxy said, else in its place.
+    /// Writes the headers that describe the client to the upstream: behind what a trusted proxy said, else in its
+    /// place.
     pub(crate) fn write(&self, headers: &mut HeaderMap, peer: IpAddr) {
         let peer = peer.to_canonical();
         let host = headers.remove(header::HOST);

@@ -16,7 +16,7 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a header that is a list of tokens has this one; parameters of the tokens do not count.
+/// Whether a header that is a list of tokens has this one; parameters of the tokens are ignored.
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
     let lines = headers.get_all(name).iter();
     let mut tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-/// Why a request was refused before it reached a route.
+/// The reason why a request was refused before it reached a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EarlyRefusal {
     /// As many requests are in flight as `limits.max_in_flight` allows.
@@ -45,7 +45,7 @@ impl InFlight {
         (permit.0.fetch_add(1, Ordering::Relaxed) < max).then_some(permit)
     }
 
-    /// How many requests are in flight.
+    /// The number of requests in flight.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -55,7 +55,7 @@ impl InFlight {
         self.refusals[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many requests were refused for this reason so far.
+    /// The number of requests that were refused for this reason.
     pub(crate) fn refusals(&self, why: EarlyRefusal) -> u64 {
         self.refusals[why as usize].load(Ordering::Relaxed)
     }

@@ -21,7 +21,7 @@ const MAX_RESPONSES: usize = 16;
 /// The interim responses that wait for one connection to write them.
 #[derive(Default)]
 pub(crate) struct InterimQueue {
-    /// Whether some wait, so that the lock is taken in the rare case only.
+    /// Whether responses wait, so that the lock is taken in the rare case only.
     has_some: AtomicBool,
     state: Mutex<State>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct InterimQueue {
 #[derive(Default)]
 struct State {
     waiting: Vec<Bytes>,
-    /// How many were accepted for the request in progress.
+    /// The number of responses accepted for the request in progress.
     accepted: usize,
     /// The request whose responses are accepted; none is once its final answer has begun.
     open_for: Option<u64>,

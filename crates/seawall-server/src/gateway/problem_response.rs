@@ -1,4 +1,4 @@
-//! How the gateway's own answers look: problem documents, with the `error` member of the client's API.
+//! The gateway's own answers: problem documents, with the `error` member of the client's API.
 
 use super::{protocol::Api, response_body::ResponseBody};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -9,9 +9,9 @@ pub(crate) fn gateway_problem(status: StatusCode, title: &'static str, detail: S
     Problem { status, title, detail, policy: "gateway", reason: "request", retry_after: None }
 }
 
-/// Makes the response of a problem. The client of a known API gets the `error` member that it reads, and is told
-/// whether to come back: `Retry-After` says when, for a request that was refused and did not run; `x-should-retry: false`
-/// says not to, for one that ran and failed here as often as it may.
+/// Makes the response of a problem. The client of a known API gets the `error` member that it reads, and a hint
+/// whether to try again: `Retry-After` says when, for a request that was refused and did not run; `x-should-retry:
+/// false` says not to, for one that ran and failed here as often as it may.
 pub(super) fn problem_response(problem: &Problem, api: Option<Api>) -> Response<ResponseBody> {
     let mut response = Response::new(document(problem, api).into());
     *response.status_mut() = problem.status;
@@ -26,8 +26,8 @@ pub(super) fn problem_response(problem: &Problem, api: Option<Api>) -> Response<
     response
 }
 
-/// Whether coming back would not help: calls were made and failed as often as they may (502, 504), the way is
-/// configured wrongly (508), or nobody knows when the cause will be gone.
+/// Whether another try would not help: calls were made and failed as often as they may (502, 504), the path is
+/// configured wrongly (508), or it is not known when the cause will be gone.
 fn is_final(problem: &Problem) -> bool {
     let named = [502, 504, 508].contains(&problem.status.as_u16());
     named || (problem.status.is_server_error() && problem.retry_after.is_none())

@@ -1,5 +1,5 @@
-//! What is special of each protocol: which requests may be repeated, which events are content, which end a stream,
-//! which fail it, and what an error looks like.
+//! The special features of each protocol: which requests may be repeated, which events are content, which end a
+//! stream, which fail it, and the form of an error.
 
 use crate::config::Protocol;
 use http::{HeaderMap, Method, StatusCode};
@@ -14,11 +14,11 @@ pub(super) use reader::{EventMeaning, Reader};
 pub(super) enum Api {
     /// OpenAI's for chat, and the older one for completions.
     Chat,
-    /// OpenAI's Responses.
+    /// OpenAI's Responses API.
     Responses,
-    /// OpenAI's Assistants.
+    /// OpenAI's Assistants API.
     Assistants,
-    /// Anthropic's Messages.
+    /// Anthropic's Messages API.
     Messages,
     /// Google's `streamGenerateContent`.
     GenerateContent,
@@ -47,17 +47,17 @@ impl Protocol {
     }
 }
 
-/// What went wrong with a stream, as its client is told.
+/// The fault of a stream, as reported to its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamFault {
-    /// It broke off, or ended too early.
+    /// The stream broke off, or ended too early.
     Broken,
-    /// Nothing came for too long.
+    /// Nothing of the stream came for too long.
     Late,
 }
 
-/// How the names of an API's events begin. Those of chat and of Google's have none: they are known by `choices` and
-/// `candidates`.
+/// How the names of an API's events begin. Events of chat and of Google have no names: they are recognized by
+/// `choices` and `candidates`.
 const KNOWN: [(Api, &[&str]); 3] = [
     (Api::Messages, &["message_start", "message_delta", "message_stop", "content_block_"]),
     (
@@ -79,7 +79,7 @@ const KNOWN: [(Api, &[&str]); 3] = [
     (Api::Assistants, &["thread."]),
 ];
 
-/// Events that complete a stream.
+/// The names of events that complete a stream.
 const DONE: [&str; 5] = [
     "message_stop",
     "response.completed",
@@ -88,7 +88,7 @@ const DONE: [&str; 5] = [
     "response.done",
 ];
 
-/// What completes a stream in place of JSON.
+/// The data that completes a stream in place of JSON.
 const DONE_DATA: &[u8] = b"[DONE]";
 
 /// Events of the Assistants API behind which nothing of the answer comes. The last event is `done`.
@@ -122,7 +122,7 @@ impl Api {
         }
     }
 
-    /// What an answer with this status has under `error`, in the words that clients of this API know.
+    /// The `error` member of an answer with this status, in the terms that clients of this API know.
     pub(super) fn error(self, status: StatusCode, code: &str, message: &str) -> Value {
         match self {
             Self::Messages => json!({ "type": anthropic_type(status), "message": message }),
@@ -137,7 +137,8 @@ impl Api {
         }
     }
 
-    /// The event that tells the client of a stream that it failed, behind an event of this sequence number.
+    /// The event that reports to the client of a stream that it failed. It comes after an event of the sequence number
+    /// `last_number`, in an API that numbers its events.
     pub(super) fn error_event(self, fault: StreamFault, message: &str, last_number: u64) -> String {
         let (code, status) = match fault {
             StreamFault::Broken => ("upstream_error", StatusCode::BAD_GATEWAY),

@@ -21,7 +21,7 @@ use seawall::Error;
 use seawall_tower::{Problem, rejection_problem, timeout_problem, write_rate_limit};
 use std::time::Duration;
 
-/// When to come back where only the number of requests in flight is the matter: most of them end within seconds.
+/// The suggested wait if only the number of requests in flight is the reason: most of them end within seconds.
 const IN_FLIGHT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Answers a request for which its route found no answer.

@@ -33,7 +33,7 @@ pub(super) struct InboundRequest {
     pub(super) host: Option<HeaderValue>,
     /// Whether the client can read trailers.
     takes_trailers: bool,
-    /// Where interim responses to it go; `None` where its client can take none.
+    /// The relay of interim responses; `None` if the client can take none.
     pub(super) interim: Option<InterimRelay>,
     /// Whether its client repeats requests by itself. Two layers of retries would multiply.
     pub(super) is_retried_outside: bool,
@@ -51,18 +51,18 @@ enum RequestBody {
     Streamed(Arc<StreamedUpload>),
 }
 
-/// What is wrong with a request, by its client's fault.
+/// A fault of a request that its client is to blame for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestError {
-    /// Its body is longer than this many bytes.
+    /// The body is longer than this many bytes.
     BodyTooLarge(u64),
-    /// Nothing of its body came for this long.
+    /// Nothing of the body came for this long.
     BodyTooSlow(Duration),
-    /// Its body came, on average, in fewer bytes a second than this.
+    /// The body came, on average, in fewer bytes a second than this.
     BodyBelowRate(u64),
-    /// Its body broke off before its end.
+    /// The body broke off before its end.
     BodyBroken,
-    /// Its path, behind that of the endpoint, is longer than an address may be.
+    /// The path, behind that of the endpoint, is longer than an address may be.
     PathTooLong,
 }
 
@@ -128,7 +128,7 @@ impl InboundRequest {
         });
     }
 
-    /// Whether this gateway may send it more than once, as far as the request itself says.
+    /// Whether the gateway may send the request more than once, as far as the request itself is concerned.
     pub(super) fn is_replayable(&self) -> bool {
         matches!(self.body, RequestBody::Buffered(_)) && !self.is_retried_outside
     }
@@ -143,7 +143,7 @@ impl InboundRequest {
         let _ = self.fault.set(fault);
     }
 
-    /// Whether some of its body is gone, so that it cannot be sent any more.
+    /// Whether a part of the body is gone, so that the request cannot be sent any more.
     pub(super) fn is_consumed(&self) -> bool {
         match &self.body {
             RequestBody::Buffered(_) => false,
@@ -159,7 +159,7 @@ impl InboundRequest {
         }
     }
 
-    /// Its body, where that is passed on as it comes.
+    /// The upload, if the body is passed on as it comes.
     pub(super) fn upload(&self) -> Option<Arc<StreamedUpload>> {
         match &self.body {
             RequestBody::Buffered(_) => None,

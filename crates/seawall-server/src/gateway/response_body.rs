@@ -26,11 +26,11 @@ use tokio::{
 
 /// The body of a response of this server.
 pub(crate) enum ResponseBody {
-    /// Text of the gateway's own.
+    /// A text of the gateway's own.
     Own(Full<Bytes>),
     /// An upstream's body, on its way.
     Streamed(Arc<SharedBody>),
-    /// The control plane's.
+    /// A body of the control plane.
     Control(axum::body::Body),
 }
 
@@ -139,7 +139,8 @@ impl StreamedBody {
         self.permits.is_none() && self.upstream.held.is_empty() && self.broken.is_none()
     }
 
-    /// What is left of the body. Of an event stream nobody can say: an error event may come in place of its end.
+    /// What is left of the body. The length of an event stream is unknown: an error event may come in place of its
+    /// end.
     fn size_hint(&self) -> SizeHint {
         let held = self.upstream.held.iter().filter_map(Frame::data_ref);
         let held: u64 = held.map(|data| data.len() as u64).sum();
@@ -168,8 +169,8 @@ impl StreamedBody {
         }
     }
 
-    /// Reports the end when the upstream has given its last byte, whatever of it the client has read by then: with a
-    /// known length nobody asks again after it.
+    /// Reports the end when the upstream has given its last byte, whatever of it the client has read by then: a body
+    /// of known length is not polled again after its last byte.
     fn end_if_over(&mut self) {
         let UpstreamBody { monitor, body, ended, .. } = &self.upstream;
         let plain_end = monitor.is_none() && body.is_end_stream();
@@ -307,8 +308,8 @@ fn lock(body: &SharedBody) -> MutexGuard<'_, Option<StreamedBody>> {
     body.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the answer away from a client that does not read: its permits go back, and the upstream's call is
-/// cancelled. Nobody asks the body for more meanwhile, so it cannot do so itself.
+/// Takes the answer away from a client that does not read: its permits go back, and the upstream's call is cancelled.
+/// The body is not polled meanwhile, so it cannot do so itself.
 async fn watch_reader(body: Weak<SharedBody>, write_timeout: Duration) {
     let mut due = Instant::now() + write_timeout;
     loop {

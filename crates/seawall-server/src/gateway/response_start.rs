@@ -25,18 +25,18 @@ const MAX_EVENTS: u32 = 64;
 /// The most bytes that are held.
 const MAX_BYTES: usize = 512 << 10;
 
-/// How long the headers of an event stream whose events nobody here knows are held. Somebody who waits for news may
-/// have to wait for long, and wants to know at once that the connection stands.
+/// How long the headers of an event stream with unknown events are held. A client that waits for news may have to wait
+/// for long, and wants to see at once that the connection stands.
 const SUBSCRIPTION: Duration = Duration::from_millis(100);
 
-/// How long an answer may take to come, and how long it may pause.
+/// The time limits for the start of an answer, and for its pauses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResponseTimeouts {
     /// From the call to the first content.
     pub(super) first_byte: Option<Duration>,
-    /// Between two pieces.
+    /// The longest pause between two pieces.
     pub(super) idle: Duration,
-    /// How long its headers are held, where `first_byte` does not say so.
+    /// How long the headers are held, if `first_byte` does not say so.
     pub(super) hold: Duration,
 }
 

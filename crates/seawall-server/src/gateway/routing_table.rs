@@ -87,7 +87,7 @@ impl RoutingTable {
         Ok(operation)
     }
 
-    /// Takes over the upstream of this name where its configuration is the same, else makes it anew.
+    /// Takes over the upstream of this name if its configuration is the same, else makes a new one.
     fn upstream(
         &self,
         name: &str,

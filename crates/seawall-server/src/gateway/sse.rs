@@ -18,7 +18,7 @@ pub(super) struct SseEvent<'a> {
     /// The values of its `data` fields, joined by line feeds. Where it has no field at all, but is a JSON object, it is
     /// that object: so do Google's servers report errors.
     pub(super) data: Cow<'a, [u8]>,
-    /// Whether that is all of the event.
+    /// Whether the piece is the whole event.
     pub(super) whole: bool,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct SseSplitter {
 
 /// An event whose bytes already pass on.
 struct Overlong {
-    /// Whether nothing of its present line has come.
+    /// Whether the present line is still empty.
     line_is_empty: bool,
 }
 
@@ -215,7 +215,7 @@ impl SseSplitter {
 /// A byte order mark, which may stand before the first event.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Joins two pieces.
+/// Joins two pieces into one.
 pub(super) fn join(first: Bytes, second: Bytes) -> Bytes {
     match (first.is_empty(), second.is_empty()) {
         (_, true) => first,

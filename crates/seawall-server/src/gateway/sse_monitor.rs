@@ -11,7 +11,7 @@ use super::{
 use bytes::Bytes;
 use seawall::{Class, Outcome};
 
-/// Reads along one event stream.
+/// Follows one event stream while it passes.
 pub(super) struct SseMonitor {
     /// The API that its client speaks, as far as its request says.
     api: Api,
@@ -19,17 +19,17 @@ pub(super) struct SseMonitor {
     progress: Progress,
 }
 
-/// What an event stream said so far.
+/// The progress of an event stream.
 struct Progress {
     reader: Reader,
     /// Whether something came that is more than a sign of life.
     content: bool,
-    /// How the stream ended, where it said so itself; what follows does not count.
+    /// The outcome of the stream, once the stream itself reported one; what follows does not count.
     ended: Option<Outcome>,
     events: u32,
 }
 
-/// How a stream's body ended, and what its client still gets.
+/// The end of a stream: its outcome, and what its client still gets.
 pub(super) struct StreamEnd {
     pub(super) outcome: Outcome,
     pub(super) last: FinalBytes,
@@ -63,7 +63,7 @@ impl SseMonitor {
         ready
     }
 
-    /// Whether something of the answer has come, or its end.
+    /// Whether a part of the answer has come, or its end.
     pub(super) fn has_content(&self) -> bool {
         self.progress.content || self.progress.ended.is_some() || self.events.is_inside_event()
     }
@@ -73,17 +73,17 @@ impl SseMonitor {
         self.progress.content
     }
 
-    /// How the stream ended, where it said so itself.
+    /// The outcome of the stream, once the stream itself reported one.
     pub(super) fn ended(&self) -> Option<Outcome> {
         self.progress.ended
     }
 
-    /// How many events have come.
+    /// The number of events that have come.
     pub(super) fn events(&self) -> u32 {
         self.progress.events
     }
 
-    /// The outcome when nobody waits for the rest, where it is known: a complete answer is a success.
+    /// The outcome if the client leaves before the rest, where it is known: a complete answer is a success.
     pub(super) fn left(&self) -> Option<Outcome> {
         let complete = self.progress.reader.is_complete().then_some(Outcome::Success);
         self.progress.ended.or(complete)

@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How long a call waits for a body that the one before is just letting go of.
+/// How long a call waits for a body that the call before it is just letting go of.
 const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// How long an upstream may read on when it has answered.
@@ -33,14 +33,14 @@ pub(super) struct StreamedUpload {
 }
 
 struct UploadState {
-    /// The client's body; `None` when nobody wants its rest any more, so that the client's connection is free to end.
+    /// The client's body; `None` when its rest is no longer needed, so that the client's connection is free to end.
     body: Option<ClientBody>,
-    /// How long the client was waited for, once `body` is gone.
+    /// How long the gateway has waited for the client, once `body` is gone.
     waited: Duration,
-    /// What was read of the body before it turned out to be too long to keep; empty once more was taken.
+    /// The part of the body that was read before it turned out to be too long to keep; empty once more was taken.
     kept: Bytes,
     is_leased: bool,
-    /// Whether some of it was taken that nobody has any more.
+    /// Whether a part of the body was taken and is lost.
     is_consumed: bool,
 }
 
@@ -70,7 +70,7 @@ impl StreamedUpload {
         state.body.as_ref().map_or(state.waited, ClientBody::waited)
     }
 
-    /// What the client did wrong while the body was sent.
+    /// The fault of the client while the body was sent.
     pub(super) fn fault(&self) -> Option<RequestError> {
         self.fault.get().copied()
     }

@@ -44,14 +44,14 @@ pub(super) struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, OutgoingBody>,
 }
 
-/// Why a call gave no answer at all.
+/// The reason why a call gave no answer at all.
 #[derive(Debug)]
 pub(super) struct CallError {
     pub(super) kind: CallErrorKind,
     detail: String,
 }
 
-/// The kinds of failed calls, as far as policies and clients are told.
+/// The kinds of failed calls that policies and clients distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallErrorKind {
     /// No endpoint took a connection, so the request never left.
@@ -82,7 +82,7 @@ impl CallError {
         Self::new(CallErrorKind::Broken, detail)
     }
 
-    /// Nothing of an answer came within `limit`.
+    /// An error for a call of which nothing came within `limit`.
     pub(super) fn late(limit: Duration, detail: String) -> Self {
         Self::new(CallErrorKind::Late(limit), detail)
     }
@@ -153,7 +153,7 @@ impl Upstream {
         })
     }
 
-    /// Whether a request may be sent here again after it may have arrived.
+    /// Whether a request may be sent to this upstream again after it may have arrived.
     pub(super) fn may_repeat(&self, request: &InboundRequest) -> bool {
         request.is_replayable()
             && match self.repeatable {
@@ -166,7 +166,7 @@ impl Upstream {
             }
     }
 
-    /// Whether its circuit lets calls pass.
+    /// Whether the circuit of this upstream lets calls pass.
     pub(super) fn is_healthy(&self) -> bool {
         let pipeline = self.operation.pipeline();
         let acts = |at: usize| pipeline.mode(at) == Mode::Enforce;

@@ -22,7 +22,7 @@ pub(super) struct UpstreamBody {
     /// Whether something came that is more than a sign of life.
     pub(super) has_begun: bool,
     pub(super) clock: LateClock,
-    /// How it ended, where its end has come already.
+    /// The outcome of the body, if its end has come already.
     pub(super) ended: Option<Outcome>,
 }
 
@@ -77,19 +77,20 @@ impl UpstreamBody {
     }
 }
 
-/// When an answer is late: with its first content, or in a pause between two pieces. Time in which the client is
-/// waited for, while its request's body is passed on, does not count.
+/// The clock that decides when an answer is late: with its first content, or in a pause between two pieces. Time in
+/// which the gateway waits for the client, while its request's body is passed on, does not count.
 pub(super) struct LateClock {
-    /// The longest pause.
+    /// The longest pause between two pieces.
     idle: Duration,
-    /// When the first content must have come, and within which time, while it has not.
+    /// The instant at which the first content must have come, and the limit that it follows from, while it has not
+    /// come.
     first_content: Option<(Instant, Duration)>,
     last_piece: Instant,
     /// The request's body, where it may still be under way.
     pub(super) upload: Option<Arc<StreamedUpload>>,
-    /// How long the client had been waited for when the answer began.
+    /// How long the gateway had waited for the client when the answer began.
     waited_at_start: Duration,
-    /// How long the client had been waited for when the last piece came.
+    /// How long the gateway had waited for the client when the last piece came.
     waited_at_last_piece: Duration,
 }
 
@@ -129,7 +130,7 @@ impl LateClock {
         self.first_content = None;
     }
 
-    /// Whether the first content is still waited for, and bounded in time.
+    /// Whether the first content has not come yet, and is bounded in time.
     pub(super) fn bounds_first_content(&self) -> bool {
         self.first_content.is_some()
     }
@@ -155,12 +156,12 @@ impl LateClock {
     }
 }
 
-/// What is said of an answer whose first content did not come in time.
+/// The message for an answer whose first content did not come in time.
 pub(super) fn no_content_within(limit: Duration) -> String {
     format!("no content came within {limit:?}")
 }
 
-/// What a body is made of, as far as its first content is concerned.
+/// The kind of a body, as far as its first content is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContentKind {
     Events,
@@ -197,8 +198,8 @@ impl ContentKind {
     }
 }
 
-/// Whether its events cannot be read along. In a compressed stream neither the last event can be seen nor an
-/// error event be added; it counts by the end of its body, as any other answer.
+/// Whether the events of a stream are encoded, and so cannot be followed. In a compressed stream neither the last
+/// event can be seen nor an error event be added; it counts by the end of its body, as any other answer.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let coding = headers.get(header::CONTENT_ENCODING);
     coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))

@@ -25,7 +25,7 @@ pub(super) struct UpstreamAnswer<'a> {
     pub(super) permits: HeldPermits,
 }
 
-/// Why an upstream gave no answer: its policies refused or cut off the call, or the last call failed.
+/// The reason why an upstream gave no answer: its policies refused or cut off the call, or the last call failed.
 pub(super) struct UpstreamError<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) error: Error<CallError>,
@@ -108,7 +108,7 @@ pub(super) fn classify_answer(result: &Result<UpstreamAnswer<'_>, UpstreamError<
 struct UpstreamWork<'a, F> {
     call: F,
     request: &'a InboundRequest,
-    /// How long the client had been waited for before.
+    /// How long the gateway had waited for the client before.
     waited_before: Duration,
 }
 

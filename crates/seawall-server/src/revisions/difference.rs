@@ -17,11 +17,11 @@ pub struct Difference {
     /// The value after; left out where there is none.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
-    /// Where the new value comes from: a file and line, a variable, `API`, or `default`.
+    /// The source of the new value: a file and line, a variable, `API`, or `default`.
     pub origin: String,
 }
 
-/// Reads a value that is present, also where it is `null`, which is not the same as absent.
+/// Reads a value that is present, also if it is `null`, which is not the same as absent.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(from).map(Some)
 }

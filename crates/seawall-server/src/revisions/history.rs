@@ -1,5 +1,5 @@
-//! What is remembered of the configuration: its revisions, the events of its audit trail, and what of the file or of the
-//! API is not in force.
+//! The history of the configuration: its revisions, the events of its audit trail, and what of the file or of the API
+//! is not in force.
 
 use super::{Entry, Revision};
 use crate::{
@@ -19,12 +19,12 @@ pub(crate) struct History {
     left_out: Mutex<LeftOut>,
 }
 
-/// What somebody asked for and is not in force.
+/// Changes that were asked for and are not in force.
 #[derive(Default)]
 struct LeftOut {
-    /// Why the file as it is now is refused.
+    /// The reason why the present content of the file is refused.
     file: Option<String>,
-    /// Why the former change through the API does not count any more.
+    /// The reason why the former change through the API is not used any more.
     api: Option<String>,
 }
 
@@ -120,19 +120,19 @@ impl History {
         self.left_out().file = Some(why);
     }
 
-    /// Notes that a change through the API was refused; who asked for it has been told.
+    /// Notes that a change through the API was refused; its client got the reason in the answer.
     pub(crate) fn note_refused_change(&self, why: String, preset: &str, actor: &Actor) {
         let event = Record::new(MetricType::ValidationEvent, preset, "change_config", 0.0);
         self.trail.record(event.with("error", why), actor);
     }
 
-    /// Why the file as it is now is not in force, if it is not.
+    /// The reason why the present content of the file is not in force; none if it is.
     pub(crate) fn refused_file(&self) -> Option<String> {
         self.left_out().file.clone()
     }
 
-    /// What an operator should know and the configuration in force does not say itself: what of the file or of the API
-    /// is not part of it.
+    /// What an operator should know and the configuration in force does not show: which part of the file or of the API
+    /// is not in it.
     pub(crate) fn concern(&self) -> Option<String> {
         let left_out = self.left_out();
         if let Some(why) = &left_out.file {

@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 /// Declares [`Activity`]: each field with the counter that it shows.
 macro_rules! activity {
     ($($(#[doc = $doc:literal])+ $field:ident: $counter:ident,)*) => {
-        /// What an operation does in a few numbers: all since the last reset, or as much in a second.
+        /// The activity of an operation in a few numbers: since the last reset, or per second.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
         pub struct Activity<N> {
             $($(#[doc = $doc])+ pub $field: N,)*
         }
 
         impl Activity<u64> {
-            /// The counters now.
+            /// The activity that these counters show.
             pub(crate) fn of(counts: &Counts) -> Self {
                 Self { $($field: counts.$counter,)* }
             }
 
-            /// What was counted since `old`; after a reset in between, all since the reset.
+            /// The activity since `old`; after a reset in between, since the reset.
             pub(crate) fn since(&self, old: &Self) -> Self {
                 Self { $($field: grown(self.$field, old.$field),)* }
             }
 
-            /// As much in each of so many seconds, to a tenth.
+            /// The activity per second, over so many seconds, rounded to a tenth.
             pub(crate) fn per_second(&self, seconds: f64) -> Activity<f64> {
                 let rate = |count: u64| (count as f64 / seconds.max(0.001) * 10.0).round() / 10.0;
                 Activity { $($field: rate(self.$field),)* }
@@ -76,7 +76,7 @@ impl Activity<u64> {
     }
 }
 
-/// What was counted since; after a reset in between the new count is the smaller one, and counts from zero.
+/// The growth of a counter; after a reset in between the new count is the smaller one, and counts from zero.
 fn grown(new: u64, old: u64) -> u64 {
     if new >= old { new - old } else { new }
 }

@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
-/// How far back rates look.
+/// How far back rates look, in seconds.
 const RATE_SECONDS: usize = 5;
-/// How far back alerts look.
+/// How far back alerts look, in seconds.
 const ALERT_SECONDS: usize = 60;
 /// Latencies shown are of the last one to two of these.
 const SHOWN: Duration = Duration::from_secs(5);
@@ -25,13 +25,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Windows(BTreeMap<String, Window>);
 
-/// What one operation did lately.
+/// The recent activity of one operation.
 #[derive(Default)]
 pub(super) struct Window {
     now: Activity<u64>,
     in_flight: u64,
     latest: Latencies,
-    /// What was counted at each look of the last minute, oldest first.
+    /// The counters at each sample of the last minute, oldest first.
     seconds: VecDeque<(Instant, Activity<u64>)>,
     shown: Turns,
     alerting: Turns,
@@ -57,10 +57,10 @@ struct Turns {
     turned: Option<Instant>,
 }
 
-/// What happened in one minute.
+/// The activity of one minute.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Minute {
-    /// Executions begun.
+    /// Executions that began.
     pub calls: u64,
     /// Executions that failed or timed out.
     pub failed: u64,
@@ -68,7 +68,7 @@ pub struct Minute {
     pub rejected: u64,
     /// Executions that the caller spoiled.
     pub caller_faults: u64,
-    /// Retries scheduled.
+    /// Retries that were scheduled.
     pub retries: u64,
     /// `c` closed, `h` half-open, `o` open, `f` forced, `s` in shadow it would have refused calls, `-` without a
     /// circuit, or with one that is off: the worst of the minute.
@@ -85,7 +85,7 @@ impl Turns {
 }
 
 impl Windows {
-    /// Forgets operations that are gone.
+    /// Removes the windows of operations that are gone.
     pub(super) fn keep(&mut self, operations: &[Operation]) {
         if self.0.len() > operations.len() {
             let names: std::collections::BTreeSet<String> =
@@ -94,7 +94,7 @@ impl Windows {
         }
     }
 
-    /// An operation's window, with what happened until now.
+    /// The window of an operation, with its activity until now.
     pub(super) fn of(&mut self, operation: &Operation, now: Instant) -> &Window {
         let window = self.0.entry(operation.name().to_string()).or_default();
         window.advance(operation, now);
@@ -114,8 +114,8 @@ impl Window {
         self.count_minute(now);
     }
 
-    /// What happened since the last look belongs to the minute that was the present one then; after it others may
-    /// have begun. They begin whole minutes after the first one, however late the look is.
+    /// Adds the activity since the last sample to the minute that was the present one then; after it others may have
+    /// begun. Minutes begin whole minutes after the first one, however late the sample is.
     fn count_minute(&mut self, now: Instant) {
         let counted = self.now;
         let mut present =
@@ -148,22 +148,22 @@ impl Window {
         self.minutes_begun += 1;
     }
 
-    /// Its circuit, as it was met last.
+    /// The circuit of the operation at the last sample.
     pub(super) fn circuit(&self) -> Option<&CircuitView> {
         self.circuit.as_ref()
     }
 
-    /// What was counted since the last reset.
+    /// The activity since the last reset.
     pub(super) fn totals(&self) -> &Activity<u64> {
         &self.now
     }
 
-    /// Executions in progress.
+    /// The number of executions in progress.
     pub(super) fn in_flight(&self) -> u64 {
         self.in_flight
     }
 
-    /// What was done per second in the last few seconds.
+    /// The activity per second in the last few seconds.
     pub(super) fn rates(&self, now: Instant) -> Activity<f64> {
         let back = self.seconds.len().saturating_sub(RATE_SECONDS + 1);
         match self.seconds.get(back) {
@@ -172,7 +172,7 @@ impl Window {
         }
     }
 
-    /// How long executions took in the last five to ten seconds.
+    /// The latencies of the last five to ten seconds.
     pub(super) fn recent_latencies(&self) -> Latencies {
         self.latest.since(&self.shown.older)
     }
@@ -181,7 +181,7 @@ impl Window {
         self.minutes.iter()
     }
 
-    /// Which minute the present one is, from 1.
+    /// The number of the present minute, from 1.
     pub(super) fn minute_number(&self) -> u64 {
         self.minutes_begun
     }
@@ -191,7 +191,7 @@ impl Window {
         self.minutes.iter().map(|minute| minute.circuit).collect()
     }
 
-    /// What alerts look at.
+    /// The numbers that alerts are decided by.
     pub(super) fn watched(&self, operation: &Operation, now: Instant) -> Watched {
         let done = self.seconds.front().map(|(_, old)| self.now.since(old)).unwrap_or_default();
         let pipeline = operation.pipeline();

@@ -1,13 +1,14 @@
 //! Where one HTTP/1 request ends and the next begins, seen from the bytes as they arrive.
 //!
-//! hyper hands over requests, not bytes: it drops a `Content-Length` beside `Transfer-Encoding` without a word, and
-//! it has one timeout for both a slow head and an idle connection. Both need to know where in a request the client
-//! is. This follows the same rules as hyper's parser; where the two could disagree, hyper refuses the request.
+//! hyper hands over requests, not bytes: it drops a `Content-Length` beside `Transfer-Encoding` without notice, and it
+//! has one timeout for both a slow head and an idle connection. To refuse the former and to bound the latter, the
+//! server must know where in a request the client is. The parser here follows the same rules as hyper's; where the two
+//! could disagree, hyper refuses the request.
 
 /// The longest line kept to be looked at. Only `Transfer-Encoding` and `Content-Length` are, and both are short.
 const LONGEST_LINE: usize = 1024;
 
-/// What the next byte belongs to.
+/// The part of a request that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     /// The request line and the headers, or the empty lines before them.
@@ -20,7 +21,7 @@ enum Part {
     ChunkEnd,
     /// The trailers, up to an empty line.
     Trailers,
-    /// Nobody needs to know: HTTP/2, or a connection that ends with the present request.
+    /// A part that need not be followed: HTTP/2, or a connection that ends with the present request.
     Unknown,
 }
 
@@ -31,13 +32,13 @@ pub(super) struct Framing {
     /// The start of a line whose end has not come yet.
     line: Vec<u8>,
     head: Head,
-    /// Heads that were complete.
+    /// The number of heads that were complete.
     heads: u64,
     is_http2: bool,
     ambiguous: Option<u64>,
 }
 
-/// What is known of the head that is being read.
+/// The facts about the head that is being read.
 #[derive(Debug, Default)]
 struct Head {
     has_begun: bool,
@@ -184,7 +185,7 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// The same text in one piece, byte by byte, and in pieces of seven.
+    /// Checks the state after a text that came in one piece, byte by byte, and in pieces of seven bytes.
     fn each(text: &str, check: impl Fn(&Framing)) {
         for size in [text.len(), 1, 7] {
             let mut framing = Framing::new();

@@ -1,4 +1,4 @@
-//! What holds for every request, whoever answers it: it says once where it goes and how long it is.
+//! Rules that every request must keep, whoever answers it: it says once where it goes and how long it is.
 
 use crate::gateway::{headers::is_plainly_coded, problem_response::gateway_problem};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, uri::Authority};
@@ -29,7 +29,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     Err(gateway_problem(StatusCode::NOT_IMPLEMENTED, "Unknown transfer coding", message))
 }
 
-/// What the request is for: its target where that names a host, else its one `Host`.
+/// The host that a request is for: that of its target if it names one, else that of its one `Host` header.
 fn host(
     version: Version,
     target: &Uri,
@@ -65,7 +65,7 @@ fn host(
     }
 }
 
-/// A host, and perhaps a port; nobody's name before it.
+/// Whether this is a host with an optional port, and without a user name before it.
 fn is_host(bytes: &[u8]) -> bool {
     let Ok(authority) = Authority::try_from(bytes) else { return false };
     let whole = authority.as_str();

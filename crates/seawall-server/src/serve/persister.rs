@@ -1,4 +1,5 @@
-//! What runs beside the requests, once a second: files are looked at, and what is new goes to the store.
+//! The task that runs once a second beside the requests: it looks whether files have changed, and saves new records to
+//! the store.
 
 use crate::{
     active::ActiveConfig,

@@ -32,7 +32,7 @@ impl Tracked {
         Self { body, promised: None, _in_progress: in_progress, _place: place }
     }
 
-    /// With the length that its headers name for a body that does not come.
+    /// Adds the length that the headers name for a body that is not sent.
     pub(super) fn promising(mut self, promised: Option<u64>) -> Self {
         self.promised = promised;
         self
@@ -40,7 +40,7 @@ impl Tracked {
 }
 
 /// The length that a 304 names: that of the body which the client has (RFC 9110, 8.6). hyper writes it in HTTP/1.1
-/// only where the body says the same, and sends nothing of it.
+/// only if the body claims the same length, and sends nothing of it.
 pub(super) fn promised<B>(response: &Response<B>, version: Version) -> Option<u64> {
     let names = response.status() == StatusCode::NOT_MODIFIED && version < Version::HTTP_2;
     let length = response.headers().get(header::CONTENT_LENGTH).filter(|_| names)?;

@@ -1,7 +1,7 @@
-//! The bytes of one connection: how long the client may be silent where, and interim responses.
+//! The bytes of one connection: how long the client may be silent at each point, and interim responses.
 //!
-//! A client that is slow with a head is given up after `limits.client_timeout`; one that merely keeps its
-//! connection open for a next request has `limits.keep_alive_timeout`. hyper's own timeout cannot tell the two apart.
+//! A connection is closed if its client is silent for `limits.client_timeout` within a head, or for
+//! `limits.keep_alive_timeout` between two requests. hyper's own timeout cannot distinguish the two.
 
 use super::framing::Framing;
 use crate::{
@@ -29,13 +29,13 @@ use tokio::{
 pub(super) struct Patience {
     /// Before its first request, and within a head.
     pub(super) head: Duration,
-    /// Between two requests.
+    /// The longest silence between two requests.
     pub(super) keep_alive: Duration,
 }
 
-/// What a connection and the requests on it know of each other.
+/// The state that a connection and its requests share.
 pub(super) struct Line {
-    /// Requests that began.
+    /// The number of requests that began.
     begun: AtomicU64,
     /// Requests whose answer is not out yet.
     in_progress: AtomicUsize,
@@ -77,7 +77,7 @@ pub(crate) struct InProgress {
 }
 
 impl InProgress {
-    /// Whether the request says twice how long its body is.
+    /// Whether the request gives the length of its body twice.
     pub(super) fn is_ambiguous(&self) -> bool {
         self.line.ambiguous.load(Ordering::Relaxed) == self.number
     }
@@ -110,7 +110,7 @@ pub(super) struct Wire<S> {
     head_since: Instant,
     last_write: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Interim responses on their way.
+    /// The interim responses that are being sent.
     sending: Bytes,
     /// Whether hyper has nothing more to write of an earlier answer.
     is_flushed: bool,
@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// When a client that says nothing is given up; nowhere while it waits for us, or within a body.
+    /// When a silent client is given up; never while it waits for an answer, or within a body.
     fn deadline(&self) -> Option<Instant> {
         if self.line.in_progress.load(Ordering::Relaxed) > 0 {
             return None;
@@ -174,8 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Ready when the client was silent for too long. While nothing is due the alarm rings all the same: hyper does not
-    /// ask again when an answer is out, and only who looks then sees an idle connection.
+    /// Ready when the client was silent for too long. The alarm rings even while nothing is due: hyper does not poll
+    /// again when an answer is complete, and only a further look then sees an idle connection.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let (now, deadline) = (Instant::now(), self.deadline());

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 const RIGHT: &str = "a duration such as 250ms, 20s or 5m, or a number of seconds";
 
-/// Writes the shortest exact form.
+/// Writes a duration with its units, in the shortest exact form, such as `1m 30s`.
 pub fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_duration(*length))
 }
@@ -48,7 +48,7 @@ pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": ["string", "number"], "format": "duration", "minimum": 0 })
 }
 
-/// The same for a field that may be left out.
+/// Reads and writes a duration that may be left out.
 pub mod option {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::time::Duration;
@@ -56,12 +56,12 @@ pub mod option {
     #[derive(Serialize, Deserialize)]
     struct Wrapped(#[serde(with = "super")] Duration);
 
-    /// Writes the duration, or nothing.
+    /// Writes the duration, or null if there is none.
     pub fn serialize<S: Serializer>(length: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         length.map(Wrapped).serialize(to)
     }
 
-    /// Reads a duration, or null.
+    /// Reads a duration, or null for none.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<Wrapped>::deserialize(from)?.map(|wrapped| wrapped.0))
     }

@@ -1,4 +1,4 @@
-//! Durations as people write them, and problems by path.
+//! Tests of how durations are written, and of the paths of problems.
 
 use super::*;
 use std::time::Duration;

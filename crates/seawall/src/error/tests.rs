@@ -1,4 +1,4 @@
-//! What errors print, what they chain to, and where they say they come from.
+//! Tests of the texts of errors, their sources, and the places that they name.
 
 use super::*;
 use std::{error::Error as _, io};

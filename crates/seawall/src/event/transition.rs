@@ -9,11 +9,11 @@ use std::fmt;
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum State {
-    /// Calls pass.
+    /// Calls pass, and their results are counted.
     Closed,
-    /// Calls are refused.
+    /// Calls are refused until `recovery_timeout` is over.
     Open,
-    /// A few probes pass.
+    /// A few calls pass as probes; the others are refused.
     HalfOpen,
     /// Calls are refused, by an operator's word.
     ForcedOpen,
@@ -39,7 +39,7 @@ impl State {
         matches!(self, Self::Open | Self::ForcedOpen)
     }
 
-    /// An operator decided it.
+    /// Whether an operator forced this state.
     pub const fn is_forced(self) -> bool {
         matches!(self, Self::ForcedOpen | Self::ForcedClosed | Self::Disabled)
     }
@@ -70,63 +70,64 @@ impl State {
 /// A circuit's change of state, with its cause.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transition {
-    /// When.
+    /// The instant at which the state changed.
     pub at: Instant,
-    /// The state left.
+    /// The state that the circuit left.
     pub from: State,
-    /// The state entered.
+    /// The state that the circuit entered.
     pub to: State,
     /// The number that crossed its bound.
     pub why: Why,
 }
 
-/// Why a circuit changed its state.
+/// The reason why a circuit changed its state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Why {
     /// That many failures in a row reached `failure_threshold`.
     ConsecutiveFailures {
-        /// `failure_threshold`.
+        /// The `failure_threshold` that was reached.
         threshold: u32,
     },
     /// The share of failures in the window reached `failure_ratio`.
     FailureRatio {
-        /// Failures in the window.
+        /// The number of failures in the window.
         failures: u32,
-        /// Calls in the window.
+        /// The number of calls in the window.
         calls: u32,
-        /// `failure_ratio`.
+        /// The `failure_ratio` that was reached.
         bound: f64,
     },
     /// The share of slow calls in the window reached `slow_call_ratio`.
     SlowCallRatio {
-        /// Slow calls in the window.
+        /// The number of slow calls in the window.
         slow: u32,
-        /// Calls in the window.
+        /// The number of calls in the window.
         calls: u32,
-        /// `slow_call_ratio`.
+        /// The `slow_call_ratio` that was reached.
         bound: f64,
     },
     /// The circuit was open for `recovery_timeout`; probing begins.
     RecoveryElapsed,
-    /// That many probes succeeded.
+    /// As many probes succeeded as `success_threshold` asks for.
     ProbesSucceeded {
-        /// `success_threshold`.
+        /// The `success_threshold` that was reached.
         threshold: u32,
     },
-    /// A probe failed.
+    /// A probe failed, so the circuit opened again.
     ProbeFailed,
     /// A probe succeeded, and took `slow_call_duration` or longer.
     ProbeSlow,
     /// All probes outlived `probe_lease`; their places went to new ones.
     ProbesExpired,
-    /// An operator reset it.
+    /// An operator reset the circuit.
     Reset,
-    /// An operator forced it.
+    /// An operator forced the state.
     Forced,
     /// The time was over for which an operator had forced it.
     ForceExpired,
-    /// Its mode became `off`, or was: what it knew is forgotten, and it begins closed.
+    /// The mode of the breaker became `off`, or stopped being `off`: the circuit forgets what it knew and begins
+    /// closed.
     SwitchedOff,
 }
 

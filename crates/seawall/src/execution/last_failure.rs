@@ -28,8 +28,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
     }
 
-    /// What the frame at `at` comes to that ends with this outcome by itself: where that is how its last failure ended, it
-    /// is that one, with the call's own error.
+    /// The resolution of the frame at `at`, which ends with this outcome by itself. If its last failure ended with the
+    /// same outcome, that failure is the resolution, with the call's own error.
     pub(super) fn recall(&mut self, at: usize, outcome: Outcome) -> Resolution {
         let is_it =
             |(node, failure): &(usize, Resolution)| *node == at && failure.outcome == outcome;

@@ -16,9 +16,9 @@ pub(super) struct Node {
     /// The place of its policy in the pipeline.
     pub(super) depth: u16,
     pub(super) running: bool,
-    /// Its policy is in shadow mode: what it asks for is not done.
+    /// Whether its policy is in shadow mode: what it asks for is not done.
     pub(super) shadow: bool,
-    /// Its policy, in shadow mode, would have acted by now: it is not asked again.
+    /// Whether its policy, in shadow mode, would have acted by now: it is not asked again.
     pub(super) bypassed: bool,
     /// Calls that the execution had made before it came here.
     pub(super) calls_before: u32,
@@ -45,7 +45,7 @@ impl Node {
 /// The parent of the outermost node.
 pub(super) const NO_PARENT: u16 = u16::MAX;
 
-/// What all frames of one execution see alike: a [`Cx`] without what is the frame's own.
+/// The part of a [`Cx`] that is the same for all frames of one execution.
 pub(super) struct Common {
     pub(super) attributes: Attributes,
     pub(super) random: Random,
@@ -83,7 +83,7 @@ impl Common {
         }
     }
 
-    /// Where the events of this execution go.
+    /// Where the frames of this execution send their events.
     #[inline]
     pub(super) fn sink<'a>(&self, pipeline: &'a Pipeline, shadow: bool) -> Sink<'a> {
         let (observer, operation) = (pipeline.observer(), pipeline.name());

@@ -19,7 +19,7 @@ use std::{ops::Deref, task::Waker};
 type Asked = Option<(usize, Step)>;
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {
-    /// Does what a frame asks for, and what others ask for because of that, until nobody asks for anything.
+    /// Does what a frame asks for, and what other frames ask for because of that, until no frame asks for anything.
     #[inline]
     pub(super) fn proceed(&mut self, mut asked: Asked, waker: &Waker) {
         while let Some((at, step)) = asked {
@@ -216,8 +216,9 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
     }
 
-    /// Answers. Or calls the driver's next alternative in place of what the outermost node, at `at`, came to: whoever hands
-    /// over an alternative wants it called, so a pipeline without a [`Fallback`] is treated as if the default one stood around it.
+    /// Gives the answer. Or, in place of the resolution of the outermost node, at `at`, calls the driver's next
+    /// alternative: a driver that offers an alternative wants it called, so a pipeline without a [`Fallback`] is
+    /// treated as if the default one stood around it.
     fn answer_or_stand_in(&mut self, at: usize, resolution: Resolution) {
         if self.common.attributes.fallbacks == 0 || !self.stands_in(&resolution) {
             return self.answer(resolution);

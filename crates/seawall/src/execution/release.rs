@@ -134,7 +134,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
     }
 
-    /// The driver may let go of a call or its result, unless that is somebody's last failure.
+    /// Lets the driver drop a call or its result, unless it is the last failure of some frame.
     pub(super) fn cancel(&mut self, call: CallId) {
         let kept = self.last_failures.iter().any(|(_, failure)| failure.call == Some(call));
         if self.phase == Phase::Running && !kept {

@@ -1,4 +1,4 @@
-//! Quantiles against sorted values.
+//! Quantiles compared with those of sorted values.
 
 use super::*;
 use crate::random::Random;

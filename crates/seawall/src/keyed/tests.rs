@@ -4,7 +4,7 @@ use super::*;
 use crate::random::Random;
 use std::collections::HashMap;
 
-/// The same key in each run, whatever the secret of the process is.
+/// The key of a number, equal in each run, whatever the secret of the process is.
 fn numbered(number: u64) -> Key {
     Key::from_hash(Random::new(number).bits())
 }

@@ -90,7 +90,7 @@ fn finished(event: &Event<'_>, outcome: Outcome, took: Duration) {
     }
 }
 
-/// What a policy in shadow would have done. A circuit's changes of state are its own, whatever its mode.
+/// Counts what a policy in shadow mode would have done. A circuit's changes of state are real, whatever its mode.
 fn shadowed(event: &Event<'_>) {
     if let (Some(policy), false) =
         (event.kind.policy(), matches!(event.kind, Kind::CircuitChanged(_)))

@@ -35,10 +35,10 @@ pub struct Bulkhead {
     /// `waiting << 32 | in use`. `waiting` changes under the queue's lock only; while it is not 0, a freed
     /// place goes to a waiter, unless the limit fell below what is in use.
     word: AtomicU64,
-    /// Calls in progress at once.
+    /// The number of calls that may be in progress at once.
     limit: AtomicU64,
     queue: Mutex<Queue>,
-    /// What moves the limit, where it is not fixed.
+    /// The estimator that moves the limit, if the limit is adaptive.
     estimator: Option<Mutex<Estimator>>,
 }
 
@@ -87,17 +87,17 @@ impl Bulkhead {
         &self.config
     }
 
-    /// How many calls may be in progress at once at this moment: an adaptive limit moves.
+    /// How many calls may be in progress at once at this moment; an adaptive limit moves.
     pub fn limit(&self) -> u32 {
         self.limit.load(Ordering::Acquire) as u32
     }
 
-    /// How many calls are in progress.
+    /// The number of calls in progress.
     pub fn in_use(&self) -> u32 {
         in_use(self.word.load(Ordering::Acquire))
     }
 
-    /// How many calls wait in the queue.
+    /// The number of calls that wait in the queue.
     pub fn queued(&self) -> u32 {
         waiting(self.word.load(Ordering::Acquire))
     }
@@ -258,7 +258,7 @@ impl Bulkhead {
         waker.wake(); // Outside of the lock: it may run anything.
     }
 
-    /// Whether the ticket's turn has come; otherwise the waker is woken when it does.
+    /// Whether the ticket was granted a place; otherwise the waker is woken when it is.
     fn poll(&self, ticket: u64, waker: &Waker) -> bool {
         lock(&self.queue).poll(ticket, waker)
     }
@@ -282,11 +282,11 @@ impl<B: Deref<Target = Bulkhead>> Drop for Place<B> {
 }
 
 pub(crate) enum Frame {
-    /// Holds a place since then.
+    /// The frame holds a place since then.
     Inside { since: Instant },
     /// Stands in the queue until the deadline.
     Waiting { ticket: u64, until: Instant },
-    /// Holds nothing.
+    /// The frame holds nothing.
     Outside,
 }
 

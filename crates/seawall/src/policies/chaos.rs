@@ -14,7 +14,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 policy_config! {
-    /// Injects faults.
+    /// Injects faults for tests.
     #[check(Self::check_pairs)]
     pub struct ChaosConfig {
         /// Whether any fault is injected.
@@ -26,7 +26,7 @@ policy_config! {
         /// with `error_share`.
         #[range(0.0..=1.0)]
         hang_share: f64 = 0.0,
-        /// How long a call hangs that no timeout ends.
+        /// How long a call hangs if no timeout ends it.
         #[range(positive..=hours(1))]
         hang_for: Duration = secs(60),
         /// The share of calls that begin later.
@@ -115,7 +115,7 @@ impl Chaos {
         &self.config
     }
 
-    /// Whether it would inject faults at `now`.
+    /// Whether faults would be injected at `now`.
     pub fn is_on(&self, now: Instant) -> bool {
         if !self.config.enabled {
             return false;

@@ -74,7 +74,7 @@ impl CircuitBreaker {
         Ok(Self { cells: Cells::new(&config), config })
     }
 
-    /// Its configuration.
+    /// The configuration of the breaker.
     pub fn config(&self) -> &CircuitBreakerConfig {
         &self.config
     }

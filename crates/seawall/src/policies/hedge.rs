@@ -72,7 +72,7 @@ impl Hedge {
         &self.config
     }
 
-    /// How long a call may run from `now` before it is hedged.
+    /// How long a call that starts at `now` may run before it is hedged.
     pub fn delay(&self, now: Instant) -> Duration {
         let adapted = self.recent.as_ref().and_then(|recent| recent.bound(now));
         adapted.unwrap_or(self.config.delay)

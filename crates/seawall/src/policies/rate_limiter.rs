@@ -34,9 +34,9 @@ use state::State;
 pub struct Quota {
     /// Calls that pass when nothing is used up: of a token bucket `rate + burst`.
     pub limit: u64,
-    /// Calls that would pass now.
+    /// The number of calls that would pass now.
     pub remaining: u64,
-    /// How long until nothing is used up any more.
+    /// How long until the whole limit is available again.
     pub reset_after: Duration,
 }
 
@@ -49,7 +49,7 @@ pub struct RateLimiter {
     waits: AtomicU64,
 }
 
-/// How it counts, with what it has counted.
+/// The algorithm that counts, with what it has counted.
 #[derive(Debug)]
 enum Limiter {
     /// One limit that is counted in a word, without a lock where it is for all calls.
@@ -93,7 +93,7 @@ impl RateLimiter {
         Ok(Self { config, limiter, waits: AtomicU64::new(0) })
     }
 
-    /// Its configuration.
+    /// The configuration of the rate limiter.
     pub fn config(&self) -> &RateLimiterConfig {
         &self.config
     }
@@ -164,7 +164,7 @@ impl RateLimiter {
         }
     }
 
-    /// How much is left for `key` at `now`.
+    /// How much of the limit is left for `key` at `now`.
     pub fn quota(&self, now: Instant, key: Key) -> Quota {
         match &self.limiter {
             Limiter::Word(rule, state) => rule.quota(state.read(key), now, self.waits()),
@@ -172,7 +172,7 @@ impl RateLimiter {
         }
     }
 
-    /// How many keys are remembered now; 0 where there is one limit for all.
+    /// The number of keys that are remembered now; 0 if there is one limit for all calls.
     pub fn keys(&self) -> usize {
         match &self.limiter {
             Limiter::Word(_, state) => state.keys(),

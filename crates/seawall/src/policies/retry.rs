@@ -56,7 +56,7 @@ pub fn retry(max_attempts: u32) -> RetryConfig {
 }
 
 impl RetryConfig {
-    /// Whether an attempt with this outcome may be followed by another; pure.
+    /// Whether an attempt with this outcome may be followed by another one. It depends on nothing else.
     pub fn is_retryable(&self, outcome: &Outcome, repeatable: bool) -> bool {
         match outcome {
             // A rejection is our own policies' word, and a caller that spoiled its request cannot send it

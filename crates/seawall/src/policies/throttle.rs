@@ -133,7 +133,7 @@ impl Throttle {
     }
 }
 
-/// Whether the dependency accepted the call; `None` where that is not known.
+/// Whether the dependency accepted the call; `None` if that is not known.
 fn accepted(outcome: &Outcome) -> Option<bool> {
     match outcome {
         Outcome::Success => Some(true),

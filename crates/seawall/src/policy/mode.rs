@@ -21,7 +21,7 @@ config! {
 }
 
 impl Mode {
-    /// `enforce`, `shadow` or `off`.
+    /// The label in files, metrics and logs: `enforce`, `shadow` or `off`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
@@ -57,7 +57,7 @@ impl Modes {
         }
     }
 
-    /// Every policy acts.
+    /// Whether every policy acts.
     #[inline]
     pub(crate) fn all_enforce(self) -> bool {
         self.0 == 0

@@ -1,11 +1,11 @@
-//! Which values of its policies a profile decides on, for whoever explains where a value comes from.
+//! Which values of its policies a profile decides on, to explain where a value comes from.
 
 use crate::policies::PolicyConfig;
 
 /// What decides on a value of a policy that a preset or another profile names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecidedBy {
-    /// The profile alone.
+    /// The profile alone decides.
     Profile,
     /// The profile, and with a preset also this field of [`Override`](super::Override).
     Field(&'static str),
@@ -32,7 +32,7 @@ const DECIDED: [(&str, &str, Option<&str>); 17] = [
     ("rate_limiter", "burst", None),
 ];
 
-/// What decides on one value, by its path in the policy at this place of a profile's policies; none where the value is
+/// What decides on one value, by its path in the policy at this place of a profile's policies; none if the value is
 /// the policy's own default.
 pub fn decided_by(policies: &[PolicyConfig], place: usize, value: &str) -> Option<DecidedBy> {
     let policy = policies.get(place)?;

@@ -38,7 +38,7 @@ pub struct Preset {
     /// Operations with a strategy of their own.
     #[cfg_attr(feature = "serde", serde(default))]
     pub operation_overrides: BTreeMap<String, String>,
-    /// Environments it is meant for.
+    /// The environments that the preset is meant for.
     #[cfg_attr(feature = "serde", serde(default))]
     pub environment_contexts: Vec<String>,
 }
@@ -68,7 +68,7 @@ pub struct Override {
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "BTreeMap::is_empty"))]
     #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 10)))]
     pub operation_overrides: BTreeMap<String, String>,
-    /// What the waits are multiplied by.
+    /// The factor that every wait is multiplied by.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 5.0)))]
     pub exponential_multiplier: Option<f64>,
@@ -109,7 +109,7 @@ pub struct Settings {
     pub default_strategy: String,
     /// Operations with a strategy of their own.
     pub operation_overrides: BTreeMap<String, String>,
-    /// What the waits are multiplied by.
+    /// The factor that every wait is multiplied by.
     pub exponential_multiplier: f64,
     /// The shortest wait between two attempts, before jitter.
     pub exponential_min: f64,
@@ -225,7 +225,7 @@ impl Preset {
 }
 
 impl Override {
-    /// Whether it changes nothing.
+    /// Whether it changes nothing of the preset.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -1,4 +1,4 @@
-//! The profiles, each a row.
+//! The built-in profiles, one in each row.
 
 use super::{additive, breaker, patient, timeout};
 use crate::{
@@ -17,11 +17,11 @@ use std::{sync::LazyLock, time::Duration};
 pub enum ProfileKind {
     /// A temperament: `aggressive`, `balanced`, `conservative`, `critical`.
     Strategy,
-    /// What is called: `internal_service`, `database` …
+    /// The kind of call: `internal_service`, `database` …
     Call,
-    /// How much a call site matters: `critical_tier`, `standard`, `non_critical`.
+    /// The importance of a call site: `critical_tier`, `standard`, `non_critical`.
     Tier,
-    /// What kind of thing is depended on: `database_dependency` …
+    /// The kind of dependency: `database_dependency` …
     Dependency,
 }
 
@@ -30,15 +30,15 @@ pub enum ProfileKind {
 pub struct Profile {
     /// The name it has in files and in code.
     pub name: &'static str,
-    /// What it is named after.
+    /// What the profile is named after.
     pub kind: ProfileKind,
-    /// What it is for, in one line for people.
+    /// Its purpose, in one line for people.
     pub description: &'static str,
     policies: Vec<PolicyConfig>,
 }
 
 impl Profile {
-    /// The policies, outermost first.
+    /// The policies of the profile, outermost first.
     pub fn policies(&self) -> Vec<PolicyConfig> {
         self.policies.clone()
     }
@@ -85,13 +85,13 @@ fn bulkhead(concurrent: u32, queued: u32, wait: u64) -> PolicyConfig {
     })
 }
 
-/// So many calls a minute.
+/// A rate limiter of this many calls a minute.
 fn rate(rate: u32, burst: u32) -> PolicyConfig {
     let per = seconds(60);
     PolicyConfig::RateLimiter(RateLimiterConfig { rate, per, burst, ..Default::default() })
 }
 
-/// What one attempt may take, in seconds.
+/// A timeout of one attempt, in seconds.
 fn limit(attempt: u64) -> PolicyConfig {
     timeout(seconds(attempt))
 }

@@ -209,7 +209,7 @@ fn a_catalog_knows_its_own_names_first() {
     assert_eq!(names, ["development", "production", "simple", "mine"]);
 }
 
-/// What one call under the preset comes to, and how long it takes.
+/// The outcome of one call under the preset, and how long it takes.
 fn called(
     preset: &str,
     attributes: Attributes,

@@ -40,7 +40,7 @@ impl<Tm> RegistryBuilder<Tm> {
         Self { preset: Some(name.into()), ..self }
     }
 
-    /// Every operation tells `observer` its events. It may be called several times, for several observers.
+    /// Adds an observer of the events of every operation. It may be called several times, for several observers.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.push(Arc::new(observer));
         self

@@ -69,7 +69,7 @@ impl<Tm: Timer + Clone> RegistryChange<Tm> {
         self.gone.insert(name.into());
     }
 
-    /// Whether it could be committed now.
+    /// Checks that the change could be committed now.
     ///
     /// # Errors
     /// When there would be too many operations, or one of the new names was taken meanwhile.

@@ -1,14 +1,14 @@
-//! Why the registry has no such operation.
+//! The errors of a registry.
 
 use super::{MAX_NAME, MAX_OPERATIONS};
 use crate::{config::ConfigError, name::Name};
 use std::fmt;
 
-/// Why the registry has no such operation.
+/// The reason why the registry has no such operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// No preset of this name.
+    /// There is no preset of this name.
     UnknownPreset(String),
     /// Not a name: empty, too long, or with control characters.
     InvalidName(String),
@@ -18,7 +18,7 @@ pub enum RegistryError {
     OtherPolicies(Name),
     /// There are as many operations as there may be.
     Full,
-    /// The policies are not right.
+    /// The policies are not valid.
     Config(ConfigError),
 }
 

@@ -1,4 +1,4 @@
-//! What a function that can fail returns.
+//! A trait for what a function that can fail returns.
 
 /// A `Result`, also under another name: what `#[seawall::resilient]` needs to know of a function's answer.
 #[diagnostic::on_unimplemented(
@@ -6,9 +6,9 @@
     label = "this is no `Result`"
 )]
 pub trait Fallible {
-    /// What it gives when all goes well.
+    /// The value of a success.
     type Value;
-    /// What it gives when not.
+    /// The error of a failure.
     type Error;
 }
 

@@ -5,19 +5,19 @@ use std::sync::OnceLock;
 
 static GLOBAL: OnceLock<Registry> = OnceLock::new();
 
-/// The registry of the whole process, where nobody hands one around: that of
-/// [`#[resilient]`](crate::resilient). It begins with the preset `simple`, unless
-/// [`Registry::install_global`] came first.
+/// The registry of the whole process, for code that no registry is passed to: that of
+/// [`#[resilient]`](crate::resilient). It begins with the preset `simple`, unless [`Registry::install_global`] came
+/// first.
 pub fn global() -> &'static Registry {
     GLOBAL.get_or_init(Registry::default)
 }
 
 impl Registry {
-    /// Makes this the registry of the whole process. To be called at its start, before anything asks for
-    /// [`global`].
+    /// Makes this the registry of the whole process. Call it at the start of the process, before [`global`] is first
+    /// called.
     ///
     /// # Errors
-    /// The registry itself, where there is one already, or somebody has asked.
+    /// The registry itself, if one is installed already or [`global`] was called before.
     pub fn install_global(self) -> Result<(), Self> {
         GLOBAL.set(self)
     }

@@ -40,7 +40,7 @@ impl Timer for DefaultTimer {
     }
 }
 
-/// Completes at its instant.
+/// A future that completes at its instant or a little later.
 #[derive(Debug)]
 pub struct DefaultSleep(Sleep);
 
@@ -70,8 +70,9 @@ mod pausing {
     /// Tokio's own limit for "never" is about thirty years.
     pub(super) const LONGEST: Duration = Duration::from_secs(86_400 * 365 * 20);
 
-    /// Whether tokio's clock can be paused at all: only where it is built with `test-util`, which nobody tells us but the
-    /// name `tokio::time::pause`. Where it is missing, the name below is meant; so in production the cheaper clock is read.
+    /// Whether tokio's clock can be paused at all: only if tokio is built with `test-util`, which shows only in
+    /// whether the name `tokio::time::pause` exists. If it does not, the name below is meant; so in production the
+    /// cheaper clock is read.
     pub(super) const POSSIBLE: bool = {
         #[allow(unused_imports, reason = "without test-util there is nothing to import")]
         use tokio::time::*;
@@ -101,7 +102,7 @@ mod pausing {
         T::VALUE
     }
 
-    /// Whether the clock of this runtime is not the system's: it is paused, or was.
+    /// Whether the clock of this runtime is paused, or was, and so is not the system's.
     pub(super) fn is_on() -> bool {
         let before = Instant::now();
         let now = tokio::time::Instant::now().into_std();

@@ -86,7 +86,7 @@ impl CountRing {
     }
 }
 
-/// What replacing one slot does to the sums.
+/// The change that replacing one slot makes to the sums.
 #[derive(Clone, Copy)]
 struct Change {
     calls: i16,

@@ -11,10 +11,11 @@ use std::time::Duration;
 pub(super) const SLICES: u64 = 32;
 
 /// A slice's place in the ring follows from its number, so a counter holds only the *lap*, the times that the ring
-/// went round since the epoch: `generation << 50 | lap << 36 | count`. Of another generation or lap it is empty.
+/// went round since the epoch: `generation << 50 | lap << 36 | count`. A counter of another generation or lap counts
+/// as empty.
 ///
-/// The lap is counted modulo 2¹⁴. That is enough, since no counter is older than one lap: whoever begins a slice
-/// empties the places of all slices between the last one and this.
+/// The lap is counted modulo 2¹⁴. That is enough, since no counter is older than one lap: the thread that begins a
+/// slice empties the places of all slices between the last one and this.
 #[derive(Debug)]
 pub(crate) struct TimeRing {
     slice_nanos: u64,
@@ -137,7 +138,7 @@ impl Counters {
         })
     }
 
-    /// What these slices hold, none of which is newer than the newest.
+    /// The sum of these slices, none of which is newer than the newest.
     fn sum(&self, generation: u16, slices: std::ops::RangeInclusive<u64>, newest: u64) -> u64 {
         let has_place = |slice: &u64| newest - slice < SLICES;
         let count = |slice: u64| {
@@ -153,8 +154,8 @@ fn tag(generation: u16, slice: u64) -> u64 {
     u64::from(generation) << LAP_BITS | ((slice / SLICES) & LAP_MASK)
 }
 
-/// Whether tag `a` belongs to a later lap or generation than `b`: who was held up between reading the clock and
-/// here finds no place.
+/// Whether tag `a` belongs to a later lap or generation than `b`: a thread that was held up between reading the clock
+/// and here finds no place.
 fn is_later(a: u64, b: u64) -> bool {
     let (ga, gb) = ((a >> LAP_BITS) as u16, (b >> LAP_BITS) as u16);
     if ga == gb {

@@ -12,7 +12,8 @@ routes:
   - { path: /v1/*, upstream: chat, fallback: [backup], methods: [GET, POST] }
 ";
 
-/// With `from` replaced by `to`, the file has exactly these mistakes, each named by path and some words.
+/// Checks that, with `from` replaced by `to`, the file has exactly these mistakes, each with its path and some words
+/// of its message.
 fn check(from: &str, to: &str, expected: &[(&str, &str)]) {
     let text = GOOD.replacen(from, to, 1);
     assert_ne!(text, GOOD, "{from} is not in the file");

@@ -1,4 +1,4 @@
-//! Endpoints, as written in files.
+//! Tests of how endpoints are written in files.
 
 use super::*;
 

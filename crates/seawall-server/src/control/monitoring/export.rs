@@ -40,7 +40,7 @@ enum ExportFormat {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ExportParameters {
-    /// `json`, `csv` or `prometheus`.
+    /// The format of the answer: `json`, `csv` or `prometheus`.
     #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: ExportFormat,
@@ -75,7 +75,7 @@ async fn export(
     })
 }
 
-/// The columns of the table.
+/// The columns of the CSV table.
 const COLUMNS: &[Column<Record>] = &[
     ("timestamp", |record| wall_clock::text(record.timestamp)),
     ("metric_type", |record| word(record.metric_type)),

@@ -1,4 +1,4 @@
-//! What was measured, against thresholds and against before.
+//! Reports: the latest measurements compared with their thresholds and with earlier runs.
 
 use super::{KEPT, Suite};
 use crate::{
@@ -28,17 +28,17 @@ pub(super) fn read_routes() -> OpenApiRouter<Control> {
         .routes(routes!(history))
 }
 
-/// What an average may be.
+/// The thresholds of the averages.
 #[derive(Serialize, ToSchema)]
 struct Thresholds {
     thresholds: ThresholdNames,
     /// Of each subject, with what we aim at.
     benchmarks: Vec<Threshold>,
-    /// In milliseconds.
+    /// The unit of all thresholds: `ms` for milliseconds.
     unit: &'static str,
 }
 
-/// In milliseconds.
+/// The thresholds of some subjects by name, in milliseconds.
 #[derive(Serialize, ToSchema)]
 struct ThresholdNames {
     config_loading_ms: f64,
@@ -47,7 +47,7 @@ struct ThresholdNames {
     service_initialization_ms: f64,
 }
 
-/// What the averages may be.
+/// Shows the thresholds of the averages.
 #[utoipa::path(get, path = "/performance/thresholds", responses((status = 200, body = Thresholds)))]
 async fn thresholds() -> Response {
     let of = |subject: Subject| subject.threshold().threshold_ms;
@@ -74,19 +74,19 @@ struct Compared {
     passed: Option<bool>,
     /// The average of the runs before the latest.
     before_ms: Option<f64>,
-    /// How much more than before, in per cent.
+    /// The change against the runs before, in per cent.
     change_percent: Option<f64>,
     runs: usize,
 }
 
-/// What was measured last, against thresholds and against before.
+/// The latest measurements, compared with thresholds and with earlier runs.
 #[derive(Serialize, ToSchema)]
 struct Report {
     #[serde(serialize_with = "crate::control::tag::clock")]
     timestamp: String,
     runs: usize,
     benchmarks: Vec<Compared>,
-    /// What to look at.
+    /// What an operator should look at, in sentences.
     recommendations: Vec<String>,
 }
 
@@ -102,7 +102,7 @@ enum ReportFormat {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ReportParameters {
-    /// `json` or `text`.
+    /// The format of the answer: `json` or `text`.
     #[serde(default, deserialize_with = "crate::control::extract::any_case")]
     #[param(inline)]
     format: ReportFormat,
@@ -145,7 +145,7 @@ async fn report(
 }
 
 impl Report {
-    /// The same for people: a line for each subject, then what to look at.
+    /// The report as text for people: a line for each subject, then the recommendations.
     fn text(&self) -> String {
         let mut text =
             format!("Seawall performance report\n{}\nruns: {}\n\n", self.timestamp, self.runs);
@@ -172,7 +172,7 @@ impl Report {
     }
 }
 
-/// `suites` are the latest first.
+/// Compares the latest run of a subject with those before; `suites` are the latest first.
 fn compared(subject: Subject, suites: &[Arc<Suite>]) -> Compared {
     let of = |suite: &Arc<Suite>| {
         suite.results.iter().find(|one| one.operation == subject.label()).cloned()
@@ -202,11 +202,11 @@ fn compared(subject: Subject, suites: &[Arc<Suite>]) -> Compared {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct HistoryParameters {
-    /// Runs in one answer.
+    /// The most runs in one answer.
     #[serde(default = "number::<10, _>")]
     #[param(minimum = 1, maximum = 200, default = 10)]
     limit: usize,
-    /// Only this subject.
+    /// Only measurements of this subject.
     #[param(inline)]
     operation: Option<Subject>,
 }
@@ -218,7 +218,7 @@ struct BenchmarkHistory {
     total_runs: usize,
 }
 
-/// Former runs, the latest first.
+/// Lists former runs, the latest first.
 #[utoipa::path(get, path = "/performance/history", params(HistoryParameters),
     responses((status = 200, body = BenchmarkHistory)))]
 async fn history(

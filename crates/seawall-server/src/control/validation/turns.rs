@@ -1,4 +1,4 @@
-//! How often one client may ask for a secure validation.
+//! The bound on how often one client may ask for a secure validation.
 
 use crate::control::problem::{ApiError, problem};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,7 +9,7 @@ use std::{
 };
 use utoipa::ToSchema;
 
-/// How often this client has asked for a secure validation.
+/// How often this client has asked for a secure validation, and may still ask.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(super) struct RateLimitStatus {
     client_identifier: String,
@@ -23,22 +23,22 @@ pub(super) struct RateLimitStatus {
 
 pub(super) const PER_MINUTE: usize = 60;
 pub(super) const PER_HOUR: usize = 1000;
-/// Milliseconds between two.
+/// The least time between two requests of a client, in milliseconds.
 pub(super) const COOLDOWN: u64 = 1000;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 3_600_000;
-/// Clients remembered.
+/// The most clients that are remembered.
 const CLIENTS: usize = 256;
 
-/// When each client asked, in the last hour.
+/// The times at which each client asked in the last hour.
 #[derive(Default)]
 pub(crate) struct Turns(Mutex<BTreeMap<String, VecDeque<u64>>>);
 
-/// Why it is not a client's turn.
+/// The refusal of a client that asks too often.
 #[derive(Debug, PartialEq)]
 pub(super) struct TooMany {
     why: String,
-    /// Milliseconds.
+    /// How long the client must wait, in milliseconds.
     wait: u64,
 }
 

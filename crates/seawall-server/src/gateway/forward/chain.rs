@@ -72,7 +72,7 @@ fn parts(text: &[u8], separator: u8) -> Vec<&[u8]> {
     .collect()
 }
 
-/// Whether every quote in `Forwarded` is closed, so that an element added behind is one.
+/// Whether every quote in `Forwarded` is closed, so that an element added behind it is read as one.
 pub(super) fn is_whole(headers: &HeaderMap) -> bool {
     headers.get_all(header::FORWARDED).iter().all(|line| {
         let (mut quoted, mut escaped) = (false, false);

@@ -1,4 +1,4 @@
-//! Who is believed, and what is passed on.
+//! Tests of which proxies are believed, and of what is passed on.
 
 use super::*;
 

@@ -8,12 +8,12 @@ use crate::gateway::{
 use seawall::{Class, Outcome};
 use serde_json::value::RawValue;
 
-/// What one event says of its stream.
+/// The meaning of one event for its stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::gateway) enum EventMeaning {
     /// The stream lives, but nothing of the answer has come: a ping, `response.created`, a role.
     Quiet,
-    /// A part of the answer, or an event that nobody here knows.
+    /// A part of the answer, or an unknown event.
     Content,
     /// The stream is complete. What comes behind it does not count.
     Done,
@@ -24,7 +24,7 @@ pub(in crate::gateway) enum EventMeaning {
 /// Data longer than this is read only where something in it may matter.
 const SMALL: usize = 4 << 10;
 
-/// Reads the events of a stream, and remembers what they said so far.
+/// Reads the events of a stream, and remembers what they said.
 #[derive(Default)]
 pub(in crate::gateway) struct Reader {
     /// The API that its events are of; `None` while they are of none that is known.
@@ -34,7 +34,7 @@ pub(in crate::gateway) struct Reader {
     begun_choices: u128,
     /// Those of them that are finished.
     finished_choices: u128,
-    /// Whether an event said that nothing of the answer comes behind it, before the last event.
+    /// Whether an event said that nothing of the answer comes after it, before the last event.
     is_over: bool,
     /// Whether an event was too long to be read in full: it may have been the last.
     in_doubt: bool,
@@ -90,7 +90,8 @@ impl Reader {
         self.read_names(names, &members, data)
     }
 
-    /// Whether long data is of an event that neither ends nor fails a stream, as far as that is seen without reading it.
+    /// Whether long data belongs to an event that neither ends nor fails a stream, as far as that is seen without
+    /// parsing it.
     fn is_plain(&mut self, name: &str, data: &[u8]) -> bool {
         let ends = DONE.contains(&name) || RUN_OVER.contains(&name) || FAILED.contains(&name);
         !ends && self.learn(name) && memchr::memmem::find(data, b"\"error\"").is_none()
@@ -153,7 +154,7 @@ impl Reader {
         meaning
     }
 
-    /// Whether the answer is all there, though the stream's own last event has not come.
+    /// Whether the answer is complete, though the stream's own last event has not come.
     pub(in crate::gateway) fn is_complete(&self) -> bool {
         let all_finished = self.begun_choices != 0 && self.begun_choices == self.finished_choices;
         match self.spoken {
@@ -164,13 +165,14 @@ impl Reader {
         }
     }
 
-    /// Whether a clean end of the body, now, would be too early. Of events that are not known nobody can say.
+    /// Whether an end of the body, now, would be too early. For events that are not known this is never so.
     pub(in crate::gateway) fn is_cut_short(&self) -> bool {
         let known = self.spoken.is_some() || self.events == 0;
         known && !self.is_complete() && !self.in_doubt
     }
 
-    /// The event that tells the client of a stream that it failed, in the API that it spoke, else in `api`.
+    /// The event that reports to the client of a stream that it failed, in the API that the stream used, else in
+    /// `api`.
     pub(in crate::gateway) fn error_event(
         &self,
         api: Api,
@@ -181,12 +183,12 @@ impl Reader {
     }
 }
 
-/// Whether the data of an event says nothing.
+/// Whether the data of an event is empty.
 fn is_empty(data: &[u8]) -> bool {
     matches!(data, b"" | b"{}" | b"null")
 }
 
-/// Whether a block begins with content of its own; text and thinking come behind it.
+/// Whether a block begins with content of its own; text and thinking come after its start.
 fn block_has_content(block: &RawValue) -> bool {
     let block = members(block);
     let said = |name| block.get(name).is_some_and(|value| !text(value).is_empty());

@@ -9,7 +9,7 @@ const CHAT: &str =
 const STOP: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 
-/// What a stream came to, and what its client got.
+/// The outcome of a stream, and the bytes that its client got.
 fn run(api: Api, pieces: &[&[u8]], clean: bool) -> (Outcome, Vec<u8>) {
     let mut watch = SseMonitor::new(api);
     let mut got = Vec::new();
@@ -24,7 +24,7 @@ fn run(api: Api, pieces: &[&[u8]], clean: bool) -> (Outcome, Vec<u8>) {
     (outcome, got)
 }
 
-/// The same wherever it is cut, and byte by byte.
+/// Checks that the outcome is the same wherever the stream is cut, also byte by byte.
 fn everywhere(api: Api, stream: &str, clean: bool, check: impl Fn(Outcome, &str)) {
     let bytes = stream.as_bytes();
     for cut in 0..=bytes.len() {
@@ -43,7 +43,7 @@ fn succeeds(api: Api, stream: &str) {
     });
 }
 
-/// It says itself that it failed, and nothing is added to it.
+/// Checks that a stream reports its own failure, and that nothing is added to it.
 fn fails(api: Api, stream: &str) {
     for clean in [true, false] {
         everywhere(api, stream, clean, |outcome, got| {
@@ -53,7 +53,7 @@ fn fails(api: Api, stream: &str) {
     }
 }
 
-/// Its end is missing: its whole events pass, then an error event.
+/// Checks that a stream without its end passes its whole events, then an error event.
 fn is_cut_short(api: Api, whole: &str, half: &str) {
     let (error, end) = match api {
         Api::Chat => ("data: {\"error\":{", "}\n\n"),

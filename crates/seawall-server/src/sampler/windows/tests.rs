@@ -1,4 +1,4 @@
-//! What windows keep, and what the strip of an hour shows.
+//! Tests of what windows keep, and of what the strip of an hour shows.
 
 use super::*;
 

@@ -8,13 +8,13 @@ use std::{collections::VecDeque, time::Duration};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     pub(super) took: Duration,
-    /// Whether it was cut off or rate-limited: the dependency could not take it.
+    /// Whether the call was cut off or rate-limited, which means that the dependency could not take it.
     pub(super) dropped: bool,
     /// Calls in progress when it ended, itself included.
     pub(super) in_use: u32,
 }
 
-/// A limit that moves.
+/// The algorithm that moves an adaptive limit, with its state.
 #[derive(Debug)]
 pub(super) enum Estimator {
     Aimd { config: Aimd, limit: f64, most: f64, cut_at: Instant },
@@ -28,14 +28,14 @@ pub(super) struct GradientState {
     most: f64,
     /// The latency of quiet times, in seconds; 0 before the first window.
     quiet: f64,
-    /// Windows so far, up to `long_window`.
+    /// The number of windows so far, up to `long_window`.
     windows: u32,
     window: Collected,
     /// Throughput and concurrency of the last windows.
     history: VecDeque<(f64, f64)>,
 }
 
-/// What was seen in the current window.
+/// What was measured in the current window.
 #[derive(Debug)]
 struct Collected {
     since: Option<Instant>,
@@ -175,7 +175,7 @@ impl GradientState {
         }
     }
 
-    /// Whether more concurrency brought more throughput of late.
+    /// Whether more concurrency has recently brought more throughput.
     fn helps(&self) -> bool {
         self.history.len() == COMPARED && correlation(&self.history) > CORRELATED
     }

@@ -11,9 +11,9 @@ pub(super) struct Queue {
     waiting: VecDeque<(u64, Waker)>,
     /// Tickets that own a place their holder has not yet noticed.
     granted: Vec<u64>,
-    /// When it was last seen empty.
+    /// When the queue was last seen empty.
     empty_at: Instant,
-    /// Whether it had not been empty for `interval` when the last caller came.
+    /// Whether the queue had not been empty for `interval` when the last caller came.
     stands: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What an operator sets on a bulkhead.
+//! The settings of a bulkhead.
 
 use crate::{
     attributes::Priority,
@@ -8,7 +8,7 @@ use crate::{
 use std::time::Duration;
 
 policy_config! {
-    /// Limits calls in progress.
+    /// Limits the number of calls in progress.
     #[check(Self::check_adaptive)]
     pub struct BulkheadConfig {
         /// The most calls that are in progress at once. An adaptive limit moves below it.
@@ -47,7 +47,7 @@ config! {
     /// Which call is served first while others wait.
     #[derive(Copy, Default, Eq)]
     pub enum QueueOrder {
-        /// The call that came first.
+        /// The call that came first is served first.
         #[default]
         Fifo,
         /// The call that came first; while the queue does not become empty, the one that came last, since the callers

@@ -1,4 +1,4 @@
-//! What it injects, how often, and when.
+//! Tests of which faults are injected, how often, and when.
 
 use super::*;
 use crate::{

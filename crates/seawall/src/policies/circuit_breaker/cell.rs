@@ -19,13 +19,13 @@ pub(super) struct Cell {
     pub(super) window: Option<Ring>,
     /// When the last failure was recorded, in nanoseconds; 0 for never. For display only.
     pub(super) last_failure: AtomicU64,
-    /// When it was last asked, in nanoseconds; kept only where cells are forgotten.
+    /// When the circuit was last asked, in nanoseconds; kept only if cells can be evicted.
     last_used: AtomicU64,
     /// Written at changes of state, read by views; never on the path of a call.
     pub(super) history: Mutex<History>,
 }
 
-/// How a circuit came to be as it is.
+/// The history of a circuit: how it came to be in its state.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) last: Option<Transition>,
@@ -33,7 +33,8 @@ pub(super) struct History {
     pub(super) broken: Option<Transition>,
     /// The reason of the operator who forced the state.
     pub(super) reason: Option<Arc<str>>,
-    /// When that ends by itself: from then on it is in another state, whether or not a call came since.
+    /// When the forced state ends by itself: from then on the circuit is in another state, whether or not a call came
+    /// since.
     pub(super) forced_until: Option<Instant>,
 }
 
@@ -68,7 +69,7 @@ impl Cell {
     }
 }
 
-/// The circuits of one breaker.
+/// The circuits of one breaker: one for all calls, or one for each key.
 #[derive(Debug)]
 pub(super) enum Cells {
     One(Cell),

@@ -22,12 +22,12 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What a circuit is doing.
+/// The state of a circuit, with its counts and instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Circuit {
-    /// Calls pass; failures are counted.
+    /// Calls pass, and failures are counted.
     Closed {
-        /// Consecutive failures so far.
+        /// The number of consecutive failures so far.
         failures: u32,
         /// After an outage, only a growing share of the calls passes for a while.
         ramp: Ramp,
@@ -39,22 +39,22 @@ pub(crate) enum Circuit {
         /// Times that it has opened since it was closed, up to 63.
         openings: u32,
     },
-    /// Probes pass.
+    /// A bounded number of probes pass.
     HalfOpen {
-        /// Probes that are under way.
+        /// The number of probes that are under way.
         in_flight: u32,
-        /// Probes that succeeded.
+        /// The number of probes that succeeded.
         successes: u32,
         /// Times that it has opened since it was closed, up to 63.
         openings: u32,
-        /// When all places are taken: at this instant they are given up.
+        /// The instant at which the places of the probes are given up, if all of them are taken.
         lease: LeaseEnd,
     },
     /// An operator forced the state.
     Forced {
         /// The state that is forced.
         force: Force,
-        /// When that ends by itself; `None` for never.
+        /// When the forced state ends by itself; `None` for never.
         until: Option<ForceEnd>,
     },
 }
@@ -70,15 +70,15 @@ pub enum Force {
     Disabled,
 }
 
-/// What a finished call says about the dependency.
+/// What a finished call says about the health of the dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The dependency works.
     Success,
     /// The dependency failed.
     Failure,
-    /// It works, and wants fewer calls: counts as a failure in ratios and of a probe, never in a row of
-    /// failures.
+    /// The dependency works, and wants fewer calls: this counts as a failure in ratios and of a probe, never in a row
+    /// of consecutive failures.
     RateLimited,
     /// The call says nothing about the dependency.
     None,
@@ -93,7 +93,7 @@ impl Verdict {
 impl Circuit {
     pub(super) const CLOSED: Self = Self::Closed { failures: 0, ramp: Ramp::NONE };
 
-    /// What it is at `now`: a forced state may have ended.
+    /// The state at `now`, in which a forced state may have ended.
     pub(super) fn as_of(self, now: Instant) -> Self {
         match self {
             Self::Forced { until: Some(until), force }
@@ -127,7 +127,7 @@ impl Circuit {
     }
 }
 
-/// A circuit and its generation.
+/// A circuit and its generation, as packed into one atomic word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) generation: u16,
@@ -259,7 +259,7 @@ impl Word {
         }
     }
 
-    /// What a verdict changes; late ones, of an older generation, change nothing.
+    /// The change that a verdict makes. A late verdict, of an older generation, changes nothing.
     #[inline]
     pub(super) fn record(
         self,
@@ -351,7 +351,7 @@ impl Word {
     }
 }
 
-/// Where the bits of a word are; below [`PAYLOAD`] they are the same in all states.
+/// The positions of the bits of a word; below [`PAYLOAD`] they are the same in all states.
 const TAG: u64 = 3;
 const CLOSED: u64 = 0;
 const OPEN: u64 = 1;
@@ -436,7 +436,7 @@ impl Word {
         (word & TAG == CLOSED && !ramps).then_some(Self::generation(word))
     }
 
-    /// How long an open circuit still refuses: what most calls ask in an outage.
+    /// How long an open circuit still refuses. In an outage this is what most calls ask, so it is quick.
     #[inline(always)]
     pub(super) fn refuses(
         word: u64,

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(super) type OpenEnd = Mark<42, 16>;
 /// The end of a forced state: 46 bits of 66 µs.
 pub(super) type ForceEnd = Mark<46, 16>;
-/// How far ahead that may be, 36 years: a quarter of what the bits can tell apart.
+/// The farthest that an instant may lie ahead, 36 years: a quarter of what the bits can tell apart.
 pub(super) const LONGEST_FORCE: Duration = Duration::from_nanos(1 << 60);
 /// The end of a lease: 30 bits of 2²⁶ ns, 67 ms.
 pub(super) type LeaseEnd = Mark<30, 26>;
@@ -17,8 +17,8 @@ pub(super) type RampEnd = Mark<28, 26>;
 
 /// An instant as the low `BITS` bits of its count of units of 2^`SHIFT` ns; 0 for one that is over.
 ///
-/// The high bits need not be kept: whoever asks knows how far ahead it was set at most, so the few bits tell what
-/// is left at any age of the clock, be it that of the process or of the calendar.
+/// The high bits need not be kept: the reader knows how far ahead it was set at most, so the few bits suffice to
+/// compute what is left at any age of the clock, be it that of the process or of the calendar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark<const BITS: u32, const SHIFT: u32>(u64);
 
@@ -42,8 +42,8 @@ impl<const BITS: u32, const SHIFT: u32> Mark<BITS, SHIFT> {
         self.0
     }
 
-    /// What is left until then, where it was set `longest` ahead at most. More than that is left only where it is
-    /// long over, or the clock was set back: then it is over, too.
+    /// The time left until the instant, which was set at most `longest` ahead. If more than that seems left, the
+    /// instant is long over or the clock was set back: then it is over, too.
     #[inline]
     pub(super) fn left(self, now: Instant, longest: Duration) -> Option<Duration> {
         let range = Self::MASK << SHIFT | ((1 << SHIFT) - 1);
@@ -65,7 +65,7 @@ impl Ramp {
         config.ramp_up.map_or(Self::NONE, |length| Self(RampEnd::at(now + length)))
     }
 
-    /// How much of it is left; none where it is over.
+    /// How much of the ramp is left; none if it is over.
     pub(super) fn left(self, now: Instant, config: &CircuitBreakerConfig) -> Option<Duration> {
         let length = config.ramp_up?;
         self.0.left(now, length).map(|left| left.min(length))

@@ -1,4 +1,4 @@
-//! What an operator sets on a circuit breaker.
+//! The settings of a circuit breaker.
 
 use crate::{
     config::{Problems, days, hours, secs},
@@ -79,7 +79,7 @@ pub fn breaker() -> CircuitBreakerConfig {
 }
 
 impl CircuitBreakerConfig {
-    /// When its window opens the circuit.
+    /// The bounds at which its window opens the circuit.
     pub(crate) fn bounds(&self) -> Bounds {
         let Self { failure_ratio, slow_call_ratio, minimum_calls, .. } = *self;
         Bounds { failure_ratio, slow_call_ratio, minimum_calls }

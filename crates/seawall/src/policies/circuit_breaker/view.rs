@@ -22,9 +22,9 @@ pub struct CircuitView {
     /// The state that decides about the next call. Of a keyed breaker, that of its worst circuit. Whether it
     /// acts on calls depends on the mode: see [`refuses`](Self::refuses).
     pub state: State,
-    /// Its mode in its pipeline; [`Mode::Enforce`] for a breaker outside of any.
+    /// The mode of the breaker in its pipeline; [`Mode::Enforce`] for a breaker outside of any.
     pub mode: Mode,
-    /// When the circuit entered this state; none where it never changed.
+    /// When the circuit entered this state; none if it never changed.
     pub since: Option<Instant>,
     /// While closed, the consecutive failures so far; while open or half-open, the failures that opened it, in a row
     /// or in the window.
@@ -33,7 +33,7 @@ pub struct CircuitView {
     pub openings: u32,
     /// When an open circuit lets its first probe through.
     pub next_probe_at: Option<Instant>,
-    /// When the traffic let through after closing is whole again.
+    /// When the ramp-up after closing ends and all calls pass again.
     pub ramps_until: Option<Instant>,
     /// The calls in its window while it is closed; none where there is no window.
     pub window: Option<Tally>,
@@ -41,10 +41,10 @@ pub struct CircuitView {
     pub last_failure: Option<Instant>,
     /// The last change of state, with its reason.
     pub last_transition: Option<Transition>,
-    /// The change that ended its last closed time: since when it is broken, and why. It stays the same while
+    /// The change that ended the last closed time: since when the circuit is broken, and why. It stays the same while
     /// probes follow one another, so that an outage is one outage however many of them fail.
     pub broken: Option<Transition>,
-    /// Why an operator forced the state, and until when.
+    /// The reason and the end of a state that an operator forced.
     pub forced: Option<Forced>,
     /// Circuits known, by key, and how many of them are not closed; none where one is for all.
     pub keys: Option<KeyedCounts>,
@@ -80,18 +80,18 @@ impl CircuitView {
 /// A state forced by an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forced {
-    /// The reason that they gave.
+    /// The reason that the operator gave.
     pub reason: Arc<str>,
-    /// When it ends by itself; none where it does not.
+    /// When the forced state ends by itself; none if it does not.
     pub until: Option<Instant>,
 }
 
-/// How many circuits a breaker with one for each key has.
+/// The number of circuits of a breaker that has one for each key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeyedCounts {
-    /// Circuits that are kept now.
+    /// The number of circuits that are kept now.
     pub known: usize,
     /// Of them, those that are not closed.
     pub not_closed: usize,
@@ -155,7 +155,8 @@ impl Cell {
 }
 
 impl Circuit {
-    /// Forced until an instant; for good, where none is given or it is beyond what can be told.
+    /// A circuit that is forced until an instant; without an end if there is none, or it lies too far ahead to be
+    /// stored.
     pub(super) fn forced(force: Force, now: Instant, until: Option<Instant>) -> Self {
         let until = until.filter(|until| until.since(now) <= LONGEST_FORCE).map(ForceEnd::at);
         Self::Forced { force, until }

@@ -1,4 +1,4 @@
-//! What is stood in for.
+//! Tests of which outcomes a fallback replaces.
 
 use super::*;
 use crate::{

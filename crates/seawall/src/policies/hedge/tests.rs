@@ -1,4 +1,4 @@
-//! When it hedges, who wins, and what it may cost.
+//! Tests of when a hedge is made, which call wins, and what hedges may cost.
 
 use super::*;
 use crate::{

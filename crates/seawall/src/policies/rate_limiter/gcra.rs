@@ -20,8 +20,8 @@ impl Gcra {
         Self { interval, tolerance: interval.saturating_mul(capacity) }
     }
 
-    /// Whether a call of this cost passes at `now` where the bucket is full again at `tat`: the new
-    /// `tat`, or how long to wait. A cost beyond the whole bucket never passes.
+    /// Decides whether a call of this cost passes at `now`, given that the bucket is full again at `tat`: returns the
+    /// new `tat`, or how long to wait. A cost beyond the whole bucket never passes.
     #[inline]
     pub fn decide(
         &self,

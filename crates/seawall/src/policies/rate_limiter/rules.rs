@@ -9,7 +9,7 @@ use crate::time::Instant;
 use smallvec::SmallVec;
 use std::time::Duration;
 
-/// How long to wait where a call does not pass; none where it never will.
+/// How long a refused call must wait; none if it will never pass.
 pub(super) type Refusal = Option<Duration>;
 
 /// A limit that is counted in one word; 0 is the word of one that is unused.
@@ -43,7 +43,7 @@ impl Rule {
         }
     }
 
-    /// Takes `cost` if it passes.
+    /// Takes `cost` from this limit if the call passes; otherwise the answer is how long to wait.
     #[inline]
     pub(super) fn take(
         &self,

@@ -1,4 +1,4 @@
-//! What an operator sets on a rate limiter.
+//! The settings of a rate limiter.
 
 use super::{
     gcra::Gcra,
@@ -13,7 +13,7 @@ use crate::{
 use std::time::Duration;
 
 policy_config! {
-    /// Limits calls over time.
+    /// Limits the number of calls in a period.
     #[check(Self::check_limits)]
     pub struct RateLimiterConfig {
         /// Calls allowed in each `per`, in the long run.
@@ -25,7 +25,7 @@ policy_config! {
         /// Calls allowed on top of `rate` after a quiet time; for a token bucket only.
         #[range(0..=1_000_000_000)]
         burst: u32 = 0,
-        /// How calls are counted.
+        /// The algorithm that counts the calls.
         algorithm: Algorithm = Algorithm::TokenBucket,
         /// Further limits that a call must pass, all of them or none; at most 7.
         #[nested]
@@ -60,13 +60,13 @@ config! {
         /// Calls allowed on top of `rate` after a quiet time; for a token bucket only.
         #[range(0..=1_000_000_000)]
         burst: u32 = 0,
-        /// How calls are counted.
+        /// The algorithm that counts the calls.
         algorithm: Algorithm = Algorithm::TokenBucket,
     }
 }
 
 config! {
-    /// How calls are counted.
+    /// The algorithms by which a rate limiter counts calls.
     #[derive(Copy, Default, Eq)]
     pub enum Algorithm {
         /// Tokens flow in evenly, up to `rate + burst`. Smooth, and 8 bytes. After a quiet time `rate + burst` calls
@@ -124,7 +124,7 @@ impl RateLimiterConfig {
         Limit { rate, per, burst, algorithm }
     }
 
-    /// All limits.
+    /// The first limit and those of `also`, in one list.
     pub(super) fn rules(&self) -> Rules {
         let mut rules = Rules::default();
         self.first().add_to(&mut rules);

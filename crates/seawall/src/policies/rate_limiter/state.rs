@@ -1,4 +1,4 @@
-//! Where counts are kept: one state for all calls, or one for each key.
+//! The stores of counts: one state for all calls, or one for each key.
 
 use crate::{
     attributes::Key,
@@ -7,7 +7,7 @@ use crate::{
     time::Instant,
 };
 
-/// One state that threads share.
+/// A state that several threads share.
 pub(super) trait Cell: Default {
     type Value: Clone + Default;
     /// Applies a transition, maybe several times, until it sticks.
@@ -47,7 +47,7 @@ pub(super) enum State<C: Cell> {
 }
 
 impl<C: Cell> State<C> {
-    /// Nothing counted: for all calls together, or for each of so many keys.
+    /// An empty store: for all calls together, or for at most so many keys.
     pub(super) fn new(max_keys: Option<u32>) -> Self {
         max_keys.map_or_else(|| Self::One(C::default()), |most| Self::Keyed(Keyed::new(most)))
     }
@@ -84,7 +84,7 @@ impl<C: Cell> State<C> {
         }
     }
 
-    /// How many keys have a state; 0 where there is one for all calls.
+    /// The number of keys that have a state; 0 if there is one for all calls.
     pub(super) fn keys(&self) -> usize {
         match self {
             Self::One(_) => 0,

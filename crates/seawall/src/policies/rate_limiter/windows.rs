@@ -70,13 +70,13 @@ impl Fixed {
     }
 }
 
-/// Calls in the present window and in the one before, which weighs as much as the last `per` still covers of it, in one
-/// word: `window (24 bits) | calls in the one before (20) | calls in it (20)`.
+/// The calls in the present window and in the one before, in one word: `window (24 bits) | calls in the one before
+/// (20) | calls in it (20)`. The window before counts by the share of it that the last `per` still covers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sliding(pub(super) Span);
 
 const TWENTY: u64 = (1 << 20) - 1;
-/// The windows that can be told apart.
+/// The number of windows that can be told apart.
 const WINDOWS: u64 = (1 << 24) - 1;
 
 impl Sliding {
@@ -91,7 +91,7 @@ impl Sliding {
         }
     }
 
-    /// How far into a window the calls of the one before weigh little enough: `before · (1 − f) ≤ free`.
+    /// How far into a window the calls of the one before count for little enough: `before · (1 − f) ≤ free`.
     fn far_enough(self, before: u64, free: u64) -> u64 {
         if before <= free {
             return 0;
@@ -144,13 +144,13 @@ pub(super) struct Log(pub(super) Span);
 
 pub(super) type Calls = VecDeque<(u64, u32)>;
 
-/// When a call passed that was logged at `at`: now, where the clock was set back since.
+/// The time at which a call passed that was logged at `at`: now, if the clock was set back since.
 fn logged(at: u64, now: Instant) -> u64 {
     if is_due(now, at, 0) { at.min(now.as_nanos()) } else { at }
 }
 
 impl Log {
-    /// Whether a call of this cost would pass. Calls that are over are forgotten.
+    /// Whether a call of this cost would be refused, and for how long. Calls that are too old to count are forgotten.
     pub(super) fn refusal(self, log: &mut Calls, now: Instant, cost: u32) -> Result<(), Refusal> {
         let Self(span) = self;
         let cost = u64::from(cost.max(1));

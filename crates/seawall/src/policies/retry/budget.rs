@@ -12,7 +12,7 @@ use crate::{
 };
 
 config! {
-    /// What retries may cost, over all callers of an operation.
+    /// A bound on the retries of all callers of an operation together.
     pub enum RetryBudget {
         /// Retries are a share of the calls, and some more in each second.
         Share(ShareBudget),
@@ -62,7 +62,7 @@ config! {
         /// Tokens at the beginning, and the most there can be.
         #[range(1..=1_000_000)]
         capacity: u32 = 500,
-        /// Tokens that a retry costs.
+        /// The number of tokens that a retry costs.
         #[range(0..=1_000_000)]
         retry_cost: u32 = 5,
         /// Tokens that a retry after a timeout costs.
@@ -84,13 +84,13 @@ config! {
         /// Tokens at the beginning, and the most there can be.
         #[range(1..=1_000)]
         max_tokens: u32 = 10,
-        /// Tokens that a success adds.
+        /// The number of tokens that a success adds.
         #[range(0.001..=1_000.0)]
         token_ratio: f64 = 0.1,
     }
 }
 
-/// What a retry costs: the price depends on the outcome of the attempt before it.
+/// The price of a retry, which depends on the outcome of the attempt before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Price {
     /// A retry after any other failure.
@@ -113,9 +113,9 @@ impl Price {
 
 /// A bucket of tokens in one word.
 ///
-/// Time puts tokens in at a steady rate, so what time has put in since the epoch is a line, the same for every
-/// bucket of this rate. The word holds the level *above that line*, which only calls and retries change: no
-/// instant is stored, so none is rounded, and none grows too old to be told from a new one.
+/// Time puts tokens in at a steady rate, so what time has put in since the epoch is a line, the same for every bucket
+/// of this rate. The word holds the level *above that line*, which only calls and retries change: no instant is
+/// stored, so none is rounded, and an old instant cannot be mistaken for a new one.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     /// An `i64`: the level, in parts, less what time has put in since the epoch.
@@ -130,7 +130,7 @@ pub(crate) struct Bucket {
     rates: Rates,
 }
 
-/// What puts parts of tokens in, and what takes them out.
+/// The amounts, in parts of tokens, that calls and retries put in and take out.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rates {
     by_call: i64,
@@ -158,7 +158,7 @@ impl Rates {
 const READ_LATE: Instant = Instant::from_millis(60_000);
 
 impl Bucket {
-    /// A full bucket.
+    /// A bucket that is full.
     pub(super) fn new(budget: &RetryBudget) -> Self {
         match budget {
             RetryBudget::Share(share) => Self::share(share),
@@ -233,7 +233,7 @@ impl Bucket {
         (tokens * self.token as f64).ceil() as i64
     }
 
-    /// Whether successes change it.
+    /// Whether a success changes the budget.
     pub(super) fn observes_success(&self) -> bool {
         let rates = &self.rates;
         rates.by_first_success > 0 || rates.by_later_success > 0 || rates.gives_back
@@ -264,12 +264,12 @@ impl Bucket {
         }
     }
 
-    /// Whether a hedge may be made; it is paid for then.
+    /// Pays for a hedge, if the budget allows one; says whether it did.
     pub(crate) fn withdraw(&self, now: Instant) -> bool {
         self.pay(now, self.rates.of_retry)
     }
 
-    /// What a retry after this outcome was paid, where it may be made.
+    /// Pays for a retry after this outcome, if the budget allows one; returns the price.
     pub(super) fn withdraw_after(&self, now: Instant, outcome: &Outcome) -> Option<Price> {
         let price = Price::after(outcome);
         self.pay(now, self.rates.of(price)).then_some(price)

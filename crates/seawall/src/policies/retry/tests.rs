@@ -1,4 +1,4 @@
-//! What is repeated, and after how long.
+//! Tests of what is retried, and after how long.
 
 use super::*;
 use crate::{

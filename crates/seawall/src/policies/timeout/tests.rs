@@ -1,4 +1,4 @@
-//! The nearest limit wins.
+//! Tests of timeouts inside one another: the nearest limit wins.
 
 use super::*;
 use crate::{

@@ -4,7 +4,7 @@
 use super::*;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// What was seen of one stretch.
+/// What was measured in one stretch of a run.
 #[derive(Debug, Default)]
 struct Seen {
     limits: Vec<f64>,

@@ -1,4 +1,4 @@
-//! The same breaker at every age of the clock, and where the clock is set back.
+//! Tests of the same breaker at every age of the clock, and after the clock was set back.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! What operators force, how traffic comes back after an outage, one circuit a key, and retries alone.
+//! Tests of what operators force, of how traffic returns after an outage, of one circuit for each key, and of
+//! `only_retries`.
 
 use super::*;
 use crate::{

@@ -14,7 +14,8 @@ const ALL: [Algorithm; 4] = [
     Algorithm::SlidingLog,
 ];
 
-/// The most that pass within one `per` of a minute when somebody asks every 10 ms, beginning so far into it.
+/// The most calls that pass within any `per` of one minute if one is tried every 10 ms, beginning so far into the
+/// minute.
 fn worst(algorithm: Algorithm, begins: u64) -> usize {
     let minute = Duration::from_secs(60);
     let limiter = limited(algorithm, 50, minute);
@@ -264,7 +265,7 @@ fn a_clock_that_is_set_back_refuses_no_longer_than_a_period() {
     }
 }
 
-/// Instants that are read late, as threads read them, let nobody through beyond the limit.
+/// Instants that are read late, as threads read them, let no call through beyond the limit.
 #[test]
 fn late_readings_of_the_clock_open_no_second_window() {
     for algorithm in ALL {

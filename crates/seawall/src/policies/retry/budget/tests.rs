@@ -1,4 +1,4 @@
-//! The bucket against its definition.
+//! Tests of the bucket against its definition.
 
 use super::*;
 use crate::random::Random;
