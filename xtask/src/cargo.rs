@@ -59,13 +59,13 @@ pub(crate) fn output(mut command: Command) -> Result<String, String> {
     Err(format!("{status}: {}\n{stdout}{stderr}", spoken(&command)))
 }
 
-/// What `cargo metadata` says.
+/// The parsed output of `cargo metadata`.
 pub(crate) fn metadata(arguments: &str) -> Result<Value, String> {
     let text = output(cargo(&format!("metadata --format-version 1 {arguments}")))?;
     serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))
 }
 
-/// Where cargo puts what it builds.
+/// The folder of what cargo builds.
 pub(crate) fn target_directory() -> Result<PathBuf, String> {
     let metadata = metadata("--no-deps")?;
     let directory = metadata["target_directory"].as_str();

@@ -30,7 +30,7 @@ pub(crate) fn check() -> Result<(), String> {
     })
 }
 
-/// Writes every file anew.
+/// Writes every file again.
 pub(crate) fn write() -> Result<(), String> {
     each(|file, fresh| {
         let path = root().join(file.path);

@@ -5,17 +5,17 @@
 use crate::cargo::{cargo, output, root, show, target_directory};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-/// What calls cost, a line each.
+/// The file with the instruction counts, a line each.
 const KEPT: &str = "benches/instructions.txt";
 const CASES: [&str; 5] = ["none", "five", "refused", "registered", "keyed"];
-/// Growth that is a failure.
+/// The growth of a count from which on it is a failure.
 const MOST: f64 = 1.03;
 const FEW: u64 = 1_000;
 const MANY: u64 = 5_000;
 
 type Counts = BTreeMap<String, f64>;
 
-/// Counts, and compares.
+/// Counts instructions, and compares them with the kept counts.
 pub(crate) fn check() -> Result<(), String> {
     let path = root().join(KEPT);
     let text = fs::read_to_string(&path).map_err(|error| format!("{KEPT}: {error}"))?;
@@ -33,7 +33,7 @@ pub(crate) fn check() -> Result<(), String> {
     ))
 }
 
-/// Counts, and keeps the counts.
+/// Counts instructions, and keeps the counts.
 pub(crate) fn write() -> Result<(), String> {
     let counts = count()?;
     let lines: String = CASES.iter().map(|case| format!("{case} {}\n", counts[*case])).collect();

@@ -42,8 +42,8 @@ pub(crate) fn check() -> Result<(), String> {
 
 /// The packages of `cargo tree`, by name and version.
 ///
-/// The lock file, and with it `cargo metadata`, also lists what a dependency would only build with
-/// features that nobody asks for.
+/// The lock file, and with it `cargo metadata`, also lists what a dependency would build only with features that are
+/// not enabled.
 fn built(tree: &str) -> BTreeSet<(&str, &str)> {
     let read = |line| {
         let mut words = str::split_whitespace(line);
@@ -62,7 +62,7 @@ fn is_allowed(licence: &LicenseReq) -> bool {
     ALLOWED.contains(&licence.to_string().as_str())
 }
 
-/// Why a package is not acceptable. Packages of the workspace have no source and are ours.
+/// The reason why a package is not acceptable. Packages of the workspace have no source and are ours.
 fn failure(package: &Value) -> Option<String> {
     package["source"].as_str()?;
     let reason = match package["license"].as_str() {

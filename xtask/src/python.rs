@@ -10,11 +10,11 @@ use std::{
     process::Command,
 };
 
-/// With their versions, so that two runs test the same.
+/// The packages with their versions, so that two runs test the same.
 const PACKAGES: &[&str] =
     &["schemathesis==4.32.5", "openai==3.57.0", "anthropic==2.14.0", "google-genai==3.6.1"];
 
-/// Where the programs are.
+/// The folder of the programs.
 pub(crate) fn programs(target: &Path) -> PathBuf {
     target.join("python/bin")
 }
@@ -40,7 +40,7 @@ pub(crate) fn provide(target: &Path, install: bool) -> Result<(), String> {
     show(fetch)
 }
 
-/// Whether a package is there in the version that is asked for.
+/// Whether a package is installed in the version that is asked for.
 fn is_there(target: &Path, package: &str) -> bool {
     let Some((name, version)) = package.split_once("==") else { return false };
     let mut ask = Command::new(programs(target).join("python"));

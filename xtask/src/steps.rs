@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One thing to do.
+/// One step of a task.
 pub(crate) struct Step {
     name: &'static str,
     /// Steps that must have run before, also when only this one was asked for.
@@ -27,7 +27,7 @@ impl Step {
     }
 }
 
-/// How steps show what they do.
+/// How steps show their output.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Shown {
     /// One line each; a step's action prints nothing itself.

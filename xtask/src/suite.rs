@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{env, path::PathBuf};
 
-/// What the command line asks for.
+/// The tests that the command line asks for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Wanted<'a> {
     install: bool,

@@ -1,11 +1,13 @@
-//! Ratchets: what no compiler checks and what slowly gets worse when nobody does.
+//! Ratchets: rules that no compiler checks, for what otherwise slowly gets worse.
 //!
-//! Sizes of files, what the core must not name, links of documents, and who depends on whom.
+//! They are about sizes of files, what the core must not name, the prose of comments, links of documents, and the
+//! dependencies between crates.
 
 mod crates;
 mod markdown;
 mod modules;
 mod paths;
+mod prose;
 mod rust;
 mod tokens;
 
@@ -15,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Something to mend.
+/// One finding: something to mend.
 #[derive(Debug, PartialEq)]
 struct Finding {
     /// Relative to the root, with forward slashes.

@@ -116,7 +116,7 @@ fn apt_get(words: &[&str]) -> Command {
     command
 }
 
-/// Systemd does not heed the run level: where it runs, the service has started by now.
+/// Stops a service. Systemd ignores the run level: where it runs, the service has started by now.
 fn stop(service: &str) {
     if Path::new("/run/systemd/system").exists() {
         let mut command = Command::new("systemctl");

@@ -16,10 +16,10 @@ use std::process::ExitCode;
 pub(crate) struct Alerts {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Only those of this level
+    /// Show only alerts of this level
     #[arg(long, value_parser = word::<Level>(Level::ALL.map(Level::label)))]
     level: Option<Level>,
-    /// How many, the latest first
+    /// Show at most this many alerts, the latest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: u64,
     #[command(flatten)]
@@ -28,9 +28,9 @@ pub(crate) struct Alerts {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Says that you take care of it
+    /// Acknowledges an alert: says that you take care of it
     Acknowledge {
-        /// The alert's number
+        /// The number of the alert, as the list shows it
         id: u64,
     },
 }

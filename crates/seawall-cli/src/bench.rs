@@ -22,16 +22,16 @@ const LONGEST_RUN: Duration = Duration::from_secs(90);
     after_help = "Exit codes: 0 all within their thresholds; 1 not, or refused; 2 no server."
 )]
 pub(crate) struct Bench {
-    /// How often each subject is run
+    /// Run each subject this many times
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     iterations: u64,
-    /// Threads at once
+    /// Measure on this many threads at once
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     concurrency: u64,
-    /// Only these subjects, such as `breaker_call,pipeline`
+    /// Measure only these subjects, such as `breaker_call,pipeline`
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     operations: Vec<String>,
-    /// Also what takes a millisecond and more
+    /// Measure also subjects that take a millisecond or more
     #[arg(long, conflicts_with = "operations")]
     include_slow: bool,
     #[command(flatten)]

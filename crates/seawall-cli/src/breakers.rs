@@ -27,31 +27,31 @@ pub(crate) struct Breakers {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// All circuit breakers, those that are not closed or do not act first
+    /// Lists all circuit breakers; those that are not closed or do not enforce come first
     List,
-    /// One circuit breaker in full
+    /// Shows one circuit breaker in full
     Show {
-        /// The operation's name
+        /// The name of the operation
         name: String,
     },
     /// Closes a circuit and forgets what it counted; ends a forced state
     Reset {
-        /// The operation's name
+        /// The name of the operation
         name: String,
     },
     /// Forces a state: open refuses every call; closed lets every call pass; disabled also counts nothing
     Force {
-        /// The operation's name
+        /// The name of the operation
         name: String,
-        /// What it shall be; `auto` lets the circuit decide again
+        /// The state to force; `auto` lets the circuit decide again
         #[arg(value_parser = word::<ForcedState>(["open", "closed", "disabled", "auto"]))]
         state: ForcedState,
-        /// Why: who comes later reads it
+        /// The reason, for those who look at the circuit later; needed unless the state is `auto`
         #[arg(long, required_if_eq_any = [
             ("state", "open"), ("state", "closed"), ("state", "disabled"),
         ])]
         reason: Option<String>,
-        /// How long, such as 10m; without it, until somebody ends it
+        /// How long the state lasts, such as 10m; without it, until it is ended by hand
         #[arg(long = "for", value_name = "LENGTH", value_parser = length::parse)]
         length: Option<Duration>,
     },
@@ -88,13 +88,13 @@ fn state(breaker: &CircuitBreakerView) -> Cell {
     Cell::toned(tone, words)
 }
 
-/// Whether nothing is to be said of it: closed, and acting.
+/// Whether the circuit breaker needs no attention: it is closed, and enforces.
 fn is_quiet(breaker: &CircuitBreakerView) -> bool {
     breaker.state == State::Closed && breaker.mode == Mode::Enforce
 }
 
-/// How many there are of each: `1 closed, 1 forced closed, 1 open (shadow)`; closed and open ones also where there
-/// are none.
+/// Counts the circuits of each state: `1 closed, 1 forced closed, 1 open (shadow)`; closed and open ones are listed
+/// also if there are none.
 fn tally<'b>(breakers: impl Iterator<Item = &'b CircuitBreakerView>) -> String {
     let mut counts = std::collections::BTreeMap::from([("closed".into(), 0), ("open".into(), 0)]);
     for breaker in breakers {

@@ -21,16 +21,16 @@ mod sarif;
 pub(crate) struct Check {
     /// The configuration file (YAML, JSON or TOML, by its ending)
     file: PathBuf,
-    /// How to tell: `sarif` is what code hosts and editors read
+    /// The format of the report; code hosts and editors read `sarif`
     #[arg(long, value_enum, default_value_t)]
     format: Form,
-    /// The same as `--format json`
+    /// Print JSON, as `--format json` does
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// The environment whose section counts; all others are checked, too
+    /// The environment whose section is used; all others are checked, too
     #[arg(long, env = "SEAWALL_ENV", value_parser = file::environments())]
     env: Option<String>,
-    /// Take warnings for errors
+    /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
 }

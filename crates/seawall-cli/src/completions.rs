@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
-    /// The shell
+    /// The shell to write completions for
     shell: Shell,
 }
 

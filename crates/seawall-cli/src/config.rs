@@ -32,13 +32,13 @@ pub(crate) struct Config {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The configuration in force, defaults included
+    /// Shows the configuration in force, defaults included
     Show {
-        /// Also say where each value comes from
+        /// Show also where each value comes from
         #[arg(long)]
         origins: bool,
     },
-    /// What a file would change; nothing is changed
+    /// Shows what a file would change, and changes nothing
     Diff {
         #[command(flatten)]
         change: Change,
@@ -47,21 +47,21 @@ enum Command {
     Apply {
         #[command(flatten)]
         change: Change,
-        /// Only if this revision is in force
+        /// Apply the change only if this revision is in force
         #[arg(long, value_name = "REVISION")]
         expect: Option<u64>,
     },
-    /// The revisions, the latest first, with who made them and what they changed
+    /// Lists the revisions, the latest first, with who made them and what they changed
     History {
-        /// How many
+        /// Show at most this many revisions
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
         limit: u64,
     },
     /// Puts a former revision in force again, as a new one
     Rollback {
-        /// Its number
+        /// The number of the revision
         revision: u64,
-        /// Only say what would change
+        /// Show what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
@@ -75,7 +75,7 @@ struct Change {
     /// `replace` puts them in place of everything
     #[arg(long, default_value = "merge", value_parser = word::<ChangeMode>(["merge", "replace"]))]
     mode: ChangeMode,
-    /// The environment whose section of the file counts
+    /// The environment whose section of the file is used
     #[arg(long, env = "SEAWALL_ENV", value_parser = file::environments())]
     env: Option<String>,
 }

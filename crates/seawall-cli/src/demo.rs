@@ -1,8 +1,8 @@
 //! `seawall demo`: a real outage over real sockets, with and without Seawall.
 //!
-//! Two flaky upstreams, one steady one, the gateway in front of them, and the same open-loop load twice:
-//! straight to the flaky ones, and through the gateway. Nothing in it is simulated but the upstreams'
-//! bad days. It exits with 0 only if what Seawall promises was seen.
+//! There are two flaky upstreams, one steady one, the gateway in front of them, and the same open-loop load twice:
+//! straight to the flaky ones, and through the gateway. Nothing in it is simulated but the failures of the upstreams.
+//! It exits with 0 only if Seawall did what it promises.
 
 use clap::Args;
 use std::{
@@ -22,16 +22,16 @@ use stage::{Ended, Stage};
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// How long the load lasts; the timeline stretches with it.
+    /// How long the load lasts, in seconds; the timeline of failures stretches with it
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(8..=600))]
     seconds: u64,
-    /// Requests a second, straight and again through the gateway.
+    /// The number of requests a second, straight and again through the gateway
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=2000))]
     rate: u32,
-    /// Print one JSON object and nothing else.
+    /// Print one JSON object and nothing else
     #[arg(long)]
     json: bool,
-    /// Print lines instead of a live view, also on a terminal.
+    /// Print lines instead of a live view, also on a terminal
     #[arg(long)]
     plain: bool,
 }
@@ -52,7 +52,7 @@ impl Demo {
         }
     }
 
-    /// Plays it; nothing comes out where the user stopped it.
+    /// Plays the demo; there is no outcome if the user stopped it.
     async fn play(&self) -> Result<Option<Outcome>, String> {
         let total = Duration::from_secs(self.seconds);
         // A little ahead, so that everything stands when the first request is due.

@@ -1,4 +1,4 @@
-//! `seawall events`: the tail of what happened, and what happens.
+//! `seawall events`: shows the latest events, and follows new ones.
 
 use crate::{
     failure::{Ended, Failure},
@@ -18,13 +18,13 @@ const CUT: Duration = Duration::from_secs(15);
 /// Arguments of `events`.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
-    /// Go on until interrupted; connect again where the stream is cut
+    /// Go on until interrupted, and connect again when the stream is cut
     #[arg(long)]
     follow: bool,
-    /// Only those of this operation
+    /// Show only events of this operation
     #[arg(long)]
     operation: Option<String>,
-    /// Only those of this kind, such as `circuit_changed`, `rejected`, `retry_scheduled`
+    /// Show only events of this kind, such as `circuit_changed`, `rejected`, `retry_scheduled`
     #[arg(long)]
     kind: Option<String>,
     /// Print JSON, one event a line
@@ -141,7 +141,7 @@ impl Pause {
     const FIRST: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(10);
 
-    /// The next pause.
+    /// The length of the next pause.
     pub(crate) fn next(&mut self) -> Duration {
         let whole = Self::FIRST.saturating_mul(1 << self.0.min(8)).min(Self::LONGEST);
         self.0 = self.0.saturating_add(1);

@@ -28,20 +28,20 @@ pub(crate) use words::nearest;
     `policies.retry.max_attempts`, `backoff.jitter`."
 )]
 pub(crate) struct Explain {
-    /// The field
+    /// The path of the field
     path: String,
-    /// A configuration file: also say what it is set to, and where
+    /// A configuration file: show also which value the field has there, and where it is set
     #[arg(long)]
     config: Option<PathBuf>,
-    /// The environment whose section of the file counts
+    /// The environment whose section of the file is used
     #[arg(long, env = "SEAWALL_ENV", value_parser = file::environments())]
     env: Option<String>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Places that mean the same.
+/// Places of the configuration with the same meaning.
 struct Meaning<'s> {
     schema: &'s Value,
     at: Vec<Steps>,
@@ -79,7 +79,7 @@ impl Explain {
     }
 }
 
-/// Puts together what means the same: `mode` of every policy, in every place where policies stand.
+/// Groups places with the same meaning: `mode` of every policy, in every place where policies stand.
 fn meanings<'s>(spots: Vec<Spot<'s>>, effective: Option<&Effective>) -> Vec<Meaning<'s>> {
     let mut meanings: Vec<Meaning<'s>> = Vec::new();
     for spot in spots {

@@ -1,23 +1,23 @@
-//! How a command ends when it does not succeed, and the code that it leaves.
+//! How a command ends when it does not succeed, and its exit code.
 
 use std::process::ExitCode;
 
-/// What every command comes to.
+/// The result of every command.
 pub(crate) type Ended = Result<ExitCode, Failure>;
 
-/// Why a command did not do what it was asked for.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It ran and did not succeed: code 1.
+    /// The command ran and did not succeed: code 1.
     Refused(String),
     /// The arguments, the file or the server cannot be used: code 2.
     Unusable(String),
-    /// Whoever read the output has left, as `head` does: nothing is wrong.
+    /// The reader of the output has left, as `head` does: nothing is wrong.
     NobodyReads,
 }
 
 impl Failure {
-    /// Tells of it on standard error, and gives the code to leave.
+    /// Prints the failure on standard error, and returns the exit code.
     pub(crate) fn told(&self) -> ExitCode {
         match self {
             Self::Refused(text) => {

@@ -31,7 +31,7 @@ pub(crate) fn load_or_default(file: Option<&Path>) -> Result<GatewayConfig, Fail
         .unwrap_or_default())
 }
 
-/// What a file says, whatever it says.
+/// The fields that a file sets, whatever their values are.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Fields(Map<String, Value>);
@@ -50,7 +50,7 @@ pub(crate) fn given(file: &Path, environment: Option<&str>) -> Result<Map<String
     Ok(loaded.document.0)
 }
 
-/// The environments, for arguments.
+/// The names of the environments, as possible values of an argument.
 pub(crate) fn environments() -> clap::builder::PossibleValuesParser {
     ENVIRONMENTS.into()
 }

@@ -51,33 +51,33 @@ enum Command {
     Check(check::Check),
     /// Prints the JSON Schema of the configuration file
     Schema(schema::Schema),
-    /// Says what a field of the configuration means, and what it is set to
+    /// Explains a field of the configuration, and shows its value
     Explain(explain::Explain),
     /// Lists presets, shows one, or recommends one
     Preset(preset::Presets),
     /// Lists templates of custom configurations, or shows one
     Template(template::Templates),
-    /// Turns the variables of former systems into a preset and what differs from it
+    /// Converts the variables of former systems into a preset and the differences from it
     Migrate(migrate::Migrate),
-    /// Shows a running server live: worst first
+    /// Shows the operations of a running server live, the worst first
     Top(top::Top),
-    /// Shows circuit breakers, resets them, forces them
+    /// Shows, resets and forces circuit breakers
     Breakers(breakers::Breakers),
-    /// Shows operations with their policies, and sets the modes of these
+    /// Shows operations with their policies, and sets the modes of the policies
     Operations(operations::Operations),
     /// Pauses and releases all retries and hedges, or those of one operation
     Retries(retries::Retries),
-    /// Shows what happened, and what happens
+    /// Shows the latest events of a running server, and follows new ones
     Events(events::Events),
     /// Shows alerts, and acknowledges them
     Alerts(alerts::Alerts),
     /// Shows and changes the configuration of a running server
     Config(config::Config),
-    /// Measures a running server
+    /// Measures how fast a running server is
     Bench(bench::Bench),
     /// Writes alert rules for Prometheus, or a dashboard for Grafana
     Rules(rules::Rules),
-    /// Writes the completions of a shell
+    /// Writes a completion script for a shell
     Completions(completions::Completions),
 }
 

@@ -22,21 +22,23 @@ use std::{
 
 /// Arguments of `migrate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Without --to: what was found, and what it comes to.")]
+#[command(
+    after_help = "Without --to, the result is shown: the variables that were found, and the preset that they mean."
+)]
 pub(crate) struct Migrate {
-    /// A `.env` file with the variables, in place of those of this process
+    /// Read the variables from this `.env` file, not from the environment of this process
     #[arg(long)]
     from: Option<PathBuf>,
-    /// Write it out: bash, env, docker, kubernetes or yaml
+    /// Write the result in this format: bash, env, docker, kubernetes or yaml
     #[arg(long, value_name = "FORMAT")]
     to: Option<Target>,
-    /// Write to this file, which must not be there yet
+    /// Write the result to this file, which must not exist
     #[arg(long, requires = "to")]
     output: Option<PathBuf>,
-    /// Write over the file
+    /// Overwrite the file if it exists
     #[arg(long, requires = "output")]
     force: bool,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long, conflicts_with = "to")]
     json: bool,
 }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 pub(crate) struct Operations {
     #[command(subcommand)]
     command: Option<Command>,
-    /// One operation in full; left out: all. `--` before it if it is called as a subcommand
+    /// The operation to show in full; left out: all. Write `--` before it if its name is that of a subcommand
     name: Option<String>,
     #[command(flatten)]
     server: Server,
@@ -30,13 +30,13 @@ pub(crate) struct Operations {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lets the policies of one type act, only speak, or rest, until the configuration changes
+    /// Sets the mode of all policies of one type, until the configuration changes
     Mode {
-        /// The operation's name
+        /// The name of the operation
         name: String,
-        /// The policy's type: `retry`, `circuit_breaker` …
+        /// The type of the policies: `retry`, `circuit_breaker` …
         policy: String,
-        /// `enforce` acts, `shadow` says what it would do, `off` is as if it were not there
+        /// The mode: `enforce` acts, `shadow` only reports what it would do, `off` leaves the policies out
         #[arg(value_parser = word::<Mode>(["enforce", "shadow", "off"]))]
         mode: Mode,
     },
@@ -59,7 +59,7 @@ impl Operations {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// All pages.
+    /// Reads all pages of the list.
     fn all(&self) -> Result<Reply<Vec<OperationLine>>, Failure> {
         let (mut json, mut lines) = (Vec::new(), Vec::new());
         let mut after = String::new();

@@ -1,4 +1,4 @@
-//! What goes to standard output: text, JSON, and colours where a terminal shows them.
+//! Standard output: text, JSON, and colours on a terminal that shows them.
 
 use crate::failure::Failure;
 use seawall::{Mode, State};
@@ -6,7 +6,7 @@ use seawall_server::wire::Level;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
-/// Writes text, and takes it well if nobody reads any more.
+/// Writes text; it is no error if the reader has left.
 pub(crate) fn write(text: &str) -> Result<(), Failure> {
     let mut out = stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -16,7 +16,7 @@ pub(crate) fn write(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a value as JSON, as people can still read it.
+/// Writes a value as indented JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
     write(&(text.map_err(|error| Failure::Refused(error.to_string()))? + "\n"))
@@ -27,7 +27,7 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// What a colour says.
+/// The meaning that a colour expresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
     #[default]
@@ -76,16 +76,16 @@ impl Tone {
 pub(crate) struct Paint(bool);
 
 impl Paint {
-    /// None, for tests.
+    /// No colours, for tests.
     #[cfg(test)]
     pub(crate) const NONE: Self = Self(false);
 
-    /// On a terminal that shows them, unless somebody does not want them.
+    /// Colours on a terminal that shows them, unless the environment asks for none.
     pub(crate) fn of_stdout() -> Self {
         Self(stdout().is_terminal() && wanted())
     }
 
-    /// Text in a tone.
+    /// Text in the colour of a tone.
     pub(crate) fn tone(self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Usual => return text.to_owned(),
@@ -99,7 +99,7 @@ impl Paint {
     }
 }
 
-/// Whether the environment wants colours: `NO_COLOR` set to anything says no.
+/// Whether the environment allows colours: `NO_COLOR`, set to anything, forbids them.
 pub(crate) fn wanted() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -23,23 +23,23 @@ pub(crate) struct Presets {
     /// A configuration file with presets of its own
     #[arg(long, global = true)]
     config: Option<PathBuf>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// All presets
+    /// Lists all presets
     List,
-    /// One preset in full, with the policies it stands for
+    /// Shows one preset in full, with the policies it stands for
     Show {
-        /// The preset
+        /// The name of the preset
         name: String,
     },
-    /// The preset for an environment, and why
+    /// Recommends a preset for an environment, with the reason
     Recommend {
-        /// Such as `staging` or `web-prod-1`; left out: the one that this machine looks like
+        /// The name of the environment, such as `staging` or `web-prod-1`; left out: it is detected
         environment: Option<String>,
     },
 }

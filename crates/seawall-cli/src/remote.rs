@@ -22,13 +22,13 @@ mod stream;
 pub(crate) use client::Client;
 pub(crate) use stream::Next;
 
-/// Below this everything of the API lies.
+/// The path that everything of the API lies below.
 const ROOT: &str = "/internal/resilience";
 
-/// Which server, and how to be let in.
+/// The address of the server, and the key for it.
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    /// The server's address
+    /// The address of the server
     #[arg(
         long,
         env = "SEAWALL_URL",
@@ -38,7 +38,7 @@ pub(crate) struct Remote {
         value_parser = base
     )]
     url: Uri,
-    /// The API key; better given in the environment, where other users do not see it
+    /// The API key; set it in the environment rather than here, where other users see it
     #[arg(
         long,
         env = "SEAWALL_API_KEY",
@@ -47,7 +47,7 @@ pub(crate) struct Remote {
         help_heading = "Server"
     )]
     key: Option<Secret>,
-    /// The longest wait for an answer
+    /// The longest wait for an answer, such as 10s
     #[arg(
         long,
         default_value = "10s",
@@ -95,7 +95,7 @@ impl Remote {
         strange(&self.shown(), told)
     }
 
-    /// Where it is, for messages.
+    /// The address of the server, for messages.
     pub(crate) fn shown(&self) -> String {
         self.url.to_string().trim_end_matches('/').to_owned()
     }
@@ -104,7 +104,7 @@ impl Remote {
 /// The server that a command asks, and the form in which it prints what was answered.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -135,7 +135,7 @@ where
     PossibleValuesParser::new(words).try_map(|word| serde_json::from_value(Value::String(word)))
 }
 
-/// What a server answered: the JSON as it came, and what this command reads of it.
+/// The answer of a server: the JSON as it came, and what this command reads of it.
 #[derive(Debug)]
 pub(crate) struct Reply<T> {
     /// All of it, also what only a newer server says.

@@ -22,14 +22,14 @@ pub(crate) struct Retries {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lets no retry and no hedge begin
+    /// Lets no further retry and no further hedge begin
     Pause {
-        /// The operation; left out: all
+        /// The name of the operation; left out: all operations
         name: Option<String>,
     },
-    /// Lets them begin again
+    /// Lets retries and hedges begin again
     Release {
-        /// The operation; left out: all
+        /// The name of the operation; left out: all operations
         name: Option<String>,
     },
 }

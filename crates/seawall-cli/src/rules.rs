@@ -16,13 +16,13 @@ pub(crate) struct Rules {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Alert rules, as a file for `rule_files`
+    /// Writes alert rules for Prometheus, as a file for `rule_files`
     Prometheus {
-        /// A configuration file, whose `monitoring.alerts` say when; left out: the defaults
+        /// A configuration file whose `monitoring.alerts` set the thresholds; left out: the defaults
         #[arg(long)]
         config: Option<PathBuf>,
     },
-    /// A dashboard, as JSON to import
+    /// Writes a dashboard for Grafana, as JSON to import
     Grafana,
 }
 

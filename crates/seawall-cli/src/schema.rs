@@ -1,4 +1,4 @@
-//! `seawall schema`: what an editor needs to help with the file; and the same for people.
+//! `seawall schema`: prints the JSON Schema that editors check the file with, or a page for people.
 
 use crate::{failure::Ended, output};
 use clap::Args;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
-    /// A page for people, in place of the JSON Schema for editors.
+    /// Print a page for people, not the JSON Schema for editors
     #[arg(long)]
     markdown: bool,
 }

@@ -1,4 +1,4 @@
-//! `seawall serve`: runs until it is told to stop, then drains.
+//! `seawall serve`: runs until it is stopped, then drains.
 
 use clap::Args;
 use seawall_config::LoadError;
@@ -9,13 +9,13 @@ use tracing_subscriber::EnvFilter;
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The configuration file (YAML, JSON or TOML, by its ending).
+    /// The configuration file (YAML, JSON or TOML, by its ending)
     #[arg(long, env = "SEAWALL_CONFIG", default_value = "seawall.yaml")]
     config: PathBuf,
-    /// The address to listen on, in place of the file's.
+    /// The address to listen on, in place of that in the file
     #[arg(long)]
     listen: Option<SocketAddr>,
-    /// Log lines as JSON.
+    /// Write log lines as JSON
     #[arg(long)]
     log_json: bool,
 }
@@ -84,7 +84,7 @@ fn log(json: bool) {
     }
 }
 
-/// SIGHUP reads the files anew.
+/// Reads the files again at each SIGHUP.
 async fn reload_on_signal(server: Stop) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };

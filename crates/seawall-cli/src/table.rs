@@ -3,7 +3,7 @@
 use crate::output::{Paint, Tone, plain};
 use serde_json::Value;
 
-/// One cell.
+/// One cell of a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     text: String,
@@ -11,7 +11,7 @@ pub(crate) struct Cell {
     to_the_right: bool,
 }
 
-/// Rows under a head.
+/// Rows under a header.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     head: Vec<&'static str>,

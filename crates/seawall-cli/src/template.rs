@@ -17,18 +17,18 @@ use std::process::ExitCode;
 pub(crate) struct Templates {
     #[command(subcommand)]
     command: Command,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// All templates
+    /// Lists all templates
     List,
-    /// One template, as the section `custom` of the file
+    /// Shows one template, as the section `custom` of the file
     Show {
-        /// The template
+        /// The name of the template
         name: String,
     },
 }

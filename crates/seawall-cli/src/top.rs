@@ -25,7 +25,7 @@ mod view;
 
 /// A snapshot comes every second: this much silence is a cut.
 const CUT: Duration = Duration::from_secs(5);
-/// How often keys and news are looked at.
+/// How often keys and messages are looked for.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Arguments of `top`.
@@ -56,7 +56,7 @@ impl Top {
     }
 }
 
-/// Reads the stream until it is refused, or nobody listens.
+/// Reads the stream until the server refuses it, or the view is closed.
 async fn follow(client: &Client, news: &Sender<Change>) -> Result<(), Failure> {
     let mut pause = Pause::default();
     let mut reached = false;

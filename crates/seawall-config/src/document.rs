@@ -72,11 +72,11 @@ pub trait Document: DeserializeOwned + JsonSchema {
 /// A document that was loaded, with warnings about its file.
 #[derive(Clone, Debug)]
 pub struct Loaded<T> {
-    /// The document.
+    /// The typed document.
     pub document: T,
     /// Warnings about the file: works, and should be looked at. There are no errors among them.
     pub warnings: Mistakes,
-    /// Where each value of the document comes from.
+    /// The origin of each value of the document.
     pub origins: Origins,
 }
 

@@ -92,7 +92,7 @@ impl Findings {
         self.extend(others, |_| true);
     }
 
-    /// All mistakes by source and line. Where two rules found the same, it appears once.
+    /// All mistakes by source and line. If two rules found the same one, it appears once.
     pub(crate) fn into_mistakes(self, sources: &[String]) -> Mistakes {
         let mut found = self.found;
         found.sort_by(|(s, a), (t, b)| {

@@ -1,4 +1,4 @@
-//! Strict JSON for text from strangers: no key twice, and bounds for depth and length.
+//! Strict JSON for untrusted text: no key twice, and bounds for depth and length.
 
 use crate::excerpt;
 use serde::{

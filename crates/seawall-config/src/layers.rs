@@ -133,7 +133,7 @@ impl Layers {
         self.fault(at, "", Fault::warning(told).right(right));
     }
 
-    /// Whether some source gives this field at the top.
+    /// Whether some source sets this field at the top of the document.
     pub fn gives(&self, field: &str) -> bool {
         self.tree.entry(field).is_some()
     }
@@ -153,7 +153,7 @@ impl Layers {
         document::load(tree, self.sources.clone(), self.findings.clone(), &lookup)
     }
 
-    /// What all sources together give, before it is checked.
+    /// The values that all sources together set, before they are checked.
     pub fn given(&self) -> serde_json::Value {
         self.tree.to_json()
     }

@@ -7,9 +7,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// The file is refused.
+    /// An error: the file is refused.
     Error,
-    /// The file is used, and somebody should look at it.
+    /// A warning: the file is used, and somebody should look at it.
     Warning,
 }
 
@@ -23,17 +23,17 @@ pub struct Mistake {
     pub file: String,
     /// Line, from 1; 0 in a source without lines.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// Where in the document: `upstreams.chat.endpoints[1]`; empty for the whole document.
+    /// The path in the document, such as `upstreams.chat.endpoints[1]`; empty for the whole document.
     pub path: String,
     /// The value found, shortened; none for lists and mappings, and never a secret.
     pub value: Option<String>,
-    /// What is wrong, as a sentence that can be read alone.
+    /// The problem, in a sentence that can be read alone.
     pub message: String,
     /// What would be right, if that is known.
     pub right: Option<String>,
-    /// Whether the file is refused because of it.
+    /// Whether the mistake makes the file unusable.
     pub severity: Severity,
 }
 
@@ -66,7 +66,7 @@ impl Mistakes {
         Self(sorted)
     }
 
-    /// Adds the mistakes of another reading of the same sources that are not there yet.
+    /// Adds the mistakes of another reading of the same sources, except those that are there already.
     pub fn join(&mut self, others: Self) {
         for other in others {
             if !self.0.contains(&other) {
@@ -85,12 +85,12 @@ impl Mistakes {
         self.0.len()
     }
 
-    /// Whether there are none, not even warnings.
+    /// Whether there are no mistakes and no warnings.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the file is refused.
+    /// Whether there is a mistake that makes the file unusable.
     pub fn any_error(&self) -> bool {
         self.iter().any(|mistake| mistake.severity == Severity::Error)
     }

@@ -7,18 +7,18 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// Where a value comes from; later ones win over earlier ones.
+/// The origin of a value; later kinds win over earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "layer")]
 pub enum Origin {
     /// No source sets it: the default of its type.
     Default,
-    /// It follows from a preset or another profile.
+    /// The value follows from a preset or another profile.
     Preset {
-        /// The name.
+        /// The name of the profile.
         name: String,
     },
-    /// A file.
+    /// The value is set in a file.
     File {
         /// The file, as it was named.
         file: String,
@@ -28,12 +28,12 @@ pub enum Origin {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         environment: Option<String>,
     },
-    /// An environment variable.
+    /// The value is set by an environment variable.
     Variable {
-        /// The name.
+        /// The name of the variable.
         name: String,
     },
-    /// A change through the API.
+    /// The value was set through the API.
     Api,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     File,
@@ -95,11 +95,11 @@ pub struct Origins {
 /// One value of a document: no mapping, and no list unless it is empty.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Leaf {
-    /// Where it stands: `upstreams.chat.endpoints[1]`.
+    /// The path of the value, such as `upstreams.chat.endpoints[1]`.
     pub path: String,
-    /// The value.
+    /// The value itself.
     pub value: serde_json::Value,
-    /// Where it comes from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
@@ -133,12 +133,12 @@ impl Origins {
         }
     }
 
-    /// Where the value at a path comes from; none if nobody gave it.
+    /// The origin of the value at a path; none if no source sets it.
     pub fn of(&self, path: &str) -> Option<&Origin> {
         self.given.get(path)
     }
 
-    /// Every value of a document with its origin. What nobody gave is a default.
+    /// Every value of a document with its origin. A value that no source sets is a default.
     pub fn leaves(&self, document: &serde_json::Value) -> Vec<Leaf> {
         leaves(document)
             .into_iter()

@@ -20,7 +20,7 @@ pub enum Segment<'t> {
 pub struct Path<'t>(Vec<Segment<'t>>);
 
 impl<'t> Path<'t> {
-    /// Goes one step down.
+    /// Appends one segment.
     pub fn push(&mut self, segment: Segment<'t>) {
         self.0.push(segment);
     }

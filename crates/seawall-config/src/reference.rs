@@ -66,7 +66,7 @@ fn table(page: &mut String, fields: &Map<String, Value>) {
     }
 }
 
-/// A description on one line.
+/// The description of a schema, on one line.
 fn text(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or("").split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -31,7 +31,7 @@ pub(crate) struct Parts<'s> {
     pub(crate) layers: Vec<&'s Keywords>,
     /// The branches of each `oneOf` and `anyOf`.
     pub(crate) choices: Vec<&'s [Value]>,
-    /// Whether it is `false`: nothing may stand here.
+    /// Whether the schema is `false`: no value may stand here.
     pub(crate) refused: bool,
 }
 
@@ -91,7 +91,7 @@ impl<'s> Schemas<'s> {
         found
     }
 
-    /// Whether it allows everything, as `{}` and `true` do.
+    /// Whether the schema allows every value, as `{}` and `true` do.
     pub(crate) fn allows_all(self, schema: &'s Value) -> bool {
         let parts = self.parts(schema);
         !parts.refused && parts.choices.is_empty() && !constrains(&parts.layers)
@@ -108,12 +108,12 @@ impl<'s> Schemas<'s> {
         layers.into_iter().flat_map(|layer| object(layer, "properties")).collect()
     }
 
-    /// The fields it insists on.
+    /// The fields that the schema requires.
     pub(crate) fn required(self, schema: &'s Value) -> Vec<&'s str> {
         self.parts(schema).layers.into_iter().flat_map(required).collect()
     }
 
-    /// Whether a value of it could be a secret, or hold one.
+    /// Whether a value of the schema could be a secret, or contain one.
     pub(crate) fn holds_secret(self, schema: &'s Value) -> bool {
         let mut seen: Vec<*const Keywords> = Vec::new();
         let mut pending = vec![schema];
@@ -179,7 +179,7 @@ pub(crate) fn is_secret(keywords: &Keywords) -> bool {
         || keywords.get("format").and_then(Value::as_str) == Some("password")
 }
 
-/// Whether the layers ask anything of a value; notes, defaults and definitions do not.
+/// Whether the layers restrict a value; notes, defaults and definitions do not.
 fn constrains(layers: &[&Keywords]) -> bool {
     const SILENT: [&str; 12] = [
         "$schema",

@@ -20,12 +20,12 @@ use std::{
 /// The largest file that is read, in bytes: 4 MiB.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// How a text is written.
+/// The format of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// YAML 1.2, one document.
     Yaml,
-    /// JSON, strictly.
+    /// Strict JSON.
     Json,
     /// TOML 1.1.
     Toml,
@@ -50,17 +50,17 @@ pub struct Source {
     format: Format,
 }
 
-/// Why a file gave no document.
+/// The reason why a file gave no document.
 #[derive(Debug)]
 pub enum LoadError {
-    /// It could not be read.
+    /// The file could not be read.
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// It was read, and there are mistakes in it.
+    /// The file was read, and it has mistakes.
     Mistakes(Mistakes),
 }
 

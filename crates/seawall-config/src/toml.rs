@@ -80,7 +80,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Where the lines of a text start.
+/// The offsets at which the lines of a text start.
 struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,

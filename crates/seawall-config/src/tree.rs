@@ -6,7 +6,7 @@ use serde_json::{Map, Number};
 /// A place in a source: line and column, both counted from 1; columns are characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// Which of the sources, by its place among them.
+    /// The source, by its place among all sources.
     pub(crate) source: usize,
     /// 0 where the source has no lines, as a variable has none.
     pub(crate) line: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Position {
 impl Position {
     pub(crate) const START: Self = Self::at(1, 1);
 
-    /// In the first source.
+    /// A position in the first source.
     pub(crate) const fn at(line: usize, column: usize) -> Self {
         Self { source: 0, line, column }
     }
@@ -248,13 +248,13 @@ impl Node {
 
 /// The result of pruning.
 enum Pruned {
-    /// What stood at this much of the path is gone.
+    /// The value at this much of the path was removed.
     Gone(usize),
-    /// It cannot go alone.
+    /// The value cannot be removed without its parent.
     WithParent,
 }
 
-/// What follows a key at the head of a path, in either way of writing it.
+/// The part of a path after the key at its head, in either way of writing a key.
 fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
     if let Some(rest) = path.strip_prefix(&path::bracketed(key)) {
         return Some(rest);

@@ -1,7 +1,7 @@
 //! Reads YAML 1.2 (and so JSON) into the tree, with bounds on everything that a hostile file can blow up.
 //!
-//! The parser's events are first gathered, which bounds their number and depth; then the tree is built
-//! from them, where an alias replays the events of its anchor within the same bounds.
+//! The parser's events are first gathered, which bounds their number and depth; then the tree is built from them,
+//! where an alias replays the events of its anchor within the same bounds.
 
 mod build;
 mod scalar;

@@ -104,7 +104,7 @@ const SEED: &str = "name: &n \"a\\tb\" # words\nsizes:\n  - 1\n  - 0x2\nbelow:\n
 const SEED_TOML: &str = "name = \"a\"\nsizes = [1, 0x2]\n[below]\nx = true\n[below.z]\nname = '''b'''\n\
                          free = { u = 1.5e3, v = 2020-01-01 }\n";
 
-/// The same mutations in every run, so that what fails here fails everywhere.
+/// The mutations are equal in every run, so that what fails here fails everywhere.
 #[test]
 fn mutated_files_never_panic() {
     assert!(load_str::<Root>("f", SEED, Format::Yaml).is_ok());

@@ -23,7 +23,7 @@ struct Auth {
     key: Key,
 }
 
-/// A rule that no schema tells: serde refuses, and quotes what it refuses.
+/// A rule that no schema expresses: serde refuses the value, and quotes it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]

@@ -1,4 +1,4 @@
-//! Sources laid over one another: who wins, where values come from, and what is told of mistakes.
+//! Tests of sources laid over one another: which one wins, where values come from, and how mistakes are reported.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -132,7 +132,7 @@ fn placeholders_elsewhere_stay_and_are_told() {
     assert!(loaded.warnings.to_string().contains("not a secret field"), "{}", loaded.warnings);
 }
 
-/// A folder that goes away.
+/// A temporary folder, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,7 +1,7 @@
-//! What the generator reaches on this machine against an upstream in the same process that answers at once:
-//! `cargo run --release -p seawall-load --example reach [seconds] [rate...]`
+//! Measures the rate that the generator reaches on this machine against an upstream in the same process that answers
+//! at once: `cargo run --release -p seawall-load --example reach [seconds] [rate...]`
 //!
-//! A rate is kept where nothing is dropped and the lag is small; beyond it, latency is the generator's own.
+//! A rate is kept if nothing is dropped and the lag is small; beyond it, latency is the generator's own.
 
 use seawall_load::{
     open_loop::{Config, Report, start},

@@ -1,4 +1,4 @@
-//! How an upstream behaves at one time: how long it takes, and which share of calls goes which way.
+//! The behaviour of an upstream at one time: how long it takes, and which share of calls fails in which way.
 //!
 //! Pure: a behaviour and a generator give a call's fate; nothing here waits or answers.
 
@@ -20,7 +20,7 @@ pub struct Behaviour {
     pub latency: Latency,
     /// The share of calls answered with `error_status`.
     pub error_ratio: f64,
-    /// What failing calls are answered with, as 500, 503 or 429.
+    /// The status of failing calls: 500, 503 or 429, for example.
     pub error_status: StatusCode,
     /// `Retry-After` on failing calls, in whole seconds, rounded up; none when `None`.
     pub retry_after: Option<Duration>,
@@ -28,7 +28,7 @@ pub struct Behaviour {
     pub hang_ratio: f64,
     /// The share of answers that begin with status 200 and break off in the body.
     pub cut_ratio: f64,
-    /// Nobody listens: connects are refused and open connections are closed. The port stays the upstream's.
+    /// Whether connects are refused and open connections are closed. The port stays the upstream's.
     pub refuse: bool,
 }
 
@@ -46,19 +46,19 @@ impl Default for Behaviour {
     }
 }
 
-/// How long answers take.
+/// The latency of answers, as a distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
     /// Half of the calls take less. Waits end on a timer of 1 ms; zero does not wait at all.
     pub median: Duration,
-    /// How far the calls lie apart.
+    /// How far latencies lie around the median.
     pub spread: Spread,
 }
 
-/// How far latencies lie around their median.
+/// How latencies are distributed around their median.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Spread {
-    /// All take the median.
+    /// Every call takes the median.
     None,
     /// Evenly within the median ± this share (0 to 1) of it.
     Uniform(f64),
@@ -68,10 +68,10 @@ pub enum Spread {
 }
 
 impl Latency {
-    /// At once.
+    /// No latency: answers come at once.
     pub const NONE: Self = Self::fixed(Duration::ZERO);
 
-    /// Always the same.
+    /// A latency that is the same for each call.
     pub const fn fixed(median: Duration) -> Self {
         Self { median, spread: Spread::None }
     }
@@ -97,7 +97,7 @@ impl Latency {
     }
 }
 
-/// What becomes of one call.
+/// The fate of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answer,

@@ -29,15 +29,15 @@ mod ticket;
 pub use report::{ErrorClass, Errors, Percentiles, Progress, Recent, Report, Slice};
 pub use start_error::StartError;
 
-/// What is sent, where, how fast and for how long.
+/// A load: the requests to send, their target, their rate and their duration.
 ///
-/// Every request in flight holds a connection, and so a file descriptor: `max_in_flight` belongs below the
-/// process's limit, with what an upstream in the same process needs on top.
+/// Every request in flight holds a connection, and so a file descriptor: `max_in_flight` belongs below the process's
+/// limit, with what an upstream in the same process needs on top.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Base URLs, `http` only; requests go to one after the other. Default: none, which does not start.
     pub targets: Vec<String>,
-    /// Default: GET.
+    /// The method of the requests. Default: GET.
     pub method: Method,
     /// Appended to the base URL, query included. Default: `/`.
     pub path: String,
@@ -45,7 +45,7 @@ pub struct Config {
     pub headers: HeaderMap,
     /// Sent with every request. Default: empty.
     pub body: Bytes,
-    /// Requests a second. Default: 100.
+    /// The rate, in requests a second. Default: 100.
     pub rate: f64,
     /// How long requests are begun. Default: 10 s.
     pub duration: Duration,
@@ -53,7 +53,7 @@ pub struct Config {
     pub timeout: Duration,
     /// Beyond so many a request is not sent, and counted as dropped. Default: 1,000.
     pub max_in_flight: usize,
-    /// How requests lie in time. Default: constant.
+    /// How requests are spread in time. Default: constant.
     pub arrivals: Arrivals,
     /// The seed of Poisson arrivals. Default: 1.
     pub seed: u64,
@@ -80,7 +80,7 @@ impl Default for Config {
     }
 }
 
-/// How requests lie in time.
+/// How requests are spread in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arrivals {
     /// Evenly: one every `1 / rate` seconds.
@@ -119,12 +119,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// A handle for whoever watches or stops the load.
+    /// A handle that watches or stops the load, and may be passed on.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// How it goes.
+    /// The progress of the load at this moment.
     pub fn progress(&self) -> Progress {
         self.handle.progress()
     }
@@ -160,7 +160,8 @@ impl Drop for Load {
 pub struct Handle(Arc<ticket::Shared>);
 
 impl Handle {
-    /// How it goes. Takes some microseconds; meant for a display that asks a few times a second.
+    /// The progress of the load at this moment. It takes some microseconds; meant for a display that asks a few times
+    /// a second.
     pub fn progress(&self) -> Progress {
         self.0.progress()
     }

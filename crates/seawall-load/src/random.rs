@@ -1,4 +1,4 @@
-//! Seeded chance for arrivals, latencies and faults: the same seed gives the same draws.
+//! Seeded random numbers for arrivals, latencies and faults: equal seeds give equal draws.
 //!
 //! The generator is the one of the core; this crate stands alone, so it has its own copy.
 

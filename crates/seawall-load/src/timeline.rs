@@ -1,7 +1,7 @@
-//! What happens to an upstream, and when, as data.
+//! The behaviour of an upstream over time, as data.
 //!
-//! A timeline is a list of phases, each from an offset until the next one begins. It knows no clock:
-//! offsets count from an instant that the caller chooses, so several upstreams and a report share one.
+//! A timeline is a list of phases, each from an offset until the next one begins. It knows no clock: offsets count
+//! from an instant that the caller chooses, so several upstreams and a report share one.
 
 use crate::behaviour::{Behaviour, Latency};
 use http::StatusCode;
@@ -10,20 +10,20 @@ use std::time::Duration;
 /// A stretch of time in which an upstream behaves in one way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phase {
-    /// What counts and reports call it.
+    /// The name of the phase in counts and reports.
     pub name: String,
-    /// When it begins, from the timeline's start. It lasts until the next phase begins.
+    /// When the phase begins, from the timeline's start. It lasts until the next phase begins.
     pub from: Duration,
-    /// How the upstream behaves in it.
+    /// The behaviour of the upstream in this phase.
     pub behaviour: Behaviour,
 }
 
 /// Phases one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
-    /// By `from`, ascending. Before the first one begins, the first holds; the last has no end.
+    /// The phases by `from`, ascending. Before the first one begins, the first holds; the last has no end.
     pub phases: Vec<Phase>,
-    /// How long all of it takes, for whoever runs load along it.
+    /// The length of the whole timeline, for the duration of a load along it.
     pub total: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Timeline {
         self.phases.partition_point(|phase| phase.from <= offset).saturating_sub(1)
     }
 
-    /// When the next phase after `offset` begins.
+    /// The offset at which the next phase after `offset` begins.
     pub fn next_after(&self, offset: Duration) -> Option<Duration> {
         self.phases.iter().map(|phase| phase.from).find(|from| *from > offset)
     }

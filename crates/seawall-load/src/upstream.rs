@@ -26,12 +26,12 @@ mod serve;
 
 pub use ledger::{Arrivals, Counts, Row, Table};
 
-/// An upstream's settings.
+/// The settings of an upstream.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens; port 0 takes a free one. Default: a free port of 127.0.0.1.
+    /// The address to listen on; port 0 takes a free one. Default: a free port of 127.0.0.1.
     pub address: SocketAddr,
-    /// What happens, and when. Default: every call is answered at once, in a phase called `healthy`.
+    /// The behaviour over time. Default: every call is answered at once, in a phase called `healthy`.
     pub timeline: Timeline,
     /// When the timeline begins; share it among upstreams and load. Default: when the settings were made.
     pub start: Instant,
@@ -41,11 +41,11 @@ pub struct Config {
     pub source_header: HeaderName,
     /// The model that answers name where the request names none. Default: `seawall-model`.
     pub model: String,
-    /// How many chunks a stream has, `[DONE]` not counted. Default: 20.
+    /// The number of chunks of a stream, without `[DONE]`. Default: 20.
     pub stream_chunks: usize,
     /// The time between one chunk and the next. Default: 10 ms.
     pub stream_gap: Duration,
-    /// How many arrivals are logged for a source, at four bytes each. Default: 200,000.
+    /// The number of arrivals that are logged for a source, at four bytes each. Default: 200,000.
     pub arrivals_kept: usize,
 }
 
@@ -69,7 +69,7 @@ impl Default for Config {
 pub struct Upstream {
     address: SocketAddr,
     shared: Arc<serve::Shared>,
-    /// There until it is used.
+    /// The sender that stops the upstream; there until it is used.
     stop: Option<oneshot::Sender<Duration>>,
     serving: JoinHandle<()>,
 }
@@ -101,7 +101,7 @@ impl Upstream {
         Ok(Self { address, shared, stop: Some(stop), serving })
     }
 
-    /// Where it listens.
+    /// The address that the upstream listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -128,12 +128,12 @@ impl Upstream {
         self.shared.script.set(None);
     }
 
-    /// What was counted so far.
+    /// The table of what was counted so far.
     pub fn table(&self) -> Table {
         self.shared.ledger.table()
     }
 
-    /// When the calls of one source arrived.
+    /// The arrivals of the calls of one source.
     pub fn arrivals(&self, source: &str) -> Arrivals {
         self.shared.ledger.arrivals(source)
     }

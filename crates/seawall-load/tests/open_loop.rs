@@ -167,7 +167,8 @@ async fn the_schedule_can_begin_later() {
     assert_eq!((report.requests, report.elapsed_s), (10, 0.1));
 }
 
-/// Accepts connections, counts them, and answers each read with `answer`, then closes if told to.
+/// Accepts connections, counts them, and answers each read with `answer`, then closes the connection if `close` is
+/// true.
 async fn raw_server(answer: &'static str, close: bool) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! What stands in the brackets.
+//! The arguments in the brackets of the attribute.
 
 use syn::{
     Error, Expr, Ident, LitStr, Result, Token,

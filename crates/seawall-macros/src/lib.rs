@@ -25,7 +25,7 @@ use arguments::Arguments;
 ///
 /// The function keeps its name, arguments and body, and returns `Result<T, seawall::Error<E>>` in place of
 /// `Result<T, E>`. Async and plain functions, methods with `&self`, and generics all work. Each attempt is given
-/// the arguments anew: references as they are, all others cloned, so they must be `Clone`.
+/// the arguments again: references as they are, all others cloned, so they must be `Clone`.
 ///
 /// After the operation's name may follow, in any order:
 ///

@@ -72,7 +72,7 @@ struct Service {
 }
 
 impl Service {
-    /// A method, with an argument that each attempt gets anew.
+    /// A method, with an argument that is cloned for each attempt.
     #[resilient("method", registry = REGISTRY, fallback = |error: Error<String>| async move {
         let _ = text;
         Ok(format!("instead of: {error}"))

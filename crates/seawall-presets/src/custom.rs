@@ -15,7 +15,7 @@ mod tests;
 /// The result of checking a custom configuration. Each message names its field.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Verdict {
-    /// Whether the configuration can be used, which is so if there are no errors.
+    /// Whether the configuration can be used: there are no errors.
     pub is_valid: bool,
     /// Mistakes, which must be mended before the configuration can be used.
     pub errors: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Verdict {
     pub suggestions: Vec<String>,
 }
 
-/// What is known of one field that was given.
+/// The check of one field that was given.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FieldReport {
     /// Whether there is a field of this name.

@@ -12,10 +12,10 @@ use std::{
 #[cfg(test)]
 mod tests;
 
-/// What detection looks at: variables, and the names of files in the working directory.
+/// The input of the detection: variables, and the names of files in the working directory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Surroundings {
-    /// Environment variables with their values.
+    /// The environment variables with their values.
     pub variables: BTreeMap<String, String>,
     /// The names of files and folders in the working directory.
     pub files: BTreeSet<String>,
@@ -35,7 +35,7 @@ pub struct Sign {
 /// The preset that was recommended for the surroundings, with all the signs that were found.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Detection {
-    /// The preset, and why.
+    /// The recommended preset, and the reason.
     #[serde(flatten)]
     pub recommendation: Recommendation,
     /// The sign that decided; `none` if there was none.
@@ -79,7 +79,7 @@ const PLATFORMS: [&str; 5] =
 
 /// The highest confidence, however many signs agree.
 const SUREST: f64 = 0.98;
-/// What each further sign of the same environment adds to the confidence.
+/// The amount by which each further sign of the same environment raises the confidence.
 const FURTHER: f64 = 0.05;
 /// A conflicting sign that is more reliable than this multiplies the confidence by [`DOUBT`].
 const DOUBTFUL: f64 = 0.70;

@@ -6,10 +6,10 @@ use seawall_config::{Mistake, check_value, excerpt, nearest};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-/// As many problems as are told of one field, and of unknown fields.
+/// The most problems that are reported of one field, and of unknown fields.
 const MOST_PROBLEMS: usize = 20;
 
-/// What is wrong, and what would be right.
+/// A problem, and what would be right.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Problem {
     pub(crate) message: String,
@@ -63,7 +63,7 @@ impl Fields {
         self.0.get(name)?.get(keyword)?.as_f64()
     }
 
-    /// What holds of a field's values beside their type, in the words of JSON Schema.
+    /// The constraints on a field's values beside their type, in the terms of JSON Schema.
     pub(crate) fn constraints(&self, name: &str) -> Option<Value> {
         const SHOWN: [&str; 5] =
             ["minimum", "maximum", "enum", "maxProperties", "additionalProperties"];

@@ -38,11 +38,11 @@ pub struct Found {
     pub value: String,
     /// The field of the configuration that takes the place of the variable, if there is one.
     pub target: Option<String>,
-    /// What becomes of the variable, in words.
+    /// An explanation of what becomes of the variable.
     pub explanation: String,
 }
 
-/// What a set of older variables means: a preset, and what differs from it.
+/// The meaning of a set of older variables: a preset, and what differs from it.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Legacy {
     /// The name of the nearest preset.
@@ -51,7 +51,7 @@ pub struct Legacy {
     pub score: f64,
     /// The score in one word.
     pub confidence: Confidence,
-    /// Why this preset is the nearest.
+    /// The reason why this preset is the nearest.
     pub reasoning: String,
     /// How near each preset is, from 0 to 1; empty if no older variable is set.
     pub similarity: BTreeMap<String, f64>,
@@ -63,7 +63,7 @@ pub struct Legacy {
     pub warnings: Vec<String>,
     /// Values that cannot be used and were skipped, and why.
     pub problems: Vec<String>,
-    /// What to do to migrate, step by step.
+    /// The steps of the migration, in their order.
     pub migration_steps: Vec<String>,
 }
 
@@ -113,7 +113,7 @@ fn confidence(score: f64) -> Confidence {
 }
 
 /// The custom configuration that has, with the preset, the same effect. A strategy that an operation names counts as a
-/// difference even where it is the preset's default: named, it brings its own numbers.
+/// difference even if it is the preset's default: named, it brings its own numbers.
 fn differences(change: &Override, preset: &Preset) -> Override {
     fn other<T: PartialEq + Clone>(given: &Option<T>, own: &T) -> Option<T> {
         given.clone().filter(|given| given != own)
@@ -188,7 +188,8 @@ fn steps(reading: &variables::Reading, preset: &Preset, change: &Override) -> Ve
     steps
 }
 
-/// Whether nothing reads the variable once the preset is set. Variables that other programs may read are not obsolete.
+/// Whether the variable is not read any more once the preset is set. Variables that other programs may read are not
+/// obsolete.
 pub(crate) fn is_obsolete(name: &str) -> bool {
     matches!(meaning(name), Some(Meaning::Field(_) | Meaning::Operation(_) | Meaning::Switch(_)))
 }

@@ -24,7 +24,7 @@ pub enum Target {
     Env,
     /// A part of a compose file.
     Docker,
-    /// A ConfigMap.
+    /// A Kubernetes ConfigMap.
     Kubernetes,
     /// Seawall's own file.
     Yaml,
@@ -201,7 +201,7 @@ fn upstream(originals: &BTreeMap<String, String>) -> Option<(&str, Option<f64>)>
     Some((url, seconds.filter(|seconds| (0.001..=86_400.0).contains(seconds))))
 }
 
-/// Whether the variable is one of the second system's that the file has a place for.
+/// Whether the variable is one of the second system's that the file has a field for.
 fn is_upstream(name: &str) -> bool {
     matches!(legacy::meaning(name), Some(Meaning::Second(Some(_), _)))
 }

@@ -14,7 +14,7 @@ pub struct Recommendation {
     pub recommended_preset: String,
     /// How sure the recommendation is, from 0 to 1.
     pub confidence: f64,
-    /// Why this preset fits.
+    /// The reason why this preset fits.
     pub reasoning: String,
 }
 

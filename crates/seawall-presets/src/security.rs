@@ -1,6 +1,6 @@
-//! Checks of a custom configuration that comes from somebody who is not trusted: its size, its depth and its content.
+//! Checks of a custom configuration from an untrusted source: its size, its depth and its content.
 //!
-//! What is forbidden is looked for in keys and texts after parsing, so that a finding names its place; escapes,
+//! Forbidden patterns are looked for in keys and texts after parsing, so that a finding names its place; escapes,
 //! which parsing undoes, are looked for before.
 
 use crate::{
@@ -37,7 +37,7 @@ pub struct SecurityInfo {
     pub field_count: usize,
 }
 
-/// The limits that a text from somebody who is not trusted must keep.
+/// The limits that a text from an untrusted source must keep.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SecurityLimits {
     /// The largest text, in bytes.

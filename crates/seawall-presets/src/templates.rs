@@ -20,9 +20,9 @@ mod tests;
 pub struct Template {
     /// The name of the template.
     pub name: &'static str,
-    /// What it is for, in one line for people.
+    /// The purpose of the template, in one line for people.
     pub description: &'static str,
-    /// What it changes of a preset.
+    /// The changes to a preset.
     pub config: Override,
 }
 
@@ -33,7 +33,7 @@ pub struct TemplateAdvice {
     pub suggested_template: Option<String>,
     /// The share of the compared fields that are equal, from 0 to 1.
     pub confidence: f64,
-    /// Why this template is the nearest.
+    /// The reason why this template is the nearest.
     pub reasoning: String,
     /// The names of all templates.
     pub available_templates: Vec<String>,

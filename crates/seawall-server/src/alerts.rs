@@ -84,7 +84,7 @@ pub struct Alert {
     pub threshold_value: f64,
     /// The latest value that crossed the threshold: a share, or seconds.
     pub actual_value: f64,
-    /// When the alert began.
+    /// The time at which the alert began.
     #[serde(with = "wall_clock")]
     #[schema(value_type = String, format = DateTime)]
     pub started_at: u64,

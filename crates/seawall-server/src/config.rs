@@ -57,7 +57,7 @@ pub struct GatewayConfig {
     /// say in `X-Forwarded-*` and `Forwarded` is replaced. Empty: nobody is believed.
     #[schemars(length(max = 1000))]
     pub trusted_proxies: Vec<String>,
-    /// Named destinations.
+    /// Named destinations of requests.
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// Which request goes to which upstream; the first route that matches decides.
     pub routes: Vec<RouteConfig>,

@@ -13,7 +13,7 @@ fn assets() -> Vec<(String, String)> {
     entries.map(read).collect()
 }
 
-/// What stands between the quotes after `mark`, each time it occurs.
+/// The text between the quotes after `mark`, each time it occurs.
 fn after<'t>(text: &'t str, mark: &str, quote: char) -> Vec<&'t str> {
     text.split(mark).skip(1).filter_map(|rest| rest.split(quote).next()).collect()
 }

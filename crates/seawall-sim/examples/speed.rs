@@ -1,4 +1,5 @@
-//! How many events a second the simulator takes, on one core: five policies, 20,000 calls a second, an outage.
+//! Measures how many events a second the simulator takes, on one core: five policies, 20,000 calls a second, an
+//! outage.
 //!
 //! `cargo run --release -p seawall-sim --example speed`
 

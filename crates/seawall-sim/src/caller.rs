@@ -7,7 +7,7 @@ use std::{
 };
 
 pub(crate) struct Caller {
-    /// By arrival.
+    /// The number of the caller, by arrival.
     pub(crate) number: u64,
     pub(crate) execution: Execution<Arc<Pipeline>>,
     pub(crate) began: Instant,
@@ -22,11 +22,11 @@ pub(crate) struct Caller {
 pub(crate) struct CallInProgress {
     pub(crate) id: CallId,
     pub(crate) to: Target,
-    /// How it will end, if it ends; none where the caller's code panics.
+    /// The outcome of the call, if it ends; none if the caller's code panics.
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// What is called; a place among the world's dependencies.
+/// The target of a call, as an index of the world's dependencies.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     Operation = 0,
@@ -66,7 +66,7 @@ impl Wake for Bell {
     }
 }
 
-/// A waker for the caller at this place, whoever that is by then: a call for nothing does no harm.
+/// A waker for the caller at this place, whoever that is by then: a wake-up for nothing does no harm.
 pub(crate) fn bell(place: u32, woken: &Arc<Woken>) -> Waker {
     Waker::from(Arc::new(Bell { place, woken: woken.clone() }))
 }

@@ -4,21 +4,21 @@ use crate::scenario::Phase;
 use seawall::{Failure, Instant, Outcome, Random};
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-/// What becomes of a call.
+/// The fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
-    /// It ends like this after that long.
+    /// The call ends like this after that long.
     Ends(Outcome, Duration),
     /// The caller's code panics after that long.
     Panics(Duration),
-    /// It never ends.
+    /// The call never ends.
     Hangs,
 }
 
 pub(crate) struct Dependency {
     phases: Vec<(Instant, Phase)>,
     in_progress: u32,
-    /// When each worker is free, where there are so many and no more.
+    /// When each worker is free, if the number of workers is bounded.
     workers: BinaryHeap<Reverse<Instant>>,
 }
 
@@ -62,7 +62,7 @@ impl Dependency {
         }
     }
 
-    /// How long a call waits for a worker, which then is busy for as long as it is `served`.
+    /// How long a call waits for a worker, which then is busy for as long as the call is `served`.
     fn waits(&mut self, phase: usize, now: Instant, served: Duration) -> Duration {
         let Some(workers) = self.phases[phase].1.workers else { return Duration::ZERO };
         // While nothing is served, workers are those of the next phase, from its beginning on.

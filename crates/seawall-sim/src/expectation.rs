@@ -1,4 +1,4 @@
-//! What must be seen in a run.
+//! Expectations of a scenario: what must be seen in a run.
 
 use crate::ledger::Ledger;
 use schemars::JsonSchema;
@@ -20,7 +20,7 @@ seawall::configuration! {
     }
 }
 
-/// Something that must be seen.
+/// An expectation of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expectation {
@@ -44,7 +44,7 @@ pub enum Expectation {
         #[serde(with = "seawall::config::duration")]
         #[schemars(schema_with = "seawall::config::duration::schema")]
         at: Duration,
-        /// `closed`, `open` or `half_open`.
+        /// The state of the circuit: `closed`, `open` or `half_open`.
         state: String,
     },
 }
@@ -52,11 +52,11 @@ pub enum Expectation {
 /// An expectation, held against what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Checked {
-    /// In words.
+    /// The expectation, in words.
     pub expected: String,
-    /// Whether it was so.
+    /// Whether the expectation was met.
     pub met: bool,
-    /// What was seen.
+    /// What was seen, in words.
     pub seen: String,
 }
 

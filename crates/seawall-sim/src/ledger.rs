@@ -9,15 +9,15 @@ use std::{ops::Range, time::Duration};
 pub struct Transition {
     /// From the start of the run.
     pub at: Duration,
-    /// The state left.
+    /// The state that the circuit left.
     pub from: &'static str,
-    /// The state entered.
+    /// The state that the circuit entered.
     pub to: &'static str,
-    /// Why, in words.
+    /// The reason, in words.
     pub why: String,
 }
 
-/// One execution, ended.
+/// One execution that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) began: Instant,

@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The report of a run.
 
 use crate::{
     expectation::Checked,
@@ -8,22 +8,22 @@ use crate::{
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-/// What a run came to. Prints as the text that golden files keep.
+/// The report of a run. It prints as the text that golden files keep.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
     /// Executions begun; each ended in one of the next six ways.
     pub executions: u64,
-    /// Those that succeeded.
+    /// Executions that succeeded.
     pub successes: u64,
     /// Those that ended in a failure.
     pub failures: u64,
     /// Those that ended in a timeout.
     pub timed_out: u64,
-    /// Those that were refused.
+    /// Executions that were refused.
     pub rejected: u64,
-    /// Those whose caller left.
+    /// Executions whose caller left.
     pub left: u64,
-    /// Those that panicked.
+    /// Executions that panicked.
     pub panicked: u64,
     /// Calls that reached the dependency.
     pub calls: u64,
@@ -31,11 +31,11 @@ pub struct Report {
     pub alternative_calls: u64,
     /// The time to success in milliseconds, of half of all, and of 99 %; `None` where nothing succeeded.
     pub p50_ms: Option<f64>,
-    /// See [`p50_ms`](Self::p50_ms).
+    /// The time to success of 99 % of the successes, in milliseconds; `None` if nothing succeeded.
     pub p99_ms: Option<f64>,
-    /// Circuits' changes of state.
+    /// The changes of state of all circuits.
     pub transitions: Vec<Transition>,
-    /// Second by second.
+    /// The figures of each second of the run.
     pub seconds: Vec<Second>,
     /// The scenario's expectations, in their order.
     pub expectations: Vec<Checked>,
@@ -46,20 +46,20 @@ pub struct Report {
 /// The executions begun in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Second {
-    /// All.
+    /// All executions that began in this second.
     pub executions: u64,
     /// Those that succeeded, whenever they ended.
     pub successes: u64,
     /// Of those, the ones that came within the load's `useful_within`.
     pub useful: u64,
-    /// Those that were refused.
+    /// Executions that were refused.
     pub rejected: u64,
     /// Calls that reached the dependency in this second.
     pub calls: u64,
 }
 
 impl Report {
-    /// Every expectation is met.
+    /// Whether every expectation is met.
     pub fn passed(&self) -> bool {
         self.expectations.iter().all(|expectation| expectation.met)
     }

@@ -1,4 +1,4 @@
-//! What is simulated, as it stands in a file.
+//! Scenarios: what is simulated, as a file says it.
 
 use crate::expectation::Expectation;
 use schemars::JsonSchema;
@@ -16,9 +16,9 @@ seawall::configuration! {
     /// A pipeline, a load on it, and what its dependency does when.
     #[check(Self::check_parts)]
     pub struct Scenario {
-        /// One line for people.
+        /// A description of the scenario, in one line for people.
         description: String = String::new(),
-        /// The same seed gives the same run.
+        /// The seed of all random draws: equal seeds give equal runs.
         seed: u64 = 1,
         /// How long callers arrive. The run ends when the last of them has ended.
         #[range(positive..=days(1))]
@@ -26,16 +26,16 @@ seawall::configuration! {
         duration: Duration = secs(60),
         /// The policies, outermost first.
         policies: Vec<PolicyConfig> = Vec::new(),
-        /// Who calls.
+        /// The callers: how many, how often, and how patient.
         #[nested]
         load: Load = Load::default(),
-        /// What the dependency does, in phases.
+        /// The behaviour of the dependency, in phases.
         #[nested]
         dependency: Vec<Phase> = vec![Phase::default()],
-        /// What the alternative does that a fallback calls, in phases; empty: there is none.
+        /// The behaviour of the alternative that a fallback calls, in phases; empty: there is no alternative.
         #[nested]
         alternative: Vec<Phase> = Vec::new(),
-        /// What must be seen.
+        /// The expectations that the run must meet.
         expect: Vec<Expectation> = Vec::new(),
     }
 }
@@ -43,13 +43,13 @@ seawall::configuration! {
 seawall::configuration! {
     /// Callers who come whatever becomes of those before them (an open loop).
     pub struct Load {
-        /// Arrivals per second.
+        /// The number of arrivals in a second.
         #[range(over 0.0..=1_000_000.0)]
         #[right = "more than 0 and at most 1000000"]
         rate: f64 = 100.0,
-        /// How they are spread.
+        /// How arrivals are spread in time.
         arrivals: Arrivals = Arrivals::Even,
-        /// A caller leaves after this long without an answer. Left out: nobody leaves.
+        /// How long a caller waits for an answer before it leaves. Left out: no caller leaves.
         #[range(positive)]
         patience: Option<Duration> = None,
         /// An answer that takes longer is of no use: it does not count as goodput. Left out: every one is.
@@ -60,11 +60,11 @@ seawall::configuration! {
     }
 }
 
-/// How arrivals are spread.
+/// How arrivals are spread in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
-    /// At equal distances.
+    /// Arrivals at equal distances.
     #[default]
     Even,
     /// At random, independent of each other.
@@ -72,10 +72,10 @@ pub enum Arrivals {
 }
 
 seawall::configuration! {
-    /// What a dependency does from an instant on.
+    /// The behaviour of a dependency from an instant on.
     #[check(Self::check_shares)]
     pub struct Phase {
-        /// When it begins. The first phase begins at 0.
+        /// When the phase begins. The first phase begins at 0.
         at: Duration = Duration::ZERO,
         /// How long a call takes: the median.
         #[range(..=hours(1))]
@@ -85,16 +85,16 @@ seawall::configuration! {
         spread: f64 = 0.0,
         /// Latencies are of an exponential distribution instead, and `latency` is their mean.
         exponential: bool = false,
-        /// Calls that it serves at once; those beyond wait, first come, first served, and are served also when
-        /// nobody waits for them any more. 0: it serves nothing until the next phase. Left out: it serves all.
+        /// The number of calls that it serves at once; those beyond wait, first come, first served, and are served
+        /// also when their callers have left. 0: it serves nothing until the next phase. Left out: it serves all.
         #[range(0..=100_000)]
         workers: Option<u32> = None,
         /// The share of calls that fail.
         #[range(0.0..=1.0)]
         failures: f64 = 0.0,
-        /// How they fail.
+        /// The kind of failure.
         kind: FailureKind = FailureKind::Transient,
-        /// What failures ask to wait (`Retry-After`).
+        /// How long failures ask to wait (`Retry-After`).
         retry_after: Option<Duration> = None,
         /// The share of calls that never end.
         #[range(0.0..=1.0)]
@@ -108,14 +108,14 @@ seawall::configuration! {
     }
 }
 
-/// How a call fails.
+/// The kinds of failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// It will pass.
+    /// A failure that will pass.
     #[default]
     Transient,
-    /// Too many calls.
+    /// A failure because of too many calls.
     RateLimited,
     /// The request itself is at fault.
     Permanent,

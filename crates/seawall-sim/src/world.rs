@@ -48,7 +48,7 @@ pub fn run(scenario: &Scenario) -> Result<Report, ConfigError> {
     Ok(Report { events: events_taken, ..Report::new(scenario, ledger, alternative_calls) })
 }
 
-/// Takes note of transitions.
+/// Records the transitions of circuits.
 #[derive(Default)]
 struct Circuits(Mutex<Vec<Transition>>);
 
@@ -65,7 +65,8 @@ impl Observer for Circuits {
     }
 }
 
-/// What happens at an instant. Callers are named by place and number: who is gone is not meant.
+/// What happens at an instant. Callers are named by place and number, so that an event for a caller who is gone does
+/// not reach the next one at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Arrival,
@@ -86,7 +87,7 @@ struct World<'s> {
     wakers: Vec<Waker>,
     free: Vec<u32>,
     woken: Arc<Woken>,
-    /// By [`Target`].
+    /// The dependencies, by [`Target`].
     dependencies: [Dependency; 2],
     records: Vec<Record>,
     calls: Vec<Call>,
@@ -300,7 +301,7 @@ impl<'s> World<'s> {
     }
 }
 
-/// The key of this client, the same in each run. It is mixed, as the hash of a real client is.
+/// The key of this client, equal in each run. It is mixed, as the hash of a real client is.
 fn key(client: u64) -> Key {
     Key::from_hash(Random::new(client).bits())
 }

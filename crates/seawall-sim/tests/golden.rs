@@ -1,5 +1,5 @@
-//! Every scenario of `scenarios/`: its expectations are met, and its report is, to the letter, the one that
-//! was reviewed. `SEAWALL_BLESS=1` writes the reports anew.
+//! Every scenario of `scenarios/`: its expectations are met, and its report is, to the letter, the one that was
+//! reviewed. `SEAWALL_BLESS=1` writes the reports again.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use seawall::{PolicyConfig, RateLimiterConfig};

@@ -1,5 +1,5 @@
-//! What every [`Store`] must do, as a test of any of them. An implementation calls [`check`] with a store that is empty,
-//! and, if it outlives the process, [`check_opened_again`].
+//! The contract of every [`Store`], as a test. An implementation calls [`check`] with a store that is empty, and, if
+//! it outlives the process, [`check_opened_again`].
 
 use crate::{Log, MAX_RECORD, Result, Store, Value};
 use std::{fmt, sync::Arc, thread};
@@ -23,7 +23,7 @@ pub fn check(store: &Arc<dyn Store>) -> std::result::Result<(), Broken> {
 /// time, at first an empty one.
 ///
 /// # Errors
-/// With the first promise that it breaks.
+/// The first promise that the store breaks.
 pub fn check_opened_again(
     open: impl Fn() -> Result<Arc<dyn Store>>,
 ) -> std::result::Result<(), Broken> {

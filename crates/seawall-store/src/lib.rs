@@ -65,11 +65,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// When it cannot be read.
     fn value(&self, name: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Where the state is, for people: a path, an address, or that it ends with the process.
+    /// The place of the state, for people: a path, an address, or that it ends with the process.
     fn place(&self) -> String;
 }
 
-/// Why a store did not do what it was asked. Its text says where, and what to do.
+/// The reason why a store did not do what it was asked. Its text says where, and what to do.
 #[derive(Debug)]
 pub struct StoreError {
     place: String,
@@ -94,5 +94,5 @@ impl fmt::Display for StoreError {
 
 impl error::Error for StoreError {}
 
-/// What a store answers.
+/// The result of a call of a store.
 pub type Result<T> = std::result::Result<T, StoreError>;

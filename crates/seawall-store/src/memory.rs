@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// A store that ends with the process. It is used where none is set, so that whoever writes need not know.
+/// A store that ends with the process. It is used if none is configured, so that the code that writes need not know.
 #[derive(Debug, Default)]
 pub struct InMemory {
     kept: Mutex<Kept>,

@@ -116,12 +116,12 @@ impl CacheLayer {
         self.kept.entry_count()
     }
 
-    /// Whether nothing is kept.
+    /// Whether no response is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets all responses.
+    /// Removes all responses.
     pub fn clear(&self) {
         self.kept.invalidate_all();
     }

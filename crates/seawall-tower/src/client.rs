@@ -134,7 +134,7 @@ impl<C, D, A, Tm> ClientLayer<C, D, A, Tm> {
         ClientLayer { operation, classify, describe, fallback, send_deadline, deadline }
     }
 
-    /// Sets the header that tells the next hop how long an attempt may take, if a timeout or a deadline bounds it.
+    /// Sets the header that says to the next hop how long an attempt may take, if a timeout or a deadline bounds it.
     #[must_use]
     pub fn send_deadline(self, header: DeadlineHeader) -> Self {
         Self { send_deadline: Some(header), ..self }

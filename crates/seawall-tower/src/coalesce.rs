@@ -19,11 +19,11 @@ use tokio::sync::watch;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Which requests a [`CoalesceLayer`] takes for equal, and its bounds.
+/// Which requests a [`CoalesceLayer`] regards as equal, and its bounds.
 #[derive(Clone, Debug)]
 pub struct CoalesceConfig {
-    /// How many different requests can be waited for at the same time; further ones are sent on their own. Default
-    /// 10,000.
+    /// The number of different requests that can be waited for at the same time; further ones are sent on their own.
+    /// Default 10,000.
     pub max_keys: usize,
     /// The longest body that is shared, in bytes. When a response is longer, each request that waited for it is sent
     /// on its own. Default 1 MiB.
@@ -144,7 +144,7 @@ impl<S> Coalesce<S> {
     }
 }
 
-/// Why a request under a [`CoalesceLayer`] has no response.
+/// The reason why a request under a [`CoalesceLayer`] has no response.
 #[derive(Debug)]
 pub enum CoalesceError<E> {
     /// The request was sent itself, and this is its error.

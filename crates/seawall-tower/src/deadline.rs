@@ -16,12 +16,12 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
-/// The header in which a [`ClientLayer`](crate::ClientLayer) tells the next hop how long it may take.
+/// The header by which a [`ClientLayer`](crate::ClientLayer) says to the next hop how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeadlineHeader {
     /// `grpc-timeout`: a number of at most eight digits and a unit.
     Grpc,
-    /// `x-envoy-expected-rq-timeout-ms`: milliseconds.
+    /// `x-envoy-expected-rq-timeout-ms`, in milliseconds.
     Envoy,
     /// Milliseconds in a header of your own.
     Millis(HeaderName),

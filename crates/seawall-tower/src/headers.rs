@@ -1,4 +1,4 @@
-//! The headers in which Seawall tells other hops what it does.
+//! The headers in which Seawall says to other hops what it does.
 
 use http::{HeaderMap, HeaderValue};
 use seawall::{Key, Mode, Operation, Policy, Quota, RateLimiterConfig, Timer};

@@ -106,7 +106,7 @@ impl<S, C, D, A, Tm> OperationService<S, C, D, A, Tm> {
     }
 }
 
-/// The result of a call under an operation. Boxed, because nobody can name the type of a pipeline's run.
+/// The result of a call under an operation. It is boxed, because the type of a pipeline's run has no name.
 pub(crate) type Running<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 impl<S, Q, C, D, A, Tm> Service<Q> for OperationService<S, C, D, A, Tm>

@@ -91,8 +91,8 @@ impl<Tm: Timer + Send + Sync + 'static> ClientResponse<Tm> for Response {
     }
 }
 
-/// By status and headers. A connection that was refused has sent nothing, and a request that cannot be made is its
-/// caller's fault; every other error is transient, reqwest's own timeouts included.
+/// Classifies by status and headers. A connection that was refused has sent nothing, and a request that cannot be made
+/// is its caller's fault; every other error is transient, reqwest's own timeouts included.
 impl Classify<Response, reqwest::Error> for HttpClassify {
     fn classify(&self, result: &Result<Response, reqwest::Error>) -> Outcome {
         match result {

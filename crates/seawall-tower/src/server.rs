@@ -50,7 +50,7 @@ pub struct ServerLayer<A = NoFallback, Tm = TokioTimer> {
     fallback: Option<A>,
 }
 
-/// Says who makes a request.
+/// The function that says who makes a request.
 type KeyOf = Arc<dyn Fn(&Parts) -> Key + Send + Sync>;
 
 /// Classifies a response by its status and headers, and every error of the service itself as transient.

@@ -23,7 +23,7 @@ pub(crate) struct ServiceWork<S, N, C, A, K> {
     pub(crate) service: S,
     /// Makes the request of an attempt; `None` if it was sent before and has no copy.
     pub(crate) next: N,
-    /// Whether there is a request for every attempt.
+    /// Whether there is a copy of the request for every attempt.
     pub(crate) repeats: bool,
     pub(crate) classify: C,
     /// The fallback, and the request that it gets.

@@ -1,5 +1,5 @@
-//! Calls to count the instructions of: `counted CASE N` makes N calls of one kind and nothing else. Time stands
-//! nearly still, so that the same calls take the same path each time.
+//! Makes calls whose instructions are counted: `counted CASE N` makes N calls of one kind and nothing else. Time
+//! stands nearly still, so that equal calls take the same path each time.
 #![allow(clippy::unwrap_used, reason = "a wrong case or number is the end of it")]
 
 use seawall::{

@@ -106,7 +106,7 @@ impl Field {
         assert!(problem.right.contains(&bound), "{policy} {problem}: no {bound}");
     }
 
-    /// What the check says with this value; nothing where the type does not take it.
+    /// The problems that the check finds with this value; none if the type does not take it.
     fn problems(&self, policy: &str, value: &Value) -> Option<Vec<Problem>> {
         let mut config = json!({ "type": policy });
         let along = ALONG.iter().find(|(of, path, _)| *of == policy && *path == shown(&self.path));

@@ -26,7 +26,7 @@ struct ConcurrencyRamp {
     state: Arc<Mutex<State>>,
 }
 
-/// Its state, and the transitions of it: pure, with the time as an argument.
+/// The state of the ramp, and its transitions: pure, with the time as an argument.
 #[derive(Debug, Default)]
 struct State {
     in_use: u32,

@@ -36,7 +36,7 @@ fn half_open() -> Arc<CircuitBreaker> {
     Arc::new(breaker)
 }
 
-/// Runs the same on two threads, and gives both results.
+/// Runs the same function on two threads, and gives both results.
 fn twice<T: 'static>(run: impl Fn() -> T + Clone + 'static) -> (T, T) {
     let other = thread::spawn(run.clone());
     let one = run();

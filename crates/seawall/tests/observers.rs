@@ -172,7 +172,7 @@ mod tracing {
     };
     use tracing_subscriber::fmt::MakeWriter;
 
-    /// What a subscriber wrote.
+    /// The output of a subscriber.
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! What was measured to be wrong in other libraries, or asked for in vain by their users: each shown absent here.
+//! Faults that were measured in other libraries, or features that their users asked for in vain: each is tested here.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

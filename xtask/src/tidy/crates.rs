@@ -34,7 +34,7 @@ const DOWNWARD: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What keeps the core usable in any runtime, and for more than HTTP.
+/// Crates that would bind the core to one runtime, or to HTTP.
 const NOT_IN_THE_CORE: &[&str] =
     &["http", "http-body", "hyper", "hyper-util", "tokio", "tokio-util", "tower"];
 
@@ -42,9 +42,9 @@ const NOT_IN_THE_CORE: &[&str] =
 #[derive(Debug, PartialEq)]
 pub(super) struct Package {
     pub(super) name: String,
-    /// Its `Cargo.toml`, from the root.
+    /// The path of its `Cargo.toml`, from the root.
     pub(super) manifest: String,
-    /// What it and its build script depend on; not what its tests do.
+    /// The dependencies of the crate and its build script, without those of its tests.
     pub(super) dependencies: Vec<String>,
 }
 

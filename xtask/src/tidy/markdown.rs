@@ -5,7 +5,7 @@ use super::Finding;
 /// Folders in the root of a machine that only its owner has something in.
 const PRIVATE: &[&str] = &["Users/", "home/", "root/", "tmp/target", "work/"];
 
-/// What is wrong with one document; `exists` answers for paths from the root of the checkout.
+/// The findings in one document; `exists` answers for paths from the root of the checkout.
 pub(super) fn findings(file: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut fence = None;

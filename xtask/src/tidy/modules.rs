@@ -78,7 +78,7 @@ impl Building {
         self.floors.iter().position(|modules| modules.contains(&module))
     }
 
-    /// What is wrong with naming `target` on this floor.
+    /// The finding, if naming `target` on this floor is wrong.
     fn wrong(&self, own: &str, floor: usize, target: &str) -> Option<String> {
         match self.floor(target) {
             _ if target == own => None,

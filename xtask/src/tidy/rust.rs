@@ -3,6 +3,7 @@
 use super::{
     Finding, modules,
     paths::{self, Named},
+    prose,
     tokens::{self, Token},
 };
 
@@ -42,9 +43,10 @@ const BOUNDARIES: &[Boundary] = &[
     },
 ];
 
-/// What is wrong with one file, tests included; they may be long and name what they like.
+/// The findings in one file. Tests may be long and name what they like, and are checked for the rest.
 pub(super) fn findings(file: &str, text: &str) -> Vec<Finding> {
     let mut found = shape(text);
+    found.extend(prose::findings(text));
     match tokens::read(text) {
         Ok(tokens) if is_test(file) => found.extend(ignored(&tokens)),
         Ok(tokens) => {

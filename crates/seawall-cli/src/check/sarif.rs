@@ -13,7 +13,7 @@ const RULES: [(&str, &str); 5] = [
     ("advice", "A value that works and is probably not meant."),
 ];
 
-/// The report of one run.
+/// The SARIF report of one run.
 pub(super) fn report(found: &[Mistake]) -> Value {
     let rules: Vec<Value> = RULES
         .iter()

@@ -1,10 +1,10 @@
-//! Changes of the configuration, as people read them.
+//! Prints changes of the configuration for people.
 
 use crate::output::{Paint, Tone, plain};
 use seawall_server::wire::{Cause, ConfigChanged, Difference, MistakeView, RevisionHistory};
 use serde_json::Value;
 
-/// What a change did, or would do.
+/// The text for a change that was made, or of a dry run.
 pub(super) fn changed(answer: &ConfigChanged, dry_run: bool, paint: Paint) -> String {
     let revision = answer.revision;
     let mut text = lines(&answer.diff, "", paint);
@@ -44,7 +44,7 @@ fn word(cause: Cause) -> &'static str {
     }
 }
 
-/// What works, and should still be looked at.
+/// The text for the warnings of a configuration.
 pub(super) fn warnings(all: &[MistakeView]) -> String {
     let mut text = String::new();
     for warning in all {

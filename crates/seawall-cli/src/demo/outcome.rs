@@ -1,4 +1,4 @@
-//! What the demo came to, what Seawall promised, and whether it was seen.
+//! The outcome of the demo: what was measured, what Seawall promises, and whether it held.
 
 use seawall_load::open_loop::Report;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use std::{fmt::Write, time::Duration};
 /// How long the breaker of `seawall.yaml` beside this file stays open.
 pub(super) const RECOVERY: Duration = Duration::from_secs(1);
 
-/// All that was measured.
+/// Everything that was measured.
 pub(super) struct Outcome {
     pub(super) direct: Report,
     pub(super) seawall: Report,
@@ -15,7 +15,7 @@ pub(super) struct Outcome {
     pub(super) facts: Facts,
 }
 
-/// How the breaker in front of the flaky upstreams took the outage.
+/// The reaction of the breaker in front of the flaky upstreams to the outage.
 pub(super) struct Breaker {
     /// From the outage's begin to the circuit's opening.
     pub(super) opened_after: Option<Duration>,
@@ -30,7 +30,7 @@ pub(super) struct Facts {
     pub(super) outage: Duration,
     /// Calls that reached the sick upstreams during the outage: straight, and through Seawall.
     pub(super) calls_in_outage: [usize; 2],
-    /// What the gateway's API says of the circuit at the end.
+    /// The state of the circuit at the end, as the gateway's API reports it.
     pub(super) state_said: Option<String>,
     pub(super) opens_said: Option<u64>,
     pub(super) opens_seen: u64,

@@ -16,7 +16,7 @@ impl Lines {
         Self { second: 0, changes: 0, phase: String::new() }
     }
 
-    /// Never asks to stop.
+    /// Prints the state of the demo; it never asks to stop.
     pub(super) fn tell(&mut self, stage: &Stage) -> bool {
         for (at, change) in stage.changes().into_iter().skip(self.changes) {
             self.changes += 1;

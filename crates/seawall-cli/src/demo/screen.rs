@@ -13,7 +13,7 @@ use seawall::State;
 use seawall_load::open_loop::Progress;
 use std::time::Duration;
 
-/// What the view remembers: the share of successes, tenth of a second by tenth.
+/// The history that the view draws: the share of successes, for each tenth of a second.
 #[derive(Default)]
 struct History {
     direct: Vec<u64>,

@@ -1,4 +1,4 @@
-//! What the demo plays on: upstreams, gateway and load, all on free loopback ports.
+//! The stage of the demo: upstreams, gateway and load, all on free loopback ports.
 
 use super::outcome::{Breaker, Facts, Outcome};
 use bytes::Bytes;
@@ -42,13 +42,13 @@ pub(super) struct Stage {
     stop: Stop,
 }
 
-/// How a playing ended.
+/// The way in which the demo ended.
 pub(super) enum Ended {
     Over,
     Stopped,
 }
 
-/// One look at the stage.
+/// The state of the stage at one moment.
 pub(super) struct Look {
     pub(super) at: Duration,
     pub(super) phase: String,
@@ -59,7 +59,7 @@ pub(super) struct Look {
     pub(super) steady: u64,
 }
 
-/// The circuit's changes, told by the gateway as they happen, with their offsets from the start.
+/// The changes of the circuit, as the gateway reported them, with their offsets from the start.
 pub(super) struct Seen {
     zero: PolicyInstant,
     changes: Mutex<Vec<(Duration, Transition)>>,
@@ -120,7 +120,7 @@ impl Stage {
         Ok(Self { timeline, address, start, flaky, steady, direct, seawall, seen, stop })
     }
 
-    /// Looks in turn until the load is over; `tell` may end it early by answering true.
+    /// Calls `tell` at intervals until the load is over; `tell` may end it early by returning true.
     pub(super) async fn watch(&self, mut tell: impl FnMut(&Self) -> bool) -> Ended {
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         loop {

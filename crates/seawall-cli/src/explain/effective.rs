@@ -1,4 +1,4 @@
-//! What a file sets, with the policies that follow from presets and strategies, and the origin of every value.
+//! The values of a file, with the policies that follow from presets and strategies, and the origin of every value.
 
 use super::path::{Step, Steps, below, join};
 use crate::{failure::Failure, file};
@@ -71,7 +71,7 @@ impl Effective {
     }
 }
 
-/// One step further.
+/// Follows the path by one step.
 fn go<'v>((path, value): (String, &'v Value), step: &Step) -> Vec<(String, &'v Value)> {
     let element = |(index, item)| (format!("{path}[{index}]"), item);
     match step {

@@ -25,7 +25,7 @@ pub(super) enum Step {
 /// The way from the root to a place.
 pub(super) type Steps = Vec<Step>;
 
-/// Reads `upstreams.chat.policies[0].retry`, and `upstreams["gpt-4.1"]`.
+/// Reads a path such as `upstreams.chat.policies[0].retry` or `upstreams["gpt-4.1"]`.
 pub(super) fn read(text: &str) -> Result<Vec<Part>, &'static str> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
@@ -58,7 +58,7 @@ fn name(text: &str) -> Result<Part, &'static str> {
     }
 }
 
-/// What stands between `[` and `]`.
+/// Reads what stands between `[` and `]`.
 fn bracket(inside: &str) -> Result<(Part, &str), &'static str> {
     const OPEN: &str = "a `]` is missing";
     if inside.starts_with('"') {

@@ -10,7 +10,7 @@ pub(super) struct Spot<'s> {
     pub(super) schema: &'s Value,
 }
 
-/// The schema of the file.
+/// The schema of the configuration file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schema<'s> {
     pub(super) root: &'s Value,
@@ -49,7 +49,7 @@ impl<'s> Schema<'s> {
         layers
     }
 
-    /// What it may be, one of several; that it may be nothing does not count.
+    /// The kinds of value that may stand here; that it may be null is not among them.
     pub(super) fn branches(self, schema: &'s Value) -> Vec<&'s Value> {
         let layers = self.layers(schema).into_iter();
         let lists = layers.flat_map(|layer| ["oneOf", "anyOf"].map(|name| layer.get(name)));
@@ -57,7 +57,7 @@ impl<'s> Schema<'s> {
         branches.filter(|branch| branch["type"] != "null").collect()
     }
 
-    /// The fields it names.
+    /// The fields that the schema names.
     pub(super) fn fields(self, schema: &'s Value) -> Vec<(&'s str, &'s Value)> {
         let layers = self.layers(schema).into_iter();
         let objects = layers.filter_map(|layer| layer.get("properties")?.as_object());
@@ -70,7 +70,7 @@ impl<'s> Schema<'s> {
         fields
     }
 
-    /// The word that tells this kind from the others: the constant of `type`.
+    /// The word that distinguishes this kind from the others: the constant of `type`.
     pub(super) fn tag(self, schema: &'s Value) -> Option<&'s str> {
         let fields = self.layers(schema).into_iter().filter_map(|layer| layer.get("properties"));
         fields.filter_map(|fields| fields["type"]["const"].as_str()).next()
@@ -198,7 +198,7 @@ impl<'s> Schema<'s> {
         names
     }
 
-    /// What the elements of a list or the values of a mapping are.
+    /// The schemas of the elements of a list, or of the values of a mapping.
     pub(super) fn below(self, at: &'s Value) -> impl Iterator<Item = &'s Value> {
         let both = ["items", "additionalProperties"];
         both.into_iter().filter_map(move |name| self.keyword(at, name))

@@ -23,7 +23,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     known.into_iter().filter_map(near).min_by_key(|(distance, _)| *distance).map(|(_, near)| near)
 }
 
-/// What the field is for.
+/// The description of the field.
 pub(super) fn description<'s>(schema: Schema<'s>, at: &'s Value) -> Option<String> {
     text(schema, at, "description").or_else(|| {
         schema.branches(at).into_iter().find_map(|branch| text(schema, branch, "description"))
@@ -35,7 +35,7 @@ fn text<'s>(schema: Schema<'s>, at: &'s Value, keyword: &str) -> Option<String> 
     found.map(str::to_owned)
 }
 
-/// What it is where nobody sets it.
+/// The default of the field.
 pub(super) fn default<'s>(schema: Schema<'s>, at: &'s Value) -> Option<&'s Value> {
     schema.layers(at).into_iter().find_map(|layer| layer.get("default"))
 }
@@ -60,7 +60,7 @@ pub(super) fn choices<'s>(schema: Schema<'s>, at: &'s Value) -> Vec<(&'s Value, 
     found
 }
 
-/// What can stand there, with its bounds.
+/// The values that can stand there, with their bounds.
 pub(super) fn kind<'s>(schema: Schema<'s>, at: &'s Value) -> String {
     let mut words = one_kind(schema, at);
     let nothing = schema.layers(at).iter().any(|layer| {
@@ -161,7 +161,7 @@ fn range<'s>(keyword: &impl Fn(&str) -> Option<&'s Value>) -> String {
     }
 }
 
-/// Why a path means nothing: the first part that does not, and the names there are in its place.
+/// The message for an unknown path: its first part that is unknown, and the names that would be known in its place.
 pub(super) fn unknown(schema: Schema<'_>, path: &[Part]) -> String {
     let found = (0..path.len()).rev().map(|length| (length, schema.find(&path[..length])));
     let (length, spots) =

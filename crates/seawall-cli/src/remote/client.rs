@@ -21,7 +21,7 @@ use tokio::time::timeout;
 /// The largest answer that is read: the configuration of thousands of operations.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Asks one server.
+/// A client of one server.
 #[derive(Debug)]
 pub(crate) struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -47,7 +47,7 @@ impl Client {
         Ok(Self { pool, base, key, timeout })
     }
 
-    /// Asks, and reads the answer.
+    /// Sends a request, and reads the answer.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: &Method,

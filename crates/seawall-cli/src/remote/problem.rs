@@ -1,4 +1,4 @@
-//! What a server refuses, as people read it.
+//! Prints the errors of a server for people.
 
 use crate::output::plain;
 use http::StatusCode;

@@ -8,26 +8,26 @@ use tokio::time::timeout;
 /// The longest message: a snapshot of thousands of operations.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// One message.
+/// One server-sent event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// `snapshot`, `event`.
+    /// The type of the event: `snapshot` or `event`.
     pub(crate) kind: String,
-    /// JSON.
+    /// The data of the event, as JSON.
     pub(crate) data: String,
 }
 
-/// What there is to read of a stream.
+/// The next thing that came of a stream.
 #[derive(Debug)]
 pub(crate) enum Next {
     Message(Message),
-    /// Nothing came for so long.
+    /// Nothing came for the time that was asked for.
     Silence,
     /// The stream is over, and why.
     Over(String),
 }
 
-/// A stream of messages.
+/// A stream of server-sent events.
 #[derive(Debug)]
 pub(crate) struct Messages {
     body: Incoming,
@@ -60,7 +60,7 @@ impl Messages {
     }
 }
 
-/// Bytes to messages.
+/// Parses bytes into messages.
 #[derive(Debug, Default)]
 struct Parser {
     line: Vec<u8>,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// What all panels read.
+/// The data source of all panels.
 const SOURCE: &str = "${datasource}";
 /// Grafana counts the width of a page in these.
 const WIDTH: u64 = 24;
@@ -21,7 +21,7 @@ struct Panel {
     description: &'static str,
 }
 
-/// Panels under one title.
+/// The panels under one title.
 struct Row {
     title: &'static str,
     panels: &'static [Panel],

@@ -3,13 +3,13 @@
 use seawall_server::AlertConfig;
 use std::time::Duration;
 
-/// One rule.
+/// One alert rule.
 struct Rule {
     name: &'static str,
     severity: &'static str,
-    /// PromQL.
+    /// The condition, in PromQL.
     expression: String,
-    /// How long it must hold.
+    /// How long the condition must hold before the alert is raised.
     lasts: Duration,
     summary: String,
     description: String,
@@ -196,7 +196,7 @@ fn retries_and_limits(bounds: &AlertConfig) -> Vec<Rule> {
     ]
 }
 
-/// The whole file.
+/// The whole file of rules.
 pub(super) fn file(bounds: &AlertConfig) -> String {
     let mut text = format!("{NOTE}groups:\n  - name: seawall\n    rules:\n");
     for rule in rules(bounds) {
@@ -218,7 +218,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// As Prometheus writes it: `5m`, `1h30m`, `250ms`.
+/// A length as Prometheus writes it: `5m`, `1h30m`, `250ms`.
 fn length(length: Duration) -> String {
     let mut rest = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();

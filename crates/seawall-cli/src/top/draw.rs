@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Alerts shown at once; how many there are is said.
 const MOST_ALERTS: usize = 4;
 
-/// Draws all of it.
+/// Draws the whole view.
 pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     let alerts = view.snapshot().map_or(&[][..], |(now, _)| &now.alerts);
     let alert_lines = alerts.len().min(MOST_ALERTS) + usize::from(alerts.len() > MOST_ALERTS);

@@ -1,4 +1,4 @@
-//! What `top` shows, on a terminal in memory.
+//! Tests of what `top` shows, on a terminal in memory.
 
 use super::*;
 use ratatui::{Terminal, backend::TestBackend};

@@ -1,4 +1,4 @@
-//! What `top` knows of the server, and which part of it is looked at.
+//! The state of `top`: what it knows of the server, and what is selected.
 
 use crate::{failure::Failure, output::plain, remote::reading};
 use seawall::{Mode, State};
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Events that are remembered.
+/// The number of events that are remembered.
 const KEPT: usize = 200;
 
-/// What the stream brings.
+/// A change of the view.
 #[derive(Debug)]
 pub(super) enum Change {
     Snapshot(Box<Snapshot>),
@@ -23,7 +23,7 @@ pub(super) enum Change {
     },
     /// There is nothing to wait for.
     Ended(Failure),
-    /// Something of a newer server.
+    /// A message of an unknown type, from a newer server.
     Unknown,
 }
 
@@ -53,12 +53,12 @@ pub(super) struct Broken {
 /// A snapshot, and when it came.
 pub(super) type Received = (Snapshot, Instant);
 
-/// What is shown.
+/// The content of the view.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) where_it_is: String,
     pub(super) colours: bool,
-    /// What came last, and when; none before the first.
+    /// The latest snapshot, and when it came; none before the first.
     pub(super) now: Option<Received>,
     pub(super) events: VecDeque<Line>,
     pub(super) broken: Option<Broken>,
@@ -67,7 +67,7 @@ pub(super) struct View {
     pub(super) typing: bool,
     /// The name of the operation that is looked at: rows change their places.
     pub(super) selected: Option<String>,
-    /// What stood there when the pause began.
+    /// The snapshot and the events at the beginning of the pause.
     paused: Option<(Option<Received>, VecDeque<Line>)>,
 }
 
@@ -186,7 +186,7 @@ pub(super) fn is_broken(circuit: &CircuitLine) -> bool {
     circuit.mode == Mode::Enforce && (circuit.state.is_open() || circuit.state == State::HalfOpen)
 }
 
-/// The smaller, the worse.
+/// The rank of an operation in the list: the smaller, the worse.
 fn rank(one: &OperationView) -> u8 {
     match &one.circuit {
         // Between two probes it is the same outage: its row keeps its place.
@@ -204,7 +204,7 @@ pub(super) fn error_share(one: &OperationView) -> Option<f64> {
     (failed > 0.0 || made > 0.0).then(|| (failed / made.max(failed)).min(1.0))
 }
 
-/// The time of the day.
+/// The time of day of an event.
 pub(super) fn time(one: &Line) -> String {
     plain(one.at.get(11..19).unwrap_or(&one.at))
 }

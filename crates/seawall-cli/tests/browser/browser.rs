@@ -36,7 +36,7 @@ pub(crate) struct Browser {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// chromedriver, told to end when dropped; it ends its browsers.
+/// A chromedriver that is ended when dropped; it ends its browsers.
 struct Driver {
     child: Child,
     port: u16,
@@ -87,7 +87,7 @@ impl Drop for Driver {
     }
 }
 
-/// Where a program is, or what to install.
+/// The path of a program, or an error that says what to install.
 fn program(name: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
@@ -248,7 +248,7 @@ impl Browser {
         focused.send_keys(&key.to_string()).await.unwrap();
     }
 
-    /// What should not have happened: errors, breaches of the policy, requests to other origins.
+    /// The faults of a page: errors, breaches of its policy, requests to other origins.
     async fn faults(&self) -> Vec<String> {
         let mut found: Vec<String> =
             serde_json::from_value(self.value("window.faults ?? []").await).unwrap();

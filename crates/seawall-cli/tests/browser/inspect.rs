@@ -1,4 +1,4 @@
-//! What can be measured of a page: contrast, names, and pictures of it.
+//! Measurements of a page: contrast, names, and pictures of it.
 
 use crate::Browser;
 use serde_json::{Value, json};
@@ -54,11 +54,11 @@ pub(crate) async fn hard_to_read(browser: &Browser) -> Value {
     browser.value(CONTRAST).await
 }
 
-/// Roles that somebody acts on or that a picture has.
+/// Roles of elements that users act on, or that pictures have.
 const NAMED: [&str; 9] =
     ["button", "textbox", "searchbox", "combobox", "radio", "link", "slider", "image", "region"];
 
-/// What has such a role, and no name, as a screen reader gets it.
+/// The elements that have such a role, and no name for a screen reader.
 pub(crate) async fn without_name(browser: &Browser) -> Vec<String> {
     let tree = browser.devtools("Accessibility.getFullAXTree", json!({})).await;
     let nodes = tree["nodes"].as_array().unwrap().iter();

@@ -1,4 +1,4 @@
-//! How every view looks: light, dark and on a phone, and that everybody can read and name what is there.
+//! Tests of how every view looks: light, dark and on a phone, and that everything there can be read and has a name.
 
 use crate::{Browser, Stage, inspect};
 use serde_json::json;
@@ -13,7 +13,7 @@ const VIEWS: [(&str, &str, &str); 6] = [
     ("values", "#/configuration/values", "#values td"),
 ];
 
-/// Where screenshots go.
+/// The folder of the screenshots.
 fn folder() -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     env::var_os("SEAWALL_SCREENSHOTS")
@@ -48,7 +48,7 @@ async fn every_view_is_readable_named_and_fits() {
     browser.end().await;
 }
 
-/// What is there only after a click is looked at too.
+/// Opens what is there only after a click, so that it is looked at too.
 async fn open_questions(browser: &Browser, view: &str) {
     match view {
         "operation" => {

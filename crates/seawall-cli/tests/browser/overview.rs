@@ -1,4 +1,4 @@
-//! A circuit is open: it is seen, explained, forced and reset, and the timeline tells it.
+//! An open circuit is shown, explained, forced and reset, and the timeline shows each step.
 
 use crate::{Browser, Stage};
 use serde_json::json;

@@ -22,7 +22,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// With further lines in the file.
+    /// The stage with further lines in its configuration file.
     pub(crate) fn set(lines: &str) -> Self {
         let well = upstream("well");
         let ill = answering(|stream| {
@@ -68,14 +68,14 @@ monitoring: {{ alerts: {{ circuit_open: 1s }} }}
         &self.server.address
     }
 
-    /// What the API answers.
+    /// The answer of the API to a GET.
     pub(crate) fn api(&self, path: &str) -> Value {
         let answer = get(self.address(), &format!("/internal/resilience{path}"));
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 
-    /// Changes the configuration, as somebody else would.
+    /// Changes the configuration through the API, as another operator would.
     pub(crate) fn change(&self, configuration: &str) {
         let body = format!("{{ \"configuration\": {configuration} }}");
         let mut stream = TcpStream::connect(self.address()).unwrap();

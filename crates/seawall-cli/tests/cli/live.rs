@@ -1,4 +1,4 @@
-//! What goes on while one looks: `seawall events`, and `seawall top` on a terminal.
+//! Tests of the live commands: `seawall events`, and `seawall top` on a terminal.
 
 use crate::{
     remote::{gateway, trip},
@@ -39,7 +39,7 @@ impl Watched {
         }
     }
 
-    /// What came last.
+    /// The last output.
     fn end(&self) -> String {
         let last = |text: &Mutex<String>| {
             let text = text.lock().unwrap();

@@ -174,7 +174,7 @@ fn an_analysis_names_what_was_found_skipped_and_is_to_do() {
     assert!(text.contains("preset production fits best: score 0.800"), "{text}");
 }
 
-/// What a server makes of these variables.
+/// The configuration that a server makes of these variables.
 fn effective(yaml: &str, variables: &[(&str, &str)]) -> Value {
     let serving = Serving::start_with("127.0.0.1:0", yaml, &[], variables);
     let config = serving.json(&["config", "show"]);
@@ -205,7 +205,7 @@ fn what_is_written_comes_to_the_same_configuration() {
     assert_eq!(effective(&(yaml + OPERATIONS), &[]), before);
 }
 
-/// The two variables that stand in a file, as whoever it is written for reads it.
+/// The two variables in a written file, as the program reads them that the file is for.
 fn variables(target: &str, file: &str, old: &[(&str, &str)]) -> Vec<(String, String)> {
     let text = fs::read_to_string(file).unwrap();
     let names = ["RESILIENCE_PRESET", "RESILIENCE_CUSTOM_CONFIG"];

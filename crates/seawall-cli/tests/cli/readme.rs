@@ -1,4 +1,4 @@
-//! What the documents show works: the first YAML of the README carries traffic, and every file shown is right.
+//! The examples in the documents work: the first YAML of the README carries traffic, and every file shown is valid.
 
 use crate::support::{Serving, get, upstream};
 use seawall_config::{Format, Layers, Source};

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Two upstreams: one answers, and nobody listens at the other one.
+/// A gateway with two upstreams: one answers, and one address has no listener.
 pub(crate) fn gateway() -> String {
     let (well, gone) = (upstream("well"), nobody());
     format!(
@@ -26,7 +26,7 @@ fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Fails until the circuit opens.
+/// Makes calls that fail until the circuit opens.
 pub(crate) fn trip(serving: &Serving) {
     for _ in 0..2 {
         get(&serving.address, "/gone/x");

@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     ended(seawall().args(arguments))
 }
 
-/// The same of a command that is ready.
+/// Runs a prepared command to its end, and returns what it printed.
 pub(crate) fn ended(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -72,7 +72,7 @@ impl Drop for Folder {
     }
 }
 
-/// `seawall serve`, killed when dropped.
+/// A running `seawall serve`, killed when dropped.
 pub(crate) struct Serving {
     child: Child,
     pub(crate) address: String,
@@ -90,7 +90,7 @@ impl Serving {
         Self::start_with(listen, yaml, arguments, &[])
     }
 
-    /// The same with these variables.
+    /// Starts `seawall serve` with these environment variables.
     pub(crate) fn start_with(
         listen: &str,
         yaml: &str,
@@ -130,7 +130,7 @@ impl Serving {
         command
     }
 
-    /// Runs one against this server.
+    /// Runs a command against this server.
     pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         ended(&mut self.command(arguments))
     }
@@ -147,7 +147,7 @@ impl Serving {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {

@@ -29,7 +29,7 @@ fn parsed(value: &str, at: Position) -> Node {
     }
 }
 
-/// A variable has no lines.
+/// Gives a node and all below it one position, since a variable has no lines.
 fn place(node: &mut Node, at: Position) {
     node.position = at;
     match &mut node.value {

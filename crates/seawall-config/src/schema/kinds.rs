@@ -4,7 +4,7 @@ use super::{Keywords, Schemas, constants};
 use crate::tree;
 use serde_json::Value;
 
-/// A set of kinds.
+/// A set of kinds of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kinds(u8);
 
@@ -12,7 +12,7 @@ impl Kinds {
     pub(crate) const NULL: Self = Self(1);
     pub(crate) const BOOL: Self = Self(2);
     pub(crate) const INTEGER: Self = Self(4);
-    /// With a fraction.
+    /// A number with a fraction.
     pub(crate) const FLOAT: Self = Self(8);
     pub(crate) const STRING: Self = Self(16);
     pub(crate) const LIST: Self = Self(32);
@@ -54,12 +54,12 @@ impl Kinds {
         Self::of_type(keywords).and(listed)
     }
 
-    /// Whether all of `other` are in here.
+    /// Whether all kinds of `other` are in this set.
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether some of `other` are in here.
+    /// Whether some kinds of `other` are in this set.
     pub(crate) fn touches(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -1,4 +1,4 @@
-//! Reading schemas: references, kinds, choices.
+//! Tests of reading schemas: references, kinds, choices.
 
 use super::{Kinds, Schemas, percent_decoded, schema};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! What tells the branches of a choice apart: a tag field, or a single key.
+//! The mark that distinguishes the branches of a choice: a tag field, or a single key.
 
 use crate::schema::Schemas;
 use serde_json::Value as Schema;

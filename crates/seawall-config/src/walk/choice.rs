@@ -1,9 +1,9 @@
 //! Decides which branch of a `oneOf` or `anyOf` was meant.
 //!
-//! Decided by what tells the branches apart: the kind of the value, a listed value, a tag field (as in
-//! `type: …`), a single key (as in `exponential: …`). Only where nothing does are branches tried out, and
-//! the one with the fewest mistakes speaks. A trial is decided once for each branch and node, so nested
-//! choices cost their product, not their power.
+//! It is decided by what distinguishes the branches: the kind of the value, a listed value, a tag field (as in `type:
+//! …`), or a single key (as in `exponential: …`). Only if nothing does are branches tried out, and the mistakes of the
+//! one with the fewest are reported. A trial is made once for each branch and node, so nested choices cost their
+//! product, not their power.
 
 use super::{Site, Walker, branches::Named, suggestion, word};
 use crate::{
@@ -63,7 +63,7 @@ impl<'s, 't> Walker<'s, 't> {
         }
     }
 
-    /// As for other scalars, but all names that could stand here are offered, also those of keys.
+    /// Chooses as for other scalars, but offers all names that could stand here, also those of keys.
     fn choose_text(
         &mut self,
         site: Site<'s, 't>,

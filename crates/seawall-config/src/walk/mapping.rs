@@ -14,14 +14,14 @@ use crate::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What the layers say of a mapping's fields.
+/// The rules of the layers for the fields of a mapping.
 #[derive(Default)]
 struct Fields<'s> {
     named: BTreeMap<&'s str, Vec<&'s Value>>,
     patterns: Vec<(&'s str, &'s Value)>,
     /// The schema of fields not named; `true` if the type takes whatever is left.
     others: Option<&'s Value>,
-    /// Whether fields not named are refused.
+    /// Whether unknown fields are refused.
     closed: bool,
     required: Vec<&'s str>,
 }

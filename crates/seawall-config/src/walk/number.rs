@@ -96,7 +96,7 @@ impl Range {
         }
     }
 
-    /// Where a number lies: below the range, in it, or above.
+    /// The position of a number: below the range, in it, or above.
     fn side(&self, value: Limit) -> Ordering {
         let below = self.low.is_some_and(|low| match value.compare(low) {
             Ordering::Less => true,

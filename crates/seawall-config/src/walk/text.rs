@@ -5,9 +5,9 @@ use crate::{findings::Fault, schema::Keywords};
 use regex_lite::Regex;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What to write for a duration.
+/// How to write a duration, for messages.
 pub(super) const DURATION: &str = "a number with a unit, such as 250ms, 20s or 5m";
-/// What to write for a URL.
+/// How to write a URL, for messages.
 pub(super) const URL: &str = "a URL with its scheme, such as https://example.com";
 
 impl<'s, 't> Walker<'s, 't> {
@@ -73,7 +73,7 @@ impl<'s, 't> Walker<'s, 't> {
         (!good).then(|| Fault::of_value(self.shown(site), what).right(right))
     }
 
-    /// Whether a text has a pattern; one that is no regular expression asks for nothing.
+    /// Whether a text matches a pattern; an invalid regular expression matches every text.
     pub(super) fn matches(&mut self, pattern: &'s str, text: &str) -> bool {
         let compiled = self.patterns.entry(pattern).or_insert_with(|| Regex::new(pattern).ok());
         compiled.as_ref().is_none_or(|regex| regex.is_match(text))
@@ -125,12 +125,12 @@ fn is_port(text: Option<&str>) -> bool {
     text.is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// `at least 2 characters`.
+/// Text such as `at least 2 characters`.
 pub(super) fn at_least(count: u64, what: &str) -> String {
     format!("at least {}", counted(count, what))
 }
 
-/// `at most 1 item`.
+/// Text such as `at most 1 item`.
 pub(super) fn at_most(count: u64, what: &str) -> String {
     format!("at most {}", counted(count, what))
 }

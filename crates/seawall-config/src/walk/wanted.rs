@@ -20,7 +20,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// `a duration or a mapping`.
+    /// Text such as `a duration or a mapping`.
     pub(super) fn noun(&self) -> String {
         match self.nouns.as_slice() {
             [] => "anything known here".to_owned(),
@@ -36,7 +36,7 @@ impl Wanted {
         }
     }
 
-    /// What to write instead of a scalar of the wrong kind, where only its notation may be wrong.
+    /// What to write instead of a scalar of the wrong kind, if only its notation may be wrong.
     pub(super) fn write_instead_of(&self, value: &tree::Value) -> String {
         let takes = |kinds| self.kinds.is_some_and(|all| all.contains(kinds));
         match value {
@@ -111,7 +111,7 @@ impl<'s> Schemas<'s> {
         }
     }
 
-    /// Branches that a word tells apart are named by it; there may be many.
+    /// Names the branches by the word that distinguishes them; there may be many.
     fn describe_mappings(self, mappings: &[&'s Value], wanted: &mut Wanted) {
         if mappings.len() > 1
             && let Some((tag, named)) = self.tagged(mappings)

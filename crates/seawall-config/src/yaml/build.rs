@@ -13,7 +13,7 @@ use crate::{
 use granit_parser::{Event, ScalarStyle, Span, StructureStyle, Tag};
 use std::collections::HashMap;
 
-/// The most text, aliases expanded.
+/// The most text in bytes, aliases expanded.
 const MAX_TEXT: usize = 8 * 1024 * 1024;
 
 /// Builds the tree of one document.
@@ -45,12 +45,12 @@ pub(super) fn tree(events: &[(Event<'_>, Span)], findings: &mut Findings) -> Opt
     }
 }
 
-/// What makes the rest of the file not worth reading.
+/// The fault that ends the reading of a file, and its position.
 type Halt = (Position, Fault);
 
 struct Builder<'e, 'f> {
     events: &'e [(Event<'e>, Span)],
-    /// Where each anchor's events start.
+    /// The index at which each anchor's events start.
     anchors: HashMap<usize, usize>,
     findings: &'f mut Findings,
     path: Path<'e>,
@@ -59,7 +59,7 @@ struct Builder<'e, 'f> {
     text: usize,
     /// The anchors whose values are being built.
     open: Vec<usize>,
-    /// How many aliases are being replayed.
+    /// The number of aliases that are being replayed.
     replays: usize,
 }
 
@@ -183,7 +183,7 @@ impl<'e> Builder<'e, '_> {
         Ok(entries)
     }
 
-    /// Whether the value at the cursor shows only at its key: it is left out, or fills the lines below.
+    /// Whether a value at the cursor is shown at its key: it is left out, or begins on the lines below.
     fn below_key(&self) -> bool {
         match &self.events[self.cursor] {
             (Event::Scalar(_, ScalarStyle::Plain, _, None), span) => span.start == span.end,

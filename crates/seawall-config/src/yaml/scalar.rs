@@ -1,4 +1,4 @@
-//! What a plain word means: the core schema of YAML 1.2 (section 10.3.2), where `no` is a string.
+//! The value of a plain scalar, by the core schema of YAML 1.2 (section 10.3.2), where `no` is a string.
 
 use crate::tree::Value;
 use granit_parser::{ScalarStyle, Tag};

@@ -1,4 +1,4 @@
-//! What the tests of constructs share: a table row, and roots for types.
+//! Shared parts of the tests of constructs: a table row, and roots for types.
 
 use schemars::JsonSchema;
 use seawall_config::{Document, Format, load_str};

@@ -31,7 +31,7 @@ impl<C: Counter> Latencies<C> {
         self.0.saturating_record(micros.clamp(LOWEST_US, HIGHEST_US));
     }
 
-    /// Adds what another one of the same precision counted.
+    /// Adds the counts of another histogram of the same precision.
     pub(super) fn add(&mut self, other: &Self) {
         // It fails only for values out of bounds, and both have the same bounds.
         let _ = self.0.add(&other.0);

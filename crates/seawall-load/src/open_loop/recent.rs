@@ -14,7 +14,7 @@ pub(super) struct LastSecond {
 
 #[derive(Debug)]
 struct Quarter {
-    /// Which quarter since the start this is; a place is taken over when its next turn comes.
+    /// The number of the quarter since the start; a place is taken over when its next turn comes.
     number: u128,
     counts: Recent,
     latencies: Latencies<u32>,

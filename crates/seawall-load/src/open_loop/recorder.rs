@@ -25,7 +25,7 @@ pub(super) struct Recorder {
     over: Option<Duration>,
 }
 
-/// One request, ended.
+/// One request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     pub(super) intended: Duration,
@@ -35,7 +35,7 @@ pub(super) struct Ended {
 }
 
 impl Recorder {
-    /// Nothing counted yet; at most `limit` requests will be in flight.
+    /// An empty recorder; at most `limit` requests will be in flight.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,

@@ -1,9 +1,9 @@
-//! What a load came to, and how it goes meanwhile: plain numbers, ready for a file or a display.
+//! Reports of a load, at its end and while it runs: plain numbers, ready for a file or a display.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Why a request failed.
+/// The reason why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
@@ -23,28 +23,28 @@ pub enum ErrorClass {
     Body,
 }
 
-/// Failed requests by class.
+/// The numbers of failed requests by class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Errors {
-    /// See [`ErrorClass::Connect`].
+    /// Requests without a connection: [`ErrorClass::Connect`].
     pub connect: u64,
-    /// See [`ErrorClass::Reset`].
+    /// Requests whose connection broke: [`ErrorClass::Reset`].
     pub reset: u64,
-    /// See [`ErrorClass::Timeout`].
+    /// Requests that ran into the timeout: [`ErrorClass::Timeout`].
     pub timeout: u64,
-    /// See [`ErrorClass::Status4xx`].
+    /// Answers with a status of 400 to 499: [`ErrorClass::Status4xx`].
     pub status_4xx: u64,
-    /// See [`ErrorClass::Status5xx`].
+    /// Answers with a status of 500 to 599: [`ErrorClass::Status5xx`].
     pub status_5xx: u64,
-    /// See [`ErrorClass::StatusOther`].
+    /// Answers with another status that is not 2xx: [`ErrorClass::StatusOther`].
     pub status_other: u64,
-    /// See [`ErrorClass::Body`].
+    /// Answers whose body broke off: [`ErrorClass::Body`].
     pub body: u64,
 }
 
 impl Errors {
-    /// Failed requests of all classes.
+    /// The number of failed requests of all classes.
     pub fn total(&self) -> u64 {
         let statuses = self.status_4xx + self.status_5xx + self.status_other;
         self.connect + self.reset + self.timeout + statuses + self.body
@@ -68,17 +68,17 @@ impl Errors {
 /// Each is the value that this share of all stayed within, from a histogram of 3 significant digits between 1 µs and 5 minutes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
-    /// Half of all.
+    /// The median: half of all values are within it.
     pub p50_ms: f64,
-    /// 90 %.
+    /// The 90th percentile.
     pub p90_ms: f64,
-    /// 99 %.
+    /// The 99th percentile.
     pub p99_ms: f64,
-    /// All.
+    /// The largest value.
     pub max_ms: f64,
 }
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// How long requests were begun, in seconds: the planned duration, or less after an early stop.
@@ -97,10 +97,10 @@ pub struct Report {
     /// From the intended instant to the end, of all requests sent, failed ones too: of a time-out the
     /// timeout, of a refused connect the moment that it took.
     pub latency: Percentiles,
-    /// The same of the successes alone.
+    /// The latency of successful requests only.
     pub success_latency: Percentiles,
-    /// How late requests began, against the schedule. It is part of `latency`: where it is large, the generator
-    /// or its machine was the bottleneck.
+    /// How late requests began, against the schedule. It is part of `latency`: if it is large, the generator or its
+    /// machine was the bottleneck.
     pub lag: Percentiles,
     /// The most requests that were in flight at once.
     pub max_in_flight: usize,
@@ -111,34 +111,34 @@ pub struct Report {
 /// The requests that were due in one second of the schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
-    /// Requests sent.
+    /// The number of requests sent.
     pub requests: u64,
     /// Those that succeeded, whenever they ended.
     pub successes: u64,
-    /// Due and not sent.
+    /// The number of requests that were due and not sent.
     pub dropped: u64,
     /// The median latency of the requests sent, in milliseconds.
     pub p50_ms: f64,
-    /// The 99th percentile.
+    /// The 99th percentile of the latency, in milliseconds.
     pub p99_ms: f64,
 }
 
-/// How a load goes. Totals count from the start; `requests` are `successes`, `errors` and `in_flight` together.
+/// The progress of a load. Totals count from the start; `requests` are `successes`, `errors` and `in_flight` together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Since the first request was due.
     pub elapsed: Duration,
-    /// Requests sent.
+    /// The number of requests sent.
     pub requests: u64,
-    /// Requests that succeeded.
+    /// The number of requests that succeeded.
     pub successes: u64,
-    /// Requests that failed, by class.
+    /// The numbers of requests that failed, by class.
     pub errors: Errors,
-    /// Requests due and not sent.
+    /// The number of requests that were due and not sent.
     pub dropped: u64,
-    /// Requests sent and not ended.
+    /// The number of requests that were sent and have not ended.
     pub in_flight: usize,
-    /// The last second.
+    /// The figures of the last second.
     pub recent: Recent,
     /// The schedule is over or stopped, and no request is in flight.
     pub finished: bool,
@@ -148,16 +148,16 @@ pub struct Progress {
 /// in that second, whenever it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recent {
-    /// Requests sent in this second.
+    /// The number of requests sent in this second.
     pub requests: u64,
-    /// Successes that ended in it.
+    /// The number of successes that ended in this second.
     pub successes: u64,
-    /// Failures that ended in it.
+    /// The number of failures that ended in this second.
     pub errors: u64,
     /// Requests due in it and not sent.
     pub dropped: u64,
     /// The median latency of those that ended, in milliseconds, to 2 significant digits; 0 where none ended.
     pub p50_ms: f64,
-    /// The 99th percentile of the same.
+    /// The 99th percentile of the same latencies, in milliseconds.
     pub p99_ms: f64,
 }

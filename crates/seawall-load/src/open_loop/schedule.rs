@@ -1,4 +1,4 @@
-//! When requests begin: offsets from the start, decided before any answer is known.
+//! The schedule of a load: when requests begin, as offsets from the start, decided before any answer is known.
 
 use super::{Arrivals, Config, StartError};
 use crate::random::Random;
@@ -30,7 +30,7 @@ impl Schedule {
         })
     }
 
-    /// When the last request has begun, and nothing is left to wait for.
+    /// The offset at which the last request has begun, and nothing is left to wait for.
     pub(super) fn end(&self) -> Duration {
         self.end
     }

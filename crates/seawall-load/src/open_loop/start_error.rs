@@ -1,8 +1,8 @@
-//! Why load did not start.
+//! The reasons why a load did not start.
 
 use std::{fmt, io};
 
-/// Why load did not start.
+/// The reason why a load did not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -10,9 +10,9 @@ pub enum StartError {
     NoTarget,
     /// A base URL with the path is not an `http` URL.
     Target {
-        /// The URL.
+        /// The URL that was given.
         url: String,
-        /// What is wrong with it.
+        /// The problem with the URL.
         reason: String,
     },
     /// The rate is not a positive, finite number of requests a second.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the pacer, the requests and the handles share.
+/// The state that the pacer, the requests and the handles share.
 #[derive(Debug)]
 pub(super) struct Shared {
     begin: Instant,
@@ -56,7 +56,7 @@ impl Shared {
         self.state().recorder.over(at);
     }
 
-    /// Whether the offset was reached, and not a stop before it.
+    /// Waits until the offset or a stop. True if the offset was reached, false after a stop.
     pub(super) fn wait_until(&self, offset: Duration) -> bool {
         let mut state = self.state();
         loop {

@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 /// Long enough for the connection to send what it has before the break, so that the client sees a body begun.
 const BEFORE_BREAK: Duration = Duration::from_millis(5);
 
-/// Why the connection is torn down; only this process sees it.
+/// The error that tears down a connection; only this process sees it.
 #[derive(Debug)]
 pub(super) struct BrokenOff;
 
@@ -41,7 +41,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// One piece, of a length that the head tells.
+    /// An answer in one piece, whose head says its length.
     pub(super) fn whole(call: Call, text: Bytes, becomes: Settled) -> Self {
         let promised = Some(text.len() as u64);
         Self { promised, ..Self::stream(call, [text].into(), Duration::ZERO, becomes) }
@@ -57,7 +57,7 @@ impl Answer {
         Self { pieces, gap, waiting: None, promised: None, cut: false, becomes, call }
     }
 
-    /// The same answer, broken off half-way: after half of the pieces, or half of the only one.
+    /// This answer, broken off half-way: after half of its pieces, or half of the only one.
     pub(super) fn cut_off(mut self) -> Self {
         self.pieces.truncate(self.pieces.len().div_ceil(2));
         if let ([only], Some(_)) = (self.pieces.make_contiguous(), self.promised) {

@@ -1,4 +1,4 @@
-//! What the upstream says: chat completions in the OpenAI shape, whole or as a stream of server-sent events.
+//! The content of answers: chat completions in the OpenAI shape, whole or as a stream of server-sent events.
 //!
 //! The words are always the same. Only what clients look at is there: ids, model, choices, usage.
 
@@ -12,7 +12,7 @@ use std::{
 
 const WORDS: [&str; 8] = ["All", "is", "well", "behind", "the", "wall", "this", "tide"];
 
-/// What the request asks for. A body that is no JSON asks for nothing in particular.
+/// The parts of a request that decide about its answer. A body that is no JSON asks for nothing in particular.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Wish {
@@ -26,7 +26,7 @@ impl Wish {
     }
 }
 
-/// What every form of one answer repeats.
+/// The fields that every form of one answer repeats.
 pub(super) struct Completion {
     id: String,
     created: u64,

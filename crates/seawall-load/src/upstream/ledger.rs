@@ -1,8 +1,8 @@
-//! Who called, in which phase, and what became of it.
+//! The ledger of calls: their source, their phase, and their result.
 //!
-//! A [`Call`] is entered when it arrives and settled exactly once, at the latest when it is dropped; so the
-//! counts of every row add up to the calls received, less those still open. Sources come from a request header,
-//! which a client writes: their number is bounded, and so is the log of arrivals.
+//! A [`Call`] is entered when it arrives and settled exactly once, at the latest when it is dropped; so the counts of
+//! every row add up to the calls received, less those still open. Sources come from a request header, which a client
+//! writes: their number is bounded, and so is the log of arrivals.
 
 use serde::{Deserialize, Serialize};
 use std::{
@@ -14,14 +14,14 @@ use std::{
 const SOURCES: usize = 64;
 const OTHER: &str = "other";
 
-/// What became of the calls of one source in one phase.
+/// The results of the calls of one source in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Calls that arrived: all that follow, and those not yet settled.
     pub received: u64,
     /// Answered with a 200 and the whole body.
     pub ok: u64,
-    /// Answered with the error status.
+    /// Calls that were answered with the error status.
     pub errors: u64,
     /// Answered with a 200, and broken off in the body.
     pub cut_off: u64,
@@ -56,9 +56,9 @@ impl Counts {
 pub struct Row {
     /// The value of the source header; `unknown` without one, `other` beyond 64 different ones.
     pub source: String,
-    /// The phase's name.
+    /// The name of the phase.
     pub phase: String,
-    /// What became of the calls.
+    /// The results of the calls.
     pub counts: Counts,
 }
 
@@ -80,7 +80,7 @@ impl Table {
         self.sum(|row| row.source == source)
     }
 
-    /// The counts of all.
+    /// The sum of the counts of all rows.
     pub fn total(&self) -> Counts {
         self.sum(|_| true)
     }
@@ -94,24 +94,24 @@ impl Table {
     }
 }
 
-/// When the calls of one source arrived.
+/// The arrivals of the calls of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrivals {
     /// Milliseconds from the timeline's start, in the order of arrival.
     pub offsets_ms: Vec<u32>,
-    /// How many more arrived after the log was full.
+    /// The number of arrivals after the log was full.
     pub not_kept: u64,
 }
 
 impl Arrivals {
-    /// How many of the kept arrivals fell into `from..to`, both from the timeline's start.
+    /// The number of kept arrivals within `from..to`, both from the timeline's start.
     pub fn within(&self, from: Duration, to: Duration) -> usize {
         let span = from.as_millis()..to.as_millis();
         self.offsets_ms.iter().filter(|ms| span.contains(&u128::from(**ms))).count()
     }
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Settled {
     Ok,
@@ -218,7 +218,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// How many calls arrived before it, from whatever source.
+    /// The number of calls that arrived before this one, from all sources.
     pub(super) fn nth(&self) -> u64 {
         self.nth
     }

@@ -1,9 +1,8 @@
 //! A port that can refuse connections for a while and is still ours afterwards.
 //!
-//! A second socket, bound to the same address and never listening, keeps the port while nobody listens:
-//! connects are refused, and the system gives the port to nobody else, not even as the local end of a
-//! connect to this very port. Where the system allows no second socket the port is bound anew,
-//! which can take a few tries.
+//! A second socket, bound to the same address and never listening, keeps the port while there is no listener: connects
+//! are refused, and the system gives the port to no other program, not even as the local end of a connect to this very
+//! port. If the system allows no second socket, the port is bound again, which can take a few tries.
 
 use std::{future::pending, io, net::SocketAddr, time::Duration};
 use tokio::{
@@ -16,7 +15,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) struct Port {
     address: SocketAddr,
-    /// Held, not used.
+    /// A socket that is held and not used.
     _reserved: Option<TcpSocket>,
     listener: Option<TcpListener>,
 }

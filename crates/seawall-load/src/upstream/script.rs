@@ -1,4 +1,4 @@
-//! Which phase is on: the one set by hand, else the one of the timeline.
+//! The phase in force: the one set by hand, else the one of the timeline.
 
 use crate::{
     behaviour::Behaviour,

@@ -26,7 +26,7 @@ use tokio::{net::TcpStream, sync::oneshot, task::JoinSet, time};
 /// Longer request bodies close the connection.
 const LONGEST_REQUEST: usize = 4 << 20;
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct Shared {
     pub(super) script: Script,
     pub(super) ledger: Arc<Ledger>,

@@ -1,4 +1,4 @@
-//! What the tests on real sockets share: upstreams and loads with settings for a test, and a plain client.
+//! Shared parts of the tests on real sockets: upstreams and loads with settings for a test, and a plain client.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 

@@ -1,4 +1,4 @@
-//! What cannot be given to every attempt.
+//! An argument that cannot be given to every attempt.
 
 struct Service;
 

@@ -1,4 +1,4 @@
-//! Names that are none.
+//! Invalid names of operations.
 
 #[seawall::resilient]
 async fn unnamed() -> Result<(), String> {

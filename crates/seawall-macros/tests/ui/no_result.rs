@@ -1,4 +1,4 @@
-//! What is no function that can fail and wait.
+//! Functions that cannot fail, or cannot wait.
 
 #[seawall::resilient("named")]
 async fn nothing() {}

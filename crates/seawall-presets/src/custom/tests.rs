@@ -7,7 +7,7 @@ fn verdict(value: &Value) -> Verdict {
     validate(value, &Catalog::default())
 }
 
-/// What was found, as `E …`, `W …`, `S …`.
+/// The findings as text: `E …`, `W …`, `S …`.
 fn told(verdict: &Verdict) -> String {
     let marked = |mark: &str, messages: &[String]| {
         messages.iter().map(|message| format!("{mark} {message}\n")).collect::<String>()

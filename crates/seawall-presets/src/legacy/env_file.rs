@@ -142,7 +142,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a shell, too, takes this for the name of a variable.
+/// Whether a shell would also accept this as the name of a variable.
 pub(crate) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     name.chars().all(plain) && name.starts_with(|c: char| plain(c) && !c.is_ascii_digit())

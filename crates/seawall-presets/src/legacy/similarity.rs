@@ -17,7 +17,7 @@ const UNDECIDED: f64 = 0.5;
 /// Numbers nearer than this differ by rounding only.
 const SAME: f64 = 1e-9;
 
-/// Whether anything is set that presets differ in.
+/// Whether any field is set in which presets differ.
 pub(super) fn comparable(change: &Override) -> bool {
     change.retry_attempts.is_some()
         || change.circuit_breaker_threshold.is_some()

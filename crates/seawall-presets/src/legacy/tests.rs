@@ -3,7 +3,7 @@
 use super::*;
 use serde_json::json;
 
-/// `NAME=value` by line.
+/// Reads variables from lines of `NAME=value`.
 fn variables(text: &str) -> BTreeMap<String, String> {
     let split = |line: &str| line.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned()));
     text.lines().filter_map(split).collect()

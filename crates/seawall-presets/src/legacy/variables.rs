@@ -20,7 +20,7 @@ const FIELDS: [(&str, &str); 10] = [
     ("RETRY_JITTER_MAX", "jitter_max"),
 ];
 
-/// How the name of a variable ends that gives an operation its strategy.
+/// The ending of the name of a variable that gives an operation its strategy.
 const OPERATION: &str = "_RESILIENCE_STRATEGY";
 
 const SWITCHES: [(&str, &str); 5] = [
@@ -65,7 +65,7 @@ pub(crate) const TIMEOUT: &str = "EXTERNAL_API_TIMEOUT";
 
 const SKIPPED: &str = "skipped: its value cannot be used";
 
-/// What an older variable stands for.
+/// The meaning of an older variable.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// A field of the custom configuration.
@@ -78,7 +78,7 @@ pub(crate) enum Meaning {
     Second(Option<&'static str>, &'static str),
 }
 
-/// What the variable of this name stands for; none if it is not known.
+/// The meaning of the variable of this name; none if it is not known.
 pub(crate) fn meaning(name: &str) -> Option<Meaning> {
     if let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
         return Some(Meaning::Field(field));

@@ -1,4 +1,4 @@
-//! What is written has the effect that was asked for: each output is read back, the script by a shell.
+//! What is written has the intended effect: each output is read back, the script by a shell.
 
 use super::*;
 use crate::legacy::read_env_file;
@@ -15,14 +15,14 @@ use std::{
 const HOSTILE: &str =
     "it's \"so\"\n$(rm -rf /) `id` ${HOME} $$ \\ \\n # é \u{1f600}\u{85}\u{2028}\u{7f}: }\t";
 
-/// What it says: the preset and the differences.
+/// The configuration that was read back: the preset and the differences.
 type Said = (String, Override);
 
 fn originals(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
 }
 
-/// Variables of the first system, one of the second, and one that is nobody's business.
+/// Variables of the first system, one of the second, and one that has no meaning for either.
 fn typical() -> BTreeMap<String, String> {
     originals(&[
         ("RETRY_MAX_ATTEMPTS", "7"),
@@ -37,7 +37,7 @@ fn typical() -> BTreeMap<String, String> {
     ])
 }
 
-/// What no analysis brings forth, but a caller could hand in.
+/// Values that no analysis produces, but a caller could pass in.
 fn hostile() -> Legacy {
     let mut legacy = legacy::analyze(&typical());
     legacy.recommended_preset = HOSTILE.into();

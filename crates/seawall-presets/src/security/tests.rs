@@ -1,4 +1,4 @@
-//! What is refused of somebody who is not trusted, and where it is said to be.
+//! Tests of what is refused from untrusted sources, and of the places that are reported.
 
 use super::*;
 use serde_json::{Map, json};

@@ -33,11 +33,11 @@ const FORMAT: [RangeInclusive<u32>; 21] = [
     0xE0020..=0xE007F,
 ];
 
-/// Category Co.
+/// The private-use characters: category Co.
 const PRIVATE: [RangeInclusive<u32>; 3] =
     [0xE000..=0xF8FF, 0xF0000..=0xFFFFD, 0x10_0000..=0x10_FFFD];
 
-/// Why a character is refused, if it is.
+/// The reason why a character is refused; none if it is allowed.
 pub(super) fn fault(c: char) -> Option<&'static str> {
     let code = u32::from(c);
     let among = |ranges: &[RangeInclusive<u32>]| ranges.iter().any(|range| range.contains(&code));

@@ -99,9 +99,9 @@ pub enum Repeatable {
     /// `openai`, `anthropic` and `gemini` upstreams.
     #[default]
     Auto,
-    /// All requests.
+    /// All requests may be sent again.
     Always,
-    /// No requests.
+    /// No request is sent again.
     Never,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct AuditEntry {
     from: String,
     method: String,
     path: String,
-    /// 200 and the like: done; 400 and above: refused.
+    /// The status of the answer: below 400 the change was made, from 400 on it was refused.
     status: u16,
     /// The reason why an unauthorized request was refused, and how many more were refused before it without an entry;
     /// none for a request with a valid key.

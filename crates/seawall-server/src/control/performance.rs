@@ -65,7 +65,7 @@ impl Drop for Running<'_> {
 pub struct Suite {
     /// The name of the run.
     pub benchmark_id: String,
-    /// When the run ended.
+    /// The time at which the run ended.
     pub timestamp: String,
     /// The duration of the whole run, in milliseconds.
     pub total_duration_ms: f64,
@@ -82,7 +82,7 @@ pub struct Suite {
 pub struct BenchmarkAnswer {
     /// The name of the run.
     pub benchmark_id: String,
-    /// The measurements.
+    /// The measurements of the run.
     pub suite: Suite,
     /// Iterations of all subjects in a second.
     pub requests_per_second: f64,
@@ -96,7 +96,7 @@ struct BenchmarkParameters {
     #[serde(default = "number::<100, _>")]
     #[param(minimum = 1, maximum = 1_000_000, default = 100)]
     iterations: u64,
-    /// Also what takes a millisecond and more.
+    /// Whether to measure also subjects that take a millisecond or more.
     #[serde(default)]
     include_slow: bool,
 }
@@ -119,7 +119,7 @@ struct BenchmarkRequest {
     #[serde(default = "number::<1, _>")]
     #[schema(minimum = 1, maximum = 256)]
     concurrency: usize,
-    /// Among all: also what takes a millisecond and more.
+    /// Whether to measure also subjects that take a millisecond or more, if none is named.
     #[serde(default)]
     include_slow: bool,
 }

@@ -52,7 +52,7 @@ pub struct ForcedView {
 /// A change of a circuit's state, with its reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TransitionView {
-    /// When the state changed.
+    /// The time at which the state changed.
     pub at: String,
     /// The state before.
     #[schema(schema_with = described::<State>)]

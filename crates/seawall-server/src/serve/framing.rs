@@ -73,12 +73,12 @@ impl Framing {
         self.is_http2
     }
 
-    /// The request, counted from 0, that says twice how long its body is.
+    /// The number, from 0, of the request that gives the length of its body twice.
     pub(super) fn ambiguous(&self) -> Option<u64> {
         self.ambiguous
     }
 
-    /// Takes in bytes as they were read.
+    /// Follows the requests through bytes as they were read.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.part != Part::Unknown {
             bytes = match self.part {
@@ -96,7 +96,7 @@ impl Framing {
         }
     }
 
-    /// Takes in bytes up to the end of a line; what is left of them.
+    /// Reads bytes up to the end of a line, and returns the rest.
     fn read_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
             self.keep(bytes);

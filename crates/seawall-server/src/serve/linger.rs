@@ -1,4 +1,5 @@
-//! A client's connection: given up when the client does not read, and closed so that it can read the last answer.
+//! A client's connection, which is dropped if the client does not read, and is closed so that the client can still read
+//! the last answer.
 
 use crate::gateway::client_body::UnreadBody;
 use std::{
@@ -39,7 +40,7 @@ impl Lingering {
         Self { stream, write_timeout, stuck: None, unread, linger: None }
     }
 
-    /// Passes on what came of writing, or that it takes too long.
+    /// Passes on the result of a write, or an error if none succeeded for `write_timeout`.
     fn written(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -57,7 +58,7 @@ impl Lingering {
 }
 
 impl Linger {
-    /// Reads until the client has closed its side too, or long enough.
+    /// Reads until the client has closed its side too, or a limit is reached.
     fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; 16 << 10];
         loop {

@@ -1,4 +1,4 @@
-//! The body of an answer, with what lasts until its last byte.
+//! The body of an answer, which holds what must last until its last byte.
 
 use super::InProgress;
 use crate::{
@@ -19,7 +19,7 @@ pub(super) struct Tracked {
     /// The length of a body that does not come with this answer.
     promised: Option<u64>,
     _in_progress: InProgress,
-    /// Among the requests in flight; the control plane's are not counted.
+    /// The place among the requests in flight; requests of the control plane have none.
     _place: Option<InFlightPermit>,
 }
 

@@ -27,7 +27,7 @@ use tokio::{
 /// How long a client may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Before its first request, and within a head.
+    /// The longest silence before the first request, and within a head.
     pub(super) head: Duration,
     /// The longest silence between two requests.
     pub(super) keep_alive: Duration,
@@ -58,7 +58,7 @@ impl Line {
         }
     }
 
-    /// A request begins. It lasts until what is returned is dropped.
+    /// Begins a request. It lasts until the returned value is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InProgress {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         self.in_progress.fetch_add(1, Ordering::Relaxed);
@@ -82,12 +82,12 @@ impl InProgress {
         self.line.ambiguous.load(Ordering::Relaxed) == self.number
     }
 
-    /// From here on interim responses to this request, of HTTP/1.1, may be sent.
+    /// Lets interim responses to this request, of HTTP/1.1, be sent from now on.
     pub(super) fn open_interim(&self) -> InterimSender {
         self.line.interim.open(self.number)
     }
 
-    /// The final answer begins: what comes later is dropped.
+    /// Drops interim responses from now on, since the final answer begins.
     pub(super) fn close_interim(&self) {
         self.line.interim.close();
     }
@@ -100,7 +100,7 @@ impl Drop for InProgress {
     }
 }
 
-/// A stream that keeps the times, and knows where in a request the client is.
+/// The stream of a connection; it measures silences, and knows where in a request the client is.
 pub(super) struct Wire<S> {
     stream: S,
     line: Arc<Line>,
@@ -117,7 +117,7 @@ pub(super) struct Wire<S> {
 }
 
 impl Patience {
-    /// Longer than anybody means it, and short enough to count with.
+    /// The longest timeout that is used: practically for ever, and short enough to be added to an instant.
     const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
     pub(super) fn new(limits: &Limits) -> Self {

@@ -60,7 +60,7 @@ const TABLE: [(&str, &str); 38] = [
 struct Endpoint {
     method: Method,
     path: String,
-    /// What its key must open; none where none is needed.
+    /// The scope that its key must have; none if no key is needed.
     scope: Option<String>,
 }
 

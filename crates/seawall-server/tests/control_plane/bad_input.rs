@@ -104,7 +104,7 @@ async fn who_polls_is_told_in_few_bytes_that_nothing_changed() {
     assert_ne!(world.get("config").await.header("etag"), before);
 }
 
-/// What is answered to a request whose body comes in pieces, without a length.
+/// The answer to a request whose body comes in pieces, without a length.
 async fn chunked(world: &World, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let mut request = format!(

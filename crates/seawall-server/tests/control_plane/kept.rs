@@ -1,4 +1,4 @@
-//! What survives a restart, and what one is told where it cannot.
+//! Tests of what survives a restart, and of what is reported when something cannot.
 
 use crate::world::{QUIET, World};
 use seawall_server::{Inputs, Server, Startup};

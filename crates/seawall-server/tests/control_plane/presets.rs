@@ -1,4 +1,4 @@
-//! Presets, templates and validation.
+//! Tests of presets, templates and validation.
 
 use crate::world::{QUIET, World};
 use http::Method;

@@ -1,4 +1,4 @@
-//! What is said of a state is true in every place where it is said.
+//! A state is reported alike in every place that reports it.
 
 use crate::{
     support::{Upstream, client, eventually},
@@ -37,7 +37,7 @@ fn component<'v>(health: &'v Value, name: &str) -> &'v Value {
     parts.iter().find(|part| part["name"] == name).unwrap()
 }
 
-/// What the stream says until something is found in it.
+/// Reads the stream until `find` finds something in it.
 async fn streamed<T>(world: &World, find: impl Fn(&str) -> Option<T>) -> T {
     let request = world.request(Method::GET, "events").body(Full::default()).unwrap();
     let mut body = client().request(request).await.unwrap().into_body();

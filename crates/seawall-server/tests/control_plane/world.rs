@@ -10,7 +10,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// A file with one upstream where nobody listens: most of the API needs no more.
+/// A file with one upstream whose address has no listener: most of the API needs no more.
 pub(crate) const QUIET: &str = "\
 upstreams:
   chat: { endpoints: ['http://127.0.0.1:9'], strategy: aggressive }
@@ -35,7 +35,7 @@ impl World {
         Self::with(yaml, &[]).await
     }
 
-    /// With these variables; a key among `SEAWALL_API_KEYS` is sent along.
+    /// Starts a server with these variables; a key among `SEAWALL_API_KEYS` is sent along.
     pub(crate) async fn with(yaml: &str, variables: &[(&str, &str)]) -> Self {
         Self::again(tempfile::tempdir().unwrap(), yaml, variables).await
     }
@@ -93,7 +93,7 @@ impl World {
         send(self.request(Method::GET, path).body(Full::default()).unwrap()).await
     }
 
-    /// What a GET says, which succeeds.
+    /// The answer to a GET, which must succeed.
     pub(crate) async fn json(&self, path: &str) -> Value {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
@@ -108,7 +108,7 @@ impl World {
         self.ask(Method::PUT, path, &body.to_string()).await
     }
 
-    /// What a POST says, which succeeds.
+    /// The answer to a POST, which must succeed.
     pub(crate) async fn posted(&self, path: &str, body: Value) -> Value {
         let answer = self.post(path, body).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());

@@ -1,4 +1,4 @@
-//! What the upstream is told of the client, and whose word counts.
+//! Tests of what the upstream is sent about the client, and of which proxies are believed.
 
 use crate::support::{Answer, Gateway, Upstream, raw, send};
 use http::{HeaderMap, Method};
@@ -14,7 +14,7 @@ async fn before(upstream: &Upstream, lines: &str, fields: &str, route: &str) -> 
     .await
 }
 
-/// What the upstream was sent where the client sent these lines.
+/// The headers that the upstream was sent when the client sent these lines.
 async fn sent(lines: &str, headers: &str) -> HeaderMap {
     let upstream = Upstream::statuses(&[200]).await;
     let gateway = before(&upstream, lines, "", "").await;

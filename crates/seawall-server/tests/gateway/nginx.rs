@@ -57,8 +57,8 @@ impl Nginx {
         Self(started.expect(missing))
     }
 
-    /// The master and its worker, with -9, so that nobody can say goodbye. A master that is not stopped
-    /// first would start another worker in between, and leave it behind.
+    /// Kills the master and its worker, with -9, so that neither can end in order. A master that is not stopped first
+    /// would start another worker in between, and leave it behind.
     fn kill(&mut self) {
         let id = self.0.id().to_string();
         let missing = "kill or pkill is missing: apt-get install procps";

@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// What comes behind the pieces of a body.
+/// What follows the pieces of a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Then {
     End,

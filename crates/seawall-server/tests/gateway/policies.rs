@@ -1,4 +1,4 @@
-//! What the policies do to requests.
+//! Tests of what the policies do to requests.
 
 use crate::support::{Answer, Gateway, Upstream, eventually, nobody, respond, send};
 use http::Method;

@@ -1,4 +1,4 @@
-//! What passes through, and how.
+//! Tests of what passes through the gateway, and how.
 
 use crate::support::{Gateway, Upstream, nobody, respond, send};
 use axum::{body::Body, response::Response};

@@ -1,4 +1,4 @@
-//! Who stopped a request that got no answer, and what its client, the log and the counters are told.
+//! Tests of which part stopped a request that got no answer, and of what its client, the log and the counters report.
 
 use crate::support::{Answer, Gateway, Upstream, eventually, nobody, respond};
 use std::{
@@ -12,7 +12,7 @@ use tracing::{
     span,
 };
 
-/// What is said of a refusal: its status, `detail`, `policy` and `reason`, the upstream that is named, `Retry-After`,
+/// The report of a refusal: its status, `detail`, `policy` and `reason`, the upstream that is named, `Retry-After`,
 /// and how many calls were made.
 #[derive(Debug, PartialEq)]
 struct Told {
@@ -24,7 +24,7 @@ struct Told {
     calls: &'static str,
 }
 
-/// Checks all that an answer says, and that the log says the same.
+/// Checks every part of an answer, and that the log says the same.
 fn check(answer: &Answer, told: &Told) {
     let problem = answer.problem(told.status);
     let (policy, reason) = told.cause;

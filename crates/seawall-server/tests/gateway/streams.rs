@@ -1,4 +1,4 @@
-//! Streams: event by event, permits to the last byte, and nobody pays for who has left.
+//! Tests of streams: event by event, permits held to the last byte, and calls cancelled when the client has left.
 
 use crate::support::{Gateway, Upstream, client, eventually, respond};
 use axum::body::Body;

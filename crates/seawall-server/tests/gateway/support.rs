@@ -73,7 +73,7 @@ impl Gateway {
         send(self.request(Method::POST, path).body(Full::new(body.into())).unwrap()).await
     }
 
-    /// What the control plane says of the circuit of this upstream.
+    /// The circuit of this upstream, as the control plane shows it.
     pub(crate) async fn circuit(&self, name: &str) -> Value {
         let path = format!("/internal/resilience/circuit-breakers/{name}");
         self.get(&path).await.json()
@@ -212,7 +212,7 @@ pub(crate) async fn raw(gateway: &Gateway, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// An upstream that says these bytes to whoever asks, and hangs up.
+/// An upstream that answers everybody with these bytes, and hangs up.
 pub(crate) async fn saying(bytes: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -228,7 +228,7 @@ pub(crate) async fn saying(bytes: &'static [u8]) -> SocketAddr {
     address
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 pub(crate) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Around a client.
+//! Tests of the layer around a client.
 
 use super::{ms, operation};
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! How long a request may take, from hop to hop.
+//! Tests of how long a request may take, from hop to hop.
 
 use super::{ms, operation};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ fn ask() -> http::request::Builder {
     Request::get("http://there/")
 }
 
-/// Says in its body what it was told of deadlines, after a while.
+/// A server that answers, after a while, with what it was sent about deadlines.
 async fn slow(request: Plain) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let told =
         |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());

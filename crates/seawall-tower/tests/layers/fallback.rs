@@ -1,4 +1,4 @@
-//! What answers where the policies fall back.
+//! Tests of the answers of fallbacks.
 
 use super::operation;
 use axum::{Router, body::Body, routing::get};

@@ -1,4 +1,4 @@
-//! What callers are told of a rate limit.
+//! Tests of what responses say about a rate limit.
 
 use super::{ms, operation};
 use axum::{Router, body::Body, routing::get};

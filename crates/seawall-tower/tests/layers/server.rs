@@ -1,4 +1,4 @@
-//! Around a server.
+//! Tests of the layer around a server.
 
 use super::{ms, operation};
 use axum::{

@@ -44,7 +44,7 @@ fn origin(
     })
 }
 
-/// What one execution came to, in the fields that a case may expect.
+/// Runs one case; the result has the fields that a case may expect.
 async fn run(case: &Value) {
     let [cache, retry] = case["config"]["pipeline"].as_array().unwrap().as_slice() else {
         panic!("{case}: not a cache around a retry")

@@ -60,7 +60,7 @@ impl CountRing {
             let current = (cursor >> 48) as u16;
             if current == generation {
                 let place = cursor & PLACES;
-                // At the end of the count it begins anew, and does not run over into the generation.
+                // At the end of the count it begins from the start, and does not run over into the generation.
                 let next = if place == PLACES { cursor - PLACES } else { cursor + 1 };
                 return (next, Some(place));
             }

@@ -1,4 +1,4 @@
-//! What the caller gets.
+//! Tests of the answer that a caller gets.
 
 use crate::stage::{After, Hand, Stage, finish, ms};
 use seawall::{

@@ -20,7 +20,7 @@ fn permanent<T>(result: &Result<T, &'static str>) -> Outcome {
     if result.is_ok() { Outcome::Success } else { Outcome::failure(Class::Permanent) }
 }
 
-/// What stands in says what it stands in for.
+/// An alternative whose value names the error that it replaces.
 fn told(error: Error<&'static str>) -> Result<String, &'static str> {
     Ok(match error {
         Error::Inner(error) => error.to_owned(),

@@ -1,4 +1,4 @@
-//! What a policy written by a user may ask for, and what the caller gets then.
+//! Tests of what a policy written by a user may ask for, and of what the caller gets then.
 
 use crate::stage::{After, Hand, finish, ms};
 use seawall::{
@@ -19,7 +19,7 @@ struct Scripted {
     start: Step,
     inner_done: fn(Outcome, u32) -> Step,
     wake: fn(Outcome) -> Step,
-    /// Passages inside that ended.
+    /// The number of passages inside that ended.
     ended: u32,
     last: Outcome,
     until: Instant,
@@ -153,7 +153,7 @@ fn a_refusal_may_be_repeated_at_once_as_often_as_one_likes() {
     assert!(finish(&hand, run).is_err_and(|error| error.is_rejected()));
 }
 
-/// Waits at once, counts what it is told, and must not be told anything after its release.
+/// A policy that waits before its call, counts its releases, and must not be called after its release.
 #[derive(Debug, Default)]
 struct Queue(Arc<AtomicU32>);
 

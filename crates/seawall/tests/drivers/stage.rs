@@ -126,7 +126,7 @@ impl Stage {
         self.metrics.counts()
     }
 
-    /// Nothing is held by anybody, and the books balance.
+    /// Asserts that no permit is held, and that every count adds up.
     pub(crate) fn assert_everything_is_back(&self, when: &str) {
         assert_eq!((self.bulkhead.in_use(), self.bulkhead.queued()), (0, 0), "{when}");
         let counts = self.counts();

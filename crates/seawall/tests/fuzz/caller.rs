@@ -76,7 +76,7 @@ impl Caller {
         self.execution.poll_timeout()
     }
 
-    /// Whether somebody woke it, since it was last asked.
+    /// Whether the caller was woken since it was last asked.
     pub(crate) fn take_woken(&self) -> bool {
         self.woken.0.swap(false, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What an observer was told, in sums.
+//! The sums of the events that an observer received.
 
 use seawall::{Class, Event, Kind, Observer, Outcome, State};
 use std::sync::{Mutex, PoisonError};

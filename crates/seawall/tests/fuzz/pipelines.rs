@@ -17,7 +17,7 @@ fn one_of<T: Copy>(random: &mut Random, values: &[T]) -> T {
     values[random.below(values.len() as u64) as usize]
 }
 
-/// A policy of any kind.
+/// A random policy of any kind.
 pub(crate) fn policy(random: &mut Random) -> Policy {
     let config = match random.below(12) {
         0 => PolicyConfig::Timeout(TimeoutConfig {

@@ -19,7 +19,7 @@ pub(crate) struct World {
     pipeline: Arc<Pipeline>,
     observed: Arc<Observed>,
     callers: Vec<Caller>,
-    /// Nothing but successes, refusals and callers who leave: then no circuit may open.
+    /// Whether there are only successes, refusals and callers who leave: then no circuit may open.
     is_healthy: bool,
     panics: u64,
     is_loud: bool,
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// Wakes whoever was woken or is due, as a driver would before it does anything else.
+    /// Wakes every caller that was woken or is due, as a driver would before it does anything else.
     fn wake_woken(&mut self) {
         let now = self.now;
         let due = |caller: &Caller| caller.deadline().is_some_and(|due| due <= now);

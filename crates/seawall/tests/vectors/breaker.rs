@@ -1,4 +1,4 @@
-//! Breakers.
+//! Cases of circuit breakers.
 
 use crate::{Case, Held, as_ms, at, expect, ms, number};
 use seawall::{

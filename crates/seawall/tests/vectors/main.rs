@@ -106,7 +106,7 @@ pub(crate) struct Case {
     pub(crate) steps: Vec<Value>,
 }
 
-/// What a case comes to: it holds, or the first thing that does not.
+/// The result of a case: it holds, or the first thing that does not.
 pub(crate) type Held = Result<(), String>;
 
 /// So many milliseconds of a case.

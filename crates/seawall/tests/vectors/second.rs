@@ -25,7 +25,7 @@ use std::{
 
 /// One step of a case.
 struct Step<'a> {
-    /// When, in milliseconds.
+    /// The time of the step, in milliseconds.
     at: f64,
     verb: &'a str,
     fields: Fields<'a>,
@@ -48,7 +48,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// What drives the policies of a case.
+/// A driver of the policies of a case.
 trait Driver {
     /// The state that steps may expect, before one of them.
     fn state(&self, _now: f64) -> Option<String> {
@@ -72,7 +72,7 @@ fn driver(case: &Value, config: &Fields<'_>, log: &mut Log) -> Box<dyn Driver> {
     }
 }
 
-/// Where a case differs first, if it does. Everything in it must have been read.
+/// The first difference from a case, if there is one. Everything in the case must have been read.
 fn replay(case: &Value) -> Option<fields::Wrong> {
     let unread: Unread = Rc::default();
     let mut log = Log::default();

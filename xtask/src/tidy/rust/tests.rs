@@ -8,7 +8,7 @@ fn whats(file: &str, text: &str) -> Vec<String> {
     findings(file, text).iter().map(Finding::to_string).collect()
 }
 
-/// What the body of a file in the core is told, without the header and without the reasons.
+/// The findings in a file of the core with this body, without the header and without the reasons.
 fn core(body: &str) -> Vec<String> {
     let whole = whats(INSIDE, &format!("//! Retries.\n{body}\n"));
     let short = |text: &String| {
@@ -39,6 +39,14 @@ fn a_file_says_first_what_it_is_for() {
     let told = "crates/a/tests/b.rs:1: does not open with `//!`: say what the file is for";
     assert_eq!(whats("crates/a/tests/b.rs", "// Only a comment.\n"), [told]);
     assert_eq!(whats("crates/a/tests/b.rs", "\n//! Too late.\n"), [told]);
+}
+
+#[test]
+fn riddles_are_found() {
+    assert_eq!(
+        core("/// What.\nfn f() {}"),
+        [":2: a riddle for documentation: say it in a sentence"]
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) fn read_routes() -> OpenApiRouter<Control> {
 #[derive(Serialize, ToSchema)]
 struct Thresholds {
     thresholds: ThresholdNames,
-    /// Of each subject, with what we aim at.
+    /// The threshold of each subject, with the time that we aim at.
     benchmarks: Vec<Threshold>,
     /// The unit of all thresholds: `ms` for milliseconds.
     unit: &'static str,
@@ -64,7 +64,7 @@ async fn thresholds() -> Response {
     tagged(&body)
 }
 
-/// One subject now, against its threshold and against before.
+/// One subject: its latest average, compared with its threshold and with the runs before.
 #[derive(Serialize, ToSchema)]
 struct Compared {
     operation: String,

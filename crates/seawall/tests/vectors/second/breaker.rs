@@ -198,7 +198,7 @@ impl Breakers {
         self.breaker.force(at(now), Force::Open, "case", until);
     }
 
-    /// Takes note of what changed.
+    /// Records the changes since the last call.
     fn listen(&mut self, now: f64) {
         for (shadow, kind) in self.heard.take() {
             let Kind::CircuitChanged(change) = kind else { continue };
@@ -213,7 +213,7 @@ impl Breakers {
         self.pipeline.mode(0) == Mode::Shadow
     }
 
-    /// What the window holds; of a breaker that only measures, and said so, what it held then.
+    /// The content of the window; of a breaker that only measures, what it held when it reported.
     fn tally(&self, view: &CircuitView) -> Tally {
         match view.last_transition.map(|change| change.why) {
             Some(Why::FailureRatio { failures, calls, .. }) if self.only_measures() => {

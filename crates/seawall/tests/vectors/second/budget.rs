@@ -1,4 +1,4 @@
-//! Budgets of retries.
+//! Cases of retry budgets.
 
 use super::{
     Driver, Step,
@@ -102,7 +102,7 @@ struct Crowd {
     budget: ShareBudget,
     retry: Arc<Retry>,
     pipeline: Arc<Pipeline>,
-    /// Calls that have begun, for steps in which somebody fails. They paid in while the budget was full.
+    /// Calls that have begun, for steps with failures. They paid in while the budget was full.
     ready: Vec<Passage>,
     /// Calls whose attempt is repeated.
     repeating: Vec<Passage>,
@@ -129,7 +129,7 @@ impl Crowd {
         }
     }
 
-    /// Calls that begin and succeed.
+    /// Makes calls that begin and succeed.
     fn deposit(&mut self, calls: u32, now: f64) {
         let before = self.ready.len();
         self.begin(calls, now);
@@ -149,7 +149,7 @@ impl Crowd {
         follows
     }
 
-    /// A repeated attempt succeeds.
+    /// Lets a repeated attempt succeed.
     fn release(&mut self, now: f64) {
         let passage = self.repeating.pop().expect("an attempt is repeated");
         let due = passage.due().unwrap();

@@ -1,4 +1,4 @@
-//! Bulkheads.
+//! Cases of bulkheads.
 
 use super::{
     Driver, Step,

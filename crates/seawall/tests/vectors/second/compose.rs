@@ -75,7 +75,7 @@ pub(super) struct Stack {
     heard: Arc<Heard>,
     /// The value of the fallback, where there is one.
     instead: Option<Value>,
-    /// Whoever else holds places of the bulkhead.
+    /// The other holders of places in the bulkhead.
     others: Option<bulkhead::Places>,
 }
 
@@ -173,7 +173,7 @@ impl Driver for Stack {
     }
 }
 
-/// How an invocation goes.
+/// The script of an invocation.
 #[derive(Clone)]
 struct Scripted {
     took: f64,
@@ -214,7 +214,7 @@ struct Ran<'a> {
     ended: Instant,
     invocations: Vec<Invocation>,
     done: Resolution,
-    /// What a fallback was called for, and its value.
+    /// The resolution that a fallback was called for, and its value.
     instead_of: Option<Resolution>,
     instead: &'a Option<Value>,
 }

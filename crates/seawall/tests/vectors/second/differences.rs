@@ -3,7 +3,7 @@
 /// Cases with a cache, which is a layer: `seawall-tower/tests/layers/vectors.rs` replays them.
 pub(super) const IN_TOWER: &[&str] = &["CO-10"];
 
-/// `(case, place)`, and why.
+/// A `(case, place)` pair, and the reason for the difference.
 type Difference = (&'static [(&'static str, &'static str)], &'static str);
 
 pub(super) const DIFFERENCES: &[Difference] = &[

@@ -12,9 +12,9 @@ use std::{
 
 /// One step of an execution, as the replay records it.
 pub(super) enum Entry {
-    /// It calls.
+    /// It makes a call.
     Calls(Passage),
-    /// It waits until then.
+    /// It waits until this instant.
     Waits(Passage, Instant),
     /// It was refused.
     Refused(Rejection),
@@ -26,7 +26,7 @@ pub(super) struct Passage {
     call: Option<CallId>,
 }
 
-/// Begins, `now` in milliseconds.
+/// Begins an execution; `now` is in milliseconds.
 pub(super) fn enter(pipeline: &Arc<Pipeline>, attributes: Attributes, now: f64) -> Entry {
     let execution =
         Execution::start(pipeline.clone(), attributes, now as u64, at(now), Waker::noop());
@@ -52,19 +52,19 @@ impl Passage {
         Entry::Waits(self, due)
     }
 
-    /// What it does at the end of its wait.
+    /// Goes on at the end of its wait.
     pub(super) fn wakes(mut self, now: Instant) -> Entry {
         self.execution.handle_wake(now, Waker::noop());
         self.goes_on()
     }
 
-    /// Its call ends like this.
+    /// Ends its call with this outcome.
     pub(super) fn ends(&mut self, outcome: Outcome, now: f64) {
         let call = self.call.take().expect("it calls");
         self.execution.handle_result(call, outcome, at(now), Waker::noop());
     }
 
-    /// Its call ends in another way.
+    /// Ends its call in another way.
     pub(super) fn abandon(&mut self, cause: seawall::Cause, now: f64) {
         self.execution.abandon(at(now), cause);
     }
@@ -75,7 +75,7 @@ impl Passage {
     }
 }
 
-/// How the cases name a refusal.
+/// The name of a refusal in the cases.
 pub(super) fn label(reason: Reason) -> &'static str {
     match reason.policy() {
         // Ours says whether nobody may wait any more, or the wait was too long.
