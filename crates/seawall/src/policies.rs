@@ -226,7 +226,7 @@ patterns! {
     Hedge(hedge::Hedge, Arc<hedge::Hedge>, hedge::HedgeConfig, "hedge"),
     /// Turns calls away by chance, the more of them the more the dependency turns away.
     Throttle(throttle::Throttle, Arc<throttle::Throttle>, throttle::ThrottleConfig, "throttle"),
-    /// Injects faults for tests.
+    /// Injects faults, to test how callers cope with them.
     Chaos(chaos::Chaos, Arc<chaos::Chaos>, chaos::ChaosConfig, "chaos"),
 }
 

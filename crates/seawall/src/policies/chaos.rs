@@ -14,7 +14,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 policy_config! {
-    /// Injects faults for tests.
+    /// Injects faults, to test how callers cope with them.
     #[check(Self::check_pairs)]
     pub struct ChaosConfig {
         /// Whether any fault is injected.
