@@ -233,7 +233,7 @@ fn prepared(subject: Subject, fixture: &Fixture) -> Option<Work> {
             })
         }
         Subject::ServiceInit => Box::new(move || {
-            let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
+            let registry = seawall::Registry::builder().timer(TokioTimer).build();
             black_box(Gateway::new(&config, &registry)).is_ok()
         }),
         Subject::BreakerCall => called(&["circuit_breaker"])?,
@@ -317,7 +317,7 @@ mod tests {
             operations: [("one".to_owned(), crate::config::OperationConfig::default())].into(),
             ..GatewayConfig::default()
         };
-        let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
+        let registry = seawall::Registry::builder().timer(TokioTimer).build();
         let fixture = Fixture { inputs: Inputs::of(&config), config: Arc::new(config), registry };
         let plan = Plan {
             subjects: Subject::ALL.to_vec(),
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn time_is_bounded() {
-        let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
+        let registry = seawall::Registry::builder().timer(TokioTimer).build();
         let fixture = Fixture {
             inputs: Inputs::of(&GatewayConfig::default()),
             config: Arc::default(),

@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn the_documents_name_every_metric() {
         let documents = include_str!("../../../docs/operate.md");
-        let registry = Registry::with_timer(TokioTimer, &seawall::presets()[0], Vec::new());
+        let registry = seawall::Registry::builder().timer(TokioTimer).build();
         let text = page(&registry, Duration::ZERO).text;
         let families =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());

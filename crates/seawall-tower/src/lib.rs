@@ -10,8 +10,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let http_client = tower::service_fn(async |_: Request<Full<Bytes>>| {
 //! #     Ok::<_, std::io::Error>(Response::new(Full::new(Bytes::from("ok")))) });
-//! let preset = seawall::preset("production").ok_or("no such preset")?;
-//! let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
+//! let registry = seawall::Registry::builder().preset("production")?.timer(TokioTimer).build();
 //! let client = ClientLayer::new(registry.operation("prices")?).layer(http_client);
 //! let answer = client.send(Request::get("http://prices/4").body(Full::default())?).await?;
 //! # assert_eq!(answer.status(), 200); Ok(()) }
@@ -22,8 +21,7 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use seawall_tower::{ServerLayer, TokioTimer};
-//! let preset = seawall::preset("production").ok_or("no such preset")?;
-//! let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
+//! let registry = seawall::Registry::builder().preset("production")?.timer(TokioTimer).build();
 //! let layer = ServerLayer::new(registry.operation("shop")?).exclude(["/health", "/metrics"]);
 //! let router: axum::Router = axum::Router::new()
 //!     .route("/prices", axum::routing::get(|| async { "1, 2, 3" }))

@@ -21,8 +21,7 @@ use tower_service::Service;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use tower::ServiceBuilder; use seawall_tower::{OperationLayer, TokioTimer};
-/// # let preset = seawall::preset("production").ok_or("no such preset")?;
-/// # let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
+/// # let registry = seawall::Registry::builder().preset("production")?.timer(TokioTimer).build();
 /// let stock = tower::service_fn(async |item: u32| Ok::<_, std::io::Error>(item * 2));
 /// let stock = ServiceBuilder::new().layer(OperationLayer::new(registry.operation("stock")?)).service(stock);
 /// assert_eq!(stock.send(21).await?, 42);

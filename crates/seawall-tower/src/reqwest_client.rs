@@ -21,8 +21,7 @@ use tower_service::Service;
 /// ```
 /// # async fn answered() -> Result<(), Box<dyn std::error::Error>> {
 /// use seawall_tower::{ClientLayer, SendThrough, TokioTimer};
-/// # let preset = seawall::preset("production").ok_or("no such preset")?;
-/// # let registry = seawall::Registry::with_timer(TokioTimer, preset, Vec::new());
+/// # let registry = seawall::Registry::builder().preset("production")?.timer(TokioTimer).build();
 /// let client = reqwest::Client::new();
 /// let prices = ClientLayer::new(registry.operation("prices")?);
 /// let price = client.get("http://prices/4").send_through(&prices).await?.text().await?;

@@ -85,9 +85,7 @@ fn main() {
             piped(n, &[PolicyConfig::RateLimiter(limit)]);
         }
         "registered" => {
-            let preset = seawall::preset("simple").unwrap();
-            let registry =
-                Registry::with_timer(Still(Cell::new(1_000_000_000)), preset, Vec::new());
+            let registry = Registry::builder().timer(Still(Cell::new(1_000_000_000))).build();
             let operation = registry.register("counted", five()).unwrap();
             counted_loop(n, |i| {
                 let _ = black_box(now(operation.call(|| std::future::ready(Ok::<_, ()>(i)))));

@@ -5,7 +5,7 @@
 //! ```
 //! # async fn summarize() -> Result<String, std::io::Error> { Ok("short".into()) }
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let registry = seawall::Registry::with_preset("production")?;
+//! let registry = seawall::Registry::builder().preset("production")?.build();
 //! let summary = registry.operation("ai_summarize")?.call(|| summarize()).await?;
 //! # assert_eq!(summary, "short"); Ok(()) }
 //! ```

@@ -7,7 +7,6 @@ use crate::{
     pipeline::Pipeline,
     policies::PolicyConfig,
     policy::Mode,
-    profiles::{Preset, preset},
     time::{Instant, Timer},
     timer::DefaultTimer,
 };
@@ -27,6 +26,7 @@ mod fallible;
 mod global;
 mod operation;
 
+use builder::Defaults;
 pub use builder::RegistryBuilder;
 pub use change::RegistryChange;
 pub use error::RegistryError;
@@ -46,16 +46,11 @@ pub struct Registry<Tm = DefaultTimer> {
 
 struct Shared<Tm> {
     timer: Tm,
-    preset: Preset,
-    /// The defaults of new operations, if they do not come from the preset.
-    defaults: Option<Defaults>,
+    defaults: Defaults,
     observers: Vec<Arc<dyn Observer>>,
     repeats_paused: AtomicBool,
     operations: RwLock<BTreeMap<Name, Arc<Registered>>>,
 }
-
-/// The policies of a new operation, by its name.
-type Defaults = Arc<dyn Fn(&str) -> Vec<PolicyConfig> + Send + Sync>;
 
 /// An operation in the registry, with its metrics.
 struct Registered {
@@ -96,57 +91,12 @@ impl Health {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self::with_timer(DefaultTimer, &crate::profiles::presets()[0], Vec::new())
-    }
-}
-
-impl Registry {
-    /// A registry whose operations start from this preset: `simple`, `development` or `production`.
-    ///
-    /// # Errors
-    /// When there is no such preset.
-    pub fn with_preset(name: &str) -> Result<Self, RegistryError> {
-        let preset = preset(name).ok_or_else(|| RegistryError::UnknownPreset(name.into()))?;
-        Ok(Self::with_timer(DefaultTimer, preset, Vec::new()))
+        Self::builder().build()
     }
 }
 
 impl<Tm: Timer + Clone> Registry<Tm> {
-    /// A registry on a timer of its own. Every event of its operations goes to `observers`, too.
-    pub fn with_timer(timer: Tm, preset: &Preset, observers: Vec<Arc<dyn Observer>>) -> Self {
-        Self::new(timer, preset.clone(), None, observers)
-    }
-
-    /// A registry whose new operations start from policies of your own, by their names, instead of from a preset's: a
-    /// profile made in code. Invalid policies are reported when an operation is asked for.
-    pub fn with_defaults(
-        timer: Tm,
-        defaults: impl Fn(&str) -> Vec<PolicyConfig> + Send + Sync + 'static,
-        observers: Vec<Arc<dyn Observer>>,
-    ) -> Self {
-        let preset = crate::profiles::presets()[0].clone();
-        Self::new(timer, preset, Some(Arc::new(defaults)), observers)
-    }
-
-    fn new(
-        timer: Tm,
-        preset: Preset,
-        defaults: Option<Defaults>,
-        observers: Vec<Arc<dyn Observer>>,
-    ) -> Self {
-        let (operations, repeats_paused) = (RwLock::default(), AtomicBool::new(false));
-        let shared = Shared { timer, preset, defaults, observers, repeats_paused, operations };
-        Self { shared: Arc::new(shared) }
-    }
-
-    fn defaults(&self, name: &str) -> Vec<PolicyConfig> {
-        match &self.shared.defaults {
-            Some(defaults) => defaults(name),
-            None => self.shared.preset.policies(name),
-        }
-    }
-
-    /// The operation of this name; registered with the preset's policies when it is new.
+    /// The operation of this name; registered with the registry's default policies when it is new.
     ///
     /// # Errors
     /// When the name is not one, or there are too many.
@@ -154,7 +104,7 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         if let Some(found) = self.find(name) {
             return Ok(found);
         }
-        match self.register(name, self.defaults(name)) {
+        match self.register(name, (self.shared.defaults)(name)) {
             // Another thread was faster: its operation is the operation.
             Err(RegistryError::Duplicate(name)) => self.operation(&name),
             other => other,
@@ -216,12 +166,12 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         self.insert(pipeline)
     }
 
-    /// The operation of this name; where there cannot be one, an operation of the preset's policies that stands
+    /// The operation of this name; where there cannot be one, an operation of the default policies that stands
     /// alone, in no list. For callers who cannot fail: names that are known to be right, in a registry that
     /// may be full.
     pub fn operation_or_alone(&self, name: &str) -> Operation<Tm> {
         self.operation(name).unwrap_or_else(|_| {
-            let pipeline = Pipeline::build(name, &self.defaults(name));
+            let pipeline = Pipeline::build(name, &(self.shared.defaults)(name));
             let pipeline = pipeline.unwrap_or_else(|_| Pipeline::new(name, []));
             self.handle(self.registered(pipeline))
         })
@@ -316,11 +266,6 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         self.shared.repeats_paused.load(Ordering::Acquire)
     }
 
-    /// The preset that new operations start from, unless they start from defaults of your own.
-    pub fn preset(&self) -> &Preset {
-        &self.shared.preset
-    }
-
     /// The time on the clock that all operations share.
     pub fn now(&self) -> Instant {
         self.shared.timer.now()
@@ -349,7 +294,6 @@ impl<Tm> fmt::Debug for Registry<Tm> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operations = self.shared.operations.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("Registry")
-            .field("preset", &self.shared.preset.name)
             .field("operations", &operations.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

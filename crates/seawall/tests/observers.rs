@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(any(feature = "metrics", feature = "tracing"))]
 
-use seawall::{DefaultTimer, Error, Observer, Operation, PolicyConfig, Registry, preset};
+use seawall::{Error, Observer, Operation, PolicyConfig, Registry};
 use std::{
     future::{Future, ready},
     sync::Arc,
@@ -12,8 +12,7 @@ use std::{
 /// An operation whose events an observer hears.
 fn operation(observer: impl Observer + 'static, policies: &str) -> Operation {
     let policies: Vec<PolicyConfig> = serde_json::from_str(policies).unwrap();
-    let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(observer)];
-    let registry = Registry::with_timer(DefaultTimer, preset("simple").unwrap(), observers);
+    let registry = Registry::builder().observer(Arc::new(observer)).build();
     registry.register("prices", policies).unwrap()
 }
 

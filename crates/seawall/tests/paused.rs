@@ -13,7 +13,8 @@ fn timeout() -> PolicyConfig {
 
 async fn cut_off_after_a_second(ahead: Duration) {
     tokio::time::advance(ahead).await;
-    for registry in [Registry::default(), Registry::with_preset("production").unwrap()] {
+    for registry in [Registry::default(), Registry::builder().preset("production").unwrap().build()]
+    {
         let operation = registry.register("slow", vec![timeout()]).unwrap();
         let (start, real) = (tokio::time::Instant::now(), std::time::Instant::now());
         let answer = operation.call(pending::<Result<(), ()>>).await;

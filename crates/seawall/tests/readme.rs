@@ -7,7 +7,7 @@ async fn summarize(text: &str) -> Result<String, std::io::Error> {
 
 #[rustfmt::skip]
 async fn five_lines() -> Result<(), Box<dyn std::error::Error>> {
-    let registry = seawall::Registry::with_preset("production")?;
+    let registry = seawall::Registry::builder().preset("production")?.build();
     let operation = registry.operation("ai_summarize")?;
     let summary = operation.call(|| summarize("a long text")).await?;
     println!("{summary}: {:?}", operation.counts());

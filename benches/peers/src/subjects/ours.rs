@@ -255,8 +255,7 @@ fn stacks() -> Vec<Case> {
         pipeline("stack", "no policy", Vec::new),
         pipeline("stack", "five", five),
         Case::new("stack", PEER, "five, registered, with metrics", |_| {
-            let preset = seawall::preset("simple").expect("it is there");
-            let registry = Registry::with_timer(SystemTimer, preset, Vec::new());
+            let registry = Registry::builder().timer(SystemTimer).build();
             let operation = must(registry.register("five", five()));
             Box::new(move || {
                 let operation = operation.clone();

@@ -153,5 +153,6 @@ fn listen(
 /// A registry whose operations that code registers by name start from the configuration in force.
 fn registry(defaults: Arc<ArcSwap<GatewayConfig>>, observers: Vec<Arc<dyn Observer>>) -> Registry {
     let defaults = move |name: &str| defaults.load().effective_policies(name);
-    Registry::with_defaults(TokioTimer, defaults, observers)
+    let builder = seawall::Registry::builder().defaults(defaults).timer(TokioTimer);
+    observers.into_iter().fold(builder, seawall::RegistryBuilder::observer).build()
 }

@@ -14,7 +14,7 @@ mod server;
 mod shared;
 mod vectors;
 
-use seawall::{Operation, PolicyConfig, Registry, preset};
+use seawall::{Operation, PolicyConfig, Registry};
 use seawall_tower::TokioTimer;
 use std::time::Duration;
 
@@ -25,6 +25,6 @@ fn ms(n: u64) -> Duration {
 /// An operation with these policies, as a file has them.
 fn operation(policies: &str) -> Operation<TokioTimer> {
     let policies: Vec<PolicyConfig> = serde_json::from_str(policies).unwrap();
-    let registry = Registry::with_timer(TokioTimer, preset("simple").unwrap(), Vec::new());
+    let registry = Registry::builder().timer(TokioTimer).build();
     registry.register("tested", policies).unwrap()
 }

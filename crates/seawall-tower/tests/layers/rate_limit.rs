@@ -3,7 +3,7 @@
 use super::{ms, operation};
 use axum::{Router, body::Body, routing::get};
 use http::{HeaderMap, Request};
-use seawall::{Key, PolicyConfig, Registry, preset};
+use seawall::{Key, PolicyConfig, Registry};
 use seawall_tower::{ServerLayer, TokioTimer, write_rate_limit};
 use tower::ServiceExt;
 
@@ -53,7 +53,7 @@ async fn the_services_own_word_stays() {
 async fn the_limit_that_is_nearest_is_named_and_one_that_does_not_act_is_not() {
     let check = |name: &str, policies: &str, expected: Option<(&str, &str)>| {
         let policies: Vec<PolicyConfig> = serde_json::from_str(policies).unwrap();
-        let registry = Registry::with_timer(TokioTimer, preset("simple").unwrap(), Vec::new());
+        let registry = Registry::builder().timer(TokioTimer).build();
         let operation = registry.register(name, policies).unwrap();
         let mut headers = HeaderMap::new();
         write_rate_limit(&mut headers, &operation, Key::NONE);

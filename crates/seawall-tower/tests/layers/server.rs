@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use seawall::{
     Class, CustomFrame, CustomPolicy, Cx, Failure, Outcome, Pipeline, Policy, Registry, Step,
-    preset,
 };
 use seawall_tower::{ServerLayer, TokioTimer};
 use serde_json::Value;
@@ -226,7 +225,7 @@ impl CustomFrame for Stubborn {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_gone_cannot_be_handled_again_and_the_first_answer_stands() {
-    let registry = Registry::with_timer(TokioTimer, preset("simple").unwrap(), Vec::new());
+    let registry = Registry::builder().timer(TokioTimer).build();
     let policies = [Policy::Custom(Arc::new(Stubborn))];
     let operation = registry.register_pipeline(Pipeline::new("tested", policies)).unwrap();
     let calls = Arc::new(AtomicUsize::new(0));

@@ -1,69 +1,94 @@
 //! A registry, put together part by part.
 
-use super::{Registry, RegistryError};
+use super::{Registry, RegistryError, Shared};
 use crate::{
     event::Observer,
-    profiles::{preset, presets},
+    policies::PolicyConfig,
+    profiles::{Preset, preset, presets},
     time::Timer,
     timer::DefaultTimer,
 };
 use std::sync::Arc;
 
+/// The policies of a new operation, by its name.
+pub(super) type Defaults = Arc<dyn Fn(&str) -> Vec<PolicyConfig> + Send + Sync>;
+
 /// Makes a [`Registry`]. What is not said is as in [`Registry::default`]: preset `simple`, no observer, the default timer.
 ///
 /// ```
+/// # use std::sync::Arc;
 /// # struct Log; impl seawall::Observer for Log { fn observe(&self, _: &seawall::Event<'_>) {} }
 /// let registry = seawall::Registry::builder()
-///     .preset("production")
-///     .observer(Log)
+///     .preset("production")?
+///     .observer(Arc::new(Log))
 ///     .timer(seawall::SystemTimer)
-///     .build()?;
-/// # assert_eq!(registry.preset().name, "production"); Ok::<_, seawall::RegistryError>(())
+///     .build();
+/// # let production = seawall::preset("production").unwrap().policies("prices");
+/// # assert_eq!(registry.operation("prices")?.policies(), production); Ok::<_, seawall::RegistryError>(())
 /// ```
 #[must_use = "`build` makes the registry"]
 pub struct RegistryBuilder<Tm = DefaultTimer> {
     timer: Tm,
-    preset: Option<String>,
+    defaults: Defaults,
     observers: Vec<Arc<dyn Observer>>,
 }
 
 impl Registry {
     /// Begins a registry; [`build`](RegistryBuilder::build) makes it.
     pub fn builder() -> RegistryBuilder {
-        RegistryBuilder { timer: DefaultTimer, preset: None, observers: Vec::new() }
+        let defaults = of_preset(&presets()[0]);
+        RegistryBuilder { timer: DefaultTimer, defaults, observers: Vec::new() }
     }
 }
 
+fn of_preset(preset: &'static Preset) -> Defaults {
+    Arc::new(|name| preset.policies(name))
+}
+
 impl<Tm> RegistryBuilder<Tm> {
-    /// New operations start from the policies of this preset: `simple`, `development` or `production`.
-    pub fn preset(self, name: &str) -> Self {
-        Self { preset: Some(name.into()), ..self }
+    /// New operations start from the policies of this preset: `simple`, `development` or `production`. It takes the place
+    /// of an earlier preset or of [`defaults`](Self::defaults).
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownPreset`] when no preset has the name.
+    pub fn preset(self, name: &str) -> Result<Self, RegistryError> {
+        let preset = preset(name).ok_or_else(|| RegistryError::UnknownPreset(name.into()))?;
+        Ok(Self { defaults: of_preset(preset), ..self })
     }
 
-    /// Adds an observer of the events of every operation. It may be called several times, for several observers.
-    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.observers.push(Arc::new(observer));
+    /// New operations start from the policies that `defaults` gives for their names, outermost first, in place of those of
+    /// a preset. Policies that are out of their bounds are an error of [`Registry::operation`].
+    pub fn defaults(
+        self,
+        defaults: impl Fn(&str) -> Vec<PolicyConfig> + Send + Sync + 'static,
+    ) -> Self {
+        Self { defaults: Arc::new(defaults), ..self }
+    }
+
+    /// Every operation sends its events to `observer`. Several observers are called in the order in which they were given.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
         self
     }
 
     /// All operations wait on this timer, and see its time.
     pub fn timer<T>(self, timer: T) -> RegistryBuilder<T> {
-        let Self { preset, observers, .. } = self;
-        RegistryBuilder { timer, preset, observers }
+        let Self { defaults, observers, .. } = self;
+        RegistryBuilder { timer, defaults, observers }
     }
 }
 
 impl<Tm: Timer + Clone> RegistryBuilder<Tm> {
     /// Makes the registry.
-    ///
-    /// # Errors
-    /// [`RegistryError::UnknownPreset`] when no preset has the name.
-    pub fn build(self) -> Result<Registry<Tm>, RegistryError> {
-        let Self { timer, preset: name, observers } = self;
-        let preset = match name {
-            Some(name) => preset(&name).ok_or(RegistryError::UnknownPreset(name))?,
-            None => &presets()[0],
+    pub fn build(self) -> Registry<Tm> {
+        let Self { timer, defaults, observers } = self;
+        let shared = Shared {
+            timer,
+            defaults,
+            observers,
+            repeats_paused: Default::default(),
+            operations: Default::default(),
         };
-        Ok(Registry::with_timer(timer, preset, observers))
+        Registry { shared: Arc::new(shared) }
     }
 }

@@ -134,7 +134,9 @@ fn names_are_bounded_and_unique() {
     registry.register("twice", Vec::new()).unwrap();
     let told = registry.register("twice", Vec::new()).unwrap_err();
     assert_eq!(told, RegistryError::Duplicate("twice".into()));
-    let told = Registry::with_preset("prod").unwrap_err().to_string();
+    let told = Registry::builder().preset("prod").err().unwrap();
+    assert_eq!(told, RegistryError::UnknownPreset("prod".into()));
+    let told = told.to_string();
     assert!(
         told.contains("\"prod\"") && told.contains("simple, development, production"),
         "{told}"
@@ -187,8 +189,7 @@ impl Observer for Noted {
 #[test]
 fn a_reset_is_told_to_everyone() {
     let noted = Arc::new(Noted::default());
-    let registry =
-        Registry::with_timer(DefaultTimer, preset("simple").unwrap(), vec![noted.clone()]);
+    let registry = Registry::builder().observer(noted.clone()).build();
     let operation = registry.register("watched", vec![breaker()]).unwrap();
     assert!(run(operation.call(async || Err::<(), _>(()))).is_err());
     assert_eq!(operation.reset_circuit(), Some((State::Open, State::Closed)));
@@ -297,7 +298,7 @@ fn new_operations_start_from_defaults_of_ones_own() {
         name if name.starts_with("db_") => vec![breaker()],
         _ => vec![retry()],
     };
-    let registry = Registry::with_defaults(DefaultTimer, defaults, Vec::new());
+    let registry = Registry::builder().defaults(defaults).build();
     assert_eq!(registry.operation("db_users").unwrap().policies(), [breaker()]);
     assert_eq!(registry.operation("prices").unwrap().policies(), [retry()]);
     assert!(registry.operation("wrong").unwrap_err().to_string().contains("limit"));
@@ -434,6 +435,4 @@ fn an_operation_is_had_or_registered_and_never_with_other_policies_than_asked_fo
     }
     let told = registry.register("prices", retry(4)).unwrap_err().to_string();
     assert!(told.contains("exists already") && told.contains("`get_or_register`"), "{told}");
-    let told = Registry::builder().preset("prod").build().unwrap_err();
-    assert_eq!(told, RegistryError::UnknownPreset("prod".into()));
 }

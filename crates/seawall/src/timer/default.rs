@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The timer of [`Registry::default`](crate::Registry) and [`Registry::with_preset`](crate::Registry::with_preset).
+/// The timer of a [`Registry`](crate::Registry) that was given no other.
 ///
 /// It is [`SystemTimer`], for any runtime or none. Where tokio is built with `test-util` (in tests), it follows the clock
 /// of the tokio runtime it is used in: under `start_paused` or `tokio::time::pause` time passes for the policies as it does

@@ -106,7 +106,7 @@ fn the_callers_deadline_holds_without_any_policy() {
 #[test]
 fn a_refusal_names_the_operation_it_comes_from_however_many_are_around_it() {
     let hand = Hand::new();
-    let registry = Registry::with_timer(hand.clone(), &seawall::presets()[0], Vec::new());
+    let registry = Registry::builder().timer(hand.clone()).build();
     let limit = RateLimiterConfig { rate: 1, ..Default::default() };
     let retry = PolicyConfig::Retry(RetryConfig::default());
     let policies = vec![PolicyConfig::RateLimiter(limit)];
@@ -130,7 +130,7 @@ fn a_refusal_names_the_operation_it_comes_from_however_many_are_around_it() {
 #[test]
 fn a_callers_own_deadline_never_counts_against_the_dependency() {
     let hand = Hand::new();
-    let registry = Registry::with_timer(hand.clone(), &seawall::presets()[0], Vec::new());
+    let registry = Registry::builder().timer(hand.clone()).build();
     let breaker = CircuitBreakerConfig { failure_threshold: Some(1), ..Default::default() };
     let policies = vec![PolicyConfig::CircuitBreaker(breaker)];
     let inner = registry.register("inner", policies.clone()).unwrap();
@@ -161,7 +161,7 @@ fn a_callers_own_deadline_never_counts_against_the_dependency() {
 #[test]
 fn of_nested_operations_the_one_that_refused_is_told_apart() {
     let hand = Hand::new();
-    let registry = Registry::with_timer(hand.clone(), &seawall::presets()[0], Vec::new());
+    let registry = Registry::builder().timer(hand.clone()).build();
     let breaker = CircuitBreakerConfig { failure_threshold: Some(1), ..Default::default() };
     let inner = registry.register("inner", vec![PolicyConfig::CircuitBreaker(breaker)]).unwrap();
     let outer = registry.register("outer", Vec::new()).unwrap();

@@ -3,12 +3,12 @@
 use crate::stage::{Hand, finish, ms};
 use seawall::{
     AnyError, Attempt, Attributes, BulkheadConfig, Class, Clock, Error, FallbackConfig, Mode,
-    Operation, Outcome, PolicyConfig, Registry, TimeoutConfig, Work, WorkResult, preset,
+    Operation, Outcome, PolicyConfig, Registry, TimeoutConfig, Work, WorkResult,
 };
 use std::future::{Pending, Ready, pending, ready};
 
 fn operation(hand: &Hand, policies: Vec<PolicyConfig>) -> Operation<Hand> {
-    let registry = Registry::with_timer(hand.clone(), preset("simple").unwrap(), Vec::new());
+    let registry = Registry::builder().timer(hand.clone()).build();
     registry.register("tested", policies).unwrap()
 }
 

@@ -15,11 +15,7 @@ fn a_minute_shows_its_worst() {
 
 /// An operation with a circuit of one failure, and its window.
 fn circuit() -> (crate::runtime::Registry, Operation, Window) {
-    let registry = crate::runtime::Registry::with_timer(
-        seawall_tower::TokioTimer,
-        &seawall::presets()[0],
-        Vec::new(),
-    );
+    let registry = seawall::Registry::builder().timer(seawall_tower::TokioTimer).build();
     let config = seawall::CircuitBreakerConfig {
         failure_threshold: Some(1),
         recovery_timeout: Duration::from_millis(1),
@@ -78,11 +74,7 @@ fn a_minute_keeps_its_last_second_and_begins_on_time() {
 
 #[test]
 fn an_hour_is_kept_minute_by_minute() {
-    let registry = crate::runtime::Registry::with_timer(
-        seawall_tower::TokioTimer,
-        &seawall::presets()[0],
-        Vec::new(),
-    );
+    let registry = seawall::Registry::builder().timer(seawall_tower::TokioTimer).build();
     let breaker = seawall::PolicyConfig::CircuitBreaker(Default::default());
     let operation = registry.register("a", vec![breaker]).unwrap();
     let start = registry.now();
