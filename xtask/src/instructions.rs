@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_is_told_and_shrinking_is_not() {
+    fn growth_is_reported_and_shrinking_is_not() {
         let kept = read("# kept\na 100\nb 100\nc 100\n").unwrap();
         let counts = [("a", 103.0), ("b", 104.0), ("d", 1.0)];
         let counts: Counts = counts.map(|(case, count)| (case.to_owned(), count)).into();

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_stops_nothing_and_is_told_at_the_end() {
+    fn a_failure_stops_nothing_and_is_reported_at_the_end() {
         let ran = Rc::new(Cell::new(false));
         let last = Rc::clone(&ran);
         let steps = vec![

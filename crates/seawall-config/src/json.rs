@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hides_mistakes_is_refused() {
+    fn duplicate_keys_bad_syntax_and_deep_nesting_are_refused() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         for (text, expected) in [
             (r#"{"a": 1, "b": {"qa": 1, "qa": 2}}"#, "the key `qa` is given twice at line 1"),

@@ -46,7 +46,7 @@ fn a_file_of_four_mebibytes_is_the_largest() {
 }
 
 #[test]
-fn what_is_not_utf8_is_placed() {
+fn invalid_utf8_is_reported_with_its_position() {
     assert_eq!(
         refusal(b"name: a\n# caf\xe9\n".as_slice()),
         "f:2:6: not UTF-8: a byte 0xE9 cannot stand here; save the file as UTF-8"

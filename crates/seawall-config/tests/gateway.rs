@@ -205,7 +205,7 @@ fn warnings_do_not_refuse_the_file() {
 }
 
 #[test]
-fn what_only_serde_knows_has_a_line_and_no_secret() {
+fn mistakes_that_only_serde_finds_have_a_line_and_no_secret() {
     let text = GOOD.replace("sk-0123456789abcdef", "hunter2hunter2hunter2");
     assert_eq!(
         load(&text).unwrap_err(),

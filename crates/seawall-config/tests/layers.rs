@@ -124,7 +124,7 @@ fn mistakes_name_their_source() {
 }
 
 #[test]
-fn placeholders_elsewhere_stay_and_are_told() {
+fn placeholders_elsewhere_stay_and_are_reported() {
     let mut layers = Layers::default();
     layers.source(&text("f.yaml", "preset: '${X}'\n"), None);
     let loaded = layers.load::<Root>().unwrap();

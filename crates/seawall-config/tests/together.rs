@@ -52,7 +52,7 @@ fn check(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn both_kinds_are_told_together() {
+fn both_kinds_are_reported_together() {
     check(
         "flagship: Ada\nspeed: 11\nships: [{ name: Bea, crew: 3 }]\n",
         &[
@@ -63,7 +63,7 @@ fn both_kinds_are_told_together() {
 }
 
 #[test]
-fn what_is_refused_is_not_echoed() {
+fn a_refused_value_is_reported_once() {
     // The missing name and the empty crew are told once, by the schema.
     check(
         "flagship: Ada\nships: [{ name: Ada, crew: 0 }, { crew: 2 }]\n",

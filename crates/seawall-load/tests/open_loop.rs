@@ -201,7 +201,7 @@ async fn connections_are_kept() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_a_reset_and_a_redirect_no_success() {
+async fn garbage_counts_as_a_reset_and_a_redirect_is_no_success() {
     let table = [
         ("", Errors { reset: 5, ..Errors::default() }),
         ("SSH-2.0-x\r\n", Errors { reset: 5, ..Errors::default() }),

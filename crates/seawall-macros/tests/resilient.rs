@@ -202,7 +202,7 @@ async fn costly(size: u32) -> Result<(), String> {
 }
 
 #[test]
-fn what_policies_should_know_reaches_them() {
+fn attributes_of_the_macro_reach_the_policies() {
     for call in [AtomicU32::new(0), AtomicU32::new(0)] {
         assert!(run(once(&call)).is_err());
         assert_eq!(call.load(SeqCst), 1);
@@ -249,7 +249,7 @@ fn without_a_registry_it_is_that_of_the_process_on_every_thread() {
 }
 
 #[test]
-fn wrong_uses_are_told_where_they_are() {
+fn wrong_uses_are_reported_where_they_are() {
     trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }
 

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_written_later() {
+    fn records_that_could_not_be_written_are_written_later() {
         let store = Arc::new(Brittle::default());
         let persistence = Persistence::new(store.clone(), Feed::new());
         let log = || persistence.log::<u32>("numbers");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_does_not_come_back() {
+    fn removed_records_do_not_come_back() {
         let store = Arc::new(Brittle::default());
         let persistence = Persistence::new(store.clone(), Feed::new());
         let log = || persistence.log::<u32>("numbers");

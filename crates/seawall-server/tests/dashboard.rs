@@ -54,7 +54,7 @@ fn imports_are_exported() {
 }
 
 #[test]
-fn what_scripts_look_for_is_on_the_page() {
+fn elements_that_scripts_look_for_are_on_the_page() {
     let assets = assets();
     let (_, page) = assets.iter().find(|(name, _)| name == "index.html").unwrap();
     let ids: Vec<&str> = after(page, " id=\"", '"');

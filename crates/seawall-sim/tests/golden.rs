@@ -59,7 +59,7 @@ fn the_scenario_in_the_guide_is_right() {
 }
 
 #[test]
-fn wrong_scenarios_are_told_by_field() {
+fn wrong_scenarios_are_reported_by_field() {
     let phase = |at: u64| Phase { at: Duration::from_secs(at), ..Phase::default() };
     let range = Range { at_least: Some(1.0), ..Range::default() };
     let late = Range { from: Duration::from_secs(99), ..range.clone() };

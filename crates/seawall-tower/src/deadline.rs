@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_and_never_longer() {
+    fn written_durations_are_read_back_and_are_never_longer() {
         for nanos in [1, 999, 1_234_567, 250_000_000, 61_000_000_001, u64::MAX] {
             let left = Duration::from_nanos(nanos);
             for header in [DeadlineHeader::Grpc, DeadlineHeader::Envoy] {

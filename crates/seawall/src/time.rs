@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_does_not_wait_for_a_clock_that_was_set_back() {
+    fn instants_are_due_also_after_the_clock_was_set_back() {
         let second = READ_LATE;
         for (now, due, expected) in [
             (10 * second, 10 * second, true),

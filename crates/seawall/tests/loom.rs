@@ -215,7 +215,7 @@ fn a_freed_place_reaches_who_waits() {
 }
 
 #[test]
-fn who_leaves_the_queue_takes_no_place_along() {
+fn a_caller_who_leaves_the_queue_takes_no_place_along() {
     loom::model(|| {
         let bulkhead = bulkhead(1, 1);
         let pipeline =
@@ -257,7 +257,7 @@ fn a_place_is_free_before_the_answer_is_out() {
 }
 
 #[test]
-fn who_waits_is_let_in_when_the_limit_rises_while_a_place_is_freed() {
+fn waiting_callers_enter_when_the_limit_rises_while_a_place_is_freed() {
     loom::model(|| {
         let aimd = Aimd { initial_limit: 1, ..Aimd::default() };
         let config = BulkheadConfig {
@@ -289,7 +289,7 @@ fn who_waits_is_let_in_when_the_limit_rises_while_a_place_is_freed() {
 }
 
 #[test]
-fn what_an_operator_forces_holds_whoever_comes_to_an_end() {
+fn a_forced_state_holds_whichever_call_ends() {
     loom::model(|| {
         let breaker = half_open();
         let probe = breaker.try_acquire(LATER).expect("the recovery time is over");

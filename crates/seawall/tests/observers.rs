@@ -253,7 +253,7 @@ mod tracing {
     }
 
     #[test]
-    fn nobody_is_alarmed_by_a_circuit_in_shadow() {
+    fn a_circuit_in_shadow_raises_no_alert() {
         assert!(lines(Level::WARN, "shadow").is_empty());
         let told = lines(Level::INFO, "shadow");
         assert!(told.iter().all(|line| line.contains("shadow=true")), "{told:?}");

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_may_be_used() {
+    fn modules_below_may_be_used() {
         for (file, source) in [
             ("policies/retry.rs", "use crate::{time::Instant, window::{Ring, Window}};"),
             ("policies/retry.rs", "use super::{super::time, Policy}; use std::time;"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_or_beside_may_not() {
+    fn modules_above_or_beside_may_not_be_used() {
         let upward = "`window` must not use `policies`, which is not below it";
         assert_eq!(told("window.rs", "use crate::policies::Policy;"), [upward]);
         assert_eq!(told("window/count.rs", "fn f(_: super::super::policies::Policy) {}"), [upward]);

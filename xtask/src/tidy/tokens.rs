@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_rust_is_said() {
+    fn text_that_is_not_rust_is_reported() {
         assert!(read("fn f() {").is_err());
     }
 }

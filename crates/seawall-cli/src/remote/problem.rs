@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_are_told_with_every_error() {
+    fn a_problem_is_printed_with_every_error() {
         let body = br#"{"type":"about:blank","title":"Invalid configuration","status":422,"detail":"2 things are wrong",
             "field":"preset","errors":[
             {"source":"API","line":0,"column":0,"path":"preset","message":"no such preset","right":"use simple"},

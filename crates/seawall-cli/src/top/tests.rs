@@ -172,7 +172,7 @@ fn nothing_from_elsewhere_reaches_the_terminal_as_a_command() {
 }
 
 #[test]
-fn a_message_that_is_not_ours_is_told_by_its_field() {
+fn a_message_that_is_not_ours_is_reported_by_its_field() {
     let told = |kind: &str, data: &str| Change::of(kind, data).unwrap_err();
     assert!(told("snapshot", "{").starts_with("snapshot: no JSON"));
     assert_eq!(told("snapshot", "{}"), "snapshot: missing field `at`");
@@ -198,7 +198,7 @@ fn a_small_terminal_is_enough() {
 }
 
 #[test]
-fn what_does_not_act_refuses_nothing() {
+fn a_breaker_that_does_not_act_refuses_nothing() {
     let one = |name: &str, state: &str, mode: &str| {
         let mut one = operation(name, state, 1.0, 0.0);
         one["circuit"]["mode"] = mode.into();

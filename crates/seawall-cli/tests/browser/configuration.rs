@@ -43,7 +43,7 @@ async fn an_operator_changes_the_configuration_and_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_changed_meanwhile_is_not_overwritten() {
+async fn a_concurrent_change_is_not_overwritten() {
     let (stage, browser) = (Stage::set(""), Browser::start().await);
     browser.open(stage.address(), "/dashboard#/configuration").await;
     browser.fill("#field-drain_timeout", "7s").await;

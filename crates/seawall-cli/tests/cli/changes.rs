@@ -95,7 +95,7 @@ fn a_file_in_place_of_everything_and_its_environment() {
 }
 
 #[test]
-fn everything_wrong_with_a_change_is_told_and_nothing_changes() {
+fn all_mistakes_of_a_change_are_reported_and_nothing_changes() {
     let serving = Serving::start(YAML, &[]);
     let folder = Folder::new();
     let wrong =

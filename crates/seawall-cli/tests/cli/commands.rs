@@ -111,7 +111,7 @@ fn check_looks_at_environments_and_variables() {
 }
 
 #[test]
-fn warnings_are_told_and_are_errors_where_that_is_asked() {
+fn warnings_are_reported_and_are_errors_where_that_is_asked() {
     let folder = Folder::new();
     let yaml = "upstreams: { a: { endpoints: ['http://a'], policies: [{ type: timeout, limit: 1s }, \
                 { type: retry, max_attempts: 5 }, { type: timeout, limit: 30s }] } }\n\
@@ -168,7 +168,7 @@ fn the_schema_is_of_the_whole_file() {
 }
 
 #[test]
-fn who_stops_reading_is_no_error() {
+fn a_reader_who_leaves_is_no_error() {
     let mut child =
         seawall().arg("schema").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

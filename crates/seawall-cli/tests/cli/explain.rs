@@ -78,7 +78,7 @@ fn short_paths_are_found_wherever_they_fit() {
 }
 
 #[test]
-fn values_in_force_are_told_with_their_origin() {
+fn values_in_force_are_shown_with_their_origin() {
     let folder = Folder::new();
     let file = folder.file("a.yaml", YAML).display().to_string();
     let values = |path: &str, more: &[&str]| {

@@ -182,7 +182,7 @@ fn effective(yaml: &str, variables: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn what_is_written_comes_to_the_same_configuration() {
+fn written_files_give_the_same_configuration() {
     const OPERATIONS: &str = "operations: { mail: {}, qa: {}, other: {} }\n";
     let folder = Folder::new();
     let old = folder.file("old.env", OLD).display().to_string();

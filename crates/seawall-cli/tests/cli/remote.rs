@@ -283,7 +283,7 @@ fn keys_are_needed_where_they_are() {
 }
 
 #[test]
-fn a_server_that_is_not_there_or_none_of_ours_is_told() {
+fn a_missing_or_foreign_server_is_reported() {
     let nobody = format!("http://{}", nobody());
     let html = pretending("200 OK", "text/html", "<html>");
     let missing = pretending("404 Not Found", "text/html", "<html>");

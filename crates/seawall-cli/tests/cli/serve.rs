@@ -108,7 +108,7 @@ fn after_a_kill_it_starts_again_on_the_same_port() {
 }
 
 #[test]
-fn what_keeps_it_from_starting_is_told() {
+fn faults_that_prevent_a_start_are_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = crate::support::Folder::new();

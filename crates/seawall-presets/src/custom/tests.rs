@@ -116,7 +116,7 @@ fn messages_name_the_field_and_what_would_be_right() {
 }
 
 #[test]
-fn everything_is_told_at_once_and_bounded() {
+fn all_problems_are_reported_at_once_and_bounded() {
     let wrong = verdict(&json!({
         "retry_attempts": 0, "jitter_enabled": "x", "colour": 1, "default_strategy": null,
         "exponential_min": 8, "exponential_max": 7,

@@ -128,7 +128,7 @@ fn every_field_has_its_variable() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_the_rest_is_used() {
+fn unreadable_values_are_named_and_the_others_are_used() {
     for (text, problem) in [
         ("RETRY_MAX_ATTEMPTS=many", "RETRY_MAX_ATTEMPTS: \"many\" is not a whole number; skipped"),
         ("RETRY_MAX_ATTEMPTS=2.5", "RETRY_MAX_ATTEMPTS: \"2.5\" is not a whole number; skipped"),
@@ -176,7 +176,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_used() {
 }
 
 #[test]
-fn what_differs_has_the_same_effect_as_all_that_is_set() {
+fn the_differences_from_the_preset_have_the_effect_of_all_variables() {
     for text in [
         set(5, 9, 120, "critical", "FOO_RESILIENCE_STRATEGY=conservative"),
         set(4, 5, 60, "balanced", "QA_RESILIENCE_STRATEGY=balanced\nRETRY_MAX_DELAY=60"),

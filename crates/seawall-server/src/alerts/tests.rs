@@ -44,7 +44,7 @@ fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
 }
 
 #[test]
-fn what_lasted_when_the_process_ended_is_over_after_the_start() {
+fn alerts_that_lasted_when_the_process_ended_are_over_after_the_start() {
     let store = in_memory();
     let alerts = Alerts::new(store.log("alerts"));
     alerts.evaluate(&[condition(Level::Critical, 0.5)]);

@@ -48,7 +48,7 @@ fn sessions_belong_to_who_began_them_and_are_bounded() {
 }
 
 #[test]
-fn what_a_store_has_comes_back_once() {
+fn stored_records_come_back_once() {
     let store = in_memory();
     let open = || AuditTrail::new(&bounds(100, 3), store.log("trail"));
     let trail = open();

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_before_a_body_is_taken_out() {
+    fn headers_that_are_no_trailers_are_removed() {
         let mut trailers = HeaderMap::new();
         for name in [
             "grpc-status",

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_to_come_back_and_not_to() {
+    fn an_answer_never_says_both_to_retry_and_not_to() {
         for status in [429, 502, 503, 504, 508] {
             for api in [None, Some(Api::Chat), Some(Api::Messages)] {
                 let answer = problem_response(&sample(StatusCode::from_u16(status).unwrap()), api);

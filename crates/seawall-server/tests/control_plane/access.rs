@@ -198,7 +198,7 @@ fn refusals(metrics: &str, reason: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_are_counted_and_written_down_and_push_nobody_out() {
+async fn unauthorized_requests_are_counted_and_logged_and_push_no_entry_out() {
     let world = World::with(QUIET, KEYS).await;
     world.posted("config/reload", serde_json::json!({})).await;
     for n in 0..30 {
@@ -245,7 +245,7 @@ async fn a_forbidden_host_and_a_foreign_page_are_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_writes_is_refused_across_sites_whatever_its_method() {
+async fn requests_that_write_are_refused_across_sites_whatever_their_method() {
     let world = World::quiet().await;
     let (_, endpoints) = described(&world).await;
     let mut writing = 0;

@@ -78,7 +78,7 @@ async fn paths_and_methods_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_polls_is_told_in_few_bytes_that_nothing_changed() {
+async fn polling_without_a_change_is_answered_with_304() {
     let world = World::quiet().await;
     for path in [
         "health",

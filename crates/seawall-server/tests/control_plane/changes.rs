@@ -44,7 +44,7 @@ async fn a_wrong_change_changes_nothing_and_names_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_are_weighed_made_remembered_and_undone() {
+async fn changes_are_tried_applied_remembered_and_undone() {
     let world = World::quiet().await;
     let change = json!({ "preset": "production", "limits": { "max_body_bytes": 77 } });
     let dry = world.put("config", json!({ "configuration": change, "dry_run": true })).await.json();
@@ -140,7 +140,7 @@ async fn a_changed_file_is_followed_and_a_wrong_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_did_not_change_keeps_its_state() {
+async fn unchanged_parts_keep_their_state() {
     let sick = Upstream::statuses(&[500]).await;
     let yaml = |retry: u32| {
         format!(

@@ -22,7 +22,7 @@ async fn failing(upstream: &Upstream, well: &Upstream) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_circuit_is_told_everywhere() {
+async fn an_open_circuit_is_reported_everywhere() {
     let (sick, well) = (Upstream::statuses(&[500]).await, Upstream::statuses(&[200]).await);
     let world = failing(&sick, &well).await;
     let before = world.json("health").await;
@@ -102,7 +102,7 @@ async fn an_open_circuit_is_told_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counters_begin_anew_for_one_or_all() {
+async fn counters_are_reset_for_one_operation_or_all() {
     let (sick, well) = (Upstream::statuses(&[500]).await, Upstream::statuses(&[200]).await);
     let world = failing(&sick, &well).await;
     world.get("/sick/x").await;

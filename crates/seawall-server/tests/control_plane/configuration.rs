@@ -72,7 +72,7 @@ async fn presets_and_overrides_reach_the_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn variables_of_the_older_kind_have_a_say_and_are_told() {
+async fn older_variables_are_applied_and_reported() {
     let legacy = [
         ("RETRY_MAX_ATTEMPTS", "2"),
         ("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "3"),

@@ -36,7 +36,7 @@ async fn revisions_monitoring_benchmarks_and_the_audit_survive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_does_not_fit_the_file_any_more_is_left_out_and_told() {
+async fn a_change_that_does_not_fit_the_file_any_more_is_left_out_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!("{QUIET}{}", STORED.replace("FOLDER", folder.path().to_str().unwrap()));
     let world = World::of(&yaml).await;

@@ -89,7 +89,7 @@ async fn every_metric_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spent_budget_is_counted_and_told() {
+async fn a_spent_budget_is_counted_and_exported() {
     let upstream = Upstream::statuses(&[503]).await;
     let policy = "{ type: retry, max_attempts: 3, backoff: { base_delay: 1ms }, \
                   budget: { share: { ratio: 0, min_per_second: 0, max_saved: 3 } } }";

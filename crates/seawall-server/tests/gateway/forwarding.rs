@@ -37,7 +37,7 @@ const CLAIMS: &str = "x-forwarded-for: 8.8.8.8\r\nx-forwarded-for: 10.0.0.9\r\n\
                       x-forwarded-port: 443\r\nforwarded: for=8.8.8.8\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_believed_unless_named() {
+async fn only_named_proxies_are_believed() {
     for lines in ["", "trusted_proxies: []", "trusted_proxies: [10.0.0.0/8, '::1']"] {
         let told = sent(lines, CLAIMS).await;
         assert_eq!(only(&told, "x-forwarded-for"), b"127.0.0.1", "{lines}");

@@ -25,7 +25,7 @@ async fn echo() -> (Upstream, Gateway) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_clients_are_told_or_cut_off() {
+async fn hostile_clients_get_an_error_or_are_cut_off() {
     let (_upstream, gateway) = echo().await;
     let long = "x".repeat(2_000);
     let headers = "a: b\r\n".repeat(5_000);

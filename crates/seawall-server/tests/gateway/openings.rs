@@ -225,7 +225,7 @@ async fn with_its_first_content_an_answer_is_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nothing_else_is_left_the_failing_stream_is_the_answer() {
+async fn the_failing_stream_is_the_answer_if_no_other_upstream_is_left() {
     let failing =
         "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
     let upstream =
@@ -350,7 +350,7 @@ async fn a_late_first_byte_is_a_timeout_and_an_answer_that_broke_off_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_repeated_is_not_asked_for_again() {
+async fn calls_that_may_not_be_repeated_are_not_retried() {
     let upstream = Upstream::start(|_, _| async { answer("text/plain", &[], Then::Death) }).await;
     let gateway = Gateway::before(&upstream, RETRY).await;
     gateway.post("/", "once").await.problem(502);

@@ -33,7 +33,7 @@ async fn the_upstreams_own_error_is_the_answer_when_every_attempt_ended_in_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_must_not_be_sent_twice_is_sent_once() {
+async fn unrepeatable_requests_are_sent_once() {
     let post = |gateway: &Gateway, header: Option<(&'static str, &'static str)>| {
         let mut request = gateway.request(Method::POST, "/");
         if let Some((name, value)) = header {
@@ -249,7 +249,7 @@ async fn a_full_bulkhead_is_a_503_and_a_queue_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openai_clients_get_errors_in_their_own_words_and_are_told_whether_to_come_back() {
+async fn openai_clients_get_errors_in_their_own_words_and_a_hint_whether_to_retry() {
     let upstream = Upstream::statuses(&[500]).await;
     let gateway = Gateway::start(&format!(
         "upstreams:\n  chat: {{ endpoints: ['{}'], protocol: openai, policies: [{{ type: circuit_breaker, failure_threshold: 1 }}] }}\n\

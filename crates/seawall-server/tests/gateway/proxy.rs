@@ -170,7 +170,7 @@ async fn the_path_of_an_endpoint_comes_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_there_is_a_502_that_names_the_upstream() {
+async fn an_upstream_without_a_listener_is_a_502_that_names_it() {
     let down = nobody().await;
     let gateway = Gateway::start(&format!(
         "upstreams:\n  gone: {{ endpoints: ['http://{down}'], policies: [] }}\n\

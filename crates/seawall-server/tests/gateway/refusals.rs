@@ -191,7 +191,7 @@ async fn a_fallback_without_a_place_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whose_timeout_it_was_is_said() {
+async fn the_answer_says_which_timeout_passed() {
     let hung = Upstream::start(|_, _| std::future::pending()).await;
     let down = nobody().await;
     let timed_out = |detail: &str, upstream, calls| Told {

@@ -163,7 +163,7 @@ async fn ended(protocol: &str, pieces: &[&'static str], clean: bool) -> (String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_stream_says_of_its_end_is_what_the_circuit_counts() {
+async fn the_circuit_counts_a_stream_by_its_own_last_event() {
     for (protocol, pieces, state) in [
         ("openai", &[CHAT, STOP][..], "closed"),
         ("openai", &[CHAT, "data: [DONE]\r\n\r\n"], "closed"),

@@ -164,7 +164,7 @@ async fn lengths_of_bodies_that_do_not_come_are_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_after_a_promised_length_is_not_passed_on() {
+async fn bytes_after_the_promised_length_are_not_passed_on() {
     let said = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbodyHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged";
     let gateway = before(saying(said).await).await;
     for _ in 0..5 {

@@ -61,7 +61,7 @@ fn statuses(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_be_sent_again_is() {
+async fn requests_are_sent_again_by_method_and_idempotency_key() {
     let thrice = &["1", "2", "3"][..];
     for (method, header, expected) in [
         (Method::GET, None, thrice),
@@ -120,7 +120,7 @@ async fn a_hint_of_the_dependency_lengthens_the_pause_and_never_shortens_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_left_is_sent_again_whatever_it_is() {
+async fn requests_that_never_left_are_sent_again_whatever_they_are() {
     let service = Scripted(&[0, 200], Arc::default());
     let refused = Failure { unsent: true, ..Failure::new(Class::Transient) };
     let layer = ClientLayer::new(operation(&format!("[{RETRY}]"))).classify(

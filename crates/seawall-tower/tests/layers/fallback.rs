@@ -13,7 +13,7 @@ use tower::{Layer, ServiceExt, service_fn};
 const NOT_PERMANENT: &str = r#"[{"type": "fallback", "on_permanent": false}]"#;
 
 #[tokio::test(start_paused = true)]
-async fn a_service_is_stood_in_for_where_it_fails() {
+async fn an_alternative_answers_where_a_service_fails() {
     let stock =
         service_fn(async |item: u32| if item == 0 { Err("no such item") } else { Ok(item) });
     let yesterday = |item: u32, failed: Result<u32, Error<&'static str>>| async move {

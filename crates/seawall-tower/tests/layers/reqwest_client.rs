@@ -71,7 +71,7 @@ async fn serve_bytes(bytes: &'static [u8], closes: bool) -> String {
 }
 
 #[tokio::test]
-async fn what_may_be_sent_again_is_after_the_pause_that_was_asked_for() {
+async fn repeatable_requests_are_sent_again_after_the_requested_pause() {
     let client = reqwest::Client::new();
     let streamed = || reqwest::Body::wrap(Full::new(bytes::Bytes::from("payload")));
     for (name, request, expected) in [
@@ -136,7 +136,7 @@ async fn a_stream_is_not_sent_a_second_time_though_its_connection_was_refused() 
 }
 
 #[tokio::test]
-async fn the_next_hop_is_told_how_long_it_may_take() {
+async fn the_next_hop_learns_how_long_it_may_take() {
     let (url, script) = serve(&[200]).await;
     let operation = operation("[]");
     let caller = Deadline(operation.now() + Duration::from_secs(5));

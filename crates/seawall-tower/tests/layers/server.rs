@@ -224,7 +224,7 @@ impl CustomFrame for Stubborn {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_gone_cannot_be_handled_again_and_the_first_answer_stands() {
+async fn a_request_without_a_copy_is_not_handled_again_and_the_first_answer_stands() {
     let registry = Registry::builder().timer(TokioTimer).build();
     let policies = [Policy::Custom(Arc::new(Stubborn))];
     let operation = registry.register_pipeline(Pipeline::new("tested", policies)).unwrap();

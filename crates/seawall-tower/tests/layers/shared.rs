@@ -71,7 +71,7 @@ async fn text<B: http_body::Body<Data = Bytes, Error: std::fmt::Debug>>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_the_same_at_once_shares_one_call() {
+async fn equal_requests_at_once_share_one_call() {
     let calls = Arc::default();
     let layer = CoalesceLayer::new(CoalesceConfig { max_body: 1_000, ..Default::default() });
     let client = layer.layer(origin(&calls));
@@ -97,7 +97,7 @@ async fn who_asks_the_same_at_once_shares_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_for_all_is_not_shared() {
+async fn private_responses_are_not_shared() {
     let calls = Arc::default();
     let client = CoalesceLayer::new(CoalesceConfig::default()).layer(origin(&calls));
     let post = || Request::post("http://there/").body(Full::default()).unwrap();
@@ -126,7 +126,7 @@ async fn what_is_not_for_all_is_not_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_who_sent_leaves_another_one_sends() {
+async fn when_the_sender_leaves_another_caller_sends() {
     let calls = Arc::default();
     let layer = CoalesceLayer::new(CoalesceConfig { max_keys: 1, ..Default::default() });
     let client = layer.layer(origin(&calls));
@@ -170,7 +170,7 @@ async fn a_stale_answer_stands_in_for_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_of_our_own_are_stood_in_for() {
+async fn alternatives_replace_our_own_refusals() {
     let operation = operation(r#"[{"type": "circuit_breaker", "failure_threshold": 1}]"#);
     let calls = Arc::default();
     let inner = ClientLayer::new(operation).layer(origin(&calls));

@@ -78,7 +78,7 @@ fn counts_within_a_bound_and_since_an_earlier_state() {
 }
 
 #[test]
-fn what_was_cut_off_lies_beyond() {
+fn censored_samples_count_as_longer_than_their_limit() {
     let seconds = Duration::from_secs;
     let of = |all: &[(u64, u32)]| {
         let histogram = Histogram::default();

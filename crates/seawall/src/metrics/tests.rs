@@ -183,7 +183,7 @@ fn the_counters_of_an_operation_are_small() {
 }
 
 #[test]
-fn what_a_policy_in_shadow_would_do_is_counted_apart() {
+fn decisions_of_policies_in_shadow_are_counted_apart() {
     let metrics = Metrics::default();
     let operation = &Name::from("o");
     let limit = Duration::from_secs(1);

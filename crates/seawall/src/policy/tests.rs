@@ -78,7 +78,7 @@ fn a_full_bulkhead_in_shadow_keeps_no_place_in_its_queue() {
 }
 
 #[test]
-fn what_stands_inside_of_a_shadow_acts_as_ever() {
+fn policies_inside_of_a_shadow_act_as_usual() {
     let mut bench = Bench::new([
         PolicyConfig::Timeout(TimeoutConfig { limit: ms(5), ..Default::default() })
             .with_mode(Mode::Shadow),

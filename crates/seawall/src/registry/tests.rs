@@ -187,7 +187,7 @@ impl Observer for Noted {
 }
 
 #[test]
-fn a_reset_is_told_to_everyone() {
+fn a_reset_reaches_observers_and_metrics() {
     let noted = Arc::new(Noted::default());
     let registry = Registry::builder().observer(noted.clone()).build();
     let operation = registry.register("watched", vec![breaker()]).unwrap();
@@ -278,7 +278,7 @@ fn the_brake_holds_for_all_operations_also_later_ones() {
 }
 
 #[test]
-fn a_forced_circuit_is_told_and_shown() {
+fn a_forced_circuit_is_reported_and_shown() {
     let registry = Registry::default();
     let operation = registry.register("forced", vec![breaker()]).unwrap();
     operation.force_circuit(crate::policies::circuit_breaker::Force::Open, "drill", None).unwrap();
@@ -368,7 +368,7 @@ fn a_circuit_that_is_off_forgets_and_begins_closed() {
 }
 
 #[test]
-fn what_an_operator_forces_while_it_is_off_counts_when_it_acts() {
+fn a_state_forced_in_mode_off_holds_once_the_breaker_acts() {
     let registry = Registry::default();
     let operation = registry.register("held", vec![breaker()]).unwrap();
     operation.force_circuit(crate::policies::circuit_breaker::Force::Open, "before", None).unwrap();
@@ -384,7 +384,7 @@ fn what_an_operator_forces_while_it_is_off_counts_when_it_acts() {
 }
 
 #[test]
-fn what_an_inner_operation_refuses_is_what_the_outer_one_counts() {
+fn a_refusal_of_an_inner_operation_is_counted_by_the_outer_one() {
     use crate::{attributes::Attributes, outcome::Outcome, run::Attempt};
     let registry = Registry::default();
     let inner = registry.register("inner", vec![breaker()]).unwrap();

@@ -73,7 +73,7 @@ fn the_last_waker_is_the_one_that_is_called() {
 }
 
 #[test]
-fn what_is_dropped_is_forgotten() {
+fn cancelled_sleeps_are_removed() {
     let mut alarms = Alarms::default();
     // As sleeps do it: one alarm each, and most are cancelled before they ring.
     for id in 0..10_000 {

@@ -182,7 +182,7 @@ fn a_window_of_time_sees_the_same_at_any_age_of_the_clock() {
 }
 
 #[test]
-fn a_window_of_time_begins_anew_where_the_clock_is_set_back() {
+fn a_window_of_time_restarts_where_the_clock_is_set_back() {
     let bad = Sample { failure: true, slow: false };
     for (length, back) in [(10_000, 10_001), (10_000, 3_600_000), (100, 1_100), (60_000, 90_000)] {
         let ring = TimeRing::new(Duration::from_millis(length));

@@ -294,7 +294,7 @@ fn fall_back(
 }
 
 #[test]
-fn a_value_that_is_classified_as_a_failure_is_stood_in_for() {
+fn an_alternative_replaces_a_value_that_is_classified_as_a_failure() {
     let (answer, asked) = fall_back(&[Ok(503), Ok(200)], 1);
     assert_eq!(answer, Ok(200));
     assert_eq!(asked, ["call 1", "call 2", "alternative 1 after Ok(503)"]);
@@ -325,13 +325,13 @@ fn a_driver_that_has_no_alternative_after_all_gives_the_failed_value_back() {
 }
 
 #[test]
-fn a_permanent_failure_is_neither_repeated_nor_stood_in_for() {
+fn a_permanent_failure_is_neither_retried_nor_replaced() {
     let (answer, asked) = fall_back(&[Ok(404), Ok(200)], 1);
     assert_eq!((answer, asked), (Ok(404), vec!["call 1".to_owned()]));
 }
 
 #[test]
-fn a_timeout_is_stood_in_for() {
+fn an_alternative_answers_after_a_timeout() {
     let hand = Hand::new();
     let policies = [
         PolicyConfig::Fallback(FallbackConfig::default()),
@@ -362,7 +362,7 @@ fn a_timeout_is_stood_in_for() {
 }
 
 #[test]
-fn who_waits_in_the_queue_is_served_and_who_finds_it_full_is_told() {
+fn callers_in_the_queue_are_served_and_those_who_find_it_full_are_refused() {
     let stage = Stage::new();
     stage.breaker.reset(stage.hand.now());
     let run = |polls: u32| {

@@ -30,7 +30,7 @@ fn told(error: Error<&'static str>) -> Result<String, &'static str> {
 }
 
 #[test]
-fn failures_timeouts_and_refusals_are_stood_in_for_without_a_policy() {
+fn alternatives_replace_failures_timeouts_and_refusals_without_a_policy() {
     let hand = Hand::new();
     let full = BulkheadConfig { max_concurrent: 1, max_queued: 0, ..BulkheadConfig::default() };
     for policies in [vec![], vec![timeout()], vec![PolicyConfig::Bulkhead(full), timeout()]] {

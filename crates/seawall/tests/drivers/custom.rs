@@ -100,7 +100,7 @@ fn not_called<T>() -> Result<T, Error<&'static str>> {
 }
 
 #[test]
-fn who_gives_up_after_a_pause_answers_with_the_calls_own_error() {
+fn giving_up_after_a_pause_answers_with_the_calls_own_error() {
     let hand = Hand::new();
     let pipeline =
         pipeline([Scripted { inner_done: |_, _| Step::Wait, wake: Step::Finish, ..SCRIPT }]);

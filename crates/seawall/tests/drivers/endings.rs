@@ -104,7 +104,7 @@ fn an_operation_may_panic_at_every_point() {
 }
 
 #[test]
-fn who_leaves_before_the_first_command_is_asked_for_nothing() {
+fn a_caller_who_leaves_before_the_first_command_makes_no_call() {
     let (now, waker) = (seawall::Instant::from_millis(1_000), std::task::Waker::noop());
     let pipeline = std::sync::Arc::new(seawall::Pipeline::new("plain", []));
     let mut execution = seawall::Execution::start(pipeline, Attributes::default(), 1, now, waker);

@@ -108,13 +108,13 @@ fn the_core_names_no_clock_and_no_runtime() {
 }
 
 #[test]
-fn an_import_is_told_once_and_not_again_where_it_is_used() {
+fn an_import_is_reported_once_and_not_again_where_it_is_used() {
     let body = "use std::time::Instant;\nfn f() { Instant::now(); Instant::now(); }";
     assert_eq!(core(body), [":2: names `std::time::Instant`"]);
 }
 
 #[test]
-fn what_only_looks_like_a_crossing_is_none() {
+fn names_that_only_look_like_a_crossing_are_none() {
     for body in [
         "/// As `std::time::Instant`, or tokio::time.\nuse crate::time::Instant;",
         "use std::time::Duration;\nfn f(now: Instant) { Instant::from_nanos(1) }",

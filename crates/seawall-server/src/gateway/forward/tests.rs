@@ -21,7 +21,7 @@ fn trusting(networks: &[&str]) -> Forwarding {
 }
 
 #[test]
-fn the_client_is_the_last_that_nobody_trusts() {
+fn the_client_is_the_last_untrusted_address() {
     let forwarding = trusting(&["10.0.0.0/8", "fd00::/8"]);
     for (peer, lines, client) in [
         ("10.0.0.1", &[][..], "10.0.0.1"),

@@ -202,7 +202,7 @@ fn streams_of_the_messages_api() {
 }
 
 #[test]
-fn events_that_nobody_knows_end_with_their_body() {
+fn streams_of_unknown_events_end_with_their_body() {
     for stream in [
         "data: {\"type\":\"speech.audio.delta\",\"audio\":\"x\"}\n\ndata: {\"type\":\"speech.audio.done\"}\n\n",
         "event: transcript.text.delta\ndata: {\"delta\":\"x\"}\n\n",

@@ -118,7 +118,7 @@ fn the_queue_is_served_in_order_whatever_happens() {
 }
 
 #[test]
-fn who_waited_too_long_is_refused_and_the_next_one_is_not_delayed() {
+fn a_caller_who_waited_too_long_is_refused_and_does_not_delay_the_next_one() {
     let bulkhead = bulkhead(1, 2);
     let pipeline = Arc::new(Pipeline::new("b", [Policy::Bulkhead(bulkhead.clone())]));
     let place = bulkhead.try_acquire().unwrap();
@@ -136,7 +136,7 @@ fn who_waited_too_long_is_refused_and_the_next_one_is_not_delayed() {
 }
 
 #[test]
-fn a_naked_caller_does_not_overtake_the_queue() {
+fn a_caller_outside_of_a_pipeline_does_not_overtake_the_queue() {
     let bulkhead = bulkhead(1, 1);
     let pipeline = Arc::new(Pipeline::new("b", [Policy::Bulkhead(bulkhead.clone())]));
     let place = bulkhead.try_acquire().unwrap();

@@ -90,7 +90,7 @@ fn a_schedule_turns_it_on_and_off() {
 }
 
 #[test]
-fn what_is_outside_of_it_takes_a_fault_for_real() {
+fn policies_outside_take_an_injected_fault_for_real() {
     let breaker = CircuitBreakerConfig { failure_threshold: Some(4), ..Default::default() };
     let hang = ChaosConfig { enabled: true, hang_share: 1.0, ..Default::default() };
     let mut bench = Bench::new([

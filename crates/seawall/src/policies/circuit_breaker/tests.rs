@@ -83,7 +83,7 @@ fn closed_counts_failures_in_a_row() {
 }
 
 #[test]
-fn what_says_nothing_about_the_dependency_changes_nothing() {
+fn outcomes_that_say_nothing_about_the_dependency_change_nothing() {
     check(
         three(),
         "0: a? a- b? b-             -> closed 2
@@ -110,7 +110,7 @@ fn open_ends_with_its_time_and_not_before() {
 }
 
 #[test]
-fn one_failed_probe_opens_again_and_time_starts_anew() {
+fn one_failed_probe_opens_again_and_restarts_the_timeout() {
     check(
         CircuitBreakerConfig { half_open_max_calls: 2, success_threshold: 2, ..three() },
         "0: a? a- b? b- c? c-       -> open

@@ -8,7 +8,7 @@ use crate::{
 use std::time::Duration;
 
 #[test]
-fn what_is_stood_in_for() {
+fn alternatives_replace_failures_timeouts_and_rejections() {
     let kind = |on_permanent| Fallback::new(FallbackConfig { on_permanent, ..Default::default() });
     let (all, some) = (kind(true).unwrap(), kind(false).unwrap());
     let rejected = Outcome::Rejected(Rejection::new(Reason::BulkheadFull, None));

@@ -51,7 +51,7 @@ fn a_failure_waits_for_the_others_and_an_answer_does_not() {
 }
 
 #[test]
-fn what_may_not_run_twice_is_not_hedged() {
+fn calls_that_may_not_run_twice_are_not_hedged() {
     let mut bench = Bench::new([hedge(HedgeConfig { delay: ms(50), ..Default::default() })]);
     let once = Attributes { repeatable: false, ..Attributes::default() };
     let ran = bench.run_with(once, |_| (ms(500), Outcome::Success));

@@ -17,7 +17,7 @@ fn ms(n: u64) -> Duration {
 }
 
 #[test]
-fn what_is_repeated() {
+fn retries_depend_on_the_outcome_and_on_repeatability() {
     let config = RetryConfig::default();
     let failure = |class, should_retry, unsent| {
         Outcome::Failure(Failure { should_retry, unsent, ..Failure::new(class) })
@@ -49,7 +49,7 @@ fn what_is_repeated() {
 }
 
 #[test]
-fn how_long_it_waits() {
+fn waits_follow_the_backoff_and_the_requested_pause() {
     let backoff = Backoff { base_delay: ms(100), jitter: Jitter::None, ..Backoff::default() };
     let config = RetryConfig { backoff, max_retry_after: ms(5_000), ..RetryConfig::default() };
     let failure =

@@ -76,7 +76,7 @@ fn it_lets_go_when_the_dependency_is_back() {
 }
 
 #[test]
-fn what_is_no_fault_of_the_dependency_turns_nothing_away() {
+fn outcomes_that_the_dependency_is_not_to_blame_for_refuse_no_calls() {
     let mut bench = Bench::new([PolicyConfig::Throttle(ThrottleConfig::default())]);
     let rejected = Outcome::Rejected(Rejection::new(Reason::Custom("inner"), None));
     for outcome in [Outcome::failure(Class::Permanent), rejected] {

@@ -73,7 +73,7 @@ fn a_name_that_was_taken_meanwhile_stops_all_of_it() {
 }
 
 #[test]
-fn what_is_not_right_is_told_before() {
+fn invalid_policies_and_names_are_refused_before_the_commit() {
     let registry = Registry::default();
     let mut change = registry.change();
     let none = PolicyConfig::Retry(RetryConfig { max_attempts: 0, ..RetryConfig::default() });

@@ -51,7 +51,7 @@ fn a_circuit_opens_probes_ramps_and_closes_at_any_age_of_the_clock() {
 }
 
 #[test]
-fn nobody_who_comes_years_later_finds_it_open_still() {
+fn years_later_the_circuit_is_not_open_any_more() {
     for age in ages() {
         for later in ages().filter(|later| *later > 30_000 && age.checked_add(*later).is_some()) {
             let breaker = CircuitBreaker::new(three()).unwrap();
@@ -65,7 +65,7 @@ fn nobody_who_comes_years_later_finds_it_open_still() {
 }
 
 #[test]
-fn what_is_forced_ends_at_any_age_of_the_clock() {
+fn a_forced_state_ends_at_any_age_of_the_clock() {
     for age in ages().filter(|age| *age < 500 * YEAR) {
         let at = |ms: u64| Instant::from_millis(age + ms);
         for force in [Force::Open, Force::Closed, Force::Disabled] {
@@ -130,7 +130,7 @@ fn a_window_of_time_never_goes_blind() {
 }
 
 #[test]
-fn what_opened_it_is_shown_until_it_is_closed() {
+fn the_reason_of_an_opening_is_shown_until_the_circuit_closes() {
     check(
         three(),
         "0: a? a- b? b- c? c-       -> open 3

@@ -174,7 +174,7 @@ fn keys_of_every_algorithm_are_bounded_and_forgotten() {
 
 #[cfg(not(loom))]
 #[test]
-fn who_comes_too_early_waits_for_its_turn() {
+fn a_call_that_comes_too_early_waits_for_its_turn() {
     use crate::{
         policies::Policy,
         testing::{Bench, ms},
