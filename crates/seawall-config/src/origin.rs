@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "layer")]
 pub enum Origin {
-    /// No source sets it: the default of its type.
+    /// The default of the type, since no source sets the value.
     Default,
     /// The value follows from a preset or another profile.
     Preset {

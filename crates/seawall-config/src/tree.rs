@@ -229,7 +229,7 @@ impl Node {
         Self { value, position: at }
     }
 
-    /// The tree as serde reads it.
+    /// The tree as a JSON value.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {

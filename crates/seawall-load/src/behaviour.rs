@@ -16,13 +16,13 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// before failing, failing before cutting off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Behaviour {
-    /// From the whole request to the first byte of the answer, errors and cut-off answers included.
+    /// The time from the whole request to the first byte of the answer, of errors and cut-off answers, too.
     pub latency: Latency,
     /// The share of calls answered with `error_status`.
     pub error_ratio: f64,
     /// The status of failing calls: 500, 503 or 429, for example.
     pub error_status: StatusCode,
-    /// `Retry-After` on failing calls, in whole seconds, rounded up; none when `None`.
+    /// The `Retry-After` of failing calls, in whole seconds, rounded up; none if `None`.
     pub retry_after: Option<Duration>,
     /// The share of calls that are accepted and never answered.
     pub hang_ratio: f64,
@@ -49,7 +49,7 @@ impl Default for Behaviour {
 /// The latency of answers, as a distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
-    /// Half of the calls take less. Waits end on a timer of 1 ms; zero does not wait at all.
+    /// The median: half of the calls take less. Waits end on a timer of 1 ms; zero does not wait at all.
     pub median: Duration,
     /// How far latencies lie around the median.
     pub spread: Spread,
@@ -60,10 +60,10 @@ pub struct Latency {
 pub enum Spread {
     /// Every call takes the median.
     None,
-    /// Evenly within the median ± this share (0 to 1) of it.
+    /// Latencies are evenly distributed within the median ± this share (0 to 1) of it.
     Uniform(f64),
-    /// Log-normal: the median times e to the power of a normal draw with this standard deviation. Services
-    /// look like this; 0.5 puts the 99th percentile at 3.2 times the median.
+    /// Latencies are log-normal: the median times e to the power of a normal draw with this standard deviation. Those
+    /// of services commonly are; 0.5 puts the 99th percentile at 3.2 times the median.
     LogNormal(f64),
 }
 
@@ -76,12 +76,12 @@ impl Latency {
         Self { median, spread: Spread::None }
     }
 
-    /// Log-normal around a median; `sigma` as in [`Spread::LogNormal`].
+    /// A log-normal latency around a median; `sigma` as in [`Spread::LogNormal`].
     pub const fn log_normal(median: Duration, sigma: f64) -> Self {
         Self { median, spread: Spread::LogNormal(sigma) }
     }
 
-    /// Even within `median` ± `share` of it.
+    /// A latency that is evenly distributed within `median` ± `share` of it.
     pub const fn uniform(median: Duration, share: f64) -> Self {
         Self { median, spread: Spread::Uniform(share) }
     }

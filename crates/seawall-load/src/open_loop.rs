@@ -35,15 +35,15 @@ pub use start_error::StartError;
 /// limit, with what an upstream in the same process needs on top.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Base URLs, `http` only; requests go to one after the other. Default: none, which does not start.
+    /// The base URLs, `http` only; requests go to one after the other. Default: none, which does not start.
     pub targets: Vec<String>,
     /// The method of the requests. Default: GET.
     pub method: Method,
-    /// Appended to the base URL, query included. Default: `/`.
+    /// The path that is appended to the base URL, query included. Default: `/`.
     pub path: String,
-    /// Sent with every request. Default: none.
+    /// The headers of every request. Default: none.
     pub headers: HeaderMap,
-    /// Sent with every request. Default: empty.
+    /// The body of every request. Default: empty.
     pub body: Bytes,
     /// The rate, in requests a second. Default: 100.
     pub rate: f64,
@@ -51,7 +51,7 @@ pub struct Config {
     pub duration: Duration,
     /// How long one request may take, connecting and reading the body included. Default: 10 s.
     pub timeout: Duration,
-    /// Beyond so many a request is not sent, and counted as dropped. Default: 1,000.
+    /// The most requests in flight; further ones are not sent, and are counted as dropped. Default: 1,000.
     pub max_in_flight: usize,
     /// How requests are spread in time. Default: constant.
     pub arrivals: Arrivals,
@@ -83,7 +83,7 @@ impl Default for Config {
 /// How requests are spread in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arrivals {
-    /// Evenly: one every `1 / rate` seconds.
+    /// Requests at equal distances: one every `1 / rate` seconds.
     #[default]
     Constant,
     /// As independent clients send them: gaps are exponential, with `1 / rate` seconds as their mean.

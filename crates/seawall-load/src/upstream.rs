@@ -106,24 +106,24 @@ impl Upstream {
         self.address
     }
 
-    /// The base URL, without a slash at the end.
+    /// The base URL of the upstream, without a slash at its end.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The name of the phase that is on.
+    /// The name of the phase in force.
     pub fn phase(&self) -> String {
         self.shared.script.phase().name.clone()
     }
 
-    /// Behaves so from now on, whatever the timeline says; calls count under `phase`. Calls that have arrived
+    /// Sets the behaviour from now on, whatever the timeline says; calls count under `phase`. Calls that have arrived
     /// keep their fate, unless the upstream refuses now. A change to `refuse` takes effect within moments.
     pub fn set_behaviour(&self, phase: &str, behaviour: Behaviour) {
         let name = phase.to_owned();
         self.shared.script.set(Some(Phase { name, from: Duration::ZERO, behaviour }));
     }
 
-    /// Ends what [`set_behaviour`](Self::set_behaviour) began: the timeline holds again.
+    /// Ends what [`set_behaviour`](Self::set_behaviour) began: the timeline is in force again.
     pub fn follow_timeline(&self) {
         self.shared.script.set(None);
     }
@@ -138,7 +138,7 @@ impl Upstream {
         self.shared.ledger.arrivals(source)
     }
 
-    /// Stops accepting, lets calls end within `grace`, closes the rest, and gives the last counts.
+    /// Stops accepting, lets calls end within `grace`, closes the rest, and returns the last counts.
     pub async fn stop(mut self, grace: Duration) -> Table {
         // Both fail only where the runtime is gone, and the server with it.
         let _ = self.stop.take().map(|stop| stop.send(grace));

@@ -114,12 +114,12 @@ fn changed(numbers: (u32, u32, u32), strategy: &str, operations: &[(&str, &str)]
     }
 }
 
-/// All templates.
+/// All built-in templates.
 pub fn all() -> &'static [Template] {
     &TEMPLATES
 }
 
-/// The template of this name.
+/// The built-in template of this name.
 pub fn named(name: &str) -> Option<&'static Template> {
     TEMPLATES.iter().find(|template| template.name == name)
 }
@@ -217,7 +217,7 @@ pub fn nearest(config: &Value) -> TemplateAdvice {
     }
 }
 
-/// Checks the custom configuration that a template with these overrides comes to. Operations are added to those of the
+/// Checks the custom configuration that a template gives with these overrides. Operations are added to those of the
 /// template one by one.
 pub fn validate(name: &str, overrides: Option<&Value>, catalog: &Catalog) -> Verdict {
     let mut verdict = Verdict::new();

@@ -125,8 +125,8 @@ impl ActiveConfig {
         Ok(self.prepare(edit, &Actor::default())?.applied)
     }
 
-    /// Applies an edit whole, or changes nothing. `expected` is the revision it was made for; `None` for any. What it
-    /// comes to is worked out under the lock that it is made under, so that of two edits at once none is lost.
+    /// Applies an edit whole, or changes nothing. `expected` is the revision that it was made for; `None` for any. Its
+    /// result is worked out under the lock under which it is applied, so that of two edits at once none is lost.
     pub(crate) fn apply(
         &self,
         edit: &ConfigEdit,
@@ -166,7 +166,7 @@ impl ActiveConfig {
         }
     }
 
-    /// Works out what an edit comes to, with everything it needs; touches nothing. Called under the lock.
+    /// Works out the result of an edit, with everything it needs, and changes nothing. Called under the lock.
     fn prepare(&self, edit: &ConfigEdit, actor: &Actor) -> Result<Prepared, ChangeError> {
         let present = self.now();
         let Followers { registry, gateway, .. } = &self.followers;

@@ -117,11 +117,11 @@ pub struct Measured {
     pub max_ms: f64,
     /// The standard deviation of the iterations, in milliseconds.
     pub std_dev_ms: f64,
-    /// Half of the iterations took no longer.
+    /// The median of the iterations, in milliseconds.
     pub p50_ms: f64,
-    /// 95 % of the iterations took no longer.
+    /// The 95th percentile of the iterations, in milliseconds.
     pub p95_ms: f64,
-    /// 99 % of the iterations took no longer.
+    /// The 99th percentile of the iterations, in milliseconds.
     pub p99_ms: f64,
     /// The share of iterations that succeeded, from 0 to 1.
     pub success_rate: f64,

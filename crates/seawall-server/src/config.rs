@@ -53,8 +53,8 @@ pub struct GatewayConfig {
     pub drain_timeout: Duration,
     /// Bounds on what clients may send.
     pub limits: Limits,
-    /// Proxies whose word about their clients counts: addresses (`10.0.0.7`) and networks (`10.0.0.0/8`). What others
-    /// say in `X-Forwarded-*` and `Forwarded` is replaced. Empty: nobody is believed.
+    /// Proxies that are trusted to describe their clients: addresses (`10.0.0.7`) and networks (`10.0.0.0/8`). What
+    /// others say in `X-Forwarded-*` and `Forwarded` is replaced. Empty: no proxy is trusted.
     #[schemars(length(max = 1000))]
     pub trusted_proxies: Vec<String>,
     /// Named destinations of requests.
@@ -98,7 +98,7 @@ impl Default for GatewayConfig {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["policies"]))]
 pub struct StrategyConfig {
-    /// One line that says what it is for.
+    /// The purpose of the strategy, in one line.
     #[serde(default)]
     pub description: String,
     /// The policies in order, outermost first.
@@ -110,7 +110,7 @@ pub struct StrategyConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OperationConfig {
-    /// A profile by name. Not together with `policies`.
+    /// The name of a profile. It cannot be set together with `policies`.
     pub strategy: Option<String>,
     /// The policies in order, outermost first.
     pub policies: Option<Vec<PolicyConfig>>,
@@ -123,9 +123,10 @@ pub struct Limits {
     /// Bytes in a request's body, however it is framed; beyond it the answer is 413. A request to the control API may
     /// have 1 MiB at most, and 64 KiB whatever is set here, so that the limit can be set again.
     pub max_body_bytes: u64,
-    /// Bytes of a body kept for further attempts; a longer one is passed on as it comes, once.
+    /// The longest part of a body that is kept for further attempts, in bytes; a longer body is passed on as it comes,
+    /// once.
     pub max_replay_bytes: u64,
-    /// Connections open at once; further ones wait to be accepted.
+    /// The most connections that are open at once; further ones wait to be accepted.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
     /// Requests in progress at once, each until the last byte of its answer; beyond it the answer is 503. The control
@@ -141,9 +142,9 @@ pub struct Limits {
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub client_timeout: Duration,
-    /// The least rate of a request's body, in bytes a second; 0 for none. It counts the time in which the client is
-    /// waited for, beyond the first `client_timeout` of it, and not the time in which the upstream does not read.
-    /// Below it the answer is 408, and nobody but the client is to blame.
+    /// The least rate of a request's body, in bytes a second; 0 for none. It counts the time for which the gateway
+    /// waits for the client, beyond the first `client_timeout` of it, and not the time in which the upstream does not
+    /// read. Below it the answer is 408, which is the client's fault.
     #[schemars(range(max = 1_000_000_000))]
     pub min_upload_rate: u64,
     /// How long a client may read nothing of an answer. Then the connection is closed, the upstream's call is

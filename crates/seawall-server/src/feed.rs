@@ -31,9 +31,9 @@ pub struct Line {
     pub id: u64,
     /// When it happened: RFC 3339, in UTC.
     pub at: String,
-    /// The operation that it is about; empty where it is about none.
+    /// The operation that the line is about; empty if it is about none.
     pub operation: String,
-    /// The policy that it is about; `server` for what an operator or the server did.
+    /// The policy that the line is about; `server` for what an operator or the server did.
     pub policy: Cow<'static, str>,
     /// The kind of event: `circuit_changed`, `rejected` …
     pub kind: Cow<'static, str>,

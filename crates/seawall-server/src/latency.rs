@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 /// Percentiles of latency in milliseconds, exact to a microsecond; `null` before the first call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LatencyView {
-    /// Executions that were measured; rejected ones are not.
+    /// The number of executions that were measured; rejected ones are not.
     pub count: u64,
-    /// Half of the executions took no longer.
+    /// The median in milliseconds: half of the executions took no longer.
     pub p50: Option<f64>,
-    /// 95 % of the executions took no longer.
+    /// The 95th percentile in milliseconds.
     pub p95: Option<f64>,
-    /// 99 % of the executions took no longer.
+    /// The 99th percentile in milliseconds.
     pub p99: Option<f64>,
 }
 

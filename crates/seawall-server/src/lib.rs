@@ -1,8 +1,8 @@
-//! The one deployable: a gateway in front of HTTP, OpenAI-compatible, Anthropic and Gemini upstreams, its control
-//! API, its dashboard, and Prometheus metrics, on one listener.
+//! The one deployable: a gateway in front of HTTP, OpenAI-compatible, Anthropic and Gemini upstreams, its control API,
+//! its dashboard, and Prometheus metrics, on one listener.
 //!
-//! [`GatewayConfig`] is the file; [`Server::bind`] opens the listener; [`Server::run`] serves until it is
-//! told to stop, then drains.
+//! [`GatewayConfig`] is the file; [`Server::bind`] opens the listener; [`Server::run`] serves until it is stopped,
+//! then drains.
 
 mod access;
 mod active;

@@ -29,7 +29,7 @@ pub use windows::Minute;
 pub struct Snapshot {
     /// When the snapshot was taken.
     pub at: String,
-    /// Milliseconds since the start of the server.
+    /// The time since the start of the server, in milliseconds.
     pub uptime_ms: u64,
     /// The version of the server.
     pub version: String,
@@ -41,7 +41,7 @@ pub struct Snapshot {
     pub repeats_paused: bool,
     /// The circuits that refuse calls.
     pub health: HealthView,
-    /// Alerts that last, the worst first.
+    /// The alerts that last, the worst first.
     pub alerts: Vec<Alert>,
     /// All operations, by name.
     pub operations: Vec<OperationView>,
@@ -55,7 +55,7 @@ pub struct Snapshot {
 pub struct HealthView {
     /// Whether no circuit refuses all calls: none that enforces is open or forced open.
     pub healthy: bool,
-    /// The circuits by what they do.
+    /// The circuits, by whether they refuse calls.
     #[serde(flatten)]
     #[schema(schema_with = crate::schema::described::<seawall::Health>)]
     pub circuits: seawall::Health,
@@ -83,7 +83,7 @@ pub struct OperationView {
     pub latency_ms: LatencyView,
     /// The number of executions in progress.
     pub in_flight: u64,
-    /// Calls that wait for a place in its bulkhead.
+    /// The number of calls that wait for a place in the operation's bulkhead.
     pub queued: u32,
     /// The last hour, a character a minute, the present one last: what the circuit was at its worst.
     pub hour: String,
@@ -104,15 +104,16 @@ pub struct CircuitLine {
     /// `enforce`, `shadow` or `off`: only one that enforces refuses calls.
     #[serde(default)]
     pub mode: Mode,
-    /// Failures in a row, while closed.
+    /// The number of consecutive failures, while closed.
     pub failure_count: u32,
-    /// Failures in a row that open it; `null` where a window decides alone.
+    /// The number of consecutive failures that open the circuit; `null` if a window decides alone.
     pub threshold: Option<u32>,
-    /// Milliseconds since its last change of state.
+    /// The time since the last change of state, in milliseconds.
     pub in_state_ms: u64,
-    /// Milliseconds since it was last closed, failed probes included; `null` while it is closed or forced.
+    /// The time since the circuit was last closed, in milliseconds, failed probes included; `null` while it is closed
+    /// or forced.
     pub broken_for_ms: Option<u64>,
-    /// Milliseconds until an open circuit lets a probe through.
+    /// The time until an open circuit lets a probe through, in milliseconds.
     pub next_probe_in_ms: Option<u64>,
     /// The reason for the present state.
     pub reason: Option<String>,

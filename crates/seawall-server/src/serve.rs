@@ -100,7 +100,7 @@ struct Shared {
 #[derive(Clone)]
 pub struct Stop {
     sender: watch::Sender<bool>,
-    /// Weak, so that a handle that is kept does not keep the store open.
+    /// A weak reference, so that a handle that is kept does not keep the store open.
     live: Weak<ActiveConfig>,
 }
 
@@ -122,7 +122,7 @@ impl Stop {
 }
 
 impl Server {
-    /// The address it listens on; the port is the real one where 0 was asked for.
+    /// The address that the server listens on, with the real port if port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -137,7 +137,7 @@ impl Server {
         Stop { sender: self.stop.0.clone(), live: Arc::downgrade(&self.live) }
     }
 
-    /// Serves until [`Stop::now`], then drains. `true` if every request in progress could finish within
+    /// Serves until [`Stop::now`], then drains. Returns `true` if every request in progress could finish within
     /// `drain_timeout`.
     pub async fn run(self) -> bool {
         self.feed.note("started", "", format!("listening on {}", self.address));

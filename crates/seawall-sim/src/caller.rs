@@ -66,7 +66,7 @@ impl Wake for Bell {
     }
 }
 
-/// A waker for the caller at this place, whoever that is by then: a wake-up for nothing does no harm.
+/// A waker for the caller at this place, whichever it is by then: a wake-up for nothing does no harm.
 pub(crate) fn bell(place: u32, woken: &Arc<Woken>) -> Waker {
     Waker::from(Arc::new(Bell { place, woken: woken.clone() }))
 }

@@ -26,17 +26,18 @@ seawall::configuration! {
 pub enum Expectation {
     /// The share of the executions begun in the range that succeeded.
     SuccessRate(Range),
-    /// Calls that reached the dependency in the range.
+    /// The number of calls that reached the dependency in the range.
     Calls(Range),
-    /// Executions begun in the range that were refused.
+    /// The number of executions begun in the range that were refused.
     Rejections(Range),
     /// The 99th percentile of the time to success, in milliseconds, of executions begun in the range.
     P99Ms(Range),
-    /// Successes a second, of executions begun in the range, that came within the load's `useful_within`.
+    /// The number of successes a second, of executions begun in the range, that came within the load's
+    /// `useful_within`.
     Goodput(Range),
-    /// Times that a circuit opened in the range.
+    /// The number of times that a circuit opened in the range.
     Openings(Range),
-    /// First calls of executions that overtook the call of an execution that came earlier.
+    /// The number of first calls of executions that overtook the call of an execution that came earlier.
     Overtakings(Range),
     /// The state of the circuit at an instant.
     Circuit {
@@ -49,7 +50,7 @@ pub enum Expectation {
     },
 }
 
-/// An expectation, held against what was seen.
+/// An expectation, compared with what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// The expectation, in words.

@@ -7,7 +7,7 @@ use std::{ops::Range, time::Duration};
 /// A circuit's change of state.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Transition {
-    /// From the start of the run.
+    /// The time of the change, from the start of the run.
     pub at: Duration,
     /// The state that the circuit left.
     pub from: &'static str,

@@ -11,13 +11,13 @@ use std::{fmt, time::Duration};
 /// The report of a run. It prints as the text that golden files keep.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
-    /// Executions begun; each ended in one of the next six ways.
+    /// The number of executions that began; each ended in one of the next six ways.
     pub executions: u64,
     /// Executions that succeeded.
     pub successes: u64,
-    /// Those that ended in a failure.
+    /// Executions that ended in a failure.
     pub failures: u64,
-    /// Those that ended in a timeout.
+    /// Executions that ended in a timeout.
     pub timed_out: u64,
     /// Executions that were refused.
     pub rejected: u64,
@@ -29,7 +29,7 @@ pub struct Report {
     pub calls: u64,
     /// Calls of the alternative.
     pub alternative_calls: u64,
-    /// The time to success in milliseconds, of half of all, and of 99 %; `None` where nothing succeeded.
+    /// The median time to success, in milliseconds; `None` if nothing succeeded.
     pub p50_ms: Option<f64>,
     /// The time to success of 99 % of the successes, in milliseconds; `None` if nothing succeeded.
     pub p99_ms: Option<f64>,
@@ -39,7 +39,7 @@ pub struct Report {
     pub seconds: Vec<Second>,
     /// The scenario's expectations, in their order.
     pub expectations: Vec<Checked>,
-    /// Steps that the simulator took: arrivals, ends of calls, timers.
+    /// The number of steps that the simulator took: arrivals, ends of calls, timers.
     pub events: u64,
 }
 
@@ -48,13 +48,13 @@ pub struct Report {
 pub struct Second {
     /// All executions that began in this second.
     pub executions: u64,
-    /// Those that succeeded, whenever they ended.
+    /// Executions that succeeded, whenever they ended.
     pub successes: u64,
-    /// Of those, the ones that came within the load's `useful_within`.
+    /// Successes that came within the load's `useful_within`.
     pub useful: u64,
     /// Executions that were refused.
     pub rejected: u64,
-    /// Calls that reached the dependency in this second.
+    /// The number of calls that reached the dependency in this second.
     pub calls: u64,
 }
 

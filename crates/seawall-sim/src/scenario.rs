@@ -13,7 +13,7 @@ use std::time::Duration;
 const MOST_EXECUTIONS: f64 = 5_000_000.0;
 
 seawall::configuration! {
-    /// A pipeline, a load on it, and what its dependency does when.
+    /// A simulation: a pipeline, a load on it, and the behaviour of its dependency over time.
     #[check(Self::check_parts)]
     pub struct Scenario {
         /// A description of the scenario, in one line for people.
@@ -52,9 +52,10 @@ seawall::configuration! {
         /// How long a caller waits for an answer before it leaves. Left out: no caller leaves.
         #[range(positive)]
         patience: Option<Duration> = None,
-        /// An answer that takes longer is of no use: it does not count as goodput. Left out: every one is.
+        /// The longest time in which an answer is of use: a later one does not count as goodput. Left out: every
+        /// answer does.
         useful_within: Option<Duration> = None,
-        /// Callers are of so many kinds, for keyed limits.
+        /// The number of different callers, for keyed limits.
         #[range(1..)]
         keys: u64 = 1,
     }
@@ -67,7 +68,7 @@ pub enum Arrivals {
     /// Arrivals at equal distances.
     #[default]
     Even,
-    /// At random, independent of each other.
+    /// Arrivals at random, independent of each other.
     Poisson,
 }
 
@@ -83,7 +84,7 @@ seawall::configuration! {
         /// How much latencies differ: σ of a log-normal distribution; 0: all are alike.
         #[range(0.0..=5.0)]
         spread: f64 = 0.0,
-        /// Latencies are of an exponential distribution instead, and `latency` is their mean.
+        /// Whether latencies are of an exponential distribution, with `latency` as their mean.
         exponential: bool = false,
         /// The number of calls that it serves at once; those beyond wait, first come, first served, and are served
         /// also when their callers have left. 0: it serves nothing until the next phase. Left out: it serves all.
@@ -102,7 +103,7 @@ seawall::configuration! {
         /// The share of calls in which the caller's own code panics.
         #[range(0.0..=1.0)]
         panics: f64 = 0.0,
-        /// Calls that it can take at once; those beyond fail at once. Left out: any number.
+        /// The number of calls that it can take at once; those beyond fail at once. Left out: any number.
         #[range(1..)]
         capacity: Option<u32> = None,
     }
@@ -117,7 +118,7 @@ pub enum FailureKind {
     Transient,
     /// A failure because of too many calls.
     RateLimited,
-    /// The request itself is at fault.
+    /// A failure of the request itself.
     Permanent,
 }
 
@@ -132,7 +133,7 @@ impl FailureKind {
 }
 
 impl Scenario {
-    /// Everything that is wrong with it.
+    /// Checks the scenario.
     ///
     /// # Errors
     /// Every field out of its bounds, by path.

@@ -78,7 +78,7 @@ impl<V: Serialize + DeserializeOwned> Value<V> {
         Self { store, name, value: PhantomData }
     }
 
-    /// Writes it.
+    /// Writes the value.
     ///
     /// # Errors
     /// When it cannot be written, or is longer than [`MAX_RECORD`]; then the former value stays.
@@ -86,7 +86,7 @@ impl<V: Serialize + DeserializeOwned> Value<V> {
         self.store.put(self.name, &encoded(&*self.store, value)?)
     }
 
-    /// Reads it; `None` where there is none, or none that this version can read.
+    /// Reads the value; `None` if there is none, or none that this version can read.
     ///
     /// # Errors
     /// When it cannot be read.

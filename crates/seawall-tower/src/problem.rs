@@ -60,7 +60,7 @@ pub fn timeout_problem(elapsed: &Elapsed) -> Problem {
 }
 
 impl Problem {
-    /// The value of `Retry-After` in whole seconds: rounded up, and at least 1, so that nobody comes back early.
+    /// The value of `Retry-After` in whole seconds: rounded up, and at least 1, so that no client comes back early.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let wait = self.retry_after?;
         Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))

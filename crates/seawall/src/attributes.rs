@@ -21,7 +21,7 @@ use std::{
 pub struct Key(u64);
 
 impl Key {
-    /// The key of all calls that say nothing of who makes them.
+    /// The key of all calls that do not say who makes them.
     pub const NONE: Self = Self(0);
 
     /// The key of the caller that `caller` describes: a name, an address, a number, or several of them in a tuple.
@@ -53,16 +53,16 @@ pub struct Attributes {
     pub cost: u32,
     /// The priority of the call: when not all calls can be served, those of higher priority go first.
     pub priority: Priority,
-    /// Running the operation twice does no harm. Retries and hedges leave alone what is not repeatable.
+    /// Whether running the operation twice does no harm. Calls that are not repeatable are neither retried nor hedged.
     pub repeatable: bool,
-    /// Attempts that this call is worth, the first included: less than a retry's own bound lowers it.
+    /// The most attempts that this call is worth, the first included: less than a retry's own bound lowers it.
     pub max_attempts: u32,
     /// The longest `Retry-After` that is worth waiting for: less than a retry's own bound lowers it. For callers that
     /// have somewhere else to go.
     pub max_retry_after: Duration,
-    /// The caller gives up at this instant, as if the outermost policy were a timeout that ends then.
+    /// The instant at which the caller gives up, as if the outermost policy were a timeout that ends then.
     pub deadline: Instant,
-    /// The value is a stream: its outcome is known at its end, which the driver reports with
+    /// Whether the value is a stream: its outcome is known at its end, which the driver reports with
     /// [`handle_end`](crate::Execution::handle_end).
     pub streamed: bool,
     /// How many alternatives the driver has. They are called as a fallback in the pipeline says; without one, as the
@@ -102,6 +102,6 @@ pub enum Priority {
     /// An ordinary call. This is the default.
     #[default]
     Normal,
-    /// Calls that must go through while anything does.
+    /// A call that must go through while any call does.
     Critical,
 }

@@ -4,7 +4,7 @@ use crate::config::{Problems, config, days, millis, secs};
 use std::time::Duration;
 
 config! {
-    /// A growing, jittered wait with a longest one.
+    /// A growing, jittered wait, up to a longest one.
     #[check(Self::check_min)]
     pub struct Backoff {
         /// How the wait grows from one retry to the next.
@@ -42,7 +42,7 @@ config! {
         /// The wait *b · `exponential_multiplier`ⁿ⁻¹*.
         #[default]
         Exponential,
-        /// *b · 1, 1, 2, 3, 5, 8 …*
+        /// The wait *b · 1, 1, 2, 3, 5, 8 …*
         Fibonacci,
     }
 }
@@ -59,11 +59,11 @@ config! {
         Full,
         /// A wait of *d/2 + u · d/2*.
         Equal,
-        /// *b + u · (3 · previous − b)*, whatever the growth.
+        /// A wait of *b + u · (3 · previous − b)*, whatever the growth.
         Decorrelated,
-        /// *d · (1 − s + 2 · u · s)* with *s* = `jitter_share`: around *d*, and never beyond `max_delay`.
+        /// A wait of *d · (1 − s + 2 · u · s)* with *s* = `jitter_share`: around *d*, and never beyond `max_delay`.
         Around,
-        /// *d + u · `jitter_max`*, also beyond `max_delay`
+        /// A wait of *d + u · `jitter_max`*, also beyond `max_delay`.
         Additive,
     }
 }

@@ -1,7 +1,9 @@
-//! What all configuration structs share: how their fields are declared and checked, and how durations are written.
+//! The foundation of all configuration structs: how their fields are declared and checked, and how durations are
+//! written.
 //!
-//! A field is stated once, in [`configuration!`]: its meaning, name, type, default and bounds. The setter, the check, and what
-//! serde and JSON Schema know of it are made from that. Problems are named by path, and all are reported at once.
+//! A field is stated once, in [`configuration!`]: its meaning, name, type, default and bounds. The setter, the check,
+//! and the attributes for serde and JSON Schema are made from that. Problems are named by path, and all are reported
+//! at once.
 
 use std::{fmt, ops::RangeBounds};
 

@@ -79,12 +79,12 @@ impl fmt::Display for Rejected {
 }
 
 impl<E> Error<E> {
-    /// True when the operation did not run.
+    /// Whether the operation was refused, and so did not run.
     pub const fn is_rejected(&self) -> bool {
         matches!(self, Self::Rejected(_))
     }
 
-    /// True when the operation was cut off.
+    /// Whether the operation was cut off.
     pub const fn is_timed_out(&self) -> bool {
         matches!(self, Self::TimedOut(_))
     }

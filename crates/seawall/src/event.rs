@@ -20,9 +20,9 @@ pub struct Event<'a> {
     pub at: Instant,
     /// The name of the operation in which it happened.
     pub operation: &'a Name,
-    /// In which execution: its seed, so equal seeds give equal logs.
+    /// The execution in which it happened, by its seed; so equal seeds give equal logs.
     pub execution: u64,
-    /// Said by a policy in [`Mode::Shadow`](crate::Mode): it would have done so, and did not.
+    /// Whether the policy is in [`Mode::Shadow`](crate::Mode): it would have done so, and did not.
     pub shadow: bool,
     /// The kind of event, with its details.
     pub kind: Kind,
@@ -43,14 +43,14 @@ pub enum Kind {
     CallFinished {
         /// The outcome of this one call.
         outcome: Outcome,
-        /// Retry's count, from 1; 0 for an alternative.
+        /// The number of the attempt, from 1; 0 for an alternative.
         attempt: u32,
         /// How long the call ran.
         took: Duration,
     },
     /// A call was stopped, since its result was no longer needed.
     CallCancelled {
-        /// Retry's count, from 1; 0 for an alternative.
+        /// The number of the attempt, from 1; 0 for an alternative.
         attempt: u32,
         /// Whether a timeout or a panic ended the call, which then counts as failed. Otherwise another call was
         /// faster, or the caller went away.
@@ -114,9 +114,9 @@ pub enum Kind {
     Finished {
         /// The outcome of the whole execution.
         outcome: Outcome,
-        /// From start to end, pauses and queueing included.
+        /// The time from start to end, pauses and queueing included.
         took: Duration,
-        /// Calls of the operation; 0 when it was refused.
+        /// The number of calls of the operation; 0 if it was refused.
         calls: u32,
     },
     /// The execution was dropped before its end, because the caller went away.
@@ -244,7 +244,7 @@ impl Fault {
     }
 }
 
-/// Takes note of events, on the thread that runs the execution: be quick, and never block.
+/// Receives events, on the thread that runs the execution: be quick, and never block.
 pub trait Observer: Send + Sync {
     /// Receives one event. It runs on the path of the call, so it must be quick and must not block.
     fn observe(&self, event: &Event<'_>);

@@ -304,17 +304,17 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         (earliest != Instant::FAR_FUTURE).then_some(earliest)
     }
 
-    /// The pipeline that it passes through.
+    /// The pipeline that the execution passes through.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
     }
 
-    /// How many calls it has asked for so far, of the operation and of alternatives.
+    /// The number of calls that the execution has asked for, of the operation and of alternatives.
     pub fn calls(&self) -> u32 {
         self.next_call
     }
 
-    /// Whether it still waits for its answer, or for the end of a stream.
+    /// Whether the execution still waits for its answer, or for the end of a stream.
     pub fn is_open(&self) -> bool {
         match self.phase {
             Phase::Running => true,

@@ -98,7 +98,7 @@ impl Latencies {
         self.sum
     }
 
-    /// The duration that a share `q` (0 to 1) of all stayed within; `None` where nothing was counted.
+    /// The duration within which a share `q` (0 to 1) of all lie; `None` if nothing was counted.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let count = self.count();
         if count == 0 {
@@ -114,10 +114,10 @@ impl Latencies {
         Some((low + upper_bound(at)) / 2)
     }
 
-    /// The duration within which a share `q` (0 to 1) of all would have come to their end, where those of `cut_off`
-    /// were ended before it: what is known of these is that they would have taken longer. (Kaplan and Meier:
-    /// *Nonparametric Estimation from Incomplete Observations*, 1958.) Rounded up to the end of a bucket; `None`
-    /// where it lies beyond all that was seen.
+    /// The duration within which a share `q` (0 to 1) of all would have ended, where those of `cut_off` were ended
+    /// before: of these it is known only that they would have taken longer. (Kaplan and Meier: *Nonparametric
+    /// Estimation from Incomplete Observations*, 1958.) Rounded up to the end of a bucket; `None` if it lies beyond
+    /// all samples.
     pub(crate) fn quantile_beside(&self, cut_off: &Self, q: f64) -> Option<Duration> {
         let enough = 1.0 - q.clamp(0.0, 1.0) + 1e-9;
         let mut running = self.count() + cut_off.count();

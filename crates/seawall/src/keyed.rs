@@ -41,15 +41,15 @@ struct Shard<S> {
 }
 
 impl<S: Default + Clone> Keyed<S> {
-    /// A map of at most about so many keys, in which a key never seen has the default state.
+    /// A map of at most about this many keys, in which a key that was never seen has the default state.
     pub(crate) fn new(max_keys: u32) -> Self {
         Self::with_overflow(max_keys, &S::default(), Duration::ZERO)
     }
 }
 
 impl<S: Clone> Keyed<S> {
-    /// A map of at most about so many keys; those that find no place share clones of `overflow`. A full map looks for idle
-    /// keys once in each `pause` at most.
+    /// A map of at most about this many keys; those that find no place share clones of `overflow`. A full map looks
+    /// for idle keys once in each `pause` at most.
     pub(crate) fn with_overflow(max_keys: u32, overflow: &S, pause: Duration) -> Self {
         let shards = (max_keys as usize / LEAST_KEYS_A_SHARD).clamp(1, SHARDS);
         let shard = || {

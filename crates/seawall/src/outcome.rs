@@ -86,10 +86,10 @@ pub struct Failure {
     pub class: Class,
     /// How long the dependency asked to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
-    /// The dependency's own word on retrying (`x-should-retry`); it wins over the class.
+    /// What the dependency says about retrying (`x-should-retry`); it wins over the class.
     pub should_retry: Option<bool>,
-    /// The request never reached the dependency (connection refused, name not found): running it
-    /// again is safe even when it is not repeatable.
+    /// Whether the request never reached the dependency (connection refused, name not found): running it again is safe
+    /// even if it is not repeatable.
     pub unsent: bool,
 }
 

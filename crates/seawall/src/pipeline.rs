@@ -124,7 +124,7 @@ impl Pipeline {
         &self.policies
     }
 
-    /// The mode of its policy number `index`, from 0, at this moment.
+    /// The mode, at this moment, of the policy number `index`, from 0.
     pub fn mode(&self, index: usize) -> Mode {
         self.controls.modes().of(index)
     }

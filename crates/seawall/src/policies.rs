@@ -82,7 +82,7 @@ macro_rules! patterns {
                 self
             }
 
-            /// The name of its kind: its `type` in files, and its label in metrics and events.
+            /// The kind of the policy: its `type` in files, and its label in metrics and events.
             pub fn label(&self) -> &'static str {
                 match self { $(Self::$name(_) => $label,)* }
             }
@@ -224,7 +224,7 @@ patterns! {
     Fallback(fallback::Fallback, fallback::Fallback, fallback::FallbackConfig, "fallback"),
     /// Makes a further call beside one that takes long.
     Hedge(hedge::Hedge, Arc<hedge::Hedge>, hedge::HedgeConfig, "hedge"),
-    /// Turns calls away by chance, the more of them the more the dependency turns away.
+    /// Refuses a random share of the calls, the larger the more calls the dependency refuses.
     Throttle(throttle::Throttle, Arc<throttle::Throttle>, throttle::ThrottleConfig, "throttle"),
     /// Injects faults, to test how callers cope with them.
     Chaos(chaos::Chaos, Arc<chaos::Chaos>, chaos::ChaosConfig, "chaos"),

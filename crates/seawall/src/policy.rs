@@ -51,7 +51,7 @@ pub enum Cause {
     CallerGone,
 }
 
-/// Everything a frame may know of the world.
+/// The context of one step of a frame: everything that a policy may know.
 pub struct Cx<'a> {
     /// The time, read once for this step.
     pub now: Instant,
@@ -62,7 +62,7 @@ pub struct Cx<'a> {
     /// The earliest of the caller's deadline and all timeouts around this frame. A timeout lowers it for
     /// what is inside, and wakes at it: nothing begins after it.
     pub deadline: &'a mut Instant,
-    /// Retry's count of the present attempt, from 1.
+    /// The number of the present attempt, counted by the retry policy from 1.
     pub attempt: &'a mut u32,
     pub(crate) random: &'a mut Random,
     pub(crate) wake_at: &'a mut Instant,

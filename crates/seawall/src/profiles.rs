@@ -38,7 +38,7 @@ fn patient(breaker: PolicyConfig, retry: RetryConfig, attempt: Duration) -> Vec<
     ]
 }
 
-/// A breaker that opens after so many failures in a row, for so many seconds.
+/// A breaker that opens after this many failures in a row, for this many seconds.
 fn breaker(failures: u32, recovery: u32, successes: u32) -> PolicyConfig {
     PolicyConfig::CircuitBreaker(CircuitBreakerConfig {
         failure_threshold: Some(failures),

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// SplitMix64 (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, 2014).
+/// A random number generator: SplitMix64 (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, 2014).
 #[derive(Clone, Copy, Debug)]
 pub struct Random(u64);
 
@@ -24,7 +24,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A uniform draw from `[0, 1)`.
+    /// Draws a uniform number from `[0, 1)`.
     pub fn unit(&mut self) -> f64 {
         // 53 bits fill a double's mantissa exactly.
         #[expect(clippy::cast_precision_loss)]
@@ -32,7 +32,7 @@ impl Random {
         unit
     }
 
-    /// A uniform draw from `0..bound` (`bound` of at least 1).
+    /// Draws a uniform number from `0..bound` (`bound` of at least 1).
     pub fn below(&mut self, bound: u64) -> u64 {
         self.bits() % bound.max(1)
     }
@@ -40,7 +40,7 @@ impl Random {
 
 /// A seed for a real execution, different at each call and on each thread.
 ///
-/// One thread-local addition; no atomic after a thread's first call.
+/// It costs one thread-local addition, and no atomic after a thread's first call.
 pub fn fresh_seed() -> u64 {
     static THREADS: std::sync::LazyLock<AtomicU64> =
         std::sync::LazyLock::new(|| AtomicU64::new(process_seed()));

@@ -61,7 +61,7 @@ struct Registered {
     observer: Arc<dyn Observer>,
 }
 
-/// The state of all operations in a few words.
+/// The health of all operations in a few numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -252,8 +252,8 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         health
     }
 
-    /// Lets no retry and no hedge of any operation begin any more, or lets them begin again. Operations that
-    /// are registered later do as the others.
+    /// Pauses retries and hedges of all operations, or lets them begin again. Operations that are registered later
+    /// follow.
     pub fn pause_repeats(&self, paused: bool) {
         self.shared.repeats_paused.store(paused, Ordering::Release);
         for operation in self.operations() {

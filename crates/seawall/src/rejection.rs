@@ -3,7 +3,7 @@
 use crate::time::Short;
 use std::{fmt, time::Duration};
 
-/// A refusal, by whom and why.
+/// A refusal: which policy refused, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// The reason, which names the policy that refused.
@@ -73,7 +73,7 @@ reasons! {
     /// The circuit has just closed, and lets only a part of the calls through.
     RampingUp: "circuit_breaker", "ramping_up",
         "the circuit has just closed and lets a part of the calls through";
-    /// More calls than the rate limiter allows.
+    /// The call exceeds what the rate limiter allows.
     RateLimited: "rate_limiter", "rate_limited", "the rate limit is reached";
     /// As many calls are in progress, and waiting, as the bulkhead allows.
     BulkheadFull: "bulkhead", "bulkhead_full", "the bulkhead is full";

@@ -1,4 +1,4 @@
-//! The only place that names an atomic or a mutex: under `--cfg loom` the model checker's take over.
+//! The only place that names an atomic or a mutex: under `--cfg loom` those of the model checker take over.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
@@ -23,7 +23,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Applies a pure transition to one atomic word until it sticks; says what the transition answered.
+/// Applies a pure transition to one atomic word until it sticks; returns the answer of the transition.
 ///
 /// A transition that leaves the word as it is costs one load and writes nothing.
 #[inline]

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// A point in time: nanoseconds since its clock's epoch. Good for 584 years.
+/// A point in time: nanoseconds since its clock's epoch, up to 584 years.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -37,7 +37,7 @@ impl Instant {
         self.0
     }
 
-    /// Time passed since `earlier`; zero when `earlier` is later.
+    /// The time passed since `earlier`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -151,8 +151,8 @@ static CLOCK: LazyLock<(quanta::Clock, u64, std::time::Instant)> = LazyLock::new
     (clock, start, std::time::Instant::now())
 });
 
-/// The processor's clock where it is steady, else the operating system's, counted from the process's first use of
-/// it; steps of the wall clock do not move it. Reading it costs a third of what the operating system's does.
+/// The processor's clock if it is steady, else the operating system's, counted from the process's first use of it;
+/// steps of the wall clock do not move it. Reading it costs a third of what the operating system's does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -42,20 +42,20 @@ pub struct Tally {
     pub calls: u32,
     /// The number of calls that failed.
     pub failures: u32,
-    /// Of them, those that took `slow_call_duration` or longer.
+    /// The number of calls that took `slow_call_duration` or longer.
     pub slow: u32,
 }
 
 config! {
-    /// The calls that ratios are taken of.
+    /// The calls that ratios are computed of.
     #[derive(Eq)]
     pub enum Window {
-        /// The last so many calls, from 1 to 10,000.
+        /// The last calls, this many of them, from 1 to 10,000.
         Calls(
             #[cfg_attr(feature = "schema", schemars(transform = crate::config::schema(Window::CALLS)))]
             u32,
         ),
-        /// The calls of the last so long, to a thirty-second of it; from 1 ms to 30 days.
+        /// The calls within this length of time, to a thirty-second of it; from 1 ms to 30 days.
         Time(
             #[cfg_attr(feature = "serde", serde(with = "crate::config::duration"))]
             #[cfg_attr(feature = "schema", schemars(schema_with = "crate::config::duration::schema"))]

@@ -48,7 +48,7 @@ impl<'s> Fields<'s> {
 }
 
 impl<'s, 't> Walker<'s, 't> {
-    /// Checks the fields. Unless `whole`, some may belong to a choice that could not be made.
+    /// Checks the fields. Unless `whole`, some of them may belong to a choice that could not be made.
     pub(super) fn mapping(
         &mut self,
         site: Site<'s, 't>,

@@ -107,7 +107,7 @@ fn is_url(text: &str) -> bool {
     scheme_fits && rest_fits && host_fits
 }
 
-/// `user@host:port`, of which the host must be there and the port must be one.
+/// Whether this is `user@host:port`, in which the host must not be empty and the port must be a valid one.
 fn is_authority(text: &str) -> bool {
     let host = text.rsplit('@').next().unwrap_or_default();
     if let Some(inside) = host.strip_prefix('[') {

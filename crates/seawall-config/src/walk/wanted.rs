@@ -28,7 +28,7 @@ impl Wanted {
         }
     }
 
-    /// `write …`, or nothing if anything goes.
+    /// Text such as `write …`; empty if any value is allowed.
     pub(super) fn write(&self) -> String {
         match self.writes.as_slice() {
             [] => String::new(),

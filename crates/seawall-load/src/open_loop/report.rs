@@ -7,19 +7,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
-    /// No connection: refused, unreachable, unknown host.
+    /// There was no connection: refused, unreachable, unknown host.
     Connect,
-    /// The connection broke before the head of the answer, or what came was no HTTP.
+    /// The connection broke before the head of the answer, or the answer was no HTTP.
     Reset,
-    /// The timeout passed, in whatever stage.
+    /// The timeout passed, in whatever stage of the request.
     Timeout,
-    /// A whole answer with a status of 400 to 499.
+    /// The answer was complete, with a status of 400 to 499.
     Status4xx,
-    /// A whole answer with a status of 500 to 599.
+    /// The answer was complete, with a status of 500 to 599.
     Status5xx,
-    /// A whole answer with a status that is neither 2xx nor an error, as a redirect; none is followed.
+    /// The answer was complete, with a status that is neither 2xx nor an error, such as a redirect; none is followed.
     StatusOther,
-    /// A 2xx whose body broke off.
+    /// The status was 2xx, and the body broke off.
     Body,
 }
 
@@ -83,19 +83,19 @@ pub struct Percentiles {
 pub struct Report {
     /// How long requests were begun, in seconds: the planned duration, or less after an early stop.
     pub elapsed_s: f64,
-    /// Requests sent: `successes` and `errors` together.
+    /// The number of requests sent: `successes` and `errors` together.
     pub requests: u64,
-    /// A status of 2xx, and the whole body read.
+    /// The number of requests whose status was 2xx and whose whole body was read.
     pub successes: u64,
-    /// `successes / requests`, from 0 to 1; 0 without requests.
+    /// The share of successes, `successes / requests`, from 0 to 1; 0 without requests.
     pub success_rate: f64,
     /// All other requests, by class.
     pub errors: Errors,
-    /// Requests that were due and not sent, for too many were in flight. In no other figure of this report but
-    /// the slices' own `dropped`.
+    /// The number of requests that were due and not sent, since too many were in flight. No other figure of this
+    /// report contains them but the slices' own `dropped`.
     pub dropped: u64,
-    /// From the intended instant to the end, of all requests sent, failed ones too: of a time-out the
-    /// timeout, of a refused connect the moment that it took.
+    /// The latency of all requests sent, failed ones too, from the intended instant to the end: of one that timed out
+    /// it is the timeout, of a refused connection the moment that it took.
     pub latency: Percentiles,
     /// The latency of successful requests only.
     pub success_latency: Percentiles,
@@ -104,7 +104,7 @@ pub struct Report {
     pub lag: Percentiles,
     /// The most requests that were in flight at once.
     pub max_in_flight: usize,
-    /// Second by second; a request belongs to the second of its intended instant, whenever it ended.
+    /// The figures of each second; a request belongs to the second of its intended instant, whenever it ended.
     pub slices: Vec<Slice>,
 }
 
@@ -113,7 +113,7 @@ pub struct Report {
 pub struct Slice {
     /// The number of requests sent.
     pub requests: u64,
-    /// Those that succeeded, whenever they ended.
+    /// The number of requests that succeeded, whenever they ended.
     pub successes: u64,
     /// The number of requests that were due and not sent.
     pub dropped: u64,
@@ -126,7 +126,7 @@ pub struct Slice {
 /// The progress of a load. Totals count from the start; `requests` are `successes`, `errors` and `in_flight` together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Since the first request was due.
+    /// The time since the first request was due.
     pub elapsed: Duration,
     /// The number of requests sent.
     pub requests: u64,
@@ -140,7 +140,7 @@ pub struct Progress {
     pub in_flight: usize,
     /// The figures of the last second.
     pub recent: Recent,
-    /// The schedule is over or stopped, and no request is in flight.
+    /// Whether the schedule is over or stopped, and no request is in flight.
     pub finished: bool,
 }
 
@@ -154,7 +154,7 @@ pub struct Recent {
     pub successes: u64,
     /// The number of failures that ended in this second.
     pub errors: u64,
-    /// Requests due in it and not sent.
+    /// The number of requests that were due in this second and not sent.
     pub dropped: u64,
     /// The median latency of those that ended, in milliseconds, to 2 significant digits; 0 where none ended.
     pub p50_ms: f64,

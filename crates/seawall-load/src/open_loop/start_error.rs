@@ -17,7 +17,7 @@ pub enum StartError {
     },
     /// The rate is not a positive, finite number of requests a second.
     Rate(f64),
-    /// Not called on a tokio runtime.
+    /// The load was not started on a tokio runtime.
     NoRuntime,
     /// The system gave no thread to keep the time.
     Thread(io::Error),

@@ -17,24 +17,24 @@ const OTHER: &str = "other";
 /// The results of the calls of one source in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Calls that arrived: all that follow, and those not yet settled.
+    /// The number of calls that arrived: all those below, and those that are not yet settled.
     pub received: u64,
-    /// Answered with a 200 and the whole body.
+    /// The number of calls that were answered with a 200 and the whole body.
     pub ok: u64,
-    /// Calls that were answered with the error status.
+    /// The number of calls that were answered with the error status.
     pub errors: u64,
-    /// Answered with a 200, and broken off in the body.
+    /// The number of calls that were answered with a 200, and broken off in the body.
     pub cut_off: u64,
-    /// Accepted and never answered; counted here whether or not the client waits on.
+    /// The number of calls that were accepted and never answered; counted here whether or not the client waits on.
     pub hung: u64,
-    /// The client closed the connection before the end of an answer that it would have had.
+    /// The number of calls whose client closed the connection before the end of an answer that it would have had.
     pub cancelled: u64,
-    /// The upstream closed the connection under the call: it began to refuse, or was stopped.
+    /// The number of calls whose connection the upstream closed: it began to refuse, or was stopped.
     pub broken: u64,
 }
 
 impl Counts {
-    /// Calls that wait for their answer, or are reading it.
+    /// The number of calls that wait for their answer, or are reading it.
     pub fn open(&self) -> u64 {
         let settled = [self.ok, self.errors, self.cut_off, self.hung, self.cancelled, self.broken];
         self.received.saturating_sub(settled.iter().sum())
@@ -97,7 +97,7 @@ impl Table {
 /// The arrivals of the calls of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrivals {
-    /// Milliseconds from the timeline's start, in the order of arrival.
+    /// The arrivals in milliseconds from the timeline's start, in their order.
     pub offsets_ms: Vec<u32>,
     /// The number of arrivals after the log was full.
     pub not_kept: u64,

@@ -9,7 +9,7 @@ use seawall_config::{LoadError, Mistakes, Severity};
 use serde_json::{Map, Value};
 use std::{fmt, sync::Arc};
 
-/// An edit of the configuration. What it comes to depends on what is in force when it is made, so it is resolved under the
+/// An edit of the configuration. Its result depends on what is in force when it is made, so it is resolved under the
 /// lock that applies it.
 pub(crate) enum ConfigEdit {
     /// Files and variables are read again; the change through the API stays.
@@ -29,7 +29,7 @@ pub(crate) enum ConfigEdit {
     Rollback(u64),
 }
 
-/// An edit that was applied, or what one would come to.
+/// The result of an edit, or of a dry run of one.
 pub(crate) struct Applied {
     /// The number of the revision in force before it.
     pub(crate) before: u64,

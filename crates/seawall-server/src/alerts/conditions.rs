@@ -21,9 +21,10 @@ pub(crate) struct Inspected<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watched {
     pub(crate) operation: String,
-    /// Executions that ended and that the caller neither spoiled nor left.
+    /// The number of executions that ended and that the caller neither spoiled nor left.
     pub(crate) ended: u64,
-    /// Failed, timed out, or refused for another reason than a rate limit: without a good answer.
+    /// The number of executions without a good answer: failed, timed out, or refused for another reason than a rate
+    /// limit.
     pub(crate) failed: u64,
     pub(crate) timed_out: u64,
     pub(crate) p95: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Bounds, sessions, and what the events come to.
+//! Tests of bounds, sessions and statistics.
 
 use super::{statistics::share, *};
 use crate::persistence::testing::in_memory;

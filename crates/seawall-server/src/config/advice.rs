@@ -10,7 +10,7 @@ use seawall_config::Report;
 use std::time::Duration;
 
 impl GatewayConfig {
-    /// Adds warnings about what the policies of each operation come to, together and along their routes.
+    /// Adds warnings about what the policies of each operation amount to, together and along their routes.
     pub(super) fn advise(&self, report: &mut Report<'_>) {
         for (at, route) in self.routes.iter().enumerate() {
             if let Some(limit) = route.rate_limit.as_ref().filter(|limit| limit.burst > limit.rate)

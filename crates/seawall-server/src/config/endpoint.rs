@@ -31,8 +31,8 @@ impl Endpoint {
         good.then_some(Self { scheme, authority, host, base })
     }
 
-    /// Whether connecting here reaches a listener at this address on the same machine, as far as that can be told without
-    /// resolving names.
+    /// Whether connecting to this endpoint reaches a listener at this address on the same machine, as far as can be
+    /// decided without resolving names.
     pub(crate) fn reaches(&self, listen: SocketAddr) -> bool {
         let default = if self.scheme == uri::Scheme::HTTPS { 443 } else { 80 };
         if listen.port() == 0 || self.authority.port_u16().unwrap_or(default) != listen.port() {

@@ -115,17 +115,17 @@ pub struct MonitoringConfig {
     pub enabled: bool,
     /// Whether the endpoints that validate configurations answer.
     pub validation: bool,
-    /// Events kept; the oldest give way.
+    /// The most events that are kept; the oldest give way.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub max_events: usize,
     /// How long an event is kept.
     #[serde(with = "seawall::config::duration")]
     #[schemars(schema_with = "seawall::config::duration::schema")]
     pub retention: Duration,
-    /// Sessions kept; the oldest give way.
+    /// The most sessions that are kept; the oldest give way.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_sessions: usize,
-    /// Revisions of the configuration kept for a rollback.
+    /// The number of revisions of the configuration that are kept for a rollback.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_revisions: usize,
     /// The thresholds of alerts.

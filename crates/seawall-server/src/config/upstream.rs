@@ -15,7 +15,7 @@ pub struct UpstreamConfig {
     /// that of the request.
     #[schemars(length(min = 1), inner(url))]
     pub endpoints: Vec<String>,
-    /// A profile by name. Not together with `policies`.
+    /// The name of a profile. It cannot be set together with `policies`.
     pub strategy: Option<String>,
     /// The policies in order, outermost first.
     pub policies: Option<Vec<PolicyConfig>>,
@@ -117,10 +117,10 @@ pub struct RouteConfig {
     /// The name of the upstream.
     #[serde(default)]
     pub upstream: String,
-    /// Methods that match; left out: all.
+    /// The methods that match; left out: all methods.
     #[serde(default)]
     pub methods: Vec<String>,
-    /// Upstreams asked in turn when the first gives no answer.
+    /// The names of upstreams that are asked in turn if the first gives no answer.
     #[serde(default)]
     pub fallback: Vec<String>,
     /// How long a client waits at most until an answer begins, over all attempts, pauses and fallbacks; beyond it

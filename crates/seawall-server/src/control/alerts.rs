@@ -69,7 +69,7 @@ pub struct AlertSummary {
     pub has_errors: bool,
 }
 
-/// Alerts, the latest first, with those that are over.
+/// Lists alerts, the latest first, with those that are over.
 #[utoipa::path(get, path = "/monitoring/alerts", params(AlertParameters),
     responses((status = 200, content((AlertList = "application/json"), (String = "text/csv")))))]
 async fn alerts(
@@ -110,7 +110,7 @@ const COLUMNS: &[Column<Alert>] = &[
     ("acknowledged_by", |alert| alert.acknowledged_by.clone().unwrap_or_default()),
 ];
 
-/// Acknowledges an alert: somebody takes care of it.
+/// Acknowledges an alert, so that others see that it is taken care of.
 #[utoipa::path(post, path = "/monitoring/alerts/{id}/acknowledge",
     params(("id" = u64, Path, description = "The alert's number")),
     responses((status = 200, body = Alert)))]

@@ -38,7 +38,7 @@ const COLUMNS: &[Column<CircuitBreakerView>] = &[
     ("mode", |one| one.mode.label().into()),
 ];
 
-/// All breakers, and how many are well.
+/// A list of all breakers, with the numbers of each kind.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CircuitBreakers {
     /// The breakers by the names of their operations.
@@ -47,13 +47,13 @@ pub struct CircuitBreakers {
     pub total_count: usize,
     /// The number of breakers that are closed, or that do not enforce and so refuse no call.
     pub healthy_count: usize,
-    /// Open or forced open, and enforcing: they refuse calls.
+    /// The number of breakers that are open or forced open and enforce, and so refuse calls.
     pub open_count: usize,
-    /// Half-open and enforcing: they refuse all calls but a few probes.
+    /// The number of breakers that are half-open and enforce, and so refuse all calls but a few probes.
     pub half_open_count: usize,
-    /// Held by an operator: forced open, forced closed or disabled.
+    /// The number of breakers that an operator forced open, forced closed or disabled.
     pub forced_count: usize,
-    /// In shadow: they refuse nothing, whatever their state.
+    /// The number of breakers in shadow, which refuse nothing, whatever their state.
     pub shadow_count: usize,
     /// The number of breakers in mode `off`, which protect nothing.
     pub off_count: usize,
@@ -147,7 +147,7 @@ pub struct ForceRequest {
     #[serde(default)]
     #[schema(max_length = 200)]
     pub reason: String,
-    /// Seconds after which it ends by itself; left out: it lasts until it is ended.
+    /// The number of seconds after which the state ends by itself; left out: it lasts until it is ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2_592_000)]
     pub seconds: Option<u64>,

@@ -62,7 +62,7 @@ pub struct ConfigAnswer {
     pub warnings: Vec<MistakeView>,
 }
 
-/// The configuration in force, with the source of every value.
+/// Shows the configuration in force, with the source of every value.
 #[utoipa::path(get, path = "/config", responses((status = 200, body = ConfigAnswer)))]
 async fn show(State(control): State<Control>) -> Response {
     let revision = control.live.now();
@@ -136,9 +136,9 @@ pub struct ConfigChanged {
     pub revision: u64,
     /// Whether anything was put in force.
     pub applied: bool,
-    /// Every value that is not what it was.
+    /// The values that the change makes differ.
     pub diff: Vec<Difference>,
-    /// Fields that count from the next start on.
+    /// The fields that take effect only at the next start.
     pub needs_restart: Vec<String>,
     /// Warnings about values that are valid and may still be wrong.
     pub warnings: Vec<MistakeView>,
@@ -192,7 +192,7 @@ async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigCh
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct RevisionParameters {
-    /// Revisions in one answer, 1 to 1,000.
+    /// The most revisions in one answer, 1 to 1,000.
     #[serde(default = "number::<50, _>")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: usize,
@@ -238,7 +238,7 @@ pub struct RevisionHistory {
     pub next: Option<u64>,
 }
 
-/// Revisions, the latest first, each with what it changed.
+/// Lists revisions, the latest first, each with what it changed.
 #[utoipa::path(get, path = "/config/history", params(RevisionParameters),
     responses((status = 200, body = RevisionHistory)))]
 async fn history(
@@ -268,7 +268,7 @@ struct RevisionDetail {
     document: Box<RawValue>,
 }
 
-/// One revision, with its whole document.
+/// Shows one revision, with its whole document.
 #[utoipa::path(get, path = "/config/history/{revision}",
     params(("revision" = u64, Path, description = "Its number")),
     responses((status = 200, body = RevisionDetail)))]
@@ -296,7 +296,7 @@ pub struct RollbackRequest {
     /// Whether to report what would change, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// The revision that is thought to be in force: if it is another by now, nothing changes.
+    /// The revision that is expected to be in force: if it is another one by now, nothing changes.
     #[serde(default)]
     pub expected_revision: Option<u64>,
 }

@@ -58,9 +58,9 @@ struct Component {
     status: ComponentStatus,
     /// The reason for the status, in a few words.
     reason: String,
-    /// Since when it stands so; none where it always did.
+    /// Since when the part has this status; none if it always had it.
     since: Option<String>,
-    /// Of a circuit, since when it is not closed any more, failed probes included.
+    /// Of a circuit, since when it has not been closed, failed probes included.
     broken_since: Option<String>,
 }
 

@@ -55,7 +55,7 @@ impl MetricsSummary {
     }
 }
 
-/// All counters of all operations, and all circuit breakers.
+/// Shows all counters of all operations, and all circuit breakers.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = AllMetrics)))]
 async fn metrics(State(control): State<Control>) -> Result<Json<AllMetrics>, ApiError> {
     // With many operations it takes milliseconds: not on the threads that pass requests on. It has no entity tag,
@@ -139,7 +139,7 @@ struct Dashboard {
     health: DashboardHealth,
     performance: CallPerformance,
     operations: Vec<String>,
-    /// Those that last, the worst first.
+    /// The alerts that last, the worst first.
     alerts: Vec<crate::alerts::Alert>,
     summary: MetricsSummary,
 }
@@ -157,7 +157,8 @@ struct CallPerformance {
     total_calls: u64,
     successful: u64,
     failed: u64,
-    /// Spoiled by the caller: client errors, requests that broke off, deadlines of the caller. No failures.
+    /// The number of executions that the caller spoiled: client errors, requests that broke off, deadlines of the
+    /// caller. They are no failures.
     caller_faults: u64,
     retry_attempts: u64,
     /// The share that succeeded, from 0 to 1, of the calls that ended and that the caller neither spoiled nor left;
@@ -167,7 +168,7 @@ struct CallPerformance {
     failure_rate: Option<f64>,
 }
 
-/// The whole in a few numbers.
+/// Shows the state of the server in a few numbers.
 #[utoipa::path(get, path = "/dashboard", responses((status = 200, body = Dashboard)))]
 async fn dashboard(State(control): State<Control>) -> Response {
     let operations = control.registry.operations();

@@ -64,11 +64,11 @@ struct Usage {
 
 #[derive(Serialize, ToSchema)]
 struct UsageSummary {
-    /// Fewer than 5 % of the loads failed.
+    /// Whether the share of failed loads is below the threshold of alerts.
     healthy: bool,
-    /// A load takes less than 100 ms.
+    /// Whether the average load is faster than the threshold of alerts.
     performance_good: bool,
-    /// Share of the uses that are not of the older kind.
+    /// The share of the uses that did not come from variables of older systems, from 0 to 1.
     preset_adoption: f64,
 }
 
@@ -98,7 +98,7 @@ async fn usage(
 struct Trends {
     preset_name: String,
     time_window_hours: u64,
-    /// Oldest first; the present hour last.
+    /// The hours, oldest first; the present hour is the last.
     trend_data: Vec<Trend>,
     summary: TrendSummary,
 }
@@ -228,7 +228,7 @@ struct Cleanup {
     cleanup_timestamp: String,
 }
 
-/// Forgets what is older than so many hours.
+/// Removes events and alerts that are older than this many hours.
 #[utoipa::path(post, path = "/monitoring/cleanup", params(HoursParameters),
     responses((status = 200, body = Cleanup)))]
 async fn cleanup(

@@ -40,7 +40,7 @@ pub(super) fn write_routes() -> OpenApiRouter<Control> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListParameters {
-    /// Operations in one answer, 1 to 1,000.
+    /// The most operations in one answer, 1 to 1,000.
     #[serde(default = "number::<100, _>")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: usize,
@@ -57,14 +57,14 @@ struct ListParameters {
 pub struct OperationLine {
     /// The name of the operation.
     pub name: String,
-    /// The profile it follows; `null` where it has policies of its own.
+    /// The profile that the operation follows; `null` if it has policies of its own.
     pub strategy: Option<String>,
-    /// The types of its policies, outermost first.
+    /// The types of the operation's policies, outermost first.
     pub policies: Vec<String>,
-    /// The circuit's state; `null` without a breaker.
+    /// The state of the circuit; `null` without a breaker.
     #[schema(schema_with = described::<Option<Circuit>>)]
     pub circuit: Option<Circuit>,
-    /// The circuit's mode: only one that enforces refuses calls.
+    /// The mode of the circuit breaker: only one that enforces refuses calls.
     #[schema(schema_with = described::<Option<Mode>>)]
     pub circuit_mode: Option<Mode>,
     /// Executions that began.
@@ -87,7 +87,7 @@ pub struct Operations {
     pub next: Option<String>,
 }
 
-/// All operations, by name, in pages.
+/// Lists all operations, by name, in pages.
 #[utoipa::path(get, path = "/operations", params(ListParameters),
     responses((status = 200, content((Operations = "application/json"), (String = "text/csv")))))]
 async fn list(
@@ -149,7 +149,7 @@ fn is_configured(name: &str, revision: &Revision) -> bool {
 /// One value of a policy, with its origin.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PolicyValue {
-    /// The field's path within its policy.
+    /// The path of the field within its policy.
     pub field: String,
     /// The value in force.
     pub value: Value,
@@ -177,7 +177,7 @@ pub struct PolicyView {
 pub struct OperationDetail {
     /// The name of the operation.
     pub name: String,
-    /// The profile it follows; `null` where it has policies of its own.
+    /// The profile that the operation follows; `null` if it has policies of its own.
     pub strategy: Option<String>,
     /// The policies of the operation, outermost first.
     pub policies: Vec<PolicyView>,
@@ -189,7 +189,7 @@ pub struct OperationDetail {
     pub circuit_breaker: Option<CircuitBreakerView>,
 }
 
-/// One operation, with its policies in order and the origin of every value.
+/// Shows one operation, with its policies in order and the origin of every value.
 #[utoipa::path(get, path = "/operations/{name}", responses((status = 200, body = OperationDetail)))]
 async fn one(
     State(control): State<Control>,
@@ -244,13 +244,14 @@ fn of_route(policy: &seawall::Policy) -> Vec<PolicyValue> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewOperation {
-    /// Up to 64 letters, digits, `-`, `_`, `.`; the first is a letter or a digit.
+    /// The name of the operation: up to 64 letters, digits, `-`, `_`, `.`; the first is a letter or a digit.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     name: String,
-    /// A profile by name. Not together with `policies`; without either it has the preset's.
+    /// The name of a profile. It cannot be set together with `policies`; without either the operation has the
+    /// preset's.
     #[serde(default)]
     strategy: Option<String>,
-    /// Policies in order, outermost first, as the file has them.
+    /// The policies, outermost first, as the file has them.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Object>>)]
     policies: Option<Vec<Value>>,

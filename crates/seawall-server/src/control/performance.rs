@@ -108,7 +108,7 @@ struct BenchmarkRequest {
     /// A single subject to measure.
     #[serde(default)]
     operation_name: Option<Subject>,
-    /// Several subjects; left out, and without `operation_name`: all.
+    /// Several subjects to measure; left out, and without `operation_name`: all.
     #[serde(default)]
     operations: Option<Vec<Subject>>,
     /// The number of iterations of each subject.
@@ -124,7 +124,7 @@ struct BenchmarkRequest {
     include_slow: bool,
 }
 
-/// Measures all subjects. One run at a time; bounded to half a minute.
+/// Measures all subjects. One run at a time, of at most half a minute.
 #[utoipa::path(get, path = "/performance/benchmark", params(BenchmarkParameters),
     responses((status = 200, body = BenchmarkAnswer), (status = 409)))]
 async fn run_default(
@@ -142,7 +142,7 @@ async fn run_default(
     measured(control, request, actor).await
 }
 
-/// Measures what is asked for. One run at a time; bounded to half a minute.
+/// Measures the subjects that are asked for. One run at a time, of at most half a minute.
 #[utoipa::path(post, path = "/performance/benchmark", request_body = BenchmarkRequest,
     responses((status = 200, body = BenchmarkAnswer), (status = 409)))]
 async fn run(

@@ -101,7 +101,7 @@ impl PresetDetail {
     }
 }
 
-/// All presets, the built-in ones first.
+/// Lists all presets, the built-in ones first.
 #[utoipa::path(get, path = "/config/presets", responses((status = 200, body = Vec<PresetLine>)))]
 async fn list(State(control): State<Control>) -> Response {
     let catalog = control.live.now().config.catalog();
@@ -123,7 +123,7 @@ async fn one(
     }
 }
 
-/// All presets in full, by name.
+/// Shows all presets in full, by name.
 #[utoipa::path(get, path = "/config/presets-summary",
     responses((status = 200, body = BTreeMap<String, PresetDetail>)))]
 async fn summary(State(control): State<Control>) -> Response {
@@ -304,7 +304,7 @@ struct AdviceRequest {
 /// The template that comes nearest to a configuration.
 #[derive(Serialize, ToSchema)]
 struct Advice {
-    /// None where no template is near.
+    /// The name of the template; none if no template is near.
     suggested_template: Option<String>,
     /// How near the template is, from 0 to 1.
     confidence: f64,

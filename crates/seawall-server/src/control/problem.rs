@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 /// An error, as RFC 9457 has it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ProblemDocument {
-    /// `about:blank`: the status says which kind of problem it is.
+    /// Always `about:blank`: the status says which kind of problem it is.
     #[serde(rename = "type")]
     pub kind: String,
     /// The problem in a few words.
@@ -27,7 +27,7 @@ pub struct ProblemDocument {
     /// The field that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// All that is wrong, where it is more than one thing.
+    /// All mistakes, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<MistakeView>,
 }
@@ -35,7 +35,7 @@ pub struct ProblemDocument {
 /// One thing that is wrong in a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MistakeView {
-    /// The file, the variable, or `API`.
+    /// The source of the mistake: a file, a variable, or `API`.
     pub source: String,
     /// The line, from 1; 0 in a source without lines.
     pub line: usize,

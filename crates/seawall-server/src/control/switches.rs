@@ -23,7 +23,7 @@ pub(super) fn write_routes() -> OpenApiRouter<Control> {
 pub struct ModeRequest {
     /// The type of the policies: `retry`, `circuit_breaker` …
     pub policy: String,
-    /// `enforce` acts, `shadow` only says what it would do, `off` is as if it were not there.
+    /// The mode: `enforce` acts, `shadow` only reports what it would do, `off` leaves the policies out.
     #[schema(schema_with = described::<Mode>)]
     pub mode: Mode,
 }
@@ -71,7 +71,7 @@ async fn modes(
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
-    /// True pauses them; false lets them begin again.
+    /// True pauses retries and hedges; false lets them begin again.
     pub paused: bool,
     /// The name of the operation; left out: all operations.
     #[serde(default)]
@@ -83,7 +83,7 @@ pub struct PauseRequest {
 pub struct PauseChange {
     /// Whether retries and hedges are paused now.
     pub paused: bool,
-    /// The operations that this is said of.
+    /// The operations whose retries and hedges were paused or released.
     pub operations: Vec<String>,
 }
 

@@ -49,7 +49,7 @@ struct ValidationRequest {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TextRequest {
-    /// The configuration: JSON, as a text.
+    /// The configuration as JSON text.
     json_config: String,
 }
 
@@ -123,8 +123,8 @@ impl Control {
     }
 }
 
-/// Checks whether a configuration is valid: fields, types, bounds, and what they come to together. The status is 200
-/// also if it is not.
+/// Checks whether a configuration is valid: fields, types, bounds, and their combined effect. The status is 200 also
+/// if it is not.
 #[utoipa::path(post, path = "/config/validate", request_body = ValidationRequest,
     responses((status = 200, body = Validation)))]
 async fn validate(
@@ -177,7 +177,7 @@ struct FieldView {
     allowed: bool,
     #[serde(rename = "type")]
     kind: Option<String>,
-    /// Bounds, as a schema has them.
+    /// The bounds of the field's values, as keywords of JSON Schema.
     #[schema(value_type = Option<Object>)]
     constraints: Option<Value>,
     current_value: Value,
@@ -195,7 +195,7 @@ struct Fields {
     validation_timestamp: String,
 }
 
-/// Each field: whether there is one, its type and bounds, and what is wrong with its value.
+/// Shows for each field whether there is one, its type and bounds, and the problem with its value.
 #[utoipa::path(post, path = "/config/validate/field-whitelist", request_body = ValidationRequest,
     responses((status = 200, body = Fields)))]
 async fn field_whitelist(

@@ -86,13 +86,13 @@ pub struct CircuitMetrics {
     pub caller_faults: u64,
     /// Executions that ended in a rejection.
     pub rejected_calls: u64,
-    /// Times it opened, failed probes included; in shadow, too.
+    /// How often the circuit opened, failed probes included; in shadow, too.
     pub opens: u64,
     /// How often the circuit became half-open.
     pub half_opens: u64,
-    /// Times it closed, after probes or by an operator.
+    /// How often the circuit closed, after probes or by an operator.
     pub closes: u64,
-    /// Seconds it was in each state; `null` where there is a circuit for each key.
+    /// The number of seconds in each state; `null` if there is a circuit for each key.
     #[serde(serialize_with = "super::tag::clock")]
     pub seconds_in_state: Option<BTreeMap<String, f64>>,
 }
@@ -105,17 +105,17 @@ pub struct CircuitBreakerView {
     /// The state that decides about the next call.
     #[schema(schema_with = described::<State>)]
     pub state: State,
-    /// `enforce`; `shadow`: it decides and refuses nothing; `off`: it is not asked, and knows nothing.
+    /// The mode: `enforce` acts; `shadow` decides and refuses nothing; `off` is not asked, and knows nothing.
     #[serde(default)]
     #[schema(schema_with = described::<Mode>)]
     pub mode: Mode,
     /// Whether calls are refused now: the circuit is open, or forced open, and the breaker enforces.
     pub refuses: bool,
-    /// Since when it is in this state; `null` where it never changed.
+    /// Since when the circuit is in this state; `null` if it never changed.
     pub in_state_since: Option<String>,
-    /// Failures in a row, while closed.
+    /// The number of consecutive failures, while closed.
     pub failure_count: u32,
-    /// Failures in a row that open it; `null` where a window decides alone.
+    /// The number of consecutive failures that open the circuit; `null` if a window decides alone.
     pub threshold: Option<u32>,
     /// How long an open circuit waits before it lets a probe through, in seconds.
     pub recovery_timeout: f64,
@@ -123,18 +123,18 @@ pub struct CircuitBreakerView {
     pub last_failure: Option<String>,
     /// When the circuit last opened, while it is open.
     pub opened_at: Option<String>,
-    /// Since when it is not closed any more, failed probes included: the beginning of the outage.
+    /// Since when the circuit has not been closed, failed probes included: the beginning of the outage.
     pub broken_since: Option<String>,
     /// The reason for the present state: what an operator said, or what opened the circuit, and what followed.
     pub why: Option<String>,
-    /// Times that it has opened since it was last closed.
+    /// How often the circuit has opened since it was last closed.
     pub openings_in_a_row: u32,
     /// Until when only a growing part of the calls is let through, after closing.
     pub ramps_until: Option<String>,
     /// The calls in the window, while closed; `null` if there is no window.
     #[schema(schema_with = described::<Option<Tally>>)]
     pub window: Option<Tally>,
-    /// The state that an operator forced; `null` where none did.
+    /// The state that an operator forced; `null` if none is forced.
     pub forced: Option<ForcedView>,
     /// The number of circuits, if there is one for each key.
     #[schema(schema_with = described::<Option<KeyedCounts>>)]

@@ -1,4 +1,4 @@
-//! Reads the few members of an event's JSON through which protocols speak; the rest is skipped, not built.
+//! Reads the few members of an event's JSON by which protocols report; the rest is skipped, not built.
 
 use serde::{
     Deserialize, Deserializer,

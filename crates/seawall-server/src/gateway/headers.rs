@@ -38,7 +38,7 @@ pub(crate) fn is_plainly_coded(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Removes the headers that speak of one connection, not of the message (RFC 9110, 7.6.1), and a length beside
+/// Removes the headers that concern one connection, not the message (RFC 9110, 7.6.1), and a length beside
 /// `Transfer-Encoding`, which is none (RFC 9112, 6.3).
 pub(super) fn remove_connection_headers(headers: &mut HeaderMap) {
     let lines = headers.get_all(header::CONNECTION).iter();

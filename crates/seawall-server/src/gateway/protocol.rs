@@ -9,7 +9,7 @@ mod reader;
 
 pub(super) use reader::{EventMeaning, Reader};
 
-/// One of the APIs whose streams are understood. An upstream may speak several of them, by path.
+/// One of the APIs whose streams are understood. An upstream may offer several of them, by path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
     /// OpenAI's for chat, and the older one for completions.
@@ -30,7 +30,7 @@ impl Protocol {
         method.is_idempotent() || self != Self::Http
     }
 
-    /// The API that a client of this path speaks; `None` for any HTTP.
+    /// The API of a client that asks for this path; `None` for any other HTTP.
     pub(super) fn api(self, path: &str) -> Option<Api> {
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or("");
         match (self, last) {
@@ -108,8 +108,8 @@ const QUIET: [&str; 5] = ["ping", "heartbeat", "keepalive", "keep-alive", "messa
 const QUIET_ENDS: [&str; 4] = [".created", ".queued", ".in_progress", ".added"];
 
 impl Api {
-    /// The API that a client speaks, as far as its headers alone say. `x-stainless-lang` is of the clients that
-    /// OpenAI and Anthropic have generated.
+    /// The API of a client, as far as its headers alone show it. `x-stainless-lang` is sent by the clients that OpenAI
+    /// and Anthropic have generated.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         if headers.contains_key("anthropic-version") {
             Some(Self::Messages)

@@ -32,7 +32,7 @@ const SUBSCRIPTION: Duration = Duration::from_millis(100);
 /// The time limits for the start of an answer, and for its pauses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResponseTimeouts {
-    /// From the call to the first content.
+    /// The longest time from the call to the first content.
     pub(super) first_byte: Option<Duration>,
     /// The longest pause between two pieces.
     pub(super) idle: Duration,

@@ -1,8 +1,8 @@
-//! Reads along an event stream of server-sent events, to know whether it came to its proper end.
+//! Follows a stream of server-sent events, to find out whether it came to its proper end.
 //!
-//! A stream of server-sent events can break off in a way that looks like a clean end of its body. The
-//! protocols say when they are done; that, not the body's end, is the outcome. Whole events are passed on
-//! untouched and at once; what their protocol makes of them is [`protocol`](super::protocol)'s.
+//! A stream of server-sent events can break off in a way that looks like a clean end of its body. The protocols say
+//! when they are done; that, not the body's end, is the outcome. Whole events are passed on untouched and at once;
+//! [`protocol`](super::protocol) decides what they mean.
 
 use super::{
     protocol::{Api, EventMeaning, Reader, StreamFault},
@@ -13,7 +13,7 @@ use seawall::{Class, Outcome};
 
 /// Follows one event stream while it passes.
 pub(super) struct SseMonitor {
-    /// The API that its client speaks, as far as its request says.
+    /// The API of the client, as far as its request shows it.
     api: Api,
     events: SseSplitter,
     progress: Progress,

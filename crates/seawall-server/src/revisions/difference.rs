@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 pub struct Difference {
     /// The path of the value, such as `upstreams.chat.endpoints[1]`.
     pub path: String,
-    /// The value before; left out where there was none.
+    /// The value before; left out if there was none.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
-    /// The value after; left out where there is none.
+    /// The value after; left out if there is none.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
     /// The source of the new value: a file and line, a variable, `API`, or `default`.

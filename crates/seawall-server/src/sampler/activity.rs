@@ -23,7 +23,7 @@ macro_rules! activity {
                 Self { $($field: grown(self.$field, old.$field),)* }
             }
 
-            /// The activity per second, over so many seconds, rounded to a tenth.
+            /// The activity per second, over this many seconds, rounded to a tenth.
             pub(crate) fn per_second(&self, seconds: f64) -> Activity<f64> {
                 let rate = |count: u64| (count as f64 / seconds.max(0.001) * 10.0).round() / 10.0;
                 Activity { $($field: rate(self.$field),)* }

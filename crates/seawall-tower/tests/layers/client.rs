@@ -187,7 +187,7 @@ async fn answers_are_judged_as_the_user_says() {
     assert_eq!(operation.pipeline().circuit_breaker().unwrap().state(), State::Open);
 }
 
-/// A service that is ready after so many polls, counted by each clone for itself.
+/// A service that is ready after this many polls, counted by each clone for itself.
 #[derive(Clone)]
 struct Slow {
     polls: usize,

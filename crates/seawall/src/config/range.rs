@@ -59,7 +59,7 @@ impl Bounded for Duration {
         }
     }
 
-    /// In seconds, as files have durations that are numbers.
+    /// Sets the keyword to the duration in seconds, as files have durations that are numbers.
     #[cfg(feature = "schema")]
     fn write(self, keyword: &str, schema: &mut schemars::Schema) {
         let whole = self.subsec_nanos() == 0;
@@ -124,22 +124,22 @@ pub fn schema<T: Bounded>(
     }
 }
 
-/// A length of so many milliseconds, as ranges and defaults are written.
+/// A length of this many milliseconds, for ranges and defaults.
 pub const fn millis(length: u64) -> Duration {
     Duration::from_millis(length)
 }
 
-/// A length of so many seconds, as ranges and defaults are written.
+/// A length of this many seconds, for ranges and defaults.
 pub const fn secs(length: u64) -> Duration {
     Duration::from_secs(length)
 }
 
-/// A length of so many hours of 60 minutes, as ranges and defaults are written.
+/// A length of this many hours of 60 minutes, for ranges and defaults.
 pub const fn hours(length: u64) -> Duration {
     Duration::from_secs(length * 3_600)
 }
 
-/// A length of so many days of 24 hours, as ranges and defaults are written.
+/// A length of this many days of 24 hours, for ranges and defaults.
 pub const fn days(length: u64) -> Duration {
     hours(length * 24)
 }

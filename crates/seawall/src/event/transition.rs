@@ -15,16 +15,16 @@ pub enum State {
     Open,
     /// A few calls pass as probes; the others are refused.
     HalfOpen,
-    /// Calls are refused, by an operator's word.
+    /// Calls are refused, because an operator forced it.
     ForcedOpen,
-    /// Calls pass, by an operator's word; failures are noted.
+    /// Calls pass, because an operator forced it; failures are noted.
     ForcedClosed,
-    /// Calls pass, by an operator's word; nothing is counted.
+    /// Calls pass, because an operator forced it; nothing is counted.
     Disabled,
 }
 
 impl State {
-    /// All of them, in the order of their numbers in `circuit_breaker_state`.
+    /// All states, in the order of their numbers in `circuit_breaker_state`.
     pub const ALL: [Self; 6] = [
         Self::Closed,
         Self::Open,
@@ -34,7 +34,7 @@ impl State {
         Self::Disabled,
     ];
 
-    /// Calls are refused while it lasts.
+    /// Whether calls are refused in this state.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Open | Self::ForcedOpen)
     }
@@ -54,7 +54,8 @@ impl State {
         }
     }
 
-    /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed` or `disabled`.
+    /// The label in the API, metrics and logs: `closed`, `open`, `half_open`, `forced_open`, `forced_closed` or
+    /// `disabled`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -76,7 +77,7 @@ pub struct Transition {
     pub from: State,
     /// The state that the circuit entered.
     pub to: State,
-    /// The number that crossed its bound.
+    /// The reason of the change, with the number that crossed its bound.
     pub why: Why,
 }
 
@@ -84,7 +85,7 @@ pub struct Transition {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Why {
-    /// That many failures in a row reached `failure_threshold`.
+    /// The number of consecutive failures reached `failure_threshold`.
     ConsecutiveFailures {
         /// The `failure_threshold` that was reached.
         threshold: u32,

@@ -156,8 +156,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         self.commands.push(Command::Fallback { id, nth, after });
     }
 
-    /// Ends the node at `at`, cancels what still runs inside of it, and hands the outcome outward: until somebody asks for
-    /// something else, or there is the answer.
+    /// Ends the node at `at`, cancels what still runs inside of it, and hands the outcome outward, until a policy asks
+    /// for something else or there is the answer.
     pub(super) fn finish(
         &mut self,
         mut at: usize,

@@ -28,7 +28,7 @@ pub use settings::{
     Adaptive, Aimd, BulkheadConfig, ControlledDelay, Gradient, QueueOrder, bulkhead,
 };
 
-/// A bulkhead: so many calls in progress, and a bounded queue before it.
+/// A bulkhead: a bounded number of calls in progress, and a bounded queue before it.
 #[derive(Debug)]
 pub struct Bulkhead {
     config: BulkheadConfig,

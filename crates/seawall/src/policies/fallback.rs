@@ -14,12 +14,12 @@ use crate::{
 };
 
 policy_config! {
-    /// Answers by other means when the operation gave no answer.
+    /// Answers with an alternative when the operation gave no answer.
     pub struct FallbackConfig {
         /// The most alternatives that are tried for one call; the caller may offer fewer.
         #[range(1..=32)]
         max_fallbacks: u32 = 3,
-        /// Whether a failure that the request itself caused (a permanent one) is answered by other means, too.
+        /// Whether a failure that the request itself caused (a permanent one) is replaced, too.
         on_permanent: bool = true,
     }
 }

@@ -32,7 +32,7 @@ policy_config! {
         /// The most further calls that are made for one call.
         #[range(1..=10)]
         max_hedges: u32 = 1,
-        /// What all callers together may spend on hedges; null: no bound.
+        /// The budget that all callers together may spend on hedges; null: no bound.
         #[nested]
         budget: Option<ShareBudget> = Some(ShareBudget {
             ratio: 0.1,

@@ -32,7 +32,7 @@ use state::State;
 /// How much of a limit is left; with several limits, of the one that has least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Calls that pass when nothing is used up: of a token bucket `rate + burst`.
+    /// The number of calls that pass when nothing is used up: of a token bucket `rate + burst`.
     pub limit: u64,
     /// The number of calls that would pass now.
     pub remaining: u64,

@@ -24,7 +24,7 @@ pub use budget::{AwsBudget, GrpcBudget, RetryBudget, ShareBudget};
 policy_config! {
     /// Runs a failed call again after a growing, jittered wait.
     pub struct RetryConfig {
-        /// Attempts in all, the first included.
+        /// The number of attempts in all, the first included.
         #[range(1..=100)]
         max_attempts: u32 = 3,
         /// The wait before each further attempt.
@@ -40,10 +40,10 @@ policy_config! {
         /// bounds the product, too.
         #[range(1.0..=100.0)]
         rate_limit_multiplier: f64 = 2.0,
-        /// What all callers together may spend on retries; null: no bound.
+        /// The budget that all callers together may spend on retries; null: no bound.
         #[nested]
         budget: Option<RetryBudget> = Some(RetryBudget::default()),
-        /// Whether failures that nobody classified are retried.
+        /// Whether failures of an unknown class are retried.
         retry_unknown: bool = true,
         /// Whether attempts that a timeout ended are retried.
         retry_timeouts: bool = true,

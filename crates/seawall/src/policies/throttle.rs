@@ -43,7 +43,8 @@ pub fn throttle() -> ThrottleConfig {
 }
 
 impl ThrottleConfig {
-    /// The share of calls, from 0 to 1, that is refused after these requests, of which the dependency accepted so many.
+    /// The share of calls, from 0 to 1, that is refused after `requests` calls of which the dependency accepted
+    /// `accepts`.
     pub fn share(&self, requests: u32, accepts: u32) -> f64 {
         let (requests, accepts) = (f64::from(requests), f64::from(accepts));
         ((requests - self.k * accepts) / (requests + 1.0)).clamp(0.0, self.max_share)

@@ -6,7 +6,7 @@ use crate::{
 };
 
 config! {
-    /// What a policy in a pipeline may do. It can be changed while the pipeline is in use, and holds for calls that
+    /// The mode of a policy in a pipeline. It can be changed while the pipeline is in use, and holds for calls that
     /// reach the policy from then on.
     #[derive(Copy, Default, Eq)]
     pub enum Mode {

@@ -14,10 +14,10 @@ use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
     "retry_attempts", "circuit_breaker_threshold", "recovery_timeout", "default_strategy"
 ])))]
 pub struct Preset {
-    /// The name it has in files and in code.
+    /// The name of the preset in files and in code.
     #[cfg_attr(feature = "serde", serde(skip_deserializing))]
     pub name: String,
-    /// What it is for, in one line for people.
+    /// The purpose of the preset, in one line for people.
     #[cfg_attr(feature = "serde", serde(default))]
     pub description: String,
     /// Attempts in all, the first included.

@@ -28,7 +28,7 @@ pub enum ProfileKind {
 /// A named list of policies that is built in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The name it has in files and in code.
+    /// The name of the profile in files and in code.
     pub name: &'static str,
     /// What the profile is named after.
     pub kind: ProfileKind,

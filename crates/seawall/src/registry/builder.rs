@@ -46,8 +46,8 @@ fn of_preset(preset: &'static Preset) -> Defaults {
 }
 
 impl<Tm> RegistryBuilder<Tm> {
-    /// New operations start from the policies of this preset: `simple`, `development` or `production`. It takes the place
-    /// of an earlier preset or of [`defaults`](Self::defaults).
+    /// Sets the preset that new operations start from: `simple`, `development` or `production`. It takes the place of an
+    /// earlier preset or of [`defaults`](Self::defaults).
     ///
     /// # Errors
     /// [`RegistryError::UnknownPreset`] when no preset has the name.
@@ -71,7 +71,7 @@ impl<Tm> RegistryBuilder<Tm> {
         self
     }
 
-    /// All operations wait on this timer, and see its time.
+    /// Sets the timer that all operations wait on, and whose time they see.
     pub fn timer<T>(self, timer: T) -> RegistryBuilder<T> {
         let Self { defaults, observers, .. } = self;
         RegistryBuilder { timer, defaults, observers }

@@ -63,7 +63,8 @@ impl<Tm: Timer + Clone> RegistryChange<Tm> {
         Ok(operation)
     }
 
-    /// The operation of this name shall leave the registry. Handles on it go on working, with its state.
+    /// Takes the operation of this name out of the registry with the commit. Handles on it go on working, with its
+    /// state.
     pub fn remove(&mut self, name: &str) {
         self.wanted.remove(name);
         self.gone.insert(name.into());

@@ -10,9 +10,9 @@ use std::fmt;
 pub enum RegistryError {
     /// There is no preset of this name.
     UnknownPreset(String),
-    /// Not a name: empty, too long, or with control characters.
+    /// The name is empty, too long, or has control characters.
     InvalidName(String),
-    /// An operation of this name exists.
+    /// An operation of this name exists already.
     Duplicate(Name),
     /// An operation of this name exists with other policies than the ones asked for.
     OtherPolicies(Name),

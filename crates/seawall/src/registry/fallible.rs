@@ -1,6 +1,6 @@
 //! A trait for what a function that can fail returns.
 
-/// A `Result`, also under another name: what `#[seawall::resilient]` needs to know of a function's answer.
+/// A `Result`, also under another name: the trait by which `#[seawall::resilient]` reads the answer of a function.
 #[diagnostic::on_unimplemented(
     message = "a resilient function returns a `Result`, not `{Self}`",
     label = "this is no `Result`"

@@ -1,4 +1,4 @@
-//! The last N calls: a ring of slots, and their running sums in one word.
+//! A window of the last calls: a ring of slots, and their running sums in one word.
 
 use super::{NOBODY, Sample, Tally, is_newer};
 use crate::sync::{AtomicU16, AtomicU64, Ordering, update};

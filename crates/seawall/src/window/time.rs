@@ -1,4 +1,4 @@
-//! The calls of the last so long: a ring of slices, three counters each.
+//! The calls within a length of time: a ring of slices, three counters each.
 
 use super::{NOBODY, Sample, Tally, is_newer};
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) struct TimeRing {
 pub(super) struct Counters(pub(super) [AtomicU64; SLICES as usize]);
 
 const NONE: u64 = u64::MAX;
-/// Counts up to 68 billion in one slice: so many calls do not come.
+/// Counts up to 68 billion calls in one slice, which is more than can come.
 pub(super) const COUNT_BITS: u32 = 36;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const LAP_BITS: u32 = 14;

@@ -49,7 +49,7 @@ impl<'a> Work for Slow<'a> {
     }
 }
 
-/// Polls at most `polls` times, then drops everything. Whether it came to its end.
+/// Polls at most `polls` times, then drops everything. True if the run had ended.
 fn run(stage: &Stage, fuse: &Cell<i32>, polls: u32) -> bool {
     let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
     let work = Slow { fuse };

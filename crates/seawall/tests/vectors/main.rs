@@ -109,7 +109,7 @@ pub(crate) struct Case {
 /// The result of a case: it holds, or the first thing that does not.
 pub(crate) type Held = Result<(), String>;
 
-/// So many milliseconds of a case.
+/// This many milliseconds of a case.
 pub(crate) fn ms(n: f64) -> Duration {
     Duration::from_nanos((n * f64::from(1 << 20)) as u64)
 }

@@ -202,7 +202,7 @@ pub(crate) fn count(case: &Case) -> Held {
     Ok(())
 }
 
-/// Calls at the bottom of so many layers of retries, when everything fails there.
+/// The number of calls at the bottom of this many layers of retries, when everything fails there.
 fn calls(layers: u64, attempts: u32) -> u64 {
     if layers == 0 {
         return 1;

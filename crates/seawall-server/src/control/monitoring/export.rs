@@ -50,7 +50,7 @@ struct ExportParameters {
     time_window_hours: u64,
 }
 
-/// All events of a time, as a file: JSON, CSV, or numbers for Prometheus.
+/// Exports all events of a period as a file: JSON, CSV, or numbers for Prometheus.
 #[utoipa::path(get, path = "/monitoring/export", params(ExportParameters),
     responses((status = 200, content((Vec<Record> = "application/json"), (String = "text/csv"), (String = "text/plain")))))]
 async fn export(

@@ -108,7 +108,7 @@ struct ReportParameters {
     format: ReportFormat,
 }
 
-/// The latest measurements, against their thresholds and against the history. Nothing is run.
+/// Compares the latest measurements with their thresholds and with earlier runs. Nothing is measured.
 #[utoipa::path(get, path = "/performance/report", params(ReportParameters),
     responses((status = 200, content((Report = "application/json"), (String = "text/plain")))))]
 async fn report(

@@ -17,7 +17,7 @@ pub(super) struct RateLimitStatus {
     requests_last_hour: usize,
     max_per_minute: usize,
     max_per_hour: usize,
-    /// Seconds until the next may come.
+    /// The number of seconds until this client may ask again.
     cooldown_remaining: f64,
 }
 

@@ -120,7 +120,7 @@ config! {
         /// How far the limit moves in one window, as a share of the way.
         #[range(over 0.0..=1.0)]
         smoothing: f64 = 0.2,
-        /// Calls that may queue at the dependency.
+        /// The number of calls that may queue at the dependency.
         #[range(1..=1_000)]
         queue_size: u32 = 4,
         /// The number of windows that the quiet latency is averaged over.
@@ -129,7 +129,7 @@ config! {
         /// How long latencies are collected before the limit moves.
         #[range(millis(1)..=secs(60))]
         window: Duration = millis(100),
-        /// Calls that a window needs; it lasts longer until there are as many.
+        /// The number of calls that a window needs; it lasts longer until there are as many.
         #[range(1..=100_000)]
         minimum_calls: u32 = 10,
     }

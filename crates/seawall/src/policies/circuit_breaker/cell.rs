@@ -25,7 +25,7 @@ pub(super) struct Cell {
     pub(super) history: Mutex<History>,
 }
 
-/// The history of a circuit: how it came to be in its state.
+/// The history of a circuit: the causes of its present state.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) last: Option<Transition>,

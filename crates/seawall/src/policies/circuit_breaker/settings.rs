@@ -14,7 +14,7 @@ policy_config! {
     /// slow calls, and counts consecutive failures only where `failure_threshold` is set too.
     #[check(Self::check_window)]
     pub struct CircuitBreakerConfig {
-        /// Consecutive failures that open the circuit. Left out: 5, or no such limit where `window` is set.
+        /// The number of consecutive failures that open the circuit. Left out: 5, or no such limit if `window` is set.
         #[range(1..=1_000_000)]
         failure_threshold: Option<u32> = None,
         /// The calls that the ratios are taken of. Left out: no ratio is judged.
@@ -48,7 +48,7 @@ policy_config! {
         /// The most probes that are in progress at once while the circuit is half-open.
         #[range(1..=63)]
         half_open_max_calls: u32 = 1,
-        /// Probes that must succeed to close the circuit. One that fails opens it again.
+        /// The number of probes that must succeed to close the circuit. One that fails opens it again.
         #[range(1..=63)]
         success_threshold: u32 = 1,
         /// How long probes may be without a result, to a fifteenth of a second. When all of them have been for so long,

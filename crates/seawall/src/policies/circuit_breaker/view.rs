@@ -29,13 +29,13 @@ pub struct CircuitView {
     /// While closed, the consecutive failures so far; while open or half-open, the failures that opened it, in a row
     /// or in the window.
     pub failure_count: u32,
-    /// Times that it has opened since it was last closed, up to 63.
+    /// How often the circuit has opened since it was last closed, up to 63.
     pub openings: u32,
     /// When an open circuit lets its first probe through.
     pub next_probe_at: Option<Instant>,
     /// When the ramp-up after closing ends and all calls pass again.
     pub ramps_until: Option<Instant>,
-    /// The calls in its window while it is closed; none where there is no window.
+    /// The calls in the window while the circuit is closed; none if there is no window.
     pub window: Option<Tally>,
     /// When the last failure was recorded.
     pub last_failure: Option<Instant>,
@@ -46,7 +46,7 @@ pub struct CircuitView {
     pub broken: Option<Transition>,
     /// The reason and the end of a state that an operator forced.
     pub forced: Option<Forced>,
-    /// Circuits known, by key, and how many of them are not closed; none where one is for all.
+    /// The number of circuits and of those that are not closed, if there is one for each key; none if one is for all.
     pub keys: Option<KeyedCounts>,
 }
 
@@ -93,7 +93,7 @@ pub struct Forced {
 pub struct KeyedCounts {
     /// The number of circuits that are kept now.
     pub known: usize,
-    /// Of them, those that are not closed.
+    /// The number of circuits that are not closed.
     pub not_closed: usize,
 }
 
@@ -173,8 +173,8 @@ fn failures_of(why: Why) -> u32 {
 }
 
 impl CircuitBreaker {
-    /// The circuit as the next call would meet it, and how it came to be so. Of a keyed breaker: the worst
-    /// of its circuits, and how many there are.
+    /// The circuit as the next call would meet it, with the cause of its state. Of a keyed breaker: the worst of its
+    /// circuits, and their number.
     pub fn view(&self, now: Instant) -> CircuitView {
         let keyed = match &self.cells {
             Cells::One(cell) => return cell.view(now, &self.config),

@@ -13,7 +13,7 @@ pub struct Gcra {
 }
 
 impl Gcra {
-    /// Rounded so that never more than `rate` in `per` pass.
+    /// Makes the numbers of a limit, rounded so that never more than `rate` in `per` pass.
     pub fn new(rate: u32, per: Duration, burst: u32) -> Self {
         let interval = nanos(per).div_ceil(u64::from(rate.max(1))).max(1);
         let capacity = u64::from(rate) + u64::from(burst);
@@ -64,12 +64,12 @@ impl Gcra {
         }
     }
 
-    /// `tat` after what a call took was given back.
+    /// The `tat` after a call gave back what it took.
     pub fn refund(&self, tat: Instant, cost: u32) -> Instant {
         tat - Duration::from_nanos(self.interval.saturating_mul(u64::from(cost.max(1))))
     }
 
-    /// Calls that would pass at `now`.
+    /// The number of calls that would pass at `now`.
     pub fn remaining(&self, tat: Instant, now: Instant) -> u64 {
         let used = tat.as_nanos().saturating_sub(now.as_nanos());
         self.tolerance.saturating_sub(used) / self.interval

@@ -47,7 +47,7 @@ pub(super) enum State<C: Cell> {
 }
 
 impl<C: Cell> State<C> {
-    /// An empty store: for all calls together, or for at most so many keys.
+    /// An empty store: for all calls together, or for at most this many keys.
     pub(super) fn new(max_keys: Option<u32>) -> Self {
         max_keys.map_or_else(|| Self::One(C::default()), |most| Self::Keyed(Keyed::new(most)))
     }

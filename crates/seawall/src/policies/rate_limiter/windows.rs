@@ -4,7 +4,7 @@ use super::rules::Refusal;
 use crate::time::{Instant, READ_LATE, is_due};
 use std::{collections::VecDeque, time::Duration};
 
-/// So many calls in so many nanoseconds.
+/// A number of calls in a number of nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) limit: u64,

@@ -157,7 +157,7 @@ impl Crowd {
         passage.ends(Outcome::Success, now);
     }
 
-    /// So many calls in progress, so many of them repeated: whether one more may be.
+    /// Whether one more call may be repeated, with so many calls in progress and so many of them repeated.
     fn check(&mut self, step: &Step<'_>, now: f64, log: &mut Log) {
         let count = |one: &str, other: &str| step.fields.whole(one).or(step.fields.whole(other));
         let active = count("active", "executions").unwrap();

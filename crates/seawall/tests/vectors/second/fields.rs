@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 use std::{cell::RefCell, collections::BTreeSet, fmt, rc::Rc};
 
-/// The fields of a case that nobody has read yet.
+/// The fields of a case that have not been read yet.
 pub(super) type Unread = Rc<RefCell<BTreeSet<String>>>;
 
-/// The fields of one object. Each counts as unread until somebody asks for it.
+/// The fields of one object. Each counts as unread until it is asked for.
 pub(super) struct Fields<'a> {
     of: Option<&'a Map<String, Value>>,
     path: String,

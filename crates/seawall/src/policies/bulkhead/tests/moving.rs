@@ -160,8 +160,8 @@ fn lasting_overload_makes_no_limit_run_away() {
     }
 }
 
-/// Calls that are cut off or turned away early are no quick calls: the quiet latency does not follow them down, so
-/// the limit is back as soon as calls come to their end again.
+/// Calls that are cut off or refused early are no quick calls: the quiet latency does not follow them down, so the
+/// limit recovers as soon as calls end by themselves again.
 #[test]
 fn calls_that_are_cut_off_do_not_teach_what_is_quick() {
     let limited = Outcome::failure(Class::RateLimited);
