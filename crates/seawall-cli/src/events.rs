@@ -64,7 +64,7 @@ impl Events {
     async fn follow(&self, client: &Client) -> Result<(), Failure> {
         let mut pause = Pause::default();
         let mut latest = (String::new(), 0);
-        // Who cannot be reached from the start is told so; who was there once is waited for.
+        // A server that cannot be reached at the start is an error; one that was there once is waited for.
         let mut messages = client.events().await?;
         loop {
             let cut = loop {

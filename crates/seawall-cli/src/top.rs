@@ -45,7 +45,7 @@ impl Top {
         let (sender, receiver) = channel();
         let where_it_is = self.remote.shown();
         let remote = self.remote;
-        // It ends with the process: nobody waits for a stream.
+        // It ends with the process: a stream need not be waited for.
         thread::spawn(move || {
             let ended = run(async { follow(&remote.client()?, &sender).await });
             if let Err(failure) = ended {

@@ -101,7 +101,7 @@ pub fn start(config: Config) -> Result<Load, StartError> {
     let (sent, begun) = oneshot::channel();
     let pace = {
         let shared = Arc::clone(&shared);
-        // When nobody is left to receive them, the requests in flight are dropped here, which cancels them.
+        // When there is no receiver left for them, the requests in flight are dropped here, which cancels them.
         move || drop(sent.send(pacer::pace(&shared, schedule, &caller, &runtime)))
     };
     std::thread::Builder::new()

@@ -85,7 +85,7 @@ pub fn write(legacy: &Legacy, originals: &BTreeMap<String, String>, target: Targ
             old.comments()
                 + "services:\n  app:\n    environment:\n"
                 + &variables(legacy, |name, value| {
-                    // Compose puts variables in, unless told not to.
+                    // Compose expands variables unless they are escaped.
                     format!("      {name}: {}\n", quote::yaml(&value.replace('$', "$$")))
                 })
         }

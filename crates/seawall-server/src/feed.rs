@@ -135,7 +135,7 @@ impl Feed {
         let (kind, policy) = (kind.into(), policy.into());
         let line = Arc::new(Line { id, at, operation: operation.into(), policy, kind, text });
         lines.push(&line);
-        // An error only says that nobody follows.
+        // An error only says that there are no followers.
         let _ = self.followers.send(line);
     }
 }

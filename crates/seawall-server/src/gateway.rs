@@ -230,7 +230,7 @@ impl Gateway {
         // The version is of one connection, as those headers are.
         parts.version = Version::HTTP_11;
         headers::remove_connection_headers(&mut parts.headers);
-        // A 204 promises nothing (RFC 9110, 8.6); of a stream nobody knows the length, as an error event may come in
+        // A 204 promises nothing (RFC 9110, 8.6); the length of a stream is unknown, as an error event may come in
         // place of its end.
         if parts.status == StatusCode::NO_CONTENT || body.monitor.is_some() {
             parts.headers.remove(header::CONTENT_LENGTH);

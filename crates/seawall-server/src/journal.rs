@@ -126,7 +126,7 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
             false => self.log.append(&records, most),
         };
         if written.is_err() {
-            // Whether some of it was written after all, nobody knows.
+            // Some of it may have been written after all.
             lock(&self.kept).is_stale = true;
         }
         written

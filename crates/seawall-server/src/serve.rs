@@ -176,7 +176,7 @@ impl Server {
         let mut stop = self.stop.1.clone();
         let (draining, live) = (self.draining.clone(), self.live.clone());
         async move {
-            // An error only says that nobody can stop it any more.
+            // An error only says that no handle is left to stop it.
             let _ = stop.wait_for(|stop| *stop).await;
             draining.store(true, Ordering::Relaxed);
             tokio::time::sleep(live.now().config.shutdown_delay).await;
@@ -249,7 +249,7 @@ impl Shared {
         if let Err(problem) = front::check(&mut request, in_progress.is_ambiguous()) {
             let mut response = self.gateway.malformed(&problem);
             if version < Version::HTTP_2 {
-                // Where its body ends is not certain, so nobody knows where a next request would begin.
+                // The end of its body is not certain, and so neither is the beginning of a next request.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }

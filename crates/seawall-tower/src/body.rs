@@ -69,7 +69,7 @@ impl<B: Body, Tm: Timer> Body for HeldBody<B, Tm> {
         match &frame {
             Some(Err(_)) => end(this.permits, Outcome::failure(Class::Transient)),
             None => end(this.permits, Outcome::Success),
-            // With a known length nobody asks again after the last byte.
+            // A body of known length is not polled again after its last byte.
             Some(Ok(_)) if this.body.is_end_stream() => end(this.permits, Outcome::Success),
             Some(Ok(_)) => {}
         }

@@ -38,7 +38,7 @@ pub fn rejection_problem(rejected: &Rejected) -> Problem {
         detail: format!("{operation}: {reason}"),
         policy: reason.policy(),
         reason: reason.label(),
-        // Where nobody knows, "soon" still keeps clients from coming back at once.
+        // If the wait is unknown, "soon" still keeps clients from coming back at once.
         retry_after: Some(retry_after.unwrap_or(Duration::from_secs(1))),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn update<T>(word: &AtomicU64, mut transition: impl FnMut(u64) -> (u6
         match word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return answer,
             Err(current) => {
-                // Whoever won needs the line for one moment more; asking at once would only delay it.
+                // The winner needs the cache line for one moment more; trying again at once would only delay it.
                 spin_loop();
                 old = current;
             }

@@ -117,7 +117,7 @@ fn crossings(file: &str, named: &[Named<'_>]) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for Boundary { path, why, .. } in boundaries {
         for named in named {
-            // What was imported is told of where it was imported.
+            // A name that was imported is reported where it was imported.
             let told = named.import.as_ref().is_some_and(|import| import != &named.words)
                 && named.import.as_deref().is_some_and(|import| reaches(import, path));
             if reaches(&named.words, path) && !told {

@@ -87,7 +87,7 @@ mod tests {
         let both = [in_flight.admit(2), in_flight.admit(2)];
         assert!(both.iter().all(Option::is_some) && in_flight.admit(2).is_none());
         assert_eq!(in_flight.count(), 2);
-        // A lower bound takes nothing away, and lets nobody in.
+        // A lower bound ends no request, and admits none.
         drop(both);
         assert_eq!(in_flight.count(), 0);
         assert!(in_flight.admit(0).is_none() && in_flight.admit(1).is_some());

@@ -292,7 +292,7 @@ fn accept(
 ) -> Result<Response<Incoming>, CallError> {
     let broken = |what| Err(CallError::broken(format!("{}: {what}", endpoint.authority)));
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody asked for another protocol, and there is no way to pass one on.
+        // No client asked for another protocol, and there is no way to pass one on.
         broken("it switched protocols unasked")
     } else if !is_plainly_coded(response.headers()) {
         // hyper takes off `chunked` only; what is coded below it cannot be passed on unnamed.

@@ -28,7 +28,7 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error
 
 /// All differences of two documents, by path.
 pub(crate) fn differences(old: &Value, new: &Value, origins: &Origins) -> Vec<Difference> {
-    // A value may be null, and a path may be missing: they are told apart.
+    // A value may be null, and a path may be missing: the two are distinguished.
     let old: BTreeMap<String, Value> = leaves(old).into_iter().collect();
     let new: BTreeMap<String, Value> = leaves(new).into_iter().collect();
     let mut paths: Vec<&String> = old.keys().chain(new.keys()).collect();

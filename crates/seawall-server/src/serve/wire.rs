@@ -160,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.line.in_progress.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        // Whoever is slow to read an answer that is complete on our side is not idle.
+        // A client that is slow to read an answer that is complete on our side is not idle.
         let quiet = self.line.quiet_since().max(self.last_write);
         let is_first = self.line.begun.load(Ordering::Relaxed) == 0;
         if self.framing.is_in_head() {

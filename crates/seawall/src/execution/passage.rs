@@ -26,7 +26,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
             let Node { depth, deadline, .. } = self.nodes[at];
             asked = match step {
                 Step::Wait => None,
-                // Nothing begins after a deadline; whoever set it is about to say that it has passed.
+                // Nothing begins after a deadline; the policy that set it is about to report that it has passed.
                 Step::Call | Step::Fallback { .. } if deadline <= self.common.now => None,
                 Step::Call => self.enter(at as u16, depth + 1, deadline, waker),
                 Step::Fallback { nth } => {

@@ -177,7 +177,7 @@ impl CircuitBreaker {
         verdict: Verdict,
     ) -> Option<Transition> {
         let cell = self.circuit(&ticket.own);
-        // Nothing to forget, and nobody counts: the end of most calls.
+        // Nothing to forget, and nothing is counted: the end of most calls.
         let quiet = verdict == Verdict::Success && cell.window.is_none();
         if quiet && Word::is_quiet(cell.word.load(Ordering::Acquire)) {
             return None;

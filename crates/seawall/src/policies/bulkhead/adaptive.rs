@@ -149,7 +149,7 @@ impl GradientState {
         if ended > 0 && window.dropped * 10 <= window.calls {
             self.learn(latency, window.most_in_use);
         }
-        // What nobody uses says nothing about what there is.
+        // Capacity that is not used says nothing about how much there is.
         if f64::from(window.most_in_use) * 2.0 < self.limit {
             return;
         }

@@ -183,7 +183,7 @@ impl Word {
             Circuit::HalfOpen { in_flight, successes, openings, .. }
                 if in_flight < config.half_open_max_calls =>
             {
-                // The lease runs from the last admission: while one place is free, nobody is stuck.
+                // The lease runs from the last admission: while one place is free, no call is stuck.
                 let lease = LeaseEnd::at(now + config.probe_lease);
                 let in_flight = in_flight + 1;
                 let probing = Circuit::HalfOpen { in_flight, successes, openings, lease };
