@@ -18,7 +18,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Prints the failure on standard error, and returns the exit code.
-    pub(crate) fn told(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::Refused(text) => {
                 eprintln!("seawall: {text}");

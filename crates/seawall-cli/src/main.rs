@@ -107,5 +107,5 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    Arguments::parse().command.run().unwrap_or_else(|failure| failure.told())
+    Arguments::parse().command.run().unwrap_or_else(|failure| failure.report())
 }

@@ -52,7 +52,11 @@ impl Presets {
             Command::Show { name } => self.show(name, &catalog),
             Command::Recommend { environment: Some(name) } => {
                 let found = recommend(name, &catalog);
-                if self.json { output::json(&found) } else { output::write(&told(&found)) }
+                if self.json {
+                    output::json(&found)
+                } else {
+                    output::write(&recommendation_text(&found))
+                }
             }
             Command::Recommend { environment: None } => self.detect(),
         }?;
@@ -100,7 +104,7 @@ impl Presets {
             return output::json(&found);
         }
         let Detection { recommendation, signs, .. } = &found;
-        let mut text = told(recommendation);
+        let mut text = recommendation_text(recommendation);
         if !signs.is_empty() {
             let mut table = Table::new(&["sign", "tells of", "confidence"]);
             for sign in signs {
@@ -116,7 +120,7 @@ impl Presets {
     }
 }
 
-fn told(found: &Recommendation) -> String {
+fn recommendation_text(found: &Recommendation) -> String {
     let preset = Paint::of_stdout().tone(Tone::Strong, &found.recommended_preset);
     let (confidence, environment) = (found.confidence, output::plain(&found.environment_detected));
     format!(

@@ -106,7 +106,7 @@ fn show(mut view: View, news: &Receiver<Change>) -> Ended {
         }
         match event::poll(TICK) {
             Ok(true) => match event::read() {
-                Ok(Event::Key(key)) if heed(&mut view, key) => break Ok(ExitCode::SUCCESS),
+                Ok(Event::Key(key)) if handle_key(&mut view, key) => break Ok(ExitCode::SUCCESS),
                 Ok(_) => {}
                 Err(error) => break Err(Unusable(format!("the terminal is gone: {error}"))),
             },
@@ -118,8 +118,8 @@ fn show(mut view: View, news: &Receiver<Change>) -> Ended {
     ended
 }
 
-/// Does what a key says; true for the end.
-fn heed(view: &mut View, key: KeyEvent) -> bool {
+/// Handles a key; true if it ends the view.
+fn handle_key(view: &mut View, key: KeyEvent) -> bool {
     if key.kind == KeyEventKind::Release {
         return false;
     }

@@ -77,7 +77,7 @@ fn drawn(view: &View) -> String {
 }
 
 fn press(view: &mut View, code: KeyCode) -> bool {
-    heed(view, KeyEvent::new(code, KeyModifiers::NONE))
+    handle_key(view, KeyEvent::new(code, KeyModifiers::NONE))
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn keys_select_filter_pause_and_quit() {
     assert_eq!(view.rows().len(), 0);
 
     assert!(press(&mut view, KeyCode::Char('q')));
-    assert!(heed(&mut view, KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+    assert!(handle_key(&mut view, KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
 }
 
 #[test]

@@ -290,7 +290,7 @@ async fn validate_template(
     let catalog = control.live.now().config.catalog();
     let verdict = templates::validate(&asked.template_name, overrides.as_ref(), &catalog);
     let text = overrides.map(|value| value.to_string()).unwrap_or_default();
-    Ok(Json(control.told(verdict, None, &text, "validate_template", &actor)))
+    Ok(Json(control.validation(verdict, None, &text, "validate_template", &actor)))
 }
 
 /// A configuration to find a template for.

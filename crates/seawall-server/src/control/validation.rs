@@ -75,8 +75,8 @@ pub(super) struct Validation {
 }
 
 impl Control {
-    /// The answer to a validation, which is remembered.
-    pub(super) fn told(
+    /// Records a validation in the audit trail, and makes the answer to it.
+    pub(super) fn validation(
         &self,
         verdict: Verdict,
         info: Option<SecurityInfo>,
@@ -136,7 +136,7 @@ async fn validate(
     let value = Value::Object(asked.configuration);
     let catalog = control.live.now().config.catalog();
     let verdict = custom::validate_for(&value, &catalog, control.is_production());
-    Ok(Json(control.told(verdict, None, &value.to_string(), "validate", &actor)))
+    Ok(Json(control.validation(verdict, None, &value.to_string(), "validate", &actor)))
 }
 
 /// Checks a configuration from an untrusted source: in addition to `validate`, its content and its size. The number of
@@ -153,7 +153,7 @@ async fn validate_secure(
     let text = Value::Object(asked.configuration).to_string();
     let catalog = control.live.now().config.catalog();
     let (verdict, info) = security::validate_secure(&text, &catalog);
-    Ok(Json(control.told(verdict, Some(info), &text, "validate_secure", &actor)))
+    Ok(Json(control.validation(verdict, Some(info), &text, "validate_secure", &actor)))
 }
 
 /// Checks whether a text is JSON, and a valid configuration.
@@ -167,7 +167,7 @@ async fn validate_json(
     control.validation_is_on()?;
     let catalog = control.live.now().config.catalog();
     let verdict = custom::validate_text(&asked.json_config, &catalog);
-    Ok(Json(control.told(verdict, None, &asked.json_config, "validate_json", &actor)))
+    Ok(Json(control.validation(verdict, None, &asked.json_config, "validate_json", &actor)))
 }
 
 /// The check of one field.
