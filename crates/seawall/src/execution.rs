@@ -329,7 +329,8 @@ impl<P: Deref<Target = Pipeline>> Drop for Execution<P> {
         match self.phase {
             // The driver had no time to tell: the last instant it gave must do.
             _ if self.is_open() => self.abandon(self.common.now, Cause::CallerGone),
-            Phase::Answered(outcome) => self.end(outcome),
+            // All but what is still held was over with the answer.
+            Phase::Answered(outcome) => self.give_back(outcome),
             Phase::Running | Phase::Over => {}
         }
     }

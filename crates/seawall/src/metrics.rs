@@ -326,6 +326,13 @@ impl Metrics {
         }
     }
 
+    /// Apart from [`observe`](Observer::observe), as everything that takes a lock: most events come without one, and would
+    /// pay for it all the same.
+    #[cold]
+    fn circuit_changed(&self, change: Transition) {
+        lock(&self.circuit).enter(change.at, change.to);
+    }
+
     #[cold]
     fn refused(&self, reason: Reason) {
         self.rows[REASONS + reason.index()].fetch_add(1, Relaxed);
@@ -361,7 +368,7 @@ impl Observer for Metrics {
             | Kind::CallFinished { outcome: Outcome::Rejected(rejection), .. } => {
                 self.refused(rejection.reason);
             }
-            Kind::CircuitChanged(change) => lock(&self.circuit).enter(change.at, change.to),
+            Kind::CircuitChanged(change) => self.circuit_changed(change),
             _ => {}
         }
     }

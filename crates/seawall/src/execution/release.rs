@@ -13,6 +13,7 @@ use crate::{
 use std::{ops::Deref, task::Waker};
 
 impl<P: Deref<Target = Pipeline>> Execution<P> {
+    #[inline]
     pub(super) fn answer(&mut self, resolution: Resolution) {
         self.commands.push(Command::Done(resolution));
         self.answered(resolution.outcome);
@@ -124,7 +125,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
 
     /// Gives back what is still held when all is over: no call runs any more, no result is waited for.
     #[inline]
-    fn give_back(&mut self, outcome: Outcome) {
+    pub(super) fn give_back(&mut self, outcome: Outcome) {
         for at in 0..self.nodes.len() {
             if matches!(&self.nodes[at].slot, Slot::Frame(frame) if frame.holds()) {
                 self.with_frame(at, Waker::noop(), |policy, frame, cx| {
