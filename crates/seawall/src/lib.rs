@@ -69,14 +69,14 @@ pub use name::Name;
 pub use observers::MetricsObserver;
 #[cfg(feature = "tracing")]
 pub use observers::TracingObserver;
-pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome};
+pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome, Verdict};
 pub use pipeline::{Pipeline, check_policies};
 pub use policies::bulkhead::{
     Adaptive, Aimd, Bulkhead, BulkheadConfig, ControlledDelay, Gradient, Place, QueueOrder,
 };
 pub use policies::chaos::{Chaos, ChaosConfig, Schedule};
 pub use policies::circuit_breaker::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, KeyedCounts, Permit, Verdict,
+    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, KeyedCounts, Permit,
 };
 pub use policies::fallback::{Fallback, FallbackConfig};
 pub use policies::hedge::{Hedge, HedgeConfig};

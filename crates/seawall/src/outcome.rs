@@ -45,15 +45,25 @@ impl Outcome {
         matches!(self, Self::Success)
     }
 
-    /// Whether the dependency is to blame. This is the one rule of who is at fault: breakers, budgets, counters,
-    /// alerts and error shares all follow it. A [`Class::Permanent`] failure is the caller's: the dependency
-    /// answered that the request is wrong.
-    pub const fn blames_dependency(&self) -> bool {
+    /// What it says about the dependency. This is the one rule of who is at fault: breakers, throttles, budgets, counters,
+    /// alerts and error shares all follow it.
+    pub const fn verdict(&self) -> Verdict {
         match self {
-            Self::Failure(failure) => !matches!(failure.class, Class::Permanent),
-            Self::TimedOut { .. } => true,
-            Self::Success | Self::Rejected(_) | Self::CallerFault(_) => false,
+            Self::Success => Verdict::Success,
+            Self::TimedOut { .. } => Verdict::Failure,
+            Self::Rejected(_) | Self::CallerFault(_) => Verdict::None,
+            Self::Failure(failure) => match failure.class {
+                // The dependency answered that the request is wrong: it works.
+                Class::Permanent => Verdict::Success,
+                Class::RateLimited => Verdict::RateLimited,
+                Class::Transient | Class::Unknown => Verdict::Failure,
+            },
         }
+    }
+
+    /// Whether the dependency is to blame, by its [`verdict`](Self::verdict).
+    pub const fn blames_dependency(&self) -> bool {
+        self.verdict().is_failure()
     }
 
     /// Whether the caller is to blame: a [`Class::Permanent`] failure or a [`CallerFault`].
@@ -76,6 +86,27 @@ impl Outcome {
             Self::TimedOut { .. } => "timed_out",
             Self::Rejected(_) => "rejected",
         }
+    }
+}
+
+/// What a finished call says about the health of the dependency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The dependency works.
+    Success,
+    /// The dependency failed.
+    Failure,
+    /// The dependency works, and wants fewer calls: this counts as a failure in ratios and of a probe, never in a row
+    /// of consecutive failures.
+    RateLimited,
+    /// The call says nothing about the dependency.
+    None,
+}
+
+impl Verdict {
+    /// Whether the dependency failed, or asked for fewer calls.
+    pub(crate) const fn is_failure(self) -> bool {
+        matches!(self, Self::Failure | Self::RateLimited)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     attributes::Attributes,
     event::{Event, Kind, Observer},
     name::Name,
-    outcome::Outcome,
+    outcome::{Outcome, Verdict},
     random::Random,
     time::Instant,
 };
@@ -49,6 +49,17 @@ pub enum Cause {
     Panicked,
     /// The caller went away.
     CallerGone,
+}
+
+impl Cause {
+    /// What a call that ends for this cause says about the dependency.
+    pub(crate) const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Ended(outcome) => outcome.verdict(),
+            Self::TimedOut | Self::Panicked => Verdict::Failure,
+            Self::Discarded | Self::CallerGone => Verdict::None,
+        }
+    }
 }
 
 /// The context of one step of a frame: everything that a policy may know.
@@ -156,6 +167,9 @@ pub(crate) trait Pattern {
     /// The state of one execution's passage, as plain data.
     type Frame;
 
+    /// Whether [`start`](Self::start) lets every call pass, with [`Step::Call`]. Then it is the fast path, too.
+    const ALWAYS_PASSES: bool = false;
+
     /// The execution reached this policy: the new frame, and what it asks for.
     fn start(&self, cx: &mut Cx<'_>) -> (Self::Frame, Step);
 
@@ -181,8 +195,8 @@ pub(crate) trait Pattern {
     /// The fast path of admission: the frame of a call that simply passes. Where it is `None` nothing has changed, and
     /// [`start`](Self::start) decides.
     #[inline(always)]
-    fn pass(&self, _cx: &mut Cx<'_>) -> Option<Self::Frame> {
-        None
+    fn pass(&self, cx: &mut Cx<'_>) -> Option<Self::Frame> {
+        if Self::ALWAYS_PASSES { Some(self.start(cx).0) } else { None }
     }
 
     /// How this policy reacts to a success inside of it.

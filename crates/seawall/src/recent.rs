@@ -3,6 +3,7 @@
 use crate::{
     config::{config, hours, millis, secs},
     histogram::{Histogram, Latencies},
+    outcome::Outcome,
     sync::{AtomicU64, Ordering},
     time::{Instant, is_due, nanos},
 };
@@ -160,6 +161,45 @@ impl Recent {
         // More calls were cut off than the bound allows for, so the percentile is beyond all that was seen. The
         // bound grows until calls end by themselves again; where there was none, nothing is known.
         (!before.is_zero()).then(|| before.max(cut_off.longest() * 2).max(min))
+    }
+}
+
+/// One call beside a [`Recent`], where there is one: when it began, and whether its length is still to be recorded.
+pub(crate) struct Timed {
+    pub(crate) started_at: Instant,
+    /// Its length is still to be recorded.
+    counts: bool,
+}
+
+impl Timed {
+    #[inline(always)]
+    pub(crate) fn begin(now: Instant, recent: Option<&Recent>) -> Self {
+        Self { started_at: now, counts: recent.is_some() }
+    }
+
+    /// Whether its length is still to be recorded.
+    pub(crate) const fn counts(&self) -> bool {
+        self.counts
+    }
+
+    /// It ended by itself, with this outcome. How soon a call fails says nothing about how long one takes.
+    pub(crate) fn ended(&mut self, recent: Option<&Recent>, now: Instant, outcome: &Outcome) {
+        match outcome {
+            Outcome::Success => {
+                if let (Some(recent), true) = (recent, std::mem::take(&mut self.counts)) {
+                    recent.record(now, now.since(self.started_at));
+                }
+            }
+            Outcome::TimedOut { .. } => self.cut_off(recent, now),
+            _ => self.counts = false,
+        }
+    }
+
+    /// It was cut off, so it would have taken longer.
+    pub(crate) fn cut_off(&mut self, recent: Option<&Recent>, now: Instant) {
+        if let (Some(recent), true) = (recent, std::mem::take(&mut self.counts)) {
+            recent.cut_off(now, now.since(self.started_at));
+        }
     }
 }
 

@@ -17,8 +17,8 @@ const CORE: Building = Building {
         // Seams and leaves, which know no policy.
         &["config", "name", "sync", "time"],
         &["attributes", "backoff", "histogram", "random", "rejection", "timer"],
-        &["keyed", "outcome", "recent"],
-        &["command", "error", "event"],
+        &["keyed", "outcome"],
+        &["command", "error", "event", "recent"],
         // The contract, and beside it what several policies count with.
         &["observers", "policy", "window"],
         &["policies"],

@@ -9,7 +9,7 @@ use crate::{
     attributes::Key,
     config::{Check, ConfigError},
     event::{Kind, State, Transition},
-    outcome::{Class, Outcome},
+    outcome::{Outcome, Verdict},
     policy::{Cause, Cx, OnSuccess, Pattern, Step},
     random::{Random, fresh_seed},
     rejection::{Reason, Rejection},
@@ -25,7 +25,7 @@ mod marks;
 mod settings;
 mod view;
 
-pub use circuit::{Force, Verdict};
+pub use circuit::Force;
 pub use settings::{CircuitBreakerConfig, breaker};
 pub use view::{CircuitView, Forced, KeyedCounts};
 
@@ -257,21 +257,6 @@ impl<B: Deref<Target = CircuitBreaker>> Drop for Permit<B> {
     }
 }
 
-/// The verdict on the dependency that follows from an outcome.
-fn verdict(outcome: &Outcome) -> Verdict {
-    match outcome {
-        // A permanent failure is an answer: the dependency lives.
-        Outcome::Success => Verdict::Success,
-        Outcome::TimedOut { .. } => Verdict::Failure,
-        Outcome::Rejected(_) | Outcome::CallerFault(_) => Verdict::None,
-        Outcome::Failure(failure) => match failure.class {
-            Class::Permanent => Verdict::Success,
-            Class::RateLimited => Verdict::RateLimited,
-            Class::Transient | Class::Unknown => Verdict::Failure,
-        },
-    }
-}
-
 /// The ticket until its verdict is recorded, and how long the call took to answer, in nanoseconds.
 pub(crate) struct Frame {
     ticket: Option<Ticket>,
@@ -348,22 +333,17 @@ impl Pattern for Arc<CircuitBreaker> {
         }
         // A stream's outcome is known at its end: `release` will bring it.
         if !(cx.attributes.streamed && outcome.is_success()) {
-            self.settle(frame, cx, verdict(&outcome));
+            self.settle(frame, cx, outcome.verdict());
         }
         Step::Finish(outcome)
     }
 
     #[inline]
     fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
-        let verdict = match cause {
-            Cause::Ended(outcome) => verdict(&outcome),
-            Cause::TimedOut | Cause::Panicked => Verdict::Failure,
-            Cause::Discarded | Cause::CallerGone => Verdict::None,
-        };
         if let (Some(ticket), true) = (&frame.ticket, frame.took == 0) {
             frame.took = nanos_since(cx.now, ticket.started);
         }
-        self.settle(frame, cx, verdict);
+        self.settle(frame, cx, cause.verdict());
     }
 
     fn exclude(&self, frame: &mut Frame, length: Duration) {

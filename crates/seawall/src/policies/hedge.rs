@@ -11,7 +11,7 @@ use crate::{
     outcome::Outcome,
     policies::retry::{Bucket, ShareBudget},
     policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
-    recent::{Percentile, Recent},
+    recent::{Percentile, Recent, Timed},
     time::Instant,
 };
 use std::{sync::Arc, time::Duration};
@@ -88,40 +88,16 @@ impl Hedge {
 }
 
 pub(crate) struct Frame {
-    started_at: Instant,
+    /// The first call, as if it had not been hedged: the others would make calls look quick.
+    call: Timed,
     next_at: Instant,
     launched: u32,
     running: u32,
-    /// This call is still to be recorded for an adaptive delay.
-    counts: bool,
-}
-
-impl Hedge {
-    #[inline]
-    fn frame(&self, cx: &mut Cx<'_>) -> Frame {
-        if let Some(bucket) = &self.bucket {
-            bucket.began(cx.now);
-        }
-        let hedges = cx.concurrent && cx.attributes.repeatable;
-        let next_at = if hedges { cx.now + self.delay(cx.now) } else { Instant::FAR_FUTURE };
-        cx.wake_at(next_at);
-        let counts = self.recent.is_some();
-        Frame { started_at: cx.now, next_at, launched: 0, running: 1, counts }
-    }
-
-    /// Records a call that is over, or was cut off, for an adaptive delay.
-    fn count(&self, frame: &mut Frame, now: Instant, ended: bool) {
-        let (Some(recent), true) = (&self.recent, std::mem::replace(&mut frame.counts, false))
-        else {
-            return;
-        };
-        let took = now.since(frame.started_at);
-        if ended { recent.record(now, took) } else { recent.cut_off(now, took) }
-    }
 }
 
 impl Pattern for Arc<Hedge> {
     type Frame = Frame;
+    const ALWAYS_PASSES: bool = true;
 
     #[inline]
     fn on_success(&self) -> OnSuccess {
@@ -130,32 +106,29 @@ impl Pattern for Arc<Hedge> {
 
     #[inline]
     fn holds(frame: &Frame) -> bool {
-        frame.counts
-    }
-
-    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        (self.frame(cx), Step::Call)
+        frame.call.counts()
     }
 
     #[inline(always)]
-    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
-        Some(self.frame(cx))
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        if let Some(bucket) = &self.bucket {
+            bucket.began(cx.now);
+        }
+        let hedges = cx.concurrent && cx.attributes.repeatable;
+        let next_at = if hedges { cx.now + self.delay(cx.now) } else { Instant::FAR_FUTURE };
+        cx.wake_at(next_at);
+        let call = Timed::begin(cx.now, self.recent.as_ref());
+        (Frame { call, next_at, launched: 0, running: 1 }, Step::Call)
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
         frame.running -= 1;
-        // Of the first call, as if it had not been hedged: the others would make calls look quick.
-        match outcome {
-            Outcome::Success => self.count(frame, cx.now, true),
-            Outcome::TimedOut { .. } if frame.running == 0 => self.count(frame, cx.now, false),
-            _ => {}
-        }
         let is_answer = match outcome {
             Outcome::Success => true,
             outcome => outcome.blames_caller(),
         };
         if is_answer || frame.running == 0 {
-            frame.counts = false;
+            frame.call.ended(self.recent.as_ref(), cx.now, &outcome);
             Step::Finish(outcome)
         } else {
             Step::Wait
@@ -177,19 +150,19 @@ impl Pattern for Arc<Hedge> {
             frame.next_at = cx.now + self.delay(cx.now);
             cx.wake_at(frame.next_at);
         }
-        let after = cx.now.since(frame.started_at);
+        let after = cx.now.since(frame.call.started_at);
         cx.emit(Kind::Hedged { nth: frame.launched, after });
         Step::Call
     }
 
     fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
         if let Cause::TimedOut | Cause::Discarded = cause {
-            self.count(frame, cx.now, false);
+            frame.call.cut_off(self.recent.as_ref(), cx.now);
         }
     }
 
     fn exclude(&self, frame: &mut Frame, length: Duration) {
-        frame.started_at = frame.started_at + length;
+        frame.call.started_at = frame.call.started_at + length;
         frame.next_at = frame.next_at + length;
     }
 }

@@ -166,20 +166,9 @@ pub(crate) struct Frame {
     resume_at: Instant,
 }
 
-impl Retry {
-    #[inline(always)]
-    fn frame(&self, cx: &mut Cx<'_>) -> Frame {
-        *cx.attempt = 1;
-        if let Some(bucket) = &self.bucket {
-            bucket.began(cx.now);
-        }
-        let resume_at = Instant::FAR_FUTURE;
-        Frame { attempts: 1, paid: None, started_at: cx.now, previous: 0, resume_at }
-    }
-}
-
 impl Pattern for std::sync::Arc<Retry> {
     type Frame = Frame;
+    const ALWAYS_PASSES: bool = true;
 
     #[inline]
     fn on_success(&self) -> OnSuccess {
@@ -194,13 +183,14 @@ impl Pattern for std::sync::Arc<Retry> {
         false
     }
 
-    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        (self.frame(cx), Step::Call)
-    }
-
     #[inline(always)]
-    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
-        Some(self.frame(cx))
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        *cx.attempt = 1;
+        if let Some(bucket) = &self.bucket {
+            bucket.began(cx.now);
+        }
+        let resume_at = Instant::FAR_FUTURE;
+        (Frame { attempts: 1, paid: None, started_at: cx.now, previous: 0, resume_at }, Step::Call)
     }
 
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {

@@ -12,7 +12,7 @@
 use crate::{
     config::{Check, ConfigError, hours, millis, secs},
     event::Kind,
-    outcome::{Class, Outcome},
+    outcome::{Outcome, Verdict},
     policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
     rejection::{Reason, Rejection},
     sync::{AtomicU64, Ordering},
@@ -134,25 +134,15 @@ impl Throttle {
     }
 }
 
-/// Whether the dependency accepted the call; `None` if that is not known.
-fn accepted(outcome: &Outcome) -> Option<bool> {
-    match outcome {
-        Outcome::Success => Some(true),
-        Outcome::TimedOut { .. } => Some(false),
-        Outcome::Rejected(_) | Outcome::CallerFault(_) => None,
-        Outcome::Failure(failure) => Some(failure.class == Class::Permanent),
-    }
-}
-
 /// Whether the call is still to be counted.
 pub(crate) struct Frame {
     counts: bool,
 }
 
 impl Throttle {
-    fn settle(&self, frame: &mut Frame, now: Instant, accepted: Option<bool>) {
-        if let (true, Some(accepted)) = (std::mem::replace(&mut frame.counts, false), accepted) {
-            self.record(now, accepted);
+    fn settle(&self, frame: &mut Frame, now: Instant, verdict: Verdict) {
+        if std::mem::take(&mut frame.counts) && verdict != Verdict::None {
+            self.record(now, !verdict.is_failure());
         }
     }
 }
@@ -187,17 +177,12 @@ impl Pattern for Arc<Throttle> {
 
     #[inline]
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
-        self.settle(frame, cx.now, accepted(&outcome));
+        self.settle(frame, cx.now, outcome.verdict());
         Step::Finish(outcome)
     }
 
     fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
-        let accepted = match cause {
-            Cause::Ended(outcome) => accepted(&outcome),
-            Cause::TimedOut | Cause::Panicked => Some(false),
-            Cause::Discarded | Cause::CallerGone => None,
-        };
-        self.settle(frame, cx.now, accepted);
+        self.settle(frame, cx.now, cause.verdict());
     }
 }
 

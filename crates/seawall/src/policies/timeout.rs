@@ -9,7 +9,7 @@ use crate::{
     event::Kind,
     outcome::Outcome,
     policy::{Cause, Cx, OnSuccess, Pattern, Step, policy_config},
-    recent::{Percentile, Recent},
+    recent::{Percentile, Recent, Timed},
     time::Instant,
 };
 use std::{sync::Arc, time::Duration};
@@ -81,6 +81,10 @@ impl Timeout {
         start + self.limit(start)
     }
 
+    fn recent(&self) -> Option<&Recent> {
+        self.recent.as_deref()
+    }
+
     /// Records for an adaptive limit how long a call took that ended by itself, for use without a pipeline.
     pub fn record(&self, now: Instant, took: Duration) {
         if let Some(recent) = &self.recent {
@@ -99,29 +103,12 @@ impl Timeout {
 
 pub(crate) struct Frame {
     deadline: Instant,
-    started_at: Instant,
-    /// This call is still to be recorded for an adaptive limit.
-    counts: bool,
-}
-
-impl Timeout {
-    #[inline(always)]
-    fn frame(&self, cx: &mut Cx<'_>) -> Frame {
-        let deadline = self.deadline(cx.now).min(*cx.deadline);
-        *cx.deadline = deadline;
-        cx.wake_at(deadline);
-        Frame { deadline, started_at: cx.now, counts: self.recent.is_some() }
-    }
-
-    fn unfinished(&self, frame: &mut Frame, now: Instant) {
-        if std::mem::replace(&mut frame.counts, false) {
-            self.record_cut_off(now, now.since(frame.started_at));
-        }
-    }
+    call: Timed,
 }
 
 impl Pattern for Timeout {
     type Frame = Frame;
+    const ALWAYS_PASSES: bool = true;
 
     #[inline]
     fn on_success(&self) -> OnSuccess {
@@ -130,29 +117,20 @@ impl Pattern for Timeout {
 
     #[inline]
     fn holds(frame: &Frame) -> bool {
-        frame.counts
-    }
-
-    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        (self.frame(cx), Step::Call)
+        frame.call.counts()
     }
 
     #[inline(always)]
-    fn pass(&self, cx: &mut Cx<'_>) -> Option<Frame> {
-        Some(self.frame(cx))
+    fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        let deadline = self.deadline(cx.now).min(*cx.deadline);
+        *cx.deadline = deadline;
+        cx.wake_at(deadline);
+        (Frame { deadline, call: Timed::begin(cx.now, self.recent()) }, Step::Call)
     }
 
     #[inline]
     fn inner_done(&self, frame: &mut Frame, cx: &mut Cx<'_>, outcome: Outcome) -> Step {
-        if frame.counts {
-            match outcome {
-                Outcome::Success => self.record(cx.now, cx.now.since(frame.started_at)),
-                Outcome::TimedOut { .. } => self.unfinished(frame, cx.now),
-                // How soon a call fails says nothing about how long one takes.
-                _ => {}
-            }
-            frame.counts = false;
-        }
+        frame.call.ended(self.recent(), cx.now, &outcome);
         Step::Finish(outcome)
     }
 
@@ -161,8 +139,8 @@ impl Pattern for Timeout {
             return Step::Wait;
         }
         // The time really allowed: less than the configured limit where the caller's deadline is nearer.
-        let limit = frame.deadline.since(frame.started_at);
-        self.unfinished(frame, cx.now);
+        let limit = frame.deadline.since(frame.call.started_at);
+        frame.call.cut_off(self.recent(), cx.now);
         cx.emit(Kind::TimedOut { limit });
         Step::Finish(Outcome::TimedOut { limit })
     }
@@ -171,13 +149,13 @@ impl Pattern for Timeout {
         // Ended from outside, by a further timeout or because another call had answered. When a caller left is
         // not always known, and a panic is an end of its own.
         if let Cause::TimedOut | Cause::Discarded = cause {
-            self.unfinished(frame, cx.now);
+            frame.call.cut_off(self.recent(), cx.now);
         }
     }
 
     fn exclude(&self, frame: &mut Frame, length: Duration) {
         frame.deadline = frame.deadline + length;
-        frame.started_at = frame.started_at + length;
+        frame.call.started_at = frame.call.started_at + length;
     }
 }
 

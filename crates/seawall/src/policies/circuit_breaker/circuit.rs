@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     event::{State, Transition, Why},
+    outcome::Verdict,
     random::Random,
     rejection::{Reason, Rejection},
     time::Instant,
@@ -70,26 +71,6 @@ pub enum Force {
     Disabled,
 }
 
-/// What a finished call says about the health of the dependency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The dependency works.
-    Success,
-    /// The dependency failed.
-    Failure,
-    /// The dependency works, and wants fewer calls: this counts as a failure in ratios and of a probe, never in a row
-    /// of consecutive failures.
-    RateLimited,
-    /// The call says nothing about the dependency.
-    None,
-}
-
-impl Verdict {
-    pub(super) fn is_failure(self) -> bool {
-        matches!(self, Self::Failure | Self::RateLimited)
-    }
-}
-
 impl Circuit {
     pub(super) const CLOSED: Self = Self::Closed { failures: 0, ramp: Ramp::NONE };
 
@@ -134,6 +115,9 @@ pub(crate) struct Word {
     pub(crate) circuit: Circuit,
 }
 
+/// The word after a request to call, and the generation that admits the call, or the refusal.
+type Answer = (Word, Result<u16, Rejection>);
+
 const MOST_OPENINGS: u32 = 63;
 const MOST_FAILURES: u32 = (1 << 20) - 1;
 
@@ -173,7 +157,7 @@ impl Word {
         config: &CircuitBreakerConfig,
         now: Instant,
         draw: impl FnOnce() -> f64,
-    ) -> (Self, Result<u16, Rejection>) {
+    ) -> Answer {
         let refuse = |reason, wait| (self, Err(Rejection::new(reason, wait)));
         match self.circuit {
             Circuit::Closed { ramp: Ramp::NONE, .. } => (self, Ok(self.generation)),
@@ -200,16 +184,12 @@ impl Word {
             }
             // Every probe hangs.
             Circuit::HalfOpen { .. } => self.admit_probe(config, now),
-            Circuit::Forced { force, until } => self.admit_forced(config, now, force, until),
+            Circuit::Forced { .. } => self.admit_forced(config, now),
         }
     }
 
     /// Begins a new round of probes.
-    fn admit_probe(
-        self,
-        config: &CircuitBreakerConfig,
-        now: Instant,
-    ) -> (Self, Result<u16, Rejection>) {
+    fn admit_probe(self, config: &CircuitBreakerConfig, now: Instant) -> Answer {
         let next = self.probing(config, now);
         (next, Ok(next.generation))
     }
@@ -223,7 +203,7 @@ impl Word {
         failures: u32,
         ramp: Ramp,
         draw: impl FnOnce() -> f64,
-    ) -> (Self, Result<u16, Rejection>) {
+    ) -> Answer {
         let Some(left) = ramp.left(now, config) else {
             let whole = self.with(Circuit::Closed { failures, ramp: Ramp::NONE });
             return (whole, Ok(self.generation));
@@ -237,23 +217,16 @@ impl Word {
     }
 
     #[cold]
-    fn admit_forced(
-        self,
-        config: &CircuitBreakerConfig,
-        now: Instant,
-        force: Force,
-        until: Option<ForceEnd>,
-    ) -> (Self, Result<u16, Rejection>) {
-        let left = until.map(|until| until.left(now, LONGEST_FORCE));
-        let holds = left != Some(None);
-        match force {
-            Force::Open if holds => {
-                (self, Err(Rejection::new(Reason::CircuitOpen, left.flatten())))
+    fn admit_forced(self, config: &CircuitBreakerConfig, now: Instant) -> Answer {
+        match self.circuit.as_of(now) {
+            Circuit::Forced { force: Force::Open, until } => {
+                let left = until.and_then(|until| until.left(now, LONGEST_FORCE));
+                (self, Err(Rejection::new(Reason::CircuitOpen, left)))
             }
-            Force::Open => self.admit_probe(config, now),
-            Force::Closed | Force::Disabled if holds => (self, Ok(self.generation)),
-            Force::Closed | Force::Disabled => {
-                let next = self.next(Circuit::CLOSED);
+            Circuit::Forced { .. } => (self, Ok(self.generation)),
+            Circuit::Open { .. } => self.admit_probe(config, now),
+            ended => {
+                let next = self.next(ended);
                 (next, Ok(next.generation))
             }
         }

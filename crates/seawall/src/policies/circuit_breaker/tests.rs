@@ -8,7 +8,7 @@ use super::{
     marks::{LeaseEnd, OpenEnd, Ramp},
     *,
 };
-use crate::{event::Why, window::GENERATIONS};
+use crate::{event::Why, outcome::Class, window::GENERATIONS};
 
 mod clocks;
 mod operated;
@@ -465,7 +465,7 @@ fn outcomes_become_verdicts() {
         (Outcome::failure(Class::Transient), Verdict::Failure),
         (Outcome::failure(Class::Unknown), Verdict::Failure),
     ] {
-        assert_eq!(verdict(&outcome), expected, "{outcome:?}");
+        assert_eq!(outcome.verdict(), expected, "{outcome:?}");
     }
 }
 

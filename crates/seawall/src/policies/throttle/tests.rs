@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    outcome::Class,
     policies::PolicyConfig,
     random::Random,
     testing::{Bench, ms},
