@@ -220,7 +220,8 @@ patterns! {
     ),
     /// Limits the number of calls in progress.
     Bulkhead(bulkhead::Bulkhead, Arc<bulkhead::Bulkhead>, bulkhead::BulkheadConfig, "bulkhead"),
-    /// Answers with an alternative when a call fails or is refused.
+    /// Answers with an alternative when a call fails or is refused. The alternatives are the caller's: a route's
+    /// `fallback`, or a function in code. Without one, this policy does nothing.
     Fallback(fallback::Fallback, fallback::Fallback, fallback::FallbackConfig, "fallback"),
     /// Makes a further call beside one that takes long.
     Hedge(hedge::Hedge, Arc<hedge::Hedge>, hedge::HedgeConfig, "hedge"),

@@ -4,7 +4,9 @@
 //! to hide errors that the caller should see. The invariant: the primary has ended, and all its permits
 //! are back, before the first alternative is called; alternatives are tried in order, each once.
 //!
-//! A caller who hands over an alternative under a pipeline without a fallback gets the default one around it all.
+//! A caller who hands over an alternative under a pipeline without a fallback gets the default one around it all. A caller
+//! who hands over none under a pipeline with one gets the operation's own error: the presets put a fallback around every
+//! operation, so that is no mistake to refuse or to warn of.
 
 use crate::{
     config::{Check, ConfigError},
@@ -14,7 +16,7 @@ use crate::{
 };
 
 policy_config! {
-    /// Answers with an alternative when the operation gave no answer.
+    /// Answers with an alternative of the caller's when the operation gave no answer.
     pub struct FallbackConfig {
         /// The most alternatives that are tried for one call; the caller may offer fewer.
         #[range(1..=32)]
@@ -24,7 +26,8 @@ policy_config! {
     }
 }
 
-/// A fallback: the caller's alternatives are tried in turn when the operation gives no answer.
+/// A fallback: the caller's alternatives are tried in turn when the operation gives no answer. It has none of its own: a
+/// call or a layer that is given no alternative answers as it would without this policy.
 pub fn fallback() -> FallbackConfig {
     FallbackConfig::default()
 }
