@@ -22,6 +22,8 @@ pub(super) struct Range {
     low_open: bool,
     high: Option<Limit>,
     high_open: bool,
+    /// Whether the numbers are seconds.
+    seconds: bool,
 }
 
 impl<'s, 't> Walker<'s, 't> {
@@ -32,7 +34,11 @@ impl<'s, 't> Walker<'s, 't> {
             _ => return,
         };
         let whole = layers.iter().any(|layer| !Kinds::of_type(layer).contains(Kinds::FLOAT));
-        let noun = if whole { "a whole number" } else { "a number" };
+        let noun = match is_duration(layers) {
+            true => "a duration",
+            false if whole => "a whole number",
+            false => "a number",
+        };
         for range in [Range::declared(layers), Range::of_types(layers)] {
             let what = match range.side(value) {
                 Ordering::Equal => continue,
@@ -50,7 +56,7 @@ impl<'s, 't> Walker<'s, 't> {
 impl Range {
     /// The bounds that the schema declares.
     pub(super) fn declared(layers: &[&Keywords]) -> Self {
-        let mut range = Self::default();
+        let mut range = Self { seconds: is_duration(layers), ..Self::default() };
         for layer in layers {
             let limit = |name| layer.get(name).and_then(Limit::of_json);
             for (name, open) in [("minimum", false), ("exclusiveMinimum", true)] {
@@ -116,10 +122,11 @@ impl Range {
     }
 }
 
-/// After a noun: `from 1 to 100`, `of 1 or more`, `above 0, up to 1`.
+/// After a noun: `from 1 to 100`, `of 1 or more`, `above 0, up to 1`, `above 0s, up to 365 days`.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.low, self.high) {
+        let show = |limit: Limit| if self.seconds { limit.length() } else { limit.to_string() };
+        match (self.low.map(show), self.high.map(show)) {
             (None, None) => Ok(()),
             (Some(low), None) if self.low_open => write!(f, "above {low}"),
             (Some(low), None) => write!(f, "of {low} or more"),
@@ -133,6 +140,10 @@ impl fmt::Display for Range {
             },
         }
     }
+}
+
+fn is_duration(layers: &[&Keywords]) -> bool {
+    layers.iter().any(|layer| layer.get("format").is_some_and(|format| format == "duration"))
 }
 
 impl Limit {
@@ -149,6 +160,20 @@ impl Limit {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => a.cmp(&b),
             (a, b) => a.as_f64().total_cmp(&b.as_f64()),
+        }
+    }
+
+    /// A number of seconds with the largest unit that it is a whole number of.
+    fn length(self) -> String {
+        match self.as_f64() {
+            seconds if seconds > 86_400.0 && seconds % 86_400.0 == 0.0 => {
+                format!("{} days", seconds / 86_400.0)
+            }
+            seconds if seconds > 0.0 && seconds % 3_600.0 == 0.0 => {
+                format!("{}h", seconds / 3_600.0)
+            }
+            seconds if seconds % 1.0 == 0.0 => format!("{seconds}s"),
+            seconds => format!("{}ms", seconds * 1_000.0),
         }
     }
 

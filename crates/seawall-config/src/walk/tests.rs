@@ -205,7 +205,7 @@ fn durations_take_a_number_only_if_the_schema_says_so() {
     check(&either, "20", &[]);
     check(&either, "0.5", &[]);
     check(&either, "250ms", &[]);
-    check(&either, "-1", &["1:1: -1 is too small; write a number of 0 or more"]);
+    check(&either, "-1", &["1:1: -1 is too small; write a duration of 0s or more"]);
     check(
         &either,
         "true",
@@ -220,6 +220,24 @@ fn durations_take_a_number_only_if_the_schema_says_so() {
         &["1:1: 20 is not a duration; write a number with a unit, such as 250ms, 20s or 5m"],
     );
     check(&text, "'20'", &["1:1: \"20\" is not a duration; add a unit, such as 20s"]);
+}
+
+#[test]
+fn bounds_of_durations_have_units() {
+    let bounded = json!({
+        "type": ["string", "number"], "format": "duration", "exclusiveMinimum": 0, "maximum": 31_536_000
+    });
+    check(&bounded, "0", &["1:1: 0 is too small; write a duration above 0s, up to 365 days"]);
+    check(
+        &bounded,
+        "31536001",
+        &["1:1: 31536001 is too large; write a duration above 0s, up to 365 days"],
+    );
+    for (least, words) in [(0.25, "250ms"), (60.0, "60s"), (86_400.0, "24h"), (90.0, "90s")] {
+        let schema = json!({ "type": "number", "format": "duration", "minimum": least });
+        let expected = format!("1:1: 0 is too small; write a duration of {words} or more");
+        check(&schema, "0", &[&expected]);
+    }
 }
 
 #[test]

@@ -7,17 +7,21 @@ use super::{
     network::Network,
     operating::SHORTEST_KEY,
 };
-use seawall::{Catalog, PolicyConfig, config::Problems};
+use seawall::{
+    Catalog, PolicyConfig,
+    config::{Check, ConfigError, Problems},
+};
 use seawall_config::{Document, Report};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 impl Document for GatewayConfig {
     fn check(&self, report: &mut Report<'_>) {
         let catalog = self.catalog();
+        add(self.validate(), report);
         self.check_preset(&catalog, report);
         self.check_profiles(&catalog, report);
         self.check_operating(report);
-        self.check_clients(report);
+        self.check_proxies(report);
         if self.upstreams.is_empty() && self.operations.is_empty() {
             report.error("upstreams", "there is nothing to stand in front of", "name an upstream");
         }
@@ -95,11 +99,8 @@ impl GatewayConfig {
         }
     }
 
-    /// Checks the limits for clients, and the trusted proxies.
-    fn check_clients(&self, report: &mut Report<'_>) {
-        check_timeout("limits.client_timeout", Some(self.limits.client_timeout), report);
-        check_timeout("limits.keep_alive_timeout", Some(self.limits.keep_alive_timeout), report);
-        check_timeout("limits.write_timeout", Some(self.limits.write_timeout), report);
+    /// Checks the trusted proxies.
+    fn check_proxies(&self, report: &mut Report<'_>) {
         for (at, text) in self.trusted_proxies.iter().enumerate() {
             if Network::parse(text).is_none() {
                 report.error(
@@ -134,9 +135,6 @@ impl GatewayConfig {
                     "make a longer one, at random",
                 );
             }
-        }
-        if self.monitoring.retention.is_zero() {
-            report.error("monitoring.retention", "nothing would be kept", "give it a length");
         }
         let alerts = &self.monitoring.alerts;
         if alerts.error_share_warning > alerts.error_share_critical {
@@ -205,7 +203,12 @@ fn check_chosen(
 fn check_policies(policies: &[PolicyConfig], report: &mut Report<'_>) {
     let mut problems = Problems::default();
     seawall::check_policies(policies, &mut problems);
-    for problem in problems.into_result().err().into_iter().flat_map(|error| error.problems) {
+    add(problems.into_result(), report);
+}
+
+/// Adds what is out of the bounds that its field declares.
+fn add(checked: Result<(), ConfigError>, report: &mut Report<'_>) {
+    for problem in checked.err().into_iter().flat_map(|error| error.problems) {
         let message = format!("{} is not right", problem.value);
         report.error(problem.path, message, format!("use {}", problem.right));
     }
@@ -235,34 +238,7 @@ impl UpstreamConfig {
             }
         }
         check_chosen(&self.strategy, &self.policies, catalog, report);
-        for (field, length) in [
-            ("attempt_timeout", self.attempt_timeout),
-            ("connect_timeout", Some(self.connect_timeout)),
-            ("first_byte_timeout", self.first_byte_timeout),
-            ("stream_idle_timeout", Some(self.stream_idle_timeout)),
-        ] {
-            check_timeout(field, length, report);
-        }
-        // No headers held at all is a choice that one may make.
-        check_timeout(
-            "hold_headers",
-            Some(self.hold_headers).filter(|hold| !hold.is_zero()),
-            report,
-        );
-    }
-}
-
-/// Longer than anybody waits, and short enough to be added to any clock.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
-
-fn check_timeout(field: &str, length: Option<Duration>, report: &mut Report<'_>) {
-    let Some(length) = length else { return };
-    if length.is_zero() {
-        let message = "a timeout of 0 would end everything at once";
-        report.error(field, message, "give it a length");
-    } else if length > LONGEST_TIMEOUT {
-        let message = format!("{} is longer than a year", humantime::format_duration(length));
-        report.error(field, message, "use 365 days at most");
+        add(self.validate(), report);
     }
 }
 
@@ -278,7 +254,6 @@ impl RouteConfig {
                 report.error(format!("methods[{at}]"), message, right);
             }
         }
-        check_timeout("total_timeout", self.total_timeout, report);
         if let Some(limit) = &self.rate_limit {
             report.within("rate_limit", |report| limit.check(report));
         }
@@ -328,12 +303,7 @@ impl RateLimitConfig {
             let message = format!("{:?} is not a key", self.key.as_deref().unwrap_or_default());
             report.error("key", message, "write peer, or header: and a header's name");
         }
-        if let Err(error) = seawall::RateLimiter::new(self.policy()) {
-            for problem in error.problems {
-                let message = format!("{} is not right", problem.value);
-                report.error(problem.path, message, problem.right);
-            }
-        }
+        add(self.policy().validate(), report);
     }
 }
 

@@ -1,75 +1,55 @@
 //! Destinations of requests: named upstreams, and the routes that lead to them.
 
 use schemars::JsonSchema;
-use seawall::PolicyConfig;
+use seawall::{
+    PolicyConfig,
+    config::{days, secs},
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A named destination.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct UpstreamConfig {
-    /// The protocol of the upstream, by which its streams and errors are read.
-    pub protocol: Protocol,
-    /// Its addresses, used in turn: `http://host:port` or `https://host`, with an optional path before
-    /// that of the request.
-    #[schemars(length(min = 1), inner(url))]
-    pub endpoints: Vec<String>,
-    /// The name of a profile. It cannot be set together with `policies`.
-    pub strategy: Option<String>,
-    /// The policies in order, outermost first.
-    pub policies: Option<Vec<PolicyConfig>>,
-    /// How long one attempt may take until the answer has begun: its headers and the first byte behind them, or
-    /// the first content of an event stream, for as long as its headers are held. Left out: what its policies
-    /// say, or 2 minutes where they have no timeout, so that nothing waits for ever.
-    #[serde(with = "seawall::config::duration::option")]
-    #[schemars(schema_with = "seawall::config::duration::option::schema")]
-    pub attempt_timeout: Option<Duration>,
-    /// How long opening a connection may take.
-    #[serde(with = "seawall::config::duration")]
-    #[schemars(schema_with = "seawall::config::duration::schema")]
-    pub connect_timeout: Duration,
-    /// How long an answer may take until its first byte, or the first content of an event stream: pings, comments
-    /// and events such as `response.created` do not count. Counts from the call on; where a body is passed
-    /// on as it comes, from the answer's headers on. Beyond it the attempt has failed, and may be repeated.
-    /// Left out: `attempt_timeout` alone bounds it.
-    #[serde(with = "seawall::config::duration::option")]
-    #[schemars(schema_with = "seawall::config::duration::option::schema")]
-    pub first_byte_timeout: Option<Duration>,
-    /// How long the headers of an answer are held back for its first content, where `first_byte_timeout` does not say
-    /// so. While they are held, a failed attempt can be repeated, or a fallback asked. An event stream of an
-    /// `openai`, `anthropic` or `gemini` upstream is held this long from its first event or comment on, at most 64
-    /// events or 512 KiB; any other answer from its headers on, an event stream of an `http` upstream for at
-    /// most 100 ms. With 0 s they pass on with whatever comes first.
-    #[serde(with = "seawall::config::duration")]
-    #[schemars(schema_with = "seawall::config::duration::schema")]
-    pub hold_headers: Duration,
-    /// The longest pause between two pieces of an answer.
-    #[serde(with = "seawall::config::duration")]
-    #[schemars(schema_with = "seawall::config::duration::schema")]
-    pub stream_idle_timeout: Duration,
-    /// Which requests may be sent again.
-    pub repeatable: Repeatable,
-    /// Whether the upstream gets the `Host` that the client asked for, in place of the endpoint's. Its connections are
-    /// HTTP/1.1 then: HTTP/2 has no place for a second name.
-    pub preserve_host: bool,
-}
-
-impl Default for UpstreamConfig {
-    fn default() -> Self {
-        Self {
-            protocol: Protocol::Http,
-            endpoints: Vec::new(),
-            strategy: None,
-            policies: None,
-            attempt_timeout: None,
-            connect_timeout: Duration::from_secs(5),
-            first_byte_timeout: None,
-            hold_headers: Duration::from_secs(5),
-            stream_idle_timeout: Duration::from_secs(120),
-            repeatable: Repeatable::Auto,
-            preserve_host: false,
-        }
+seawall::configuration! {
+    /// A named destination.
+    pub struct UpstreamConfig {
+        /// The protocol of the upstream, by which its streams and errors are read.
+        protocol: Protocol = Protocol::Http,
+        /// Its addresses, used in turn: `http://host:port` or `https://host`, with an optional path before
+        /// that of the request.
+        #[schemars(length(min = 1), inner(url))]
+        endpoints: Vec<String> = Vec::new(),
+        /// The name of a profile. It cannot be set together with `policies`.
+        strategy: Option<String> = None,
+        /// The policies in order, outermost first.
+        policies: Option<Vec<PolicyConfig>> = None,
+        /// How long one attempt may take until the answer has begun: its headers and the first byte behind them, or
+        /// the first content of an event stream, for as long as its headers are held. Left out: what its policies
+        /// say, or 2 minutes where they have no timeout, so that nothing waits for ever.
+        #[range(positive..=days(365))]
+        attempt_timeout: Option<Duration> = None,
+        /// How long opening a connection may take.
+        #[range(positive..=days(365))]
+        connect_timeout: Duration = secs(5),
+        /// How long an answer may take until its first byte, or the first content of an event stream: pings, comments
+        /// and events such as `response.created` do not count. Counts from the call on; where a body is passed
+        /// on as it comes, from the answer's headers on. Beyond it the attempt has failed, and may be repeated.
+        /// Left out: `attempt_timeout` alone bounds it.
+        #[range(positive..=days(365))]
+        first_byte_timeout: Option<Duration> = None,
+        /// How long the headers of an answer are held back for its first content, where `first_byte_timeout` does not say
+        /// so. While they are held, a failed attempt can be repeated, or a fallback asked. An event stream of an
+        /// `openai`, `anthropic` or `gemini` upstream is held this long from its first event or comment on, at most 64
+        /// events or 512 KiB; any other answer from its headers on, an event stream of an `http` upstream for at
+        /// most 100 ms. With 0 s they pass on with whatever comes first.
+        #[range(..=days(365))]
+        hold_headers: Duration = secs(5),
+        /// The longest pause between two pieces of an answer.
+        #[range(positive..=days(365))]
+        stream_idle_timeout: Duration = secs(120),
+        /// Which requests may be sent again.
+        repeatable: Repeatable = Repeatable::Auto,
+        /// Whether the upstream gets the `Host` that the client asked for, in place of the endpoint's. Its connections are
+        /// HTTP/1.1 then: HTTP/2 has no place for a second name.
+        preserve_host: bool = false,
     }
 }
 
@@ -105,68 +85,49 @@ pub enum Repeatable {
     Never,
 }
 
-/// Which requests go to which upstream.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["path", "upstream"]))]
-pub struct RouteConfig {
-    /// A whole path (`/v1/models`), or the start of one (`/v1/*`).
-    #[serde(default)]
-    #[schemars(length(min = 1))]
-    pub path: String,
-    /// The name of the upstream.
-    #[serde(default)]
-    pub upstream: String,
-    /// The methods that match; left out: all methods.
-    #[serde(default)]
-    pub methods: Vec<String>,
-    /// The names of upstreams that are asked in turn if the first gives no answer.
-    #[serde(default)]
-    pub fallback: Vec<String>,
-    /// How long a client waits at most until an answer begins, over all attempts, pauses and fallbacks; beyond it
-    /// the answer is 504. It ends whatever call is under way, and a call that it ends is not held against
-    /// its upstream: bound that with `attempt_timeout` or `first_byte_timeout`. Left out: no bound but theirs.
-    #[serde(default, with = "seawall::config::duration::option")]
-    #[schemars(schema_with = "seawall::config::duration::option::schema")]
-    pub total_timeout: Option<Duration>,
-    /// The limit of the requests that may come along this route.
-    #[serde(default)]
-    pub rate_limit: Option<RateLimitConfig>,
+seawall::configuration! {
+    /// Which requests go to which upstream.
+    #[schemars(extend("required" = ["path", "upstream"]))]
+    pub struct RouteConfig {
+        /// A whole path (`/v1/models`), or the start of one (`/v1/*`).
+        #[schemars(length(min = 1))]
+        path: String = String::new(),
+        /// The name of the upstream.
+        upstream: String = String::new(),
+        /// The methods that match; left out: all methods.
+        methods: Vec<String> = Vec::new(),
+        /// The names of upstreams that are asked in turn if the first gives no answer.
+        fallback: Vec<String> = Vec::new(),
+        /// How long a client waits at most until an answer begins, over all attempts, pauses and fallbacks; beyond it
+        /// the answer is 504. It ends whatever call is under way, and a call that it ends is not held against
+        /// its upstream: bound that with `attempt_timeout` or `first_byte_timeout`. Left out: no bound but theirs.
+        #[range(positive..=days(365))]
+        total_timeout: Option<Duration> = None,
+        /// The limit of the requests that may come along this route.
+        #[nested]
+        rate_limit: Option<RateLimitConfig> = None,
+    }
 }
 
-/// A limit of the requests along a route.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["rate"]))]
-pub struct RateLimitConfig {
-    /// Requests allowed in each `per`.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 1_000_000_000))]
-    pub rate: u32,
-    /// The period that `rate` counts in.
-    #[serde(default = "one_second", with = "seawall::config::duration")]
-    #[schemars(schema_with = "seawall::config::duration::schema")]
-    pub per: Duration,
-    /// Requests allowed on top of `rate` after a quiet time.
-    #[serde(default)]
-    #[schemars(range(max = 1_000_000_000))]
-    pub burst: u32,
-    /// One limit for each `peer` (the client's address, as far as `trusted_proxies` can be believed) or
-    /// `header:<name>`; left out: one for all.
-    #[serde(default)]
-    pub key: Option<String>,
-    /// The most keys that are remembered.
-    #[serde(default = "hundred_thousand")]
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub max_keys: u32,
-}
-
-fn one_second() -> Duration {
-    Duration::from_secs(1)
-}
-
-fn hundred_thousand() -> u32 {
-    100_000
+seawall::configuration! {
+    /// A limit of the requests along a route.
+    #[schemars(extend("required" = ["rate"]))]
+    pub struct RateLimitConfig {
+        /// Requests allowed in each `per`.
+        #[range(1..=1_000_000_000)]
+        rate: u32 = 0,
+        /// The period that `rate` counts in.
+        per: Duration = secs(1),
+        /// Requests allowed on top of `rate` after a quiet time.
+        #[range(0..=1_000_000_000)]
+        burst: u32 = 0,
+        /// One limit for each `peer` (the client's address, as far as `trusted_proxies` can be believed) or
+        /// `header:<name>`; left out: one for all.
+        key: Option<String> = None,
+        /// The most keys that are remembered.
+        #[range(1..=10_000_000)]
+        max_keys: u32 = 100_000,
+    }
 }
 
 impl RateLimitConfig {
