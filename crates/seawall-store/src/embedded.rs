@@ -29,23 +29,10 @@ impl Embedded {
     /// # Errors
     /// When another process has it open, it is no store, or it cannot be read or made.
     pub fn open(path: &Path) -> Result<Self> {
-        let of_folder = |error: io::Error| {
-            StoreError::new(
-                path.display().to_string(),
-                format!("its folder cannot be used: {error}; give the store another path"),
-            )
-        };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(of_folder)?;
-        }
+        make_folder(path)?;
         let database = open(path)?;
         // It holds what operators did, and the whole configuration.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let owner_only = std::fs::Permissions::from_mode(0o600);
-            std::fs::set_permissions(path, owner_only).map_err(of_folder)?;
-        }
+        owner_only(path)?;
         Ok(Self { database: Mutex::new(Some(database)), path: path.to_owned() })
     }
 
@@ -146,16 +133,48 @@ impl Store for Embedded {
 }
 
 fn open(path: &Path) -> Result<Database> {
-    Database::create(path).map_err(|error| match error {
+    Database::create(path).map_err(|error| not_opened(path, error))
+}
+
+/// Makes the folder of a file, with those above it.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).map_err(|error| of_folder(path, &error))
+}
+
+/// Lets nobody but its owner read a file.
+pub(crate) fn owner_only(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let owner_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path, owner_only).map_err(|error| of_folder(path, &error))?;
+    }
+    Ok(())
+}
+
+fn of_folder(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::new(
+        path.display().to_string(),
+        format!("its folder cannot be used: {error}; give the store another path"),
+    )
+}
+
+/// Why a database was not opened.
+pub(crate) fn not_opened(path: &Path, error: redb::DatabaseError) -> StoreError {
+    match error {
         redb::DatabaseError::DatabaseAlreadyOpen => StoreError::new(
             path.display().to_string(),
             "it is in use by another process; give each its own",
         ),
         error => failed(path, error.into()),
-    })
+    }
 }
 
-fn failed(path: &Path, error: redb::Error) -> StoreError {
+/// Why work on a database failed.
+pub(crate) fn failed(path: &Path, error: redb::Error) -> StoreError {
     let place = path.display().to_string();
     match error {
         redb::Error::Io(error) if error.kind() == ErrorKind::StorageFull => {

@@ -8,6 +8,7 @@ use std::{error, fmt};
 
 pub mod contract;
 mod embedded;
+pub mod letters;
 mod log;
 mod memory;
 

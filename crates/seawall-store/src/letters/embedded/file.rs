@@ -1,0 +1,101 @@
+//! The file of letters: opened, read and written, and opened again after a failure.
+
+use super::{reading::Reading, tables::Writing};
+use crate::{Result, StoreError, embedded};
+use redb::{Database, ReadableDatabase};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{PoisonError, RwLock},
+};
+
+/// What work on the database comes to.
+pub(super) type Worked<T> = std::result::Result<T, redb::Error>;
+
+/// Bytes of pages that the database keeps in memory.
+const CACHE: usize = 32 << 20;
+
+pub(super) struct File {
+    path: PathBuf,
+    /// None while it cannot be opened again after a failure.
+    database: RwLock<Option<Database>>,
+}
+
+impl File {
+    /// Opens the file, or makes it, with its folder.
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
+        embedded::make_folder(&path)?;
+        let database = open(&path)?;
+        embedded::owner_only(&path)?;
+        let file = Self { path, database: RwLock::new(Some(database)) };
+        // The tables are made, so that readers find them.
+        file.write(|_| Ok(()))?;
+        Ok(file)
+    }
+
+    pub(super) fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Reads from one state of the tables, beside writers.
+    pub(super) fn read<T>(&self, work: impl Fn(&Reading) -> Worked<T>) -> Result<T> {
+        self.work(|database| work(&Reading::of(&database.begin_read()?)?))
+    }
+
+    /// Writes, all that the work does or nothing. It is on disk when this returns.
+    pub(super) fn write<T>(
+        &self,
+        mut work: impl FnMut(&mut Writing<'_>) -> Worked<T>,
+    ) -> Result<T> {
+        self.work(|database| {
+            let transaction = database.begin_write()?;
+            let mut writing = Writing::of(&transaction)?;
+            let done = work(&mut writing)?;
+            writing.finish()?;
+            transaction.commit()?;
+            Ok(done)
+        })
+    }
+
+    /// Works on the database. After a failure of the disk redb takes nothing more until it is opened again: that is
+    /// tried each time.
+    fn work<T>(&self, mut work: impl FnMut(&Database) -> Worked<T>) -> Result<T> {
+        {
+            let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(database) = slot.as_ref() {
+                match self.guarded(|| work(database))? {
+                    Err(redb::Error::PreviousIo) => {}
+                    done => return done.map_err(|error| embedded::failed(&self.path, error)),
+                }
+            }
+        }
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // Only once it is closed can it be opened. Another thread may have done so meanwhile, which does no harm.
+        *slot = None;
+        let database = slot.insert(open(&self.path)?);
+        self.guarded(|| work(database))?.map_err(|error| embedded::failed(&self.path, error))
+    }
+
+    /// The database trusts the pages of its file. Where bytes of them were changed it may panic, which here is an error
+    /// like any other.
+    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|_| self.damaged())
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError::new(
+            self.place(),
+            "the file is damaged: move it away and put back a copy, or start with a new one",
+        )
+    }
+}
+
+fn open(path: &std::path::Path) -> Result<Database> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
+    let damaged = redb::DatabaseError::Storage(redb::StorageError::Corrupted(
+        "the file is damaged: move it away and put back a copy, or start with a new one".to_owned(),
+    ));
+    opened.unwrap_or(Err(damaged)).map_err(|error| embedded::not_opened(path, error))
+}
