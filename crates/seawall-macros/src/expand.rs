@@ -120,10 +120,7 @@ fn call(
         }),
     };
     let attributes = attributes(arguments);
-    let classify = match classify {
-        Some(classify) => quote!(&#classify),
-        None => quote!(&::seawall::AnyError),
-    };
+    let classify = classify.as_ref().map(|classify| quote!(.classify(#classify)));
     // It never returns, and tells the compiler the type that `?` in the body needs to know.
     let typed = quote! {
         #[allow(unreachable_code, clippy::all)]
@@ -132,33 +129,27 @@ fn call(
             return never;
         }
     };
-    let (run, method) = if is_async {
-        (quote!(async move { #typed #body }), "call")
+    let (run, made) = if is_async {
+        (quote!(async move { #typed #body }), quote!(.await))
     } else {
-        (quote!((|| -> #returned { #body })()), "call_blocking")
+        (quote!((|| -> #returned { #body })()), quote!(.blocking()))
     };
-    let attempt = quote!(|_| { #handed #run });
-    let waits = is_async.then(|| quote!(.await));
-    match fallback {
-        Some(fallback) => {
-            let method = format_ident!("{method}_or_with");
-            // A closure sees the arguments as the first attempt found them, and may leave them alone.
+    // A closure sees the arguments as the first attempt found them, and may leave them alone.
+    let (fallback, falls_back) = match fallback {
+        Some(fallback) => (
             quote! {
-                let operation = #operation;
-                let attributes = #attributes;
                 #[allow(unused_variables, unused_mut)]
                 let fallback = { #handed #fallback };
-                operation.#method(attributes, #classify, #attempt, fallback) #waits
-            }
-        }
-        None => {
-            let method = format_ident!("{method}_with");
-            quote! {
-                let operation = #operation;
-                let attributes = #attributes;
-                operation.#method(attributes, #classify, #attempt) #waits
-            }
-        }
+            },
+            Some(quote!(.fallback(fallback))),
+        ),
+        None => (TokenStream::new(), None),
+    };
+    quote! {
+        let operation = #operation;
+        let attributes = #attributes;
+        #fallback
+        operation.run(|_| { #handed #run }).attributes(attributes) #classify #falls_back #made
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     config::GatewayConfig, gateway::Gateway, inputs::Inputs, prometheus, runtime::Registry,
 };
-use seawall::{AnyError, Attributes, Override, PolicyConfig};
+use seawall::{Override, PolicyConfig};
 use seawall_tower::TokioTimer;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -265,7 +265,7 @@ fn called(kinds: &[&str]) -> Option<Work> {
     let operation = registry.register("benchmark", policies).ok()?;
     Some(Box::new(move || {
         let call = |_| Ok::<u32, u32>(black_box(1));
-        operation.call_blocking_with(Attributes::default(), &AnyError, call).is_ok()
+        operation.run(call).blocking().is_ok()
     }))
 }
 

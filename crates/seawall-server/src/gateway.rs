@@ -181,14 +181,16 @@ impl Gateway {
             Ok(request) => request,
             Err(error) => return problem_response(&error.problem(), api),
         };
-        let attributes = Attributes {
-            key: trace.key,
-            streamed: true,
-            fallbacks: route.upstreams.len() as u32 - 1,
-            ..Attributes::default()
-        };
+        let attributes = Attributes { key: trace.key, ..Attributes::default() };
         let work = RouteWork { request: &request, upstreams: &route.upstreams, trace };
-        match route.operation.drive(attributes, &classify_answer, work).await {
+        match route
+            .operation
+            .drive(work)
+            .attributes(attributes)
+            .classify(classify_answer)
+            .held()
+            .await
+        {
             Ok((answer, permits)) => self.respond(answer, permits, table.limits.write_timeout),
             Err(error) => match request.fault() {
                 Some(fault) => problem_response(&fault.problem(), api),

@@ -217,7 +217,6 @@ where
         let attributes = Attributes {
             repeatable: described.repeatable && !is_attempt,
             deadline: described.deadline.min(self.layer.deadline).min(own),
-            streamed: true,
             ..described
         };
         let (operation, classify) = (self.layer.operation.clone(), self.layer.classify.clone());
@@ -247,7 +246,7 @@ where
                 classify,
                 fallback,
             };
-            let (answer, permits) = work.run(&operation, attributes).await?;
+            let (answer, permits) = work.run_held(&operation, attributes).await?;
             Ok(answer.hold(permits))
         })
     }

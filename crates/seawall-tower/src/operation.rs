@@ -1,7 +1,7 @@
 //! The layer around a service of any kind.
 
 use crate::{Alternative, AnyRequest, Describe, NoFallback, TokioTimer, work::ServiceWork};
-use seawall::{AnyError, Attempt, Attributes, Classify, Error, Operation, Timer};
+use seawall::{AnyError, Attempt, Classify, Error, Operation, Timer};
 use std::{
     future::Future,
     pin::Pin,
@@ -133,8 +133,7 @@ where
     }
 
     fn call(&mut self, request: Q) -> Self::Future {
-        // The response is whole when it comes.
-        let attributes = Attributes { streamed: false, ..self.layer.describe.describe(&request) };
+        let attributes = self.layer.describe.describe(&request);
         let (operation, classify) = (self.layer.operation.clone(), self.layer.classify.clone());
         let fallback = self.layer.fallback.clone().map(|fallback| (fallback, request.clone()));
         let (spare, mut first) = (request.clone(), Some(request));
@@ -149,7 +148,7 @@ where
                 classify,
                 fallback,
             };
-            work.run(&operation, attributes).await.map(|(answer, _)| answer)
+            work.run(&operation, attributes).await
         })
     }
 }

@@ -132,7 +132,7 @@ impl<A, Tm: Timer + Clone> ServerLayer<A, Tm> {
         if wait.is_some() {
             parts.extensions.insert(Deadline(deadline));
         }
-        Attributes { key, repeatable: false, streamed: true, deadline, ..Attributes::default() }
+        Attributes { key, repeatable: false, deadline, ..Attributes::default() }
     }
 
     fn excludes(&self, path: &str) -> bool {
@@ -219,7 +219,7 @@ where
             fallback,
         };
         Box::pin(async move {
-            let mut answer = match work.run(&operation, attributes).await {
+            let mut answer = match work.run_held(&operation, attributes).await {
                 Ok((answer, permits)) => {
                     answer.map(|body| Either::Right(Either::Left(HeldBody::new(body, permits))))
                 }

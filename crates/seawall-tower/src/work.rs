@@ -40,8 +40,26 @@ pub(crate) struct Judged<T> {
 pub(crate) type Answered<T, E, Tm> = Result<(T, Permits<Tm>), Error<E>>;
 
 impl<S, N, C, A, K> ServiceWork<S, N, C, A, K> {
-    /// Makes the calls under the operation's policies.
+    /// Makes the calls under the operation's policies; the response is whole when it comes.
     pub(crate) async fn run<Q, Tm>(
+        self,
+        operation: &Operation<Tm>,
+        attributes: Attributes,
+    ) -> Result<S::Response, Error<S::Error>>
+    where
+        S: Service<Q> + Clone,
+        N: FnMut(Attempt) -> Option<Q>,
+        C: Classify<S::Response, S::Error> + Clone,
+        A: Alternative<K, S::Response, S::Error>,
+        Tm: Timer + Clone,
+    {
+        let name = self.operation.clone();
+        let answer = operation.drive(self).attributes(attributes).classify(AsJudged).await;
+        answer.map(|answer| answer.result).map_err(|error| own(error, name))
+    }
+
+    /// Makes the calls under the operation's policies; the response's body is a stream, which holds the permits.
+    pub(crate) async fn run_held<Q, Tm>(
         self,
         operation: &Operation<Tm>,
         attributes: Attributes,
@@ -53,10 +71,9 @@ impl<S, N, C, A, K> ServiceWork<S, N, C, A, K> {
         A: Alternative<K, S::Response, S::Error>,
         Tm: Timer + Clone,
     {
-        // Whether there is a fallback depends on the layer, not on the description of the request.
-        let attributes = Attributes { fallbacks: 0, ..attributes };
         let name = self.operation.clone();
-        match operation.drive(attributes, &AsJudged, self).await {
+        let run = operation.drive(self).attributes(attributes).classify(AsJudged);
+        match run.held().await {
             Ok((answer, permits)) => Ok((answer.result, permits)),
             Err(error) => Err(own(error, name)),
         }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a wrong case or number is the end of it")]
 
 use seawall::{
-    AnyError, Attributes, BulkheadConfig, CircuitBreakerConfig, Clock, Instant, Key, Pipeline,
-    PolicyConfig, RateLimiter, RateLimiterConfig, Registry, RetryConfig, TimeoutConfig, Timer,
+    BulkheadConfig, CircuitBreakerConfig, Clock, Instant, Key, Pipeline, PolicyConfig, RateLimiter,
+    RateLimiterConfig, Registry, RetryConfig, TimeoutConfig, Timer,
 };
 use std::{
     cell::Cell,
@@ -33,8 +33,8 @@ impl Timer for Still {
     }
 }
 
-fn now<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+fn now<F: IntoFuture>(future: F) -> F::Output {
+    match pin!(future.into_future()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("nothing here waits"),
     }
@@ -65,7 +65,7 @@ fn piped(n: u64, policies: &[PolicyConfig]) {
     let pipeline = Pipeline::build("counted", policies).unwrap();
     counted_loop(n, |i| {
         let call = |_| std::future::ready(Ok::<_, ()>(i));
-        let run = pipeline.run(&timer, Attributes::default(), &AnyError, call);
+        let run = pipeline.run(&timer, call);
         let _ = black_box(now(run));
     });
 }

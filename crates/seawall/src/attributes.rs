@@ -63,11 +63,12 @@ pub struct Attributes {
     /// The instant at which the caller gives up, as if the outermost policy were a timeout that ends then.
     pub deadline: Instant,
     /// Whether the value is a stream: its outcome is known at its end, which the driver reports with
-    /// [`handle_end`](crate::Execution::handle_end).
+    /// [`handle_end`](crate::Execution::handle_end). A [`Run`](crate::Run) sets this itself: it is so where it is
+    /// [`held`](crate::Run::held).
     pub streamed: bool,
     /// How many alternatives the driver has. They are called as a fallback in the pipeline says; without one, as the
-    /// default fallback around the whole pipeline would call them. [`Operation`](crate::Operation) and
-    /// [`drive`](crate::drive) raise this to what their work has.
+    /// default fallback around the whole pipeline would call them. A [`Run`](crate::Run) sets this itself, to what its work
+    /// has.
     pub fallbacks: u32,
 }
 

@@ -131,14 +131,14 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         now: Instant,
         waker: &Waker,
     ) -> Self {
-        let mut this = Self::prepare(pipeline, attributes, seed, now);
-        this.begin(waker);
+        let mut this = Self::prepare(pipeline, attributes, seed);
+        this.begin(now, waker);
         this
     }
 
-    /// An execution that has not begun: for drivers that learn their waker later.
+    /// An execution that has not begun: for drivers that learn the time and their waker later.
     #[inline(always)]
-    pub(crate) fn prepare(pipeline: P, attributes: Attributes, seed: u64, now: Instant) -> Self {
+    pub(crate) fn prepare(pipeline: P, attributes: Attributes, seed: u64) -> Self {
         Self {
             pipeline,
             nodes: SmallVec::new(),
@@ -148,14 +148,15 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 attributes,
                 random: Random::new(seed),
                 seed,
-                now,
+                now: Instant::from_nanos(0),
                 attempt: 1,
                 concurrent: true,
             },
-            started_at: now,
+            started_at: Instant::from_nanos(0),
             next_call: 0,
             stood_in: 0,
-            phase: Phase::Running,
+            // Dropped now, it has nothing to give back, and nothing to say.
+            phase: Phase::Over,
         }
     }
 
@@ -166,7 +167,10 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     }
 
     #[inline]
-    pub(crate) fn begin(&mut self, waker: &Waker) {
+    pub(crate) fn begin(&mut self, now: Instant, waker: &Waker) {
+        self.phase = Phase::Running;
+        self.common.now = now;
+        self.started_at = now;
         self.emit(Kind::Started);
         if self.common.now < self.common.attributes.deadline {
             let asked = self.enter(NO_PARENT, 0, self.common.attributes.deadline, waker);

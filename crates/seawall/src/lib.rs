@@ -16,8 +16,8 @@
 //! * a [`Pipeline`] is an ordered list of policies, outermost first;
 //! * an [`Execution`] is one caller's passage through a pipeline. It is told what happened and when, and
 //!   says what to do next; it never sees a clock, a socket or a value;
-//! * a *driver* runs executions: [`Pipeline::run`] for async code, [`Pipeline::run_blocking`] for the
-//!   rest, one tower layer, the gateway, and the simulator.
+//! * a *driver* runs executions: [`Run`] for async code and for plain functions, the tower layers, the gateway, and
+//!   the simulator.
 //!
 //! Each policy can also be used alone, for example [`CircuitBreaker::try_acquire`].
 
@@ -99,7 +99,7 @@ pub use registry::{
     Fallible, Health, Operation, Registry, RegistryBuilder, RegistryChange, RegistryError, global,
 };
 pub use rejection::{Reason, Rejection};
-pub use run::{Attempt, HeldPermits, Work, WorkResult, drive};
+pub use run::{Attempt, HeldPermits, Run, RunFuture, Work, WorkResult};
 #[cfg(feature = "macros")]
 pub use seawall_macros::resilient;
 pub use time::{Clock, Instant, SystemClock, Timer};

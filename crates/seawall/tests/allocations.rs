@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use seawall::{
-    AnyError, Attributes, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, FallbackConfig,
-    Instant, Pipeline, PolicyConfig, RateLimiterConfig, Registry, RetryConfig, SystemTimer,
-    TimeoutConfig, Window,
+    BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, FallbackConfig, Instant, Pipeline,
+    PolicyConfig, RateLimiterConfig, Registry, RetryConfig, SystemTimer, TimeoutConfig, Window,
 };
 use std::{
     future::{Future, ready},
@@ -17,8 +16,8 @@ use std::{
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-fn now<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+fn now<F: IntoFuture>(future: F) -> F::Output {
+    match pin!(future.into_future()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("it should be ready at once"),
     }
@@ -78,7 +77,7 @@ fn successes_and_refusals_allocate_nothing() {
     let success = || ready(Ok::<_, ()>(1));
     let timer = SystemTimer;
     let bare = allocations(|| {
-        let run = pipeline.run(&timer, Attributes::default(), &AnyError, |_| success());
+        let run = pipeline.run(&timer, |_| success());
         assert_eq!(now(run), Ok(1));
     });
     assert_eq!(bare, 0, "a pipeline");

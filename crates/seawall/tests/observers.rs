@@ -17,9 +17,9 @@ fn operation(observer: impl Observer + 'static, policies: &str) -> Operation {
 }
 
 /// Runs a future on a clock of its own, which stands still but for sleeps.
-fn run<T>(future: impl Future<Output = T>) -> T {
+fn run<T>(future: impl IntoFuture<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(future.into_future())
 }
 
 async fn fail(operation: &Operation) -> Result<u32, Error<&'static str>> {
@@ -114,7 +114,7 @@ mod metrics {
             });
             assert!(polled.await);
         }
-        let other = operation.call_or(|| ready(Err("down")), |_| ready(Ok(2))).await;
+        let other = operation.run(|_| ready(Err("down"))).fallback(|_| ready(Ok(2))).await;
         assert_eq!(other, Ok(2));
         assert_eq!(fail(operation).await, Err(Error::Inner("down")));
         assert!(fail(operation).await.unwrap_err().is_rejected());

@@ -61,6 +61,6 @@ async fn a_blocking_call_waits_on_its_thread() {
     };
     let retry = PolicyConfig::Retry(RetryConfig { backoff, ..Default::default() });
     let operation = Registry::default().register("plain", vec![retry]).unwrap();
-    assert!(operation.call_blocking(|| Err::<(), _>("down")).is_err());
+    assert!(operation.run(|_| Err::<(), _>("down")).blocking().is_err());
     assert_eq!(operation.counts().attempts, 3);
 }

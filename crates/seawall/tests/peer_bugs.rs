@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use seawall::{
-    Adaptive, Aimd, Algorithm, AnyError, Attributes, Backoff, Bulkhead, BulkheadConfig,
-    CircuitBreaker, CircuitBreakerConfig, Class, Clock, Error, Failure, Instant, Jitter, Key,
-    Outcome, Pipeline, Policy, PolicyConfig, Random, RateLimiter, RateLimiterConfig, Retry,
-    RetryBudget, RetryConfig, ShareBudget, State, SystemTimer, TimeoutConfig, Window,
+    Adaptive, Aimd, Algorithm, Attributes, Backoff, Bulkhead, BulkheadConfig, CircuitBreaker,
+    CircuitBreakerConfig, Class, Clock, Error, Failure, Instant, Jitter, Key, Outcome, Pipeline,
+    Policy, PolicyConfig, Random, RateLimiter, RateLimiterConfig, Retry, RetryBudget, RetryConfig,
+    ShareBudget, State, SystemTimer, TimeoutConfig, Window,
 };
 use std::{
     future::pending,
@@ -47,8 +47,8 @@ fn open(config: CircuitBreakerConfig) -> CircuitBreaker {
     breaker
 }
 
-fn run<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+fn run<F: IntoFuture>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future.into_future())
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn probes_that_are_dropped_hang_or_panic_do_not_wedge_it() {
     let pipeline = Pipeline::new("probed", [Policy::CircuitBreaker(breaker.clone())]);
     let call = |panics: bool| {
         let work = |_| if panics { panic!("on purpose") } else { Ok::<_, ()>(()) };
-        pipeline.run_blocking(&SystemTimer, Attributes::default(), &AnyError, work)
+        pipeline.run(&SystemTimer, work).blocking()
     };
     breaker.reset(SystemTimer.now());
     fail(&breaker, SystemTimer.now());
@@ -184,7 +184,7 @@ fn calls_that_time_out_or_panic_open_it_wherever_the_timeout_stands() {
         let pipeline = Pipeline::build("slow", &policies).unwrap();
         let refused = (0..300).any(|_| {
             let hang = |_| pending::<Result<(), ()>>();
-            let call = pipeline.run(&SystemTimer, Attributes::default(), &AnyError, hang);
+            let call = pipeline.run(&SystemTimer, hang);
             matches!(run(call), Err(Error::Rejected(_)))
         });
         assert!(refused, "{policies:?}");
@@ -193,7 +193,7 @@ fn calls_that_time_out_or_panic_open_it_wherever_the_timeout_stands() {
     for _ in 0..300 {
         let call = || {
             let panics = |_| -> Result<(), ()> { panic!("on purpose") };
-            pipeline.run_blocking(&SystemTimer, Attributes::default(), &AnyError, panics)
+            pipeline.run(&SystemTimer, panics).blocking()
         };
         let _ = catch_unwind(AssertUnwindSafe(call));
     }
@@ -317,10 +317,12 @@ fn errors_are_exhaustive_and_operations_may_change_what_they_borrow() {
     let pipeline =
         Pipeline::build("counted", &[PolicyConfig::Retry(RetryConfig::default())]).unwrap();
     let mut calls = Vec::new();
-    let answer = pipeline.run_blocking(&SystemTimer, Attributes::default(), &AnyError, |attempt| {
-        calls.push(attempt.number);
-        if calls.len() < 2 { Err("not yet") } else { Ok(calls.len()) }
-    });
+    let answer = pipeline
+        .run(&SystemTimer, |attempt| {
+            calls.push(attempt.number);
+            if calls.len() < 2 { Err("not yet") } else { Ok(calls.len()) }
+        })
+        .blocking();
     let told = match answer {
         Ok(calls) => calls,
         Err(Error::Inner(_)) => 100,

@@ -136,7 +136,7 @@ fn pipeline(group: &'static str, what: &'static str, policies: fn() -> Vec<Polic
             let pipeline = pipeline.clone();
             asyn(async move |i| {
                 let call = |_| work(i);
-                must(pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call).await)
+                must(pipeline.run(&SystemTimer, call).await)
             })
         })
     })
@@ -170,7 +170,7 @@ fn pipelines() -> Vec<Case> {
                 let pipeline = pipeline.clone();
                 asyn(async move |i| {
                     let call = |_| work_after_a_yield(i);
-                    must(pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call).await)
+                    must(pipeline.run(&SystemTimer, call).await)
                 })
             })
         }),
@@ -190,7 +190,7 @@ fn refusals() -> Vec<Case> {
         Case::new("reject", PEER, "open breaker, pipeline of one", |rt| {
             let pipeline =
                 Arc::new(must(Pipeline::build("open", &[PolicyConfig::CircuitBreaker(opening())])));
-            let trip = pipeline.run(&SystemTimer, Attributes::default(), &AnyError, |_| async {
+            let trip = pipeline.run(&SystemTimer, |_| async {
                 Err::<u64, _>(Oops)
             });
             assert!(rt.block_on(trip).is_err());
@@ -198,7 +198,7 @@ fn refusals() -> Vec<Case> {
                 let pipeline = pipeline.clone();
                 asyn(async move |i| {
                     let call = |_| work(i);
-                    let run = pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call);
+                    let run = pipeline.run(&SystemTimer, call);
                     run.await.unwrap_err()
                 })
             })
@@ -268,7 +268,7 @@ fn stacks() -> Vec<Case> {
                 let pipeline = pipeline.clone();
                 asyn(async move |i| {
                     let call = |_| work_after_a_yield(i);
-                    must(pipeline.run(&SystemTimer, Attributes::default(), &AnyError, call).await)
+                    must(pipeline.run(&SystemTimer, call).await)
                 })
             })
         }),
@@ -279,7 +279,7 @@ fn stacks() -> Vec<Case> {
                 sync(move |i| {
                     let call = |_| work_sync(i);
                     let attributes = Attributes::default();
-                    must(pipeline.run_blocking(&SystemClock, attributes, &AnyError, call))
+                    must(pipeline.run(&SystemClock, call).attributes(attributes).blocking())
                 })
             })
         }),

@@ -78,7 +78,6 @@ impl<'a> RouteWork<'a> {
         Box::pin(async move {
             let attributes = Attributes {
                 repeatable: upstream.may_repeat(request),
-                streamed: true,
                 max_retry_after: if fallback_stands_ready { WORTH_WAITING } else { Duration::MAX },
                 ..Attributes::default()
             };
@@ -88,7 +87,14 @@ impl<'a> RouteWork<'a> {
                 upstream.call(request, first_endpoint, attempt)
             };
             let work = UpstreamWork { call, request, waited_before: request.waited() };
-            match upstream.operation.drive(attributes, &classify_call, work).await {
+            match upstream
+                .operation
+                .drive(work)
+                .attributes(attributes)
+                .classify(classify_call)
+                .held()
+                .await
+            {
                 Ok((started, permits)) => Ok(UpstreamAnswer { upstream, started, permits }),
                 Err(error) => Err(UpstreamError { upstream, error }),
             }

@@ -2,84 +2,95 @@
 //! changes them in a few words.
 
 use super::{Catalog, Profile, additive, breaker, patient, profile, table::LONG_ANSWER};
-use crate::{config::config, policies::PolicyConfig};
+use crate::policies::PolicyConfig;
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
-config! {
-    /// A preset: a named choice of policies for all operations of an environment that name none of their own.
-    #[schemars(extend("required" = [
-        "retry_attempts", "circuit_breaker_threshold", "recovery_timeout", "default_strategy"
-    ]))]
-    pub struct Preset {
-        /// The name of the preset in files and in code.
-        #[serde(skip_deserializing)]
-        name: String = String::new(),
-        /// The purpose of the preset, in one line for people.
-        description: String = String::new(),
-        /// Attempts in all, the first included.
-        #[range(1..=100)]
-        retry_attempts: u32 = 0,
-        /// Consecutive failures that open a circuit.
-        #[range(1..=1_000_000)]
-        circuit_breaker_threshold: u32 = 0,
-        /// Seconds that a circuit stays open.
-        #[range(1..=86_400)]
-        recovery_timeout: u32 = 0,
-        /// The strategy whose waits, and whose limit for one attempt, are used.
-        default_strategy: String = String::new(),
-        /// Operations with a strategy of their own.
-        operation_overrides: BTreeMap<String, String> = BTreeMap::new(),
-        /// The environments that the preset is meant for.
-        environment_contexts: Vec<String> = Vec::new(),
-    }
+/// A preset: a named choice of policies for all operations of an environment that name none of their own.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = [
+    "retry_attempts", "circuit_breaker_threshold", "recovery_timeout", "default_strategy"
+])))]
+pub struct Preset {
+    /// The name of the preset in files and in code.
+    #[cfg_attr(feature = "serde", serde(skip_deserializing))]
+    pub name: String,
+    /// The purpose of the preset, in one line for people.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub description: String,
+    /// Attempts in all, the first included.
+    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+    pub retry_attempts: u32,
+    /// Consecutive failures that open a circuit.
+    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+    pub circuit_breaker_threshold: u32,
+    /// Seconds that a circuit stays open.
+    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86_400)))]
+    pub recovery_timeout: u32,
+    /// The strategy whose waits, and whose limit for one attempt, are used.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub default_strategy: String,
+    /// Operations with a strategy of their own.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub operation_overrides: BTreeMap<String, String>,
+    /// The environments that the preset is meant for.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub environment_contexts: Vec<String>,
 }
 
-config! {
-    /// A custom configuration: what is to differ from a preset. A field that is left out stays as the preset has it.
-    pub struct Override {
-        /// Attempts in all, the first included.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(1..=10)]
-        retry_attempts: Option<u32> = None,
-        /// Consecutive failures that open a circuit.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(1..=20)]
-        circuit_breaker_threshold: Option<u32> = None,
-        /// Seconds that a circuit stays open.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(10..=300)]
-        recovery_timeout: Option<u32> = None,
-        /// The strategy whose waits, and whose limit for one attempt, are used.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        default_strategy: Option<String> = None,
-        /// Operations with a strategy of their own, beside those of the preset.
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-        #[schemars(extend("maxProperties" = 10))]
-        operation_overrides: BTreeMap<String, String> = BTreeMap::new(),
-        /// The factor that every wait is multiplied by.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(0.1..=5.0)]
-        exponential_multiplier: Option<f64> = None,
-        /// The shortest wait, in seconds.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(0.5..=10.0)]
-        exponential_min: Option<f64> = None,
-        /// The longest wait before jitter, in seconds.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(5.0..=120.0)]
-        exponential_max: Option<f64> = None,
-        /// Whether a random part is added to each wait.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        jitter_enabled: Option<bool> = None,
-        /// The longest random part, in seconds.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(0.1..=10.0)]
-        jitter_max: Option<f64> = None,
-        /// Seconds after which no further attempt begins; all of the call ends when one attempt more could have.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[range(5..=600)]
-        max_delay_seconds: Option<u32> = None,
-    }
+/// A custom configuration: what is to differ from a preset. A field that is left out stays as the preset has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Override {
+    /// Attempts in all, the first included.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10)))]
+    pub retry_attempts: Option<u32>,
+    /// Consecutive failures that open a circuit.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 20)))]
+    pub circuit_breaker_threshold: Option<u32>,
+    /// Seconds that a circuit stays open.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 10, max = 300)))]
+    pub recovery_timeout: Option<u32>,
+    /// The strategy whose waits, and whose limit for one attempt, are used.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub default_strategy: Option<String>,
+    /// Operations with a strategy of their own, beside those of the preset.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "BTreeMap::is_empty"))]
+    #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 10)))]
+    pub operation_overrides: BTreeMap<String, String>,
+    /// The factor that every wait is multiplied by.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 5.0)))]
+    pub exponential_multiplier: Option<f64>,
+    /// The shortest wait, in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.5, max = 10.0)))]
+    pub exponential_min: Option<f64>,
+    /// The longest wait before jitter, in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 5.0, max = 120.0)))]
+    pub exponential_max: Option<f64>,
+    /// Whether a random part is added to each wait.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub jitter_enabled: Option<bool>,
+    /// The longest random part, in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 10.0)))]
+    pub jitter_max: Option<f64>,
+    /// Seconds after which no further attempt begins; all of the call ends when one attempt more could have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 5, max = 600)))]
+    pub max_delay_seconds: Option<u32>,
 }
 
 /// A preset in full, with the changes of a custom configuration. Lengths are in seconds.

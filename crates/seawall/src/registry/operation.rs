@@ -2,22 +2,19 @@
 
 use super::Registered;
 use crate::{
-    attributes::{Attributes, Key},
+    attributes::Key,
     config::ConfigError,
     error::Error,
     event::{Event, Kind, State, Transition},
     metrics::{Counts, Metrics},
     name::Name,
-    outcome::{AnyError, Classify},
     pipeline::Pipeline,
     policies::{
         PolicyConfig,
         circuit_breaker::{CircuitView, Force},
     },
     policy::Mode,
-    run::{
-        Attempt, HeldPermits, NoFallback, WithFallback, Work, drive, drive_blocking, drive_to_value,
-    },
+    run::{Answer, Attempt, NoFallback, Run, Work},
     sync::lock,
     time::{Instant, Timer},
     timer::DefaultTimer,
@@ -124,159 +121,38 @@ impl<Tm: Timer + Clone> Operation<Tm> {
         self.registered.metrics.counts()
     }
 
-    /// Calls `operation` under this operation's policies; every `Err` is a failure.
+    /// Calls `operation` under this operation's policies; every `Err` is a failure. Short for
+    /// `self.run(|_attempt| operation()).await`; [`run`](Self::run) can be told more about the call.
     ///
     /// # Errors
-    /// The last real error, a timeout, or a rejection.
-    pub async fn call<F, Fut, T, E>(&self, mut operation: F) -> Result<T, Error<E>>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        self.call_with(Attributes::default(), &AnyError, |_| operation()).await
-    }
-
-    /// The same, with what the policies should know of the call and of its results.
-    ///
-    /// # Errors
-    /// The last real error, a timeout, or a rejection.
-    pub async fn call_with<F, Fut, T, E>(
-        &self,
-        attributes: Attributes,
-        classify: &impl Classify<T, E>,
-        operation: F,
-    ) -> Result<T, Error<E>>
-    where
-        F: FnMut(Attempt) -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let (pipeline, timer) = (self.pipeline(), self.timer.clone());
-        let attributes = Attributes { fallbacks: 0, ..attributes };
-        drive_to_value(pipeline, timer, attributes, classify, NoFallback(operation)).await
-    }
-
-    /// The same for streams: the permits come along with the value.
-    ///
-    /// # Errors
-    /// The last real error, a timeout, or a rejection.
-    pub async fn call_held<F, Fut, T, E>(
-        &self,
-        attributes: Attributes,
-        classify: &impl Classify<T, E>,
-        operation: F,
-    ) -> Result<(T, HeldPermits<Arc<Pipeline>, Tm>), Error<E>>
-    where
-        F: FnMut(Attempt) -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let attributes = Attributes { fallbacks: 0, ..attributes };
-        self.drive(attributes, classify, NoFallback(operation)).await
-    }
-
-    /// Calls `operation`, and `fallback` with the error where it gives no value: a failure, a timeout or a refusal.
-    /// A [`Fallback`](crate::Fallback) among the policies decides by its own configuration; without one, the closure
-    /// is called whatever the error is. Nothing begins after the caller's own deadline.
-    ///
-    /// # Errors
-    /// What `fallback` answers.
-    pub async fn call_or<F, Fut, G, Alt, T, E>(
+    /// The last real error, a timeout, or a refusal.
+    #[inline]
+    pub fn call<F, Fut, T, E>(
         &self,
         mut operation: F,
-        fallback: G,
-    ) -> Result<T, Error<E>>
+    ) -> impl Future<Output = Result<T, Error<E>>> + use<F, Fut, T, E, Tm>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
-        G: FnOnce(Error<E>) -> Alt,
-        Alt: Future<Output = Result<T, E>>,
     {
-        self.call_or_with(Attributes::default(), &AnyError, |_| operation(), fallback).await
+        self.run(move |_| operation()).into_future()
     }
 
-    /// The same, with what the policies should know of the call and of its results.
-    ///
-    /// # Errors
-    /// What `fallback` answers.
-    pub async fn call_or_with<F, Fut, G, Alt, T, E>(
-        &self,
-        attributes: Attributes,
-        classify: &impl Classify<T, E>,
-        operation: F,
-        fallback: G,
-    ) -> Result<T, Error<E>>
+    /// Begins a call of `operation` under this operation's policies: [`Run`] says how to tell more about it, and how it is
+    /// made. The function is called once for each attempt, and answers a `Result` or a future of one.
+    #[inline]
+    pub fn run<F, R, M>(&self, operation: F) -> Run<Arc<Pipeline>, Tm, NoFallback<F, M>>
     where
-        F: FnMut(Attempt) -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-        G: FnOnce(Error<E>) -> Alt,
-        Alt: Future<Output = Result<T, E>>,
+        F: FnMut(Attempt) -> R,
+        R: Answer<M>,
     {
-        let attributes = Attributes { fallbacks: 0, ..attributes };
-        let work = WithFallback(operation, Some(fallback));
-        let (pipeline, timer) = (self.pipeline(), self.timer.clone());
-        drive_to_value(pipeline, timer, attributes, classify, work).await
+        Run::new(self.pipeline(), self.timer.clone(), NoFallback::new(operation))
     }
 
-    /// Calls a plain function on this thread. A timeout cannot interrupt it, only refuse its answer.
-    ///
-    /// # Errors
-    /// The last real error, a timeout, or a rejection.
-    pub fn call_blocking<T, E>(
-        &self,
-        mut operation: impl FnMut() -> Result<T, E>,
-    ) -> Result<T, Error<E>> {
-        self.call_blocking_with(Attributes::default(), &AnyError, |_| operation())
-    }
-
-    /// The same, with what the policies should know of the call and of its results.
-    ///
-    /// # Errors
-    /// The last real error, a timeout, or a rejection.
-    pub fn call_blocking_with<T, E>(
-        &self,
-        attributes: Attributes,
-        classify: &impl Classify<T, E>,
-        operation: impl FnMut(Attempt) -> Result<T, E>,
-    ) -> Result<T, Error<E>> {
-        let attributes = Attributes { fallbacks: 0, ..attributes };
-        drive_blocking(&self.pipeline(), &self.timer, attributes, classify, operation, Err)
-    }
-
-    /// The same, and `fallback` with the error where it gives no value.
-    ///
-    /// # Errors
-    /// What `fallback` answers.
-    pub fn call_blocking_or_with<T, E>(
-        &self,
-        attributes: Attributes,
-        classify: &impl Classify<T, E>,
-        operation: impl FnMut(Attempt) -> Result<T, E>,
-        fallback: impl FnOnce(Error<E>) -> Result<T, E>,
-    ) -> Result<T, Error<E>> {
-        let attributes = Attributes { fallbacks: 1, ..attributes };
-        let mut fallback = Some(fallback);
-        drive_blocking(&self.pipeline(), &self.timer, attributes, classify, operation, |error| {
-            match fallback.take() {
-                Some(fallback) => fallback(error).map_err(Error::Inner),
-                None => Err(error),
-            }
-        })
-    }
-
-    /// Runs `work`; the permits come along with the value, for drivers of streams.
-    ///
-    /// # Errors
-    /// The last real error, a timeout, or a rejection.
-    pub async fn drive<C, W>(
-        &self,
-        attributes: Attributes,
-        classify: &C,
-        work: W,
-    ) -> Result<(W::Value, HeldPermits<Arc<Pipeline>, Tm>), Error<W::Error>>
-    where
-        C: Classify<W::Value, W::Error>,
-        W: Work,
-    {
-        drive(self.pipeline(), self.timer.clone(), attributes, classify, work).await
+    /// Begins a run of `work` under this operation's policies: for work that has more to say than a function does, such as
+    /// several alternatives, or time that it waits for its own caller.
+    pub fn drive<W: Work>(&self, work: W) -> Run<Arc<Pipeline>, Tm, W> {
+        Run::new(self.pipeline(), self.timer.clone(), work)
     }
 
     /// Closes its circuit and forgets what it counted; `None` where it has no circuit breaker.

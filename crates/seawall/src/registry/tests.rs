@@ -12,9 +12,9 @@ use crate::{
 };
 use std::{cell::Cell, future::ready, sync::Mutex, time::Duration};
 
-fn run<F: Future>(future: F) -> F::Output {
+fn run<F: IntoFuture>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.unwrap().block_on(future)
+    runtime.unwrap().block_on(future.into_future())
 }
 
 fn retry() -> PolicyConfig {
@@ -76,7 +76,7 @@ fn a_fallback_is_called_with_the_error() {
     let operation = Registry::default().register("falls back", policies).unwrap();
     let call = || {
         let stand_in = |error: Error<&str>| ready(Ok(format!("instead of: {error:?}")));
-        run(operation.call_or(|| ready(Err("down")), stand_in))
+        run(operation.run(|_| ready(Err("down"))).fallback(stand_in))
     };
     assert_eq!(call().unwrap(), "instead of: Inner(\"down\")");
     assert!(call().unwrap().contains("CircuitOpen"));
@@ -88,11 +88,13 @@ fn plain_functions_are_called_on_this_thread() {
     let operation = Registry::default().register("plain", vec![retry()]).unwrap();
     let here = std::thread::current().id();
     let mut calls = 0;
-    let answer = operation.call_blocking(|| {
-        assert_eq!(std::thread::current().id(), here);
-        calls += 1;
-        if calls < 3 { Err("not yet") } else { Ok(calls) }
-    });
+    let answer = operation
+        .run(|_| {
+            assert_eq!(std::thread::current().id(), here);
+            calls += 1;
+            if calls < 3 { Err("not yet") } else { Ok(calls) }
+        })
+        .blocking();
     assert_eq!(answer, Ok(3));
     assert_eq!(operation.counts().attempts, 3);
 }
@@ -116,7 +118,7 @@ fn threads_that_ask_for_one_name_get_one_operation() {
         for _ in 0..8 {
             scope.spawn(|| {
                 let operation = registry.operation("one").unwrap();
-                operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+                operation.run(|_| Ok::<_, ()>(())).blocking().unwrap();
             });
         }
     });
@@ -385,7 +387,7 @@ fn a_state_forced_in_mode_off_holds_once_the_breaker_acts() {
 
 #[test]
 fn a_refusal_of_an_inner_operation_is_counted_by_the_outer_one() {
-    use crate::{attributes::Attributes, outcome::Outcome, run::Attempt};
+    use crate::{outcome::Outcome, run::Attempt};
     let registry = Registry::default();
     let inner = registry.register("inner", vec![breaker()]).unwrap();
     let outer = registry.register("outer", vec![]).unwrap();
@@ -394,8 +396,8 @@ fn a_refusal_of_an_inner_operation_is_counted_by_the_outer_one() {
         Err(error) => error.outcome(|_| Outcome::failure(crate::outcome::Class::Transient)),
     };
     for _ in 0..4 {
-        let call = |_: Attempt| inner.call_blocking(|| Err("down"));
-        outer.call_blocking_with(Attributes::default(), &classify, call).unwrap_err();
+        let call = |_: Attempt| inner.run(|_| Err("down")).blocking();
+        outer.run(call).classify(classify).blocking().unwrap_err();
     }
     let (inner, outer) = (inner.counts(), outer.counts());
     for counts in [&inner, &outer] {

@@ -3,6 +3,7 @@
 use super::{
     Attempt, Running,
     results::{Results, answer, keep},
+    work::BlockingWork,
 };
 use crate::{
     attributes::Attributes,
@@ -20,22 +21,22 @@ use std::{
     time::Duration,
 };
 
-/// Runs an operation on the calling thread. A timeout cannot interrupt it: it turns the answer into a
-/// timeout when it comes too late, and lets no further attempt begin.
-pub(crate) fn drive_blocking<T, E>(
+/// Runs work on the calling thread. A timeout cannot interrupt it: it turns the answer into a timeout when it comes too
+/// late, and lets no further attempt begin.
+pub(super) fn drive_blocking<W: BlockingWork>(
     pipeline: &Pipeline,
     clock: impl Clock,
     attributes: Attributes,
-    classify: &impl Classify<T, E>,
-    mut operation: impl FnMut(Attempt) -> Result<T, E>,
-    mut fallback: impl FnMut(Error<E>) -> Result<T, Error<E>>,
-) -> Result<T, Error<E>> {
+    classify: &impl Classify<W::Value, W::Error>,
+    mut work: W,
+) -> Result<W::Value, Error<W::Error>> {
+    let attributes = Attributes { fallbacks: work.alternatives(), ..attributes };
     let mut driver = Driver::new(pipeline, clock, attributes);
     loop {
         match driver.running.execution.poll_command() {
             Some(Command::Call { id, attempt, deadline }) => {
                 let attempt = Attempt { number: attempt, deadline };
-                let result = driver.running.operation(|| operation(attempt));
+                let result = driver.running.operation(|| work.call(attempt));
                 let outcome = classify.classify(&result);
                 let now = driver.now();
                 // First the timers, as an async driver would have met them.
@@ -43,13 +44,14 @@ pub(crate) fn drive_blocking<T, E>(
                 driver.ended(id, outcome, result.map_err(Error::Inner), now);
             }
             Some(Command::Fallback { id, after, .. }) => {
-                let (outcome, came_to) = match answer(after, pipeline, &mut driver.results) {
+                let came_to = match answer(after, pipeline, &mut driver.results) {
                     // A value that is classified as a failure has no error to fall back from.
-                    Ok(value) => (after.outcome, Ok(value)),
-                    Err(error) => {
-                        let came_to = driver.running.operation(|| fallback(error));
-                        classified(came_to, classify, after.outcome)
-                    }
+                    Ok(value) => Err(Ok(value)),
+                    Err(error) => driver.running.operation(|| work.fallback(error)).map_err(Err),
+                };
+                let (outcome, came_to) = match came_to {
+                    Ok(result) => (classify.classify(&result), result.map_err(Error::Inner)),
+                    Err(failed) => (after.outcome, failed),
                 };
                 let now = driver.now();
                 driver.ended(id, outcome, came_to, now);
@@ -59,21 +61,6 @@ pub(crate) fn drive_blocking<T, E>(
             None => driver.pause(),
         }
     }
-}
-
-/// What a fallback came to, with its outcome: that of what it stood in for, where it gave neither a value nor an error of
-/// the operation's own.
-fn classified<T, E>(
-    came_to: Result<T, Error<E>>,
-    classify: &impl Classify<T, E>,
-    before: Outcome,
-) -> (Outcome, Result<T, Error<E>>) {
-    let result = match came_to {
-        Ok(value) => Ok(value),
-        Err(Error::Inner(error)) => Err(error),
-        Err(other) => return (before, Err(other)),
-    };
-    (classify.classify(&result), result.map_err(Error::Inner))
 }
 
 struct Driver<'p, C: Clock, T, E> {
@@ -89,9 +76,10 @@ impl<'p, C: Clock, T, E> Driver<'p, C, T, E> {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         // A plain function's value is whole when it returns.
         let attributes = Attributes { streamed: false, ..attributes };
-        let execution = Execution::prepare(pipeline, attributes, fresh_seed(), clock.now());
+        let execution = Execution::prepare(pipeline, attributes, fresh_seed());
+        let now = clock.now();
         let mut running = Running { execution: execution.sequential(), clock, in_operation: false };
-        running.execution.begin(&waker);
+        running.execution.begin(now, &waker);
         Self { running, waker, results: Results::new(), stood: Duration::ZERO }
     }
 

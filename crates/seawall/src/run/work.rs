@@ -1,10 +1,7 @@
 //! The work that a driver runs: the caller's operation, and its alternatives.
 
 use crate::{error::Error, time::Instant};
-use std::{
-    future::{Future, Ready},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 /// The attempt that an operation is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,58 +54,31 @@ pub trait Work {
     }
 }
 
-/// An operation without an alternative.
-pub(crate) struct NoFallback<F>(pub(crate) F);
+/// What a plain function comes to: its value or its own error.
+pub(super) type Answered<W> = Result<<W as BlockingWork>::Value, <W as BlockingWork>::Error>;
 
-impl<F, Fut, T, E> Work for NoFallback<F>
-where
-    F: FnMut(Attempt) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    type Value = T;
-    type Error = E;
-    type Call = Fut;
-    type Alternative = Ready<Result<T, E>>;
+/// The work that the blocking driver runs: a function, and maybe one alternative.
+pub trait BlockingWork {
+    /// The operation's value.
+    type Value;
+    /// The operation's own error.
+    type Error;
 
-    fn alternatives(&self) -> u32 {
-        0
-    }
-    fn call(&mut self, attempt: Attempt) -> Fut {
-        (self.0)(attempt)
-    }
+    /// How many alternatives there are, 0 or 1.
+    fn alternatives(&self) -> u32;
+
+    /// Calls the operation.
+    ///
+    /// # Errors
+    /// The operation's own error.
+    fn call(&mut self, attempt: Attempt) -> Result<Self::Value, Self::Error>;
+
+    /// Calls the alternative in place of what failed.
+    ///
+    /// # Errors
+    /// `failed` unchanged, where there is none.
     fn fallback(
         &mut self,
-        _: u32,
-        failed: WorkResult<Self>,
-    ) -> Result<Self::Alternative, WorkResult<Self>> {
-        Err(failed)
-    }
-}
-
-/// An operation with one alternative; only the registry makes one.
-#[cfg(not(loom))]
-pub(crate) struct WithFallback<F, G>(pub(crate) F, pub(crate) Option<G>);
-
-#[cfg(not(loom))]
-impl<F, Fut, G, Alt, T, E> Work for WithFallback<F, G>
-where
-    F: FnMut(Attempt) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-    G: FnOnce(Error<E>) -> Alt,
-    Alt: Future<Output = Result<T, E>>,
-{
-    type Value = T;
-    type Error = E;
-    type Call = Fut;
-    type Alternative = Alt;
-
-    fn call(&mut self, attempt: Attempt) -> Fut {
-        (self.0)(attempt)
-    }
-    fn fallback(&mut self, _: u32, failed: WorkResult<Self>) -> Result<Alt, WorkResult<Self>> {
-        match (self.1.take(), failed) {
-            (Some(alternative), Err(error)) => Ok(alternative(error)),
-            (_, failed) => Err(failed),
-        }
-    }
+        failed: Error<Self::Error>,
+    ) -> Result<Answered<Self>, Error<Self::Error>>;
 }

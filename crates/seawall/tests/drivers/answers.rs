@@ -2,9 +2,9 @@
 
 use crate::stage::{After, Hand, Stage, finish, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Command, Error,
-    Execution, FallbackConfig, Outcome, Pipeline, PolicyConfig, RateLimiterConfig, Reason,
-    Registry, RetryConfig, TimeoutConfig, Work, WorkResult, drive,
+    Attempt, Attributes, CircuitBreakerConfig, Class, Classify, Clock, Command, Error, Execution,
+    FallbackConfig, Outcome, Pipeline, PolicyConfig, RateLimiterConfig, Reason, Registry,
+    RetryConfig, TimeoutConfig, Work, WorkResult,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -22,7 +22,7 @@ fn a_value_passes_through() {
     let hand = Hand::new();
     let pipeline = Pipeline::new("plain", []);
     let call = |_| ready(Ok::<_, ()>(Box::new(42)));
-    let answer = finish(&hand, pipeline.run(&hand, Attributes::default(), &AnyError, call));
+    let answer = finish(&hand, pipeline.run(&hand, call));
     assert_eq!(*answer.unwrap(), 42);
 }
 
@@ -36,7 +36,7 @@ fn the_last_real_error_is_the_answer() {
         assert_eq!(attempt.number, calls.get());
         ready(Err::<(), _>(format!("error {}", calls.get())))
     };
-    let answer = finish(&hand, pipeline.run(&hand, Attributes::default(), &AnyError, call));
+    let answer = finish(&hand, pipeline.run(&hand, call));
     assert!(matches!(answer, Err(Error::Inner(error)) if error == "error 3"));
     assert_eq!(calls.get(), 3);
 }
@@ -45,7 +45,7 @@ fn the_last_real_error_is_the_answer() {
 fn a_call_that_succeeds_in_time_is_polled_and_no_more() {
     let stage = Stage::new();
     let call = |_| After(3, Some(Ok::<_, ()>("late, not too late")));
-    let run = stage.pipeline.run(&stage.hand, Attributes::default(), &AnyError, call);
+    let run = stage.pipeline.run(&stage.hand, call);
     assert_eq!(finish(&stage.hand, run), Ok("late, not too late"));
     assert_eq!(stage.counts().successful_calls, 1);
     stage.assert_everything_is_back("after a success");
@@ -68,7 +68,7 @@ fn an_attempt_that_hangs_is_dropped_and_repeated() {
             pending::<Result<(), ()>>().await
         }
     };
-    let run = stage.pipeline.run(&stage.hand, Attributes::default(), &AnyError, call);
+    let run = stage.pipeline.run(&stage.hand, call);
     let answer = finish(&stage.hand, run);
     let Err(Error::TimedOut(elapsed)) = answer else { panic!("{answer:?}") };
     assert_eq!((&*elapsed.operation, elapsed.limit), ("staged", ms(50)));
@@ -89,7 +89,7 @@ fn the_callers_deadline_holds_without_any_policy() {
         assert_eq!(attempt.deadline, deadline);
         pending::<Result<(), &str>>()
     };
-    let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
+    let answer = finish(&hand, pipeline.run(&hand, call).attributes(attributes));
     let Err(Error::TimedOut(elapsed)) = &answer else { panic!("{answer:?}") };
     assert_eq!((elapsed.limit, elapsed.by_caller), (ms(30), true));
     assert_eq!(
@@ -99,7 +99,7 @@ fn the_callers_deadline_holds_without_any_policy() {
     );
     // And where it has passed already, nothing is called.
     let call = |_| -> Ready<Result<(), ()>> { panic!("nobody waits for this call") };
-    let answer = finish(&hand, pipeline.run(&hand, attributes, &AnyError, call));
+    let answer = finish(&hand, pipeline.run(&hand, call).attributes(attributes));
     assert!(answer.unwrap_err().is_timed_out());
 }
 
@@ -118,7 +118,7 @@ fn a_refusal_names_the_operation_it_comes_from_however_many_are_around_it() {
     };
     let ask = || {
         let nested = |_| inner.call(|| ready(Ok::<_, ()>(7)));
-        finish(&hand, outer.call_with(Attributes::default(), &by_inner, nested))
+        finish(&hand, outer.run(nested).classify(by_inner))
     };
     assert_eq!(ask(), Ok(7));
     let refused = ask().map_err(Error::flatten).unwrap_err();
@@ -137,13 +137,14 @@ fn a_callers_own_deadline_never_counts_against_the_dependency() {
     let outer = registry.register("outer", policies).unwrap();
     for _ in 0..3 {
         let attributes = Attributes { deadline: hand.now() + ms(5), ..Attributes::default() };
-        let nested = |_| inner.call_with(attributes, &AnyError, |_| pending::<Result<(), ()>>());
+        let nested =
+            |_| inner.run(|_| pending::<Result<(), ()>>()).attributes(attributes).into_future();
         // Whoever wraps one operation in another hands the blame on, and does not invent one.
         let by_inner = |result: &Result<(), Error<()>>| match result {
             Ok(()) => Outcome::Success,
             Err(error) => error.outcome(|()| Outcome::failure(Class::Unknown)),
         };
-        let run = outer.call_with(Attributes::default(), &by_inner, nested);
+        let run = outer.run(nested).classify(by_inner);
         let answer = finish(&hand, run);
         assert!(matches!(answer, Err(Error::Inner(Error::TimedOut(_)))), "{answer:?}");
     }
@@ -171,7 +172,7 @@ fn of_nested_operations_the_one_that_refused_is_told_apart() {
             Ok(()) => Outcome::Success,
             Err(error) => error.outcome(|()| Outcome::failure(Class::Unknown)),
         };
-        finish(&hand, outer.call_with(Attributes::default(), &by_inner, nested))
+        finish(&hand, outer.run(nested).classify(by_inner))
     };
     assert_eq!(call(), Err(Error::Inner(Error::Inner(()))));
     let refused = call();
@@ -188,7 +189,7 @@ fn a_refusal_after_a_real_failure_does_not_say_that_nothing_ran() {
     let pipeline = Pipeline::build("opened on the way", &policies).unwrap();
     let run = || {
         let call = |attempt: Attempt| ready(Err::<(), _>(attempt.number));
-        finish(&hand, pipeline.run(&hand, Attributes::default(), &AnyError, call))
+        finish(&hand, pipeline.run(&hand, call))
     };
     // The second attempt is refused: the first one's error is the answer.
     assert_eq!(run(), Err(Error::Inner(1)));
@@ -203,7 +204,7 @@ fn a_timeout_in_the_queue_says_nothing_about_the_dependency() {
     let deadline = stage.hand.now() + ms(100);
     let attributes = Attributes { deadline, ..Attributes::default() };
     let call = |_| -> Ready<Result<(), ()>> { panic!("there is no place") };
-    let run = stage.pipeline.run(&stage.hand, attributes, &AnyError, call);
+    let run = stage.pipeline.run(&stage.hand, call).attributes(attributes);
     assert!(finish(&stage.hand, run).unwrap_err().is_timed_out());
     assert_eq!(stage.breaker.state(), seawall::State::Closed, "nothing was called");
     drop(held);
@@ -235,6 +236,7 @@ fn after_the_deadline_nothing_begins_also_when_a_result_comes_first() {
 
 /// A service that answers by status, with alternatives.
 struct Statuses {
+    alternatives: u32,
     answers: Vec<Result<u16, &'static str>>,
     asked: Rc<RefCell<Vec<String>>>,
 }
@@ -244,6 +246,10 @@ impl Work for Statuses {
     type Error = &'static str;
     type Call = Ready<Result<u16, &'static str>>;
     type Alternative = Self::Call;
+
+    fn alternatives(&self) -> u32 {
+        self.alternatives
+    }
 
     fn call(&mut self, attempt: Attempt) -> Self::Call {
         self.asked.borrow_mut().push(format!("call {}", attempt.number));
@@ -278,17 +284,15 @@ impl Classify<u16, &'static str> for ByStatus {
 /// Runs under fallback and two attempts; the answer, and who was asked.
 fn fall_back(
     answers: &[Result<u16, &'static str>],
-    fallbacks: u32,
+    alternatives: u32,
 ) -> (Result<u16, Error<&'static str>>, Vec<String>) {
     let hand = Hand::new();
     let config = FallbackConfig { on_permanent: false, ..Default::default() };
     let policies = [PolicyConfig::Fallback(config), retry(2)];
     let pipeline = Pipeline::build("by status", &policies).unwrap();
     let asked = Rc::new(RefCell::new(Vec::new()));
-    let work = Statuses { answers: answers.to_vec(), asked: asked.clone() };
-    let attributes = Attributes { fallbacks, ..Attributes::default() };
-    let run = drive(&pipeline, hand.clone(), attributes, &ByStatus, work);
-    let answer = finish(&hand, run).map(|(value, _)| value);
+    let work = Statuses { alternatives, answers: answers.to_vec(), asked: asked.clone() };
+    let answer = finish(&hand, pipeline.drive(hand.clone(), work).classify(ByStatus));
     let asked = asked.borrow().clone();
     (answer, asked)
 }
@@ -356,9 +360,7 @@ fn an_alternative_answers_after_a_timeout() {
             Ok(ready(Ok("from the cache")))
         }
     }
-    let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
-    let run = drive(&pipeline, hand.clone(), attributes, &AnyError, Slow);
-    assert_eq!(finish(&hand, run).map(|(value, _)| value), Ok("from the cache"));
+    assert_eq!(finish(&hand, pipeline.drive(hand.clone(), Slow)), Ok("from the cache"));
 }
 
 #[test]
@@ -367,7 +369,7 @@ fn callers_in_the_queue_are_served_and_those_who_find_it_full_are_refused() {
     stage.breaker.reset(stage.hand.now());
     let run = |polls: u32| {
         let call = move |_| After(polls, Some(Ok::<_, ()>(polls)));
-        stage.pipeline.run(&stage.hand, Attributes::default(), &AnyError, call)
+        stage.pipeline.run(&stage.hand, call).into_future()
     };
     let mut callers: Vec<_> = (5..9).map(|polls| Box::pin(run(polls))).collect();
     let mut answers = Vec::new();

@@ -2,8 +2,8 @@
 
 use crate::stage::{Hand, Stage, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, Backoff, Bulkhead, BulkheadConfig, Error, FallbackConfig,
-    Jitter, Pipeline, Policy, PolicyConfig, Reason, RetryConfig, State, SystemClock, TimeoutConfig,
+    Attempt, Attributes, Backoff, Bulkhead, BulkheadConfig, Error, FallbackConfig, Jitter,
+    Pipeline, Policy, PolicyConfig, Reason, RetryConfig, State, SystemClock, TimeoutConfig,
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,10 +27,10 @@ fn failures_are_repeated_and_the_value_comes_back() {
         assert_eq!(attempt.number, calls);
         if calls < 3 { Err(calls) } else { Ok("third") }
     };
-    let answer = pipeline.run_blocking(&SystemClock, Attributes::default(), &AnyError, call);
+    let answer = pipeline.run(&SystemClock, call).blocking();
     assert_eq!(answer, Ok("third"));
     let call = |_| Err::<(), _>("no");
-    let answer = pipeline.run_blocking(&SystemClock, Attributes::default(), &AnyError, call);
+    let answer = pipeline.run(&SystemClock, call).blocking();
     assert_eq!(answer, Err(Error::Inner("no")));
 }
 
@@ -45,7 +45,7 @@ fn an_answer_that_comes_too_late_is_a_timeout_and_is_not_repeated_past_the_total
         hand.pass(150);
         Ok::<_, ()>(())
     };
-    let answer = pipeline.run_blocking(&hand, Attributes::default(), &AnyError, call);
+    let answer = pipeline.run(&hand, call).blocking();
     let Err(Error::TimedOut(elapsed)) = answer else { panic!("{answer:?}") };
     assert_eq!((elapsed.limit, calls), (ms(100), 1));
 }
@@ -56,7 +56,7 @@ fn without_an_alternative_the_error_stays() {
     let pipeline = Pipeline::build("alone", &[fallback]).unwrap();
     let attributes = Attributes { fallbacks: 2, ..Attributes::default() };
     let call = |_| Err::<(), _>("down");
-    let answer = pipeline.run_blocking(&SystemClock, attributes, &AnyError, call);
+    let answer = pipeline.run(&SystemClock, call).attributes(attributes).blocking();
     assert_eq!(answer, Err(Error::Inner("down")));
 }
 
@@ -81,7 +81,7 @@ fn threads_wait_for_their_place() {
                     Ok::<_, ()>(())
                 };
                 let attributes = Attributes::default();
-                pipeline.run_blocking(&SystemClock, attributes, &AnyError, call).unwrap();
+                pipeline.run(&SystemClock, call).attributes(attributes).blocking().unwrap();
             });
         }
     });
@@ -97,7 +97,7 @@ fn a_thread_that_waits_too_long_is_refused() {
     let pipeline = Pipeline::new("narrow", [Policy::Bulkhead(bulkhead.clone())]);
     let place = bulkhead.try_acquire().unwrap();
     let call = |_| Ok::<_, ()>(());
-    let answer = pipeline.run_blocking(&SystemClock, Attributes::default(), &AnyError, call);
+    let answer = pipeline.run(&SystemClock, call).blocking();
     let Err(Error::Rejected(rejection)) = answer else { panic!("{answer:?}") };
     assert_eq!(rejection.reason, Reason::QueueTimeout);
     drop(place);
@@ -108,7 +108,7 @@ fn a_thread_that_waits_too_long_is_refused() {
 fn a_panic_passes_through_and_counts() {
     let stage = Stage::new();
     let call = |_| -> Result<(), ()> { std::panic::resume_unwind(Box::new("burnt down")) };
-    let run = || stage.pipeline.run_blocking(&stage.hand, Attributes::default(), &AnyError, call);
+    let run = || stage.pipeline.run(&stage.hand, call).blocking();
     assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
     assert_eq!(stage.breaker.state(), State::Open);
     stage.assert_everything_is_back("after a panic");

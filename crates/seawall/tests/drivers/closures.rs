@@ -2,8 +2,8 @@
 
 use crate::stage::{Hand, finish, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, BulkheadConfig, Class, Clock, Error, FallbackConfig, Mode,
-    Operation, Outcome, PolicyConfig, Registry, TimeoutConfig, Work, WorkResult,
+    Attempt, Attributes, BulkheadConfig, Class, Clock, Error, FallbackConfig, Mode, Operation,
+    Outcome, PolicyConfig, Registry, TimeoutConfig, Work, WorkResult,
 };
 use std::future::{Pending, Ready, pending, ready};
 
@@ -35,15 +35,15 @@ fn alternatives_replace_failures_timeouts_and_refusals_without_a_policy() {
     let full = BulkheadConfig { max_concurrent: 1, max_queued: 0, ..BulkheadConfig::default() };
     for policies in [vec![], vec![timeout()], vec![PolicyConfig::Bulkhead(full), timeout()]] {
         let operation = operation(&hand, policies.clone());
-        let down = operation.call_or(|| ready(Err("down")), |error| ready(told(error)));
+        let down = operation.run(|_| ready(Err("down"))).fallback(|error| ready(told(error)));
         assert_eq!(finish(&hand, down).unwrap(), "down", "{policies:?}");
         if !policies.is_empty() {
-            let hung = operation.call_or(pending, |error| ready(told(error)));
+            let hung = operation.run(|_| pending()).fallback(|error| ready(told(error)));
             assert_eq!(finish(&hand, hung).unwrap(), "timed out", "{policies:?}");
         }
         if let Some(bulkhead) = operation.pipeline().bulkhead() {
             let _place = bulkhead.try_acquire().unwrap();
-            let refused = operation.call_or(|| ready(Ok(String::new())), |e| ready(told(e)));
+            let refused = operation.run(|_| ready(Ok(String::new()))).fallback(|e| ready(told(e)));
             assert_eq!(finish(&hand, refused).unwrap(), "bulkhead_full");
         }
         let counts = operation.counts();
@@ -59,22 +59,27 @@ fn every_way_to_hand_one_over_calls_it() {
     let attributes = Attributes::default();
     let fails = |_: Attempt| Err::<String, _>("down");
     let call = |attempt| ready(fails(attempt));
-    let with = operation.call_or_with(attributes, &permanent, call, |error| ready(told(error)));
+    let with = operation
+        .run(call)
+        .attributes(attributes)
+        .classify(permanent)
+        .fallback(|error| ready(told(error)));
     assert_eq!(finish(&hand, with).unwrap(), "down");
-    let blocking = operation.call_blocking_or_with(attributes, &permanent, fails, told);
+    let blocking =
+        operation.run(fails).attributes(attributes).classify(permanent).fallback(told).blocking();
     assert_eq!(blocking.unwrap(), "down");
     // What stands in may fail, too; then its error is the answer.
     let worse = |_| ready(Err::<String, _>("down, too"));
-    let answer = finish(&hand, operation.call_or(|| ready(Err("down")), worse));
+    let answer = finish(&hand, operation.run(|_| ready(Err("down"))).fallback(worse));
     assert_eq!(answer, Err(Error::Inner("down, too")));
     // Where all goes well it is not called.
     let fine = || ready(Ok("fine".to_owned()));
     let unused = |_| -> Ready<Result<String, &str>> { panic!("there is nothing to stand in for") };
-    assert_eq!(finish(&hand, operation.call_or(fine, unused)).unwrap(), "fine");
+    assert_eq!(finish(&hand, operation.run(|_| fine()).fallback(unused)).unwrap(), "fine");
     // And nobody is asked who handed nothing over.
     let alone = Attributes { fallbacks: 3, ..attributes };
     assert_eq!(
-        finish(&hand, operation.call_with(alone, &permanent, call)),
+        finish(&hand, operation.run(call).attributes(alone).classify(permanent)),
         Err(Error::Inner("down"))
     );
     assert_eq!(operation.counts().fallbacks, 3);
@@ -110,8 +115,8 @@ fn work_says_itself_how_many_alternatives_it_has() {
     let fallback = PolicyConfig::Fallback(FallbackConfig::default());
     for policies in [vec![timeout()], vec![fallback, timeout()]] {
         let operation = operation(&hand, policies);
-        let run = operation.drive(Attributes::default(), &AnyError, Hangs);
-        assert_eq!(finish(&hand, run).map(|(value, _)| value), Ok(2));
+        let run = operation.drive(Hangs);
+        assert_eq!(finish(&hand, run), Ok(2));
         assert_eq!(operation.counts().fallbacks, 2);
     }
 }
@@ -123,14 +128,18 @@ fn a_policy_in_the_list_keeps_its_own_rules() {
     let operation = operation(&hand, vec![timeout(), PolicyConfig::Fallback(config)]);
     let attributes = Attributes::default();
     let call = |_| ready(Err::<String, _>("not found"));
-    let run = operation.call_or_with(attributes, &permanent, call, |error| ready(told(error)));
+    let run = operation
+        .run(call)
+        .attributes(attributes)
+        .classify(permanent)
+        .fallback(|error| ready(told(error)));
     assert_eq!(finish(&hand, run), Err(Error::Inner("not found")));
     // It stands inside the timeout: that is not stood in for.
-    let hung = operation.call_or(pending, |error| ready(told(error)));
+    let hung = operation.run(|_| pending()).fallback(|error| ready(told(error)));
     assert!(finish(&hand, hung).unwrap_err().is_timed_out());
     // And an operator who switched it off meant it.
     operation.set_mode("fallback", Mode::Off);
-    let down = operation.call_or(|| ready(Err("down")), |error| ready(told(error)));
+    let down = operation.run(|_| ready(Err("down"))).fallback(|error| ready(told(error)));
     assert_eq!(finish(&hand, down), Err(Error::Inner("down")));
     assert_eq!(operation.counts().fallbacks, 0);
 }
@@ -141,6 +150,6 @@ fn nothing_begins_after_the_callers_deadline() {
     let operation = operation(&hand, vec![]);
     let attributes = Attributes { deadline: hand.now() + ms(10), ..Attributes::default() };
     let unused = |_| -> Ready<Result<u32, &str>> { panic!("nobody waits for this") };
-    let run = operation.call_or_with(attributes, &AnyError, |_| pending(), unused);
+    let run = operation.run(|_| pending()).attributes(attributes).fallback(unused);
     assert!(finish(&hand, run).unwrap_err().is_timed_out());
 }

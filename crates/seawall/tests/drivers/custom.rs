@@ -2,8 +2,8 @@
 
 use crate::stage::{After, Hand, finish, ms};
 use seawall::{
-    AnyError, Attempt, Attributes, Cause, Class, CustomFrame, CustomPolicy, Cx, Error, Instant,
-    Mode, Outcome, Pipeline, Policy, Reason, Rejected, Rejection, Step, Work, WorkResult, drive,
+    Attempt, Attributes, Cause, Class, CustomFrame, CustomPolicy, Cx, Error, Instant, Mode,
+    Outcome, Pipeline, Policy, Reason, Rejected, Rejection, Step, Work, WorkResult,
 };
 use std::{
     future::{Ready, ready},
@@ -89,9 +89,7 @@ impl Work for Fails {
 
 fn run(scripts: impl IntoIterator<Item = Scripted>) -> Result<String, Error<&'static str>> {
     let (hand, pipeline) = (Hand::new(), pipeline(scripts));
-    let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
-    finish(&hand, drive(&pipeline, hand.clone(), attributes, &AnyError, Fails))
-        .map(|(value, _)| value)
+    finish(&hand, pipeline.drive(hand.clone(), Fails))
 }
 
 fn not_called<T>() -> Result<T, Error<&'static str>> {
@@ -105,7 +103,7 @@ fn giving_up_after_a_pause_answers_with_the_calls_own_error() {
     let pipeline =
         pipeline([Scripted { inner_done: |_, _| Step::Wait, wake: Step::Finish, ..SCRIPT }]);
     let call = |_| ready(Err::<(), _>("down"));
-    let run = pipeline.run(&hand, Attributes::default(), &AnyError, call);
+    let run = pipeline.run(&hand, call);
     assert_eq!(finish(&hand, run), Err(Error::Inner("down")));
 }
 
@@ -131,8 +129,8 @@ fn an_answer_in_place_of_the_call_has_no_value() {
     let (hand, attributes) = (Hand::new(), Attributes::default());
     let pipeline = pipeline([Scripted { start: Step::Finish(Outcome::Success), ..SCRIPT }]);
     let call = |_| -> Ready<Result<(), &str>> { panic!("it is not called") };
-    assert_eq!(finish(&hand, pipeline.run(&hand, attributes, &AnyError, call)), not_called());
-    let blocking = pipeline.run_blocking(&hand, attributes, &AnyError, |_| Ok::<(), &str>(()));
+    assert_eq!(finish(&hand, pipeline.run(&hand, call).attributes(attributes)), not_called());
+    let blocking = pipeline.run(&hand, |_| Ok::<(), &str>(())).attributes(attributes).blocking();
     assert_eq!(blocking, not_called());
 }
 
@@ -149,7 +147,7 @@ fn a_refusal_may_be_repeated_at_once_as_often_as_one_likes() {
     let hand = Hand::new();
     let call = |_| -> Ready<Result<(), &str>> { panic!("it is not called") };
     let pipeline = pipeline(scripts);
-    let run = pipeline.run(&hand, Attributes::default(), &AnyError, call);
+    let run = pipeline.run(&hand, call);
     assert!(finish(&hand, run).is_err_and(|error| error.is_rejected()));
 }
 
@@ -196,7 +194,7 @@ fn a_frame_is_released_once_in_whatever_mode() {
         for call in [After(0, Some(Ok("fine"))), After(2, Some(Err("down")))] {
             let (before, mut call) = (releases.load(Relaxed), Some(call));
             let call = |_| call.take().unwrap();
-            let run = pipeline.run(&hand, Attributes::default(), &AnyError, call);
+            let run = pipeline.run(&hand, call);
             let _ = finish(&hand, run);
             assert_eq!(releases.load(Relaxed) - before, u32::from(mode != Mode::Off), "{mode:?}");
         }
@@ -212,7 +210,7 @@ fn policies_beyond_the_thirty_first_act_in_whatever_mode_others_are() {
     let pipeline = pipeline(scripts);
     for mode in [Mode::Shadow, Mode::Off] {
         assert_eq!(pipeline.set_mode("custom", mode), 31);
-        let run = pipeline.run(&hand, Attributes::default(), &AnyError, |_| ready(Ok::<_, ()>(())));
+        let run = pipeline.run(&hand, |_| ready(Ok::<_, ()>(())));
         assert!(finish(&hand, run).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Callers who leave and operations that panic, at every point.
 
 use crate::stage::{After, Stage, poll};
-use seawall::{AnyError, Attempt, Attributes, State, Work, WorkResult, drive};
+use seawall::{Attempt, Attributes, State, Work, WorkResult};
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -51,12 +51,11 @@ impl<'a> Work for Slow<'a> {
 
 /// Polls at most `polls` times, then drops everything. True if the run had ended.
 fn run(stage: &Stage, fuse: &Cell<i32>, polls: u32) -> bool {
-    let attributes = Attributes { fallbacks: 1, ..Attributes::default() };
     let work = Slow { fuse };
-    let mut run = pin!(drive(&stage.pipeline, &stage.hand, attributes, &AnyError, work));
+    let mut run = pin!(stage.pipeline.drive(&stage.hand, work).into_future());
     for _ in 0..polls {
         if let std::task::Poll::Ready(answer) = poll(run.as_mut()) {
-            assert_eq!(answer.map(|(value, _)| value), Ok(7));
+            assert_eq!(answer, Ok(7));
             return true;
         }
         stage.hand.pass(1);

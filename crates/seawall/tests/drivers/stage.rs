@@ -61,8 +61,8 @@ pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 /// Polls to the end, a millisecond at a time.
-pub(crate) fn finish<F: Future>(hand: &Hand, future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
+pub(crate) fn finish<F: IntoFuture>(hand: &Hand, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future.into_future());
     for _ in 0..100_000 {
         if let Poll::Ready(output) = poll(future.as_mut()) {
             return output;

@@ -1,7 +1,7 @@
 //! Streams: the permits come along with the value, and the outcome is known at the end.
 
 use crate::stage::{Stage, finish};
-use seawall::{AnyError, Attributes, Class, HeldPermits, Outcome, Pipeline, State, drive};
+use seawall::{Class, HeldPermits, Outcome, Pipeline, State};
 use std::future::ready;
 
 use crate::stage::Hand;
@@ -24,8 +24,7 @@ fn open(stage: &Stage) -> HeldPermits<&Pipeline, &Hand> {
             Err(failed)
         }
     }
-    let attributes = Attributes { streamed: true, ..Attributes::default() };
-    let run = drive(&stage.pipeline, &stage.hand, attributes, &AnyError, Stream);
+    let run = stage.pipeline.drive(&stage.hand, Stream).held();
     finish(&stage.hand, run).expect("it is answered").1
 }
 

@@ -32,9 +32,9 @@ async fn the_strip_has_what_came_and_went_between_two_looks() {
     let start = registry.now();
     window.advance(&operation, start);
     // Open, half-open and closed again, all within a second.
-    operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+    operation.run(|_| Err::<(), _>(())).blocking().unwrap_err();
     tokio::time::advance(Duration::from_millis(500)).await;
-    operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+    operation.run(|_| Ok::<_, ()>(())).blocking().unwrap();
     window.advance(&operation, start + Duration::from_secs(1));
     assert_eq!(operation.circuit().unwrap().state, State::Closed);
     assert_eq!(window.strip(), "o");
@@ -44,7 +44,7 @@ async fn the_strip_has_what_came_and_went_between_two_looks() {
     assert_eq!(window.strip(), "oc");
     // In shadow the same is what it would have done.
     operation.set_mode("circuit_breaker", Mode::Shadow);
-    operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+    operation.run(|_| Err::<(), _>(())).blocking().unwrap_err();
     window.advance(&operation, start + Duration::from_secs(63));
     assert_eq!(window.strip(), "os");
     assert_eq!(window.watched(&operation, start + Duration::from_secs(963)).open_for, None);
@@ -60,9 +60,9 @@ fn a_minute_keeps_its_last_second_and_begins_on_time() {
     let at = |millis| start + Duration::from_millis(millis);
     window.advance(&operation, start);
     window.advance(&operation, at(59_500));
-    operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+    operation.run(|_| Ok::<_, ()>(())).blocking().unwrap();
     window.advance(&operation, at(60_700));
-    operation.call_blocking(|| Ok::<_, ()>(())).unwrap();
+    operation.run(|_| Ok::<_, ()>(())).blocking().unwrap();
     window.advance(&operation, at(119_900));
     assert_eq!(window.minutes().map(|one| one.calls).collect::<Vec<_>>(), [1, 1]);
     // The looks are late; the minutes are not.
@@ -82,7 +82,7 @@ fn an_hour_is_kept_minute_by_minute() {
     for minute in 0..70_u64 {
         for second in [0, 20, 40] {
             if second == 20 && minute == 65 {
-                operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+                operation.run(|_| Err::<(), _>(())).blocking().unwrap_err();
             }
             window.advance(&operation, start + Duration::from_secs(minute * 60 + second));
         }

@@ -213,7 +213,11 @@ fn the_budget_is_shared_and_a_spent_one_leaves_the_first_answer() {
         };
         let clock = crate::time::SystemClock;
         let attributes = Attributes::default();
-        let answer = pipeline.run_blocking(&clock, attributes, &crate::outcome::AnyError, hand);
+        let answer = pipeline
+            .run(&clock, hand)
+            .attributes(attributes)
+            .classify(crate::outcome::AnyError)
+            .blocking();
         assert_eq!(answer, Err(crate::error::Error::Inner("down")));
         calls
     };

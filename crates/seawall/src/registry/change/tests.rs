@@ -121,7 +121,7 @@ fn a_mode_switched_by_hand_stays_and_so_does_what_the_circuit_knows() {
     let registry = Registry::default();
     let operation = registry.register("one", breaker(1, Mode::Off)).unwrap();
     operation.set_mode("circuit_breaker", Mode::Enforce);
-    operation.call_blocking(|| Err::<(), _>(())).unwrap_err();
+    operation.run(|_| Err::<(), _>(())).blocking().unwrap_err();
     assert!(operation.circuit().unwrap().refuses());
     let with_timeout = |mut policies: Vec<PolicyConfig>| {
         policies.push(timeout(1));
