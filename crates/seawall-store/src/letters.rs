@@ -8,12 +8,14 @@ mod content;
 pub mod contract;
 mod embedded;
 mod id;
+mod job;
 mod keys;
 mod letter;
 mod lifecycle;
 mod memory;
 mod query;
 mod redact;
+mod replay;
 mod seal;
 mod stats;
 mod time;
@@ -25,11 +27,13 @@ pub use config::{QueueConfig, Queues, WhenFull};
 pub use content::{Content, Header, Payload};
 pub use embedded::EmbeddedLetters;
 pub use id::{Fingerprint, LetterId};
+pub use job::{Job, JobStatus, MAX_SELECTED, Progress, ReplayOrder, Selection};
 pub use keys::Keys;
 pub use letter::{Attempt, Envelope, FailedWork, Letter, MAX_ATTEMPTS, State};
 pub use memory::InMemoryLetters;
 pub use query::{Group, Groups, MAX_GROUPS, Page, Query};
 pub use redact::{REDACTED, Redaction};
+pub use replay::{Action, Replay};
 pub use stats::{QueueStats, Stats};
 
 /// A place for dead letters.
@@ -69,7 +73,7 @@ pub trait Letters: fmt::Debug + Send + Sync {
     /// When it cannot be read.
     fn get(&self, id: LetterId) -> Result<Option<Letter>>;
 
-    /// At most `most` letters that the query means, newest first, from behind the letter `after` on.
+    /// At most `most` letters that the query means, newest first unless it says otherwise, from behind the letter `after` on.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -126,12 +130,27 @@ pub trait Letters: fmt::Debug + Send + Sync {
     /// When it cannot be read.
     fn stats(&self) -> Result<Stats>;
 
+    /// Writes down a job, in place of what was written of it before. Of more than [`MAX_JOBS`] the oldest is forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn save_job(&self, job: &Job) -> Result<()>;
+
+    /// All jobs that are written down, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn jobs(&self) -> Result<Vec<Job>>;
+
     /// Where the letters are, for people: a path, an address, or that they end with the process.
     fn place(&self) -> String;
 }
 
 /// Queues that a place for letters holds.
 pub const MAX_QUEUES: usize = 1000;
+
+/// Jobs that a place for letters remembers.
+pub const MAX_JOBS: usize = 100;
 
 /// What became of a letter that was put.
 #[derive(Clone, Debug, PartialEq, Eq)]

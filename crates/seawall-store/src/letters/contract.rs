@@ -2,8 +2,9 @@
 //! that makes an empty one, and, if it outlives the process, [`check_opened_again`].
 
 use super::{
-    Attempt, Begun, Content, FailedWork, Header, Letter, LetterId, Letters, Payload, Put, Query,
-    QueueConfig, Queues, REDACTED, Redaction, Refusal, ReplayOutcome, State, WhenFull,
+    Attempt, Begun, Content, FailedWork, Header, Job, Letter, LetterId, Letters, MAX_JOBS, Payload,
+    Put, Query, QueueConfig, Queues, REDACTED, Redaction, Refusal, ReplayOrder, ReplayOutcome,
+    Selection, State, WhenFull,
 };
 use crate::contract::Broken;
 use std::{collections::BTreeSet, fmt, thread, time::Duration};
@@ -28,6 +29,7 @@ pub fn check<L: Letters>(make: impl Fn(Queues) -> L) -> Checked {
     letters_go(&fresh())?;
     full_queues_refuse(&make(small(WhenFull::Reject)))?;
     full_queues_drop(&make(small(WhenFull::DropOldest)))?;
+    jobs_are_bounded(&fresh())?;
     threads_do_not_meet(&fresh())
 }
 
@@ -45,6 +47,8 @@ pub fn check_opened_again<L: Letters>(open: impl Fn() -> crate::Result<L>) -> Ch
     told(letters.finish_replay(done.envelope.id, &ReplayOutcome::Succeeded(attempt(1))))?;
     told(letters.begin_replay(begun.envelope.id))?;
     told(letters.delete(&[deleted.envelope.id]))?;
+    let job = job()?;
+    told(letters.save_job(&job))?;
     drop(letters);
     let letters = told(open())?;
     let found = told(letters.get(kept.envelope.id))?;
@@ -57,7 +61,8 @@ pub fn check_opened_again<L: Letters>(open: impl Fn() -> crate::Result<L>) -> Ch
     same("a deleted letter, opened again", told(letters.get(deleted.envelope.id))?, None)?;
     let stats = told(letters.stats())?.queues.remove("again").unwrap_or_default();
     let counted = (stats.waiting, stats.replaying, stats.replayed, stats.enqueued);
-    same("the counters, opened again", counted, (2, 0, 1, 4))
+    same("the counters, opened again", counted, (2, 0, 1, 4))?;
+    same("the jobs, opened again", told(letters.jobs())?, vec![job])
 }
 
 fn told<T>(done: crate::Result<T>) -> Result<T, Broken> {
@@ -173,20 +178,28 @@ fn lists_are_in_pages(letters: &impl Letters) -> Checked {
     told(letters.begin_replay(all[3].envelope.id))?;
     for (queue, expected) in [(None, 0..10), (Some("a"), 0..5), (Some("b"), 5..10)] {
         let query = Query { queue: queue.map(str::to_owned), ..Query::default() };
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = told(letters.page(&query, after, 3))?;
-            same("a page is no longer than asked for", page.letters.len() <= 3, true)?;
-            found.extend(page.letters.iter().map(|letter| letter.first_failure - NOW));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        same("the pages of a list, newest first", found, expected.rev().collect::<Vec<_>>())?;
+        let newest_first = expected.clone().rev().collect::<Vec<_>>();
+        same("the pages of a list, newest first", in_pages(letters, &query)?, newest_first)?;
+        let query = Query { oldest_first: true, ..query };
+        let oldest_first = expected.collect::<Vec<_>>();
+        same("the pages of a list, oldest first", in_pages(letters, &query)?, oldest_first)?;
     }
     let exact = told(letters.page(&Query::default(), None, 10))?;
     same("the end of a list", (exact.letters.len(), exact.next), (10, None))
+}
+
+/// The letters that a query means, page after page, by when they failed.
+fn in_pages(letters: &impl Letters, query: &Query) -> Result<Vec<u64>, Broken> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = told(letters.page(query, after, 3))?;
+        same("a page is no longer than asked for", page.letters.len() <= 3, true)?;
+        found.extend(page.letters.iter().map(|letter| letter.first_failure - NOW));
+        after = page.next;
+        if after.is_none() {
+            return Ok(found);
+        }
+    }
 }
 
 fn queries_and_groups(letters: &impl Letters) -> Checked {
@@ -362,6 +375,24 @@ fn full_queues_drop(letters: &impl Letters) -> Checked {
     same("the oldest give way, but not to a replay's cost", found, vec![5, 4, 0])?;
     let stats = told(letters.stats())?.queues.remove("full").unwrap_or_default();
     same("what was dropped", (stats.letters(), stats.dropped), (3, 3))
+}
+
+fn job() -> Result<Job, Broken> {
+    let selection = Selection::Query(Query::default());
+    Job::new(ReplayOrder { selection, rate: 1.0, concurrency: 1, dry_run: false }, NOW)
+}
+
+fn jobs_are_bounded(letters: &impl Letters) -> Checked {
+    let mut jobs = (0..=MAX_JOBS).map(|_| job()).collect::<Result<Vec<_>, _>>()?;
+    jobs.sort_unstable_by_key(|job| job.id);
+    for job in &jobs {
+        told(letters.save_job(job))?;
+    }
+    jobs.remove(0);
+    same("the latest jobs", told(letters.jobs())?, jobs.clone())?;
+    jobs[5].progress.found = 5;
+    told(letters.save_job(&jobs[5]))?;
+    same("a job that goes on", told(letters.jobs())?, jobs)
 }
 
 /// How many threads put at once, and how many letters each.

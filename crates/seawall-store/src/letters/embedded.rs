@@ -10,6 +10,7 @@ use super::{
     config::Queues,
     content::Content,
     id::LetterId,
+    job::Job,
     keys::Keys,
     letter::{Letter, State},
     lifecycle,
@@ -297,6 +298,15 @@ impl Letters for EmbeddedLetters {
 
     fn stats(&self) -> Result<Stats> {
         self.read(Reading::stats)
+    }
+
+    fn save_job(&self, job: &Job) -> Result<()> {
+        let job = job.clone();
+        self.writer.write(move |tables| tables.save_job(&job))
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>> {
+        self.read(Reading::jobs)
     }
 
     fn place(&self) -> String {

@@ -1,10 +1,11 @@
 //! The letters of a process that keeps nothing.
 
 use super::{
-    Begun, Letters, MAX_QUEUES, Put, Refusal, ReplayOutcome,
+    Begun, Letters, MAX_JOBS, MAX_QUEUES, Put, Refusal, ReplayOutcome,
     config::{Queues, WhenFull},
     content::Content,
     id::LetterId,
+    job::Job,
     letter::{Envelope, Letter, State},
     lifecycle,
     query::{Grouping, Groups, Page, Query},
@@ -28,6 +29,7 @@ struct Kept {
     letters: BTreeMap<LetterId, Letter>,
     by_key: HashMap<(String, String), LetterId>,
     stats: Stats,
+    jobs: BTreeMap<LetterId, Job>,
 }
 
 impl InMemoryLetters {
@@ -174,9 +176,13 @@ impl Letters for InMemoryLetters {
 
     fn page(&self, query: &Query, after: Option<LetterId>, most: usize) -> Result<Page> {
         let kept = self.lock();
-        let end = after.unwrap_or(LetterId::from_number(u128::MAX));
-        let letters = kept.letters.range(..end).rev().map(|(_, letter)| &letter.envelope);
-        let mut found = letters.filter(|letter| query.matches(letter));
+        let times = query.times_after(after);
+        let times = LetterId::from_number(times.start)..LetterId::from_number(times.end);
+        let mut letters = kept.letters.range(times).map(|(_, letter)| &letter.envelope);
+        let mut found = std::iter::from_fn(|| {
+            if query.oldest_first { letters.next() } else { letters.next_back() }
+        })
+        .filter(|letter| query.matches(letter));
         let letters: Vec<_> = found.by_ref().take(most).cloned().collect();
         let next = letters.last().map(|last| last.id).filter(|_| found.next().is_some());
         Ok(Page { letters, next })
@@ -246,6 +252,19 @@ impl Letters for InMemoryLetters {
             }
         }
         Ok(stats)
+    }
+
+    fn save_job(&self, job: &Job) -> Result<()> {
+        let jobs = &mut self.lock().jobs;
+        jobs.insert(job.id, job.clone());
+        while jobs.len() > MAX_JOBS {
+            jobs.pop_first();
+        }
+        Ok(())
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>> {
+        Ok(self.lock().jobs.values().cloned().collect())
     }
 
     fn place(&self) -> String {

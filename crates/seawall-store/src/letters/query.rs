@@ -42,6 +42,9 @@ pub struct Query {
     /// searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Lists begin with the oldest letter in place of the newest.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub oldest_first: bool,
 }
 
 impl Query {
@@ -65,6 +68,18 @@ impl Query {
         let from = self.from.map_or(0, LetterId::first_of);
         from..self.until.map_or(u128::MAX, LetterId::first_of).max(from)
     }
+
+    /// Those of them that a list has from behind this letter on.
+    pub(super) fn times_after(&self, after: Option<LetterId>) -> std::ops::Range<u128> {
+        let mut times = self.times();
+        let Some(after) = after.map(LetterId::number) else { return times };
+        if self.oldest_first {
+            times.start = times.start.max(after.saturating_add(1)).min(times.end);
+        } else {
+            times.end = times.end.min(after).max(times.start);
+        }
+        times
+    }
 }
 
 fn has_text(letter: &Envelope, text: &str) -> bool {
@@ -73,7 +88,7 @@ fn has_text(letter: &Envelope, text: &str) -> bool {
     texts.into_iter().any(|found| found.to_lowercase().contains(text))
 }
 
-/// A part of a list of letters, newest first.
+/// A part of a list of letters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     /// The letters.

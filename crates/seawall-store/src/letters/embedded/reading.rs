@@ -3,13 +3,14 @@
 use super::{
     file::Worked,
     tables::{
-        ATTEMPTS, BY_EXPIRY, BY_GROUP, BY_STATE, CONTENTS, CORRUPT, HEADS, QUEUES, STATES, decoded,
-        of_state,
+        ATTEMPTS, BY_EXPIRY, BY_GROUP, BY_STATE, CONTENTS, CORRUPT, HEADS, JOBS, QUEUES, STATES,
+        decoded, of_state,
     },
 };
 use crate::letters::{
     content::Content,
     id::LetterId,
+    job::Job,
     letter::{Envelope, Letter, State},
     query::{Grouping, Groups, Page, Query},
     stats::{QueueStats, Stats},
@@ -34,6 +35,7 @@ pub(super) struct Reading {
     by_group: ReadOnlyTable<(u64, u128), ()>,
     by_expiry: ReadOnlyTable<(u64, u128), ()>,
     queues: ReadOnlyTable<&'static str, &'static [u8]>,
+    jobs: ReadOnlyTable<u128, &'static [u8]>,
     /// Letters whose envelopes could not be read.
     damaged: RefCell<Vec<u128>>,
 }
@@ -52,6 +54,7 @@ impl Reading {
             by_group: transaction.open_table(BY_GROUP)?,
             by_expiry: transaction.open_table(BY_EXPIRY)?,
             queues: transaction.open_table(QUEUES)?,
+            jobs: transaction.open_table(JOBS)?,
             damaged: RefCell::default(),
         })
     }
@@ -93,7 +96,7 @@ impl Reading {
     pub(super) fn page(&self, query: &Query, after: Option<LetterId>, most: usize) -> Worked<Page> {
         let mut letters = Vec::new();
         let mut last = None;
-        for (looked_at, found) in self.newest(query, after)?.enumerate() {
+        for (looked_at, found) in self.candidates(query, after)?.enumerate() {
             let (id, record) = found?;
             if looked_at >= MAX_LOOKED_AT {
                 return Ok(Page { letters, next: last.map(LetterId::from_number) });
@@ -114,7 +117,7 @@ impl Reading {
 
     pub(super) fn groups(&self, query: &Query) -> Worked<Groups> {
         let mut groups = Grouping::default();
-        for found in self.newest(query, None)? {
+        for found in self.candidates(query, None)? {
             let (id, record) = found?;
             let letter = self.envelope(id, record).filter(|letter| query.matches(letter));
             letter.into_iter().for_each(|letter| groups.add(letter));
@@ -122,30 +125,29 @@ impl Reading {
         Ok(groups.into_groups())
     }
 
-    /// The letters among which those that the query means are, newest first, by the index that narrows most.
-    fn newest<'a>(
+    /// The letters among which those that the query means are, in its order, by the index that narrows most.
+    fn candidates<'a>(
         &'a self,
         query: &Query,
         after: Option<LetterId>,
     ) -> Worked<Box<dyn Iterator<Item = Found<'a>> + 'a>> {
-        let mut ids = query.times();
-        ids.end = after.map_or(ids.end, |after| after.number().min(ids.end));
-        ids.start = ids.start.min(ids.end);
+        let ids = query.times_after(after);
+        let oldest_first = query.oldest_first;
         let look_up = |id: u128| Ok((id, self.heads.get(id)?));
         if let Some(fingerprint) = query.fingerprint {
             let range = (fingerprint.0, ids.start)..(fingerprint.0, ids.end);
-            let rows = self.by_group.range(range)?.rev();
+            let rows = InOrder { rows: self.by_group.range(range)?, oldest_first };
             return Ok(Box::new(rows.map(move |row| look_up(row?.0.value().1))));
         }
         if let Some(queue) = &query.queue {
             let mut states = Vec::new();
             for state in STATES.iter().filter(|state| query.state.is_none_or(|it| it == **state)) {
                 let rows = self.by_state.range(of_state(queue, *state, ids.clone()))?;
-                states.push(Rows(rows).peekable());
+                states.push(Rows(InOrder { rows, oldest_first }).peekable());
             }
-            return Ok(Box::new(Merged(states).map(move |id| look_up(id?))));
+            return Ok(Box::new(Merged { states, oldest_first }.map(move |id| look_up(id?))));
         }
-        let rows = self.heads.range(ids)?.rev();
+        let rows = InOrder { rows: self.heads.range(ids)?, oldest_first };
         Ok(Box::new(rows.map(|row| {
             let (id, record) = row?;
             Ok((id.value(), Some(record)))
@@ -175,6 +177,15 @@ impl Reading {
             .collect()
     }
 
+    /// All jobs that can be read.
+    pub(super) fn jobs(&self) -> Worked<Vec<Job>> {
+        let mut jobs = Vec::new();
+        for row in self.jobs.iter()? {
+            jobs.extend(decoded::<Job>(row?.1.value()));
+        }
+        Ok(jobs)
+    }
+
     pub(super) fn stats(&self) -> Worked<Stats> {
         let mut stats = Stats { corrupt: self.corrupt.len()?, ..Stats::default() };
         for row in self.corrupt.iter()?.rev().take(NAMED) {
@@ -197,28 +208,54 @@ impl Reading {
     }
 }
 
-/// The identifiers of one range of the index by state, newest first.
-struct Rows(Range<'static, (&'static str, u8, u128), ()>);
+/// The rows of a range of a table, in the order of the query.
+struct InOrder<K: redb::Key + 'static, V: redb::Value + 'static> {
+    rows: Range<'static, K, V>,
+    oldest_first: bool,
+}
+
+impl<K: redb::Key + 'static, V: redb::Value + 'static> Iterator for InOrder<K, V> {
+    type Item = Worked<(AccessGuard<'static, K>, AccessGuard<'static, V>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = if self.oldest_first { self.rows.next() } else { self.rows.next_back() };
+        row.map(|row| row.map_err(redb::Error::from))
+    }
+}
+
+/// The identifiers of one range of the index by state.
+struct Rows(InOrder<(&'static str, u8, u128), ()>);
 
 impl Iterator for Rows {
     type Item = Worked<u128>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = self.0.next_back()?;
-        Some(row.map(|(key, _)| key.value().2).map_err(redb::Error::from))
+        Some(self.0.next()?.map(|(key, _)| key.value().2))
     }
 }
 
-/// Several of them as one, newest first.
-struct Merged(Vec<Peekable<Rows>>);
+/// The ranges of several states as one, in the order of the query.
+struct Merged {
+    states: Vec<Peekable<Rows>>,
+    oldest_first: bool,
+}
 
 impl Iterator for Merged {
     type Item = Worked<u128>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // What cannot be read comes first, and ends it.
-        let rank = |row: Option<&Worked<u128>>| row.map(|row| *row.as_ref().unwrap_or(&u128::MAX));
-        let newest = (0..self.0.len()).max_by_key(|at| rank(self.0[*at].peek()))?;
-        self.0[newest].next()
+        let (mut first, mut place) = (None, 0);
+        for (at, rows) in self.states.iter_mut().enumerate() {
+            let id = match rows.peek() {
+                None => continue,
+                // It ends the list.
+                Some(Err(_)) => return rows.next(),
+                Some(Ok(id)) => *id,
+            };
+            if first.is_none_or(|first| if self.oldest_first { id < first } else { id > first }) {
+                (first, place) = (Some(id), at);
+            }
+        }
+        first.and_then(|_| self.states[place].next())
     }
 }

@@ -6,9 +6,10 @@
 
 use super::file::Worked;
 use crate::letters::{
-    MAX_QUEUES, Put, Refusal,
+    MAX_JOBS, MAX_QUEUES, Put, Refusal,
     config::{Queues, WhenFull},
     id::LetterId,
+    job::Job,
     letter::{Attempt, Envelope, Letter, State},
     lifecycle,
     seal::{framed, unframed},
@@ -33,6 +34,7 @@ pub(super) const CORRUPT: Records = Records::new("corrupt");
 pub(super) const BY_STATE: ByState = ByState::new("by_state");
 pub(super) const BY_GROUP: ByNumber = ByNumber::new("by_group");
 pub(super) const BY_EXPIRY: ByNumber = ByNumber::new("by_expiry");
+pub(super) const JOBS: Records = Records::new("jobs");
 const BY_KEY: ByKey = ByKey::new("by_key");
 pub(super) const QUEUES: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("queues");
@@ -82,6 +84,7 @@ pub(super) struct Writing<'t> {
     by_expiry: Table<'t, (u64, u128), ()>,
     by_key: Table<'t, (&'static str, &'static str), u128>,
     queues: Table<'t, &'static str, &'static [u8]>,
+    jobs: Table<'t, u128, &'static [u8]>,
     /// Rows of `queues` that were read; they are written at the end.
     counts: BTreeMap<String, QueueStats>,
 }
@@ -98,6 +101,7 @@ impl<'t> Writing<'t> {
             by_expiry: transaction.open_table(BY_EXPIRY)?,
             by_key: transaction.open_table(BY_KEY)?,
             queues: transaction.open_table(QUEUES)?,
+            jobs: transaction.open_table(JOBS)?,
             counts: BTreeMap::new(),
         })
     }
@@ -312,6 +316,14 @@ impl<'t> Writing<'t> {
             replaced += 1;
         }
         Ok(replaced)
+    }
+
+    pub(super) fn save_job(&mut self, job: &Job) -> Worked<()> {
+        self.jobs.insert(job.id.number(), &*encoded(job)?)?;
+        while self.jobs.len()? > MAX_JOBS as u64 {
+            self.jobs.pop_first()?;
+        }
+        Ok(())
     }
 
     /// Removes an entry of the index by state whose letter is gone.
