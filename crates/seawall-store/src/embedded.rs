@@ -177,11 +177,16 @@ pub(crate) fn not_opened(path: &Path, error: redb::DatabaseError) -> StoreError 
 pub(crate) fn failed(path: &Path, error: redb::Error) -> StoreError {
     let place = path.display().to_string();
     match error {
-        redb::Error::Io(error) if error.kind() == ErrorKind::StorageFull => {
+        redb::Error::Io(error) if is_full(error.kind()) => {
             StoreError::new(place, format!("{error}; make room on its disk"))
         }
         error => StoreError::new(place, error),
     }
+}
+
+/// Whether there is no room: on the disk, in a quota, or within a limit of the process.
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 #[cfg(test)]

@@ -313,3 +313,6 @@ impl Letters for EmbeddedLetters {
         self.file.place()
     }
 }
+
+#[cfg(test)]
+mod tests;

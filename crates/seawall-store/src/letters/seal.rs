@@ -181,3 +181,6 @@ impl Secret {
         Ok(LessSafeKey::new(key.into()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,6 +167,8 @@ impl<'t> Writing<'t> {
     fn insert(&mut self, letter: &Letter, content: &[u8]) -> Worked<()> {
         let envelope = &letter.envelope;
         let (id, queue) = (envelope.id.number(), &*envelope.queue);
+        // Before the indexes change, since it may count them.
+        self.counts(queue)?;
         self.heads.insert(id, &*encoded(envelope)?)?;
         self.attempts.insert(id, &*encoded(&letter.attempts)?)?;
         self.contents.insert(id, content)?;
@@ -233,6 +235,7 @@ impl<'t> Writing<'t> {
         }
         let queue = &*envelope.queue;
         if envelope.state != before.state {
+            self.counts(queue)?;
             self.by_state.remove((queue, before.state as u8, id))?;
             self.by_state.insert((queue, envelope.state as u8, id), ())?;
             let counts = self.counts(queue)?;
@@ -258,6 +261,7 @@ impl<'t> Writing<'t> {
     pub(super) fn remove(&mut self, id: u128) -> Worked<Option<Envelope>> {
         let Some(envelope) = self.head(id)? else { return Ok(None) };
         let queue = &*envelope.queue;
+        self.counts(queue)?;
         self.heads.remove(id)?;
         self.attempts.remove(id)?;
         let bytes = self.contents.remove(id)?.map_or(0, |record| record.value().len() as u64);
@@ -292,16 +296,18 @@ impl<'t> Writing<'t> {
             self.corrupt.pop_first()?;
         }
         self.attempts.remove(id)?;
-        let bytes = self.contents.remove(id)?.map_or(0, |record| record.value().len() as u64);
+        let bytes = self.contents.get(id)?.map_or(0, |record| record.value().len() as u64);
         let mut queues = Vec::new();
         for row in self.queues.iter()? {
             queues.push(row?.0.value().to_owned());
         }
         for (queue, state) in queues.iter().flat_map(|queue| STATES.map(|state| (queue, state))) {
-            if self.by_state.remove((queue.as_str(), state as u8, id))?.is_some() {
+            if self.by_state.get((queue.as_str(), state as u8, id))?.is_some() {
                 self.counts(queue)?.leave(state, bytes);
+                self.by_state.remove((queue.as_str(), state as u8, id))?;
             }
         }
+        self.contents.remove(id)?;
         Ok(())
     }
 
@@ -310,9 +316,9 @@ impl<'t> Writing<'t> {
         let mut replaced = 0;
         for (id, before, record) in records {
             let Some(envelope) = self.head(*id)? else { continue };
-            self.contents.insert(id, &**record)?;
             let counts = self.counts(&envelope.queue)?;
             counts.bytes = (counts.bytes + record.len() as u64).saturating_sub(*before);
+            self.contents.insert(id, &**record)?;
             replaced += 1;
         }
         Ok(replaced)
@@ -338,7 +344,8 @@ impl<'t> Writing<'t> {
         Ok(())
     }
 
-    /// The counters of a queue. Where they are damaged, its letters are counted.
+    /// The counters of a queue. Where they are damaged, its letters are counted, so this is asked for before the index by
+    /// state or the contents change.
     pub(super) fn counts(&mut self, queue: &str) -> Worked<&mut QueueStats> {
         if !self.counts.contains_key(queue) {
             let record = self.queues.get(queue)?.map(|record| decoded(record.value()));
