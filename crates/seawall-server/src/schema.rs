@@ -1,7 +1,29 @@
 //! Schemas of the core's own types for the OpenAPI document, which takes JSON Schema as it is.
 
 use schemars::{JsonSchema, generate::SchemaSettings, transform::RecursiveTransform};
-use utoipa::openapi::{RefOr, Schema};
+use serde::Serialize;
+use std::borrow::Cow;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
+
+/// A type of another crate as what an endpoint answers, or as a part of it: its own JSON, with its own schema.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Described<T>(pub(crate) T);
+
+impl<T: JsonSchema> PartialSchema for Described<T> {
+    fn schema() -> RefOr<Schema> {
+        described::<T>()
+    }
+}
+
+impl<T: JsonSchema> ToSchema for Described<T> {
+    fn name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+}
 
 /// The schema of a type, with all that it refers to in its place: for `#[schema(schema_with = described::<T>)]`.
 pub(crate) fn described<T: JsonSchema>() -> RefOr<Schema> {

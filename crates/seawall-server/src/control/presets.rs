@@ -7,6 +7,7 @@ use super::{
     tag::tagged,
     validation::Validation,
 };
+use crate::schema::{Described, described};
 use axum::{Json, extract::State, response::Response};
 use seawall::Preset;
 use seawall_presets::{
@@ -15,7 +16,7 @@ use seawall_presets::{
     templates::{self, Template, TemplateAdvice},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -136,24 +137,18 @@ async fn summary(State(control): State<Control>) -> Response {
     tagged(&all)
 }
 
+// The macros of the description take a name without parameters.
+type DescribedRecommendation = Described<Recommendation>;
+type DescribedTemplate = Described<Template>;
+type DescribedAdvice = Described<TemplateAdvice>;
+
 /// The preset that fits an environment.
 #[derive(Serialize, ToSchema)]
 struct Recommended {
-    environment_detected: String,
-    recommended_preset: String,
-    /// How sure the recommendation is, from 0 to 1.
-    confidence: f64,
-    reasoning: String,
+    #[serde(flatten)]
+    recommendation: DescribedRecommendation,
     available_presets: Vec<String>,
     auto_detected: bool,
-}
-
-/// A sign by which the environment was detected.
-#[derive(Serialize, ToSchema)]
-struct SignView {
-    source: String,
-    environment: String,
-    confidence: f64,
 }
 
 /// The preset that fits the environment of this process.
@@ -162,7 +157,9 @@ struct Detected {
     #[serde(flatten)]
     recommended: Recommended,
     detection_method: String,
-    signs: Vec<SignView>,
+    /// The signs by which the environment was detected.
+    #[schema(schema_with = described::<Vec<Sign>>)]
+    signs: Vec<Sign>,
     /// The signs that point to another environment.
     conflicts: Vec<String>,
 }
@@ -175,10 +172,7 @@ impl Control {
 
     fn recommended(&self, found: Recommendation, auto_detected: bool) -> Recommended {
         Recommended {
-            environment_detected: found.environment_detected,
-            recommended_preset: found.recommended_preset,
-            confidence: found.confidence,
-            reasoning: found.reasoning,
+            recommendation: Described(found),
             available_presets: self.preset_names(),
             auto_detected,
         }
@@ -199,15 +193,10 @@ async fn recommend(State(control): State<Control>, PathName(environment): PathNa
 async fn recommend_auto(State(control): State<Control>) -> Response {
     let Detection { recommendation, detection_method, signs, conflicts } =
         detect(&control.surroundings());
-    let sign = |sign: Sign| SignView {
-        source: sign.source,
-        environment: sign.environment,
-        confidence: sign.confidence,
-    };
     let body = Detected {
         recommended: control.recommended(recommendation, true),
         detection_method,
-        signs: signs.into_iter().map(sign).collect(),
+        signs,
         conflicts,
     };
     tagged(&body)
@@ -223,27 +212,11 @@ impl Control {
     }
 }
 
-/// A template: a change of a preset, ready made.
-#[derive(Serialize, ToSchema)]
-struct TemplateView {
-    name: &'static str,
-    description: &'static str,
-    #[schema(value_type = Object)]
-    config: Value,
-}
-
 /// A list of all templates.
 #[derive(Serialize, ToSchema)]
 struct Templates {
-    templates: BTreeMap<&'static str, TemplateView>,
-}
-
-fn view(template: &'static Template) -> TemplateView {
-    TemplateView {
-        name: template.name,
-        description: template.description,
-        config: json!(template.config),
-    }
+    #[schema(schema_with = described::<BTreeMap<String, Template>>)]
+    templates: BTreeMap<&'static str, &'static Template>,
 }
 
 fn template_names() -> Vec<String> {
@@ -253,16 +226,16 @@ fn template_names() -> Vec<String> {
 /// Lists all templates.
 #[utoipa::path(get, path = "/config/templates", responses((status = 200, body = Templates)))]
 async fn templates() -> Response {
-    let all = templates::all().iter().map(|template| (template.name, view(template)));
+    let all = templates::all().iter().map(|template| (template.name, template));
     tagged(&Templates { templates: all.collect() })
 }
 
 /// Shows one template.
 #[utoipa::path(get, path = "/config/templates/{name}",
-    responses((status = 200, body = TemplateView)))]
+    responses((status = 200, body = DescribedTemplate)))]
 async fn template(PathName(name): PathName) -> Result<Response, ApiError> {
     match templates::named(&name) {
-        Some(template) => Ok(tagged(&view(template))),
+        Some(template) => Ok(tagged(template)),
         None => Err(unknown("template", &name, &template_names())),
     }
 }
@@ -301,22 +274,9 @@ struct AdviceRequest {
     configuration: Map<String, Value>,
 }
 
-/// The template that comes nearest to a configuration.
-#[derive(Serialize, ToSchema)]
-struct Advice {
-    /// The name of the template; none if no template is near.
-    suggested_template: Option<String>,
-    /// How near the template is, from 0 to 1.
-    confidence: f64,
-    reasoning: String,
-    available_templates: Vec<String>,
-}
-
 /// Recommends the template that comes nearest to a configuration.
 #[utoipa::path(post, path = "/config/recommend-template", request_body = AdviceRequest,
-    responses((status = 200, body = Advice)))]
-async fn recommend_template(JsonBody(asked): JsonBody<AdviceRequest>) -> Json<Advice> {
-    let TemplateAdvice { suggested_template, confidence, reasoning, available_templates } =
-        templates::nearest(&Value::Object(asked.configuration));
-    Json(Advice { suggested_template, confidence, reasoning, available_templates })
+    responses((status = 200, body = DescribedAdvice)))]
+async fn recommend_template(JsonBody(asked): JsonBody<AdviceRequest>) -> Json<DescribedAdvice> {
+    Json(Described(templates::nearest(&Value::Object(asked.configuration))))
 }

@@ -9,11 +9,12 @@ use super::{
 use crate::{
     actor::Actor,
     audit_trail::{MetricType, Record},
+    schema::{Described, described},
     wall_clock,
 };
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use seawall_presets::{
-    custom::{self, Verdict},
+    custom::{self, FieldReport, Verdict},
     security::{self, SecurityInfo},
 };
 use serde::{Deserialize, Serialize};
@@ -53,25 +54,24 @@ struct TextRequest {
     json_config: String,
 }
 
-/// The size of what was validated, and its limit.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-struct SecurityView {
-    size_bytes: usize,
-    max_size_bytes: usize,
-    field_count: usize,
+// The macros of the description take a name without parameters.
+type DescribedInfo = Described<SecurityInfo>;
+type DescribedVerdict = Described<Verdict>;
+
+/// The size of what was validated, its limit, and the time of the validation.
+#[derive(Serialize, ToSchema)]
+struct Validated {
+    #[serde(flatten)]
+    info: DescribedInfo,
     validation_timestamp: String,
 }
 
 /// The result of a validation.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Validation {
-    is_valid: bool,
-    errors: Vec<String>,
-    /// Warnings about values that are valid and may still be wrong.
-    warnings: Vec<String>,
-    /// Suggestions of what to set instead.
-    suggestions: Vec<String>,
-    security_info: SecurityView,
+    #[serde(flatten)]
+    verdict: DescribedVerdict,
+    security_info: Validated,
 }
 
 impl Control {
@@ -89,20 +89,18 @@ impl Control {
         let record = Record::new(MetricType::ValidationEvent, &preset, operation, value)
             .with("errors", verdict.errors.len().to_string());
         self.live.trail().record(record, actor);
-        let limit = security::limits().max_size_bytes;
-        let fields = || match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(fields)) => fields.len(),
-            _ => 0,
-        };
+        let info = info.unwrap_or_else(|| SecurityInfo {
+            size_bytes: text.len(),
+            max_size_bytes: security::limits().max_size_bytes,
+            field_count: match serde_json::from_str::<Value>(text) {
+                Ok(Value::Object(fields)) => fields.len(),
+                _ => 0,
+            },
+        });
         Validation {
-            is_valid: verdict.is_valid,
-            errors: verdict.errors,
-            warnings: verdict.warnings,
-            suggestions: verdict.suggestions,
-            security_info: SecurityView {
-                size_bytes: info.as_ref().map_or(text.len(), |info| info.size_bytes),
-                max_size_bytes: info.as_ref().map_or(limit, |info| info.max_size_bytes),
-                field_count: info.as_ref().map_or_else(fields, |info| info.field_count),
+            verdict: Described(verdict),
+            security_info: Validated {
+                info: Described(info),
                 validation_timestamp: wall_clock::now(),
             },
         }
@@ -170,27 +168,13 @@ async fn validate_json(
     Ok(Json(control.validation(verdict, None, &asked.json_config, "validate_json", &actor)))
 }
 
-/// The check of one field.
-#[derive(Serialize, ToSchema)]
-struct FieldView {
-    /// Whether there is a field of this name.
-    allowed: bool,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    /// The bounds of the field's values, as keywords of JSON Schema.
-    #[schema(value_type = Option<Object>)]
-    constraints: Option<Value>,
-    current_value: Value,
-    current_type: String,
-    problem: Option<String>,
-}
-
 /// The checks of all fields.
 #[derive(Serialize, ToSchema)]
 struct Fields {
     is_valid: bool,
     errors: Vec<String>,
-    field_analysis: BTreeMap<String, FieldView>,
+    #[schema(schema_with = described::<BTreeMap<String, FieldReport>>)]
+    field_analysis: BTreeMap<String, FieldReport>,
     allowed_fields: Vec<String>,
     validation_timestamp: String,
 }
@@ -205,26 +189,12 @@ async fn field_whitelist(
     control.validation_is_on()?;
     let catalog = control.live.now().config.catalog();
     let reports = custom::fields(&Value::Object(asked.configuration), &catalog);
-    let field_analysis: BTreeMap<String, FieldView> = reports
-        .into_iter()
-        .map(|(name, report)| {
-            let view = FieldView {
-                allowed: report.allowed,
-                kind: report.type_name,
-                constraints: report.constraints,
-                current_value: report.current_value,
-                current_type: report.current_type,
-                problem: report.problem,
-            };
-            (name, view)
-        })
-        .collect();
-    let errors: Vec<String> =
-        field_analysis.values().filter_map(|field| field.problem.clone()).collect();
+    let problems = reports.values().filter_map(|report| report.problem.clone());
+    let errors: Vec<String> = problems.collect();
     Ok(Json(Fields {
         is_valid: errors.is_empty(),
         errors,
-        field_analysis,
+        field_analysis: reports,
         allowed_fields: security::limits().allowed_fields,
         validation_timestamp: wall_clock::now(),
     }))
