@@ -117,6 +117,8 @@ impl Reading {
 
     pub(super) fn groups(&self, query: &Query) -> Worked<Groups> {
         let mut groups = Grouping::default();
+        // The first letter of a group is its example.
+        let query = &Query { oldest_first: false, ..query.clone() };
         for found in self.candidates(query, None)? {
             let (id, record) = found?;
             let letter = self.envelope(id, record).filter(|letter| query.matches(letter));
