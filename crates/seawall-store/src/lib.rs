@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the contract that every place for such state keeps; [`contract`] tests whether one does. [`Embedded`]
 //! keeps it in one file of this machine, [`InMemory`] for as long as the process lives. Programs read and write through
-//! [`Log`] and [`Value`], which know the types of what they keep.
+//! [`Log`] and [`Value`], which know the types of what they keep. [`letters`] keeps work that failed for good.
 
 use std::{error, fmt};
 

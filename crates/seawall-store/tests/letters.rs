@@ -180,6 +180,10 @@ fn letters_come_back_from_json_and_show_no_secret() {
             Err(_) => serde_json::json!({ "base64": "//4=" }),
         };
         assert_eq!(json["content"]["open"]["payload"], expected);
+        let schema = schemars::schema_for!(Letter).to_value();
+        for name in json.as_object().unwrap().keys() {
+            assert!(schema["properties"].get(name).is_some(), "{name} in {schema}");
+        }
         assert_eq!(serde_json::from_value::<Letter>(json).unwrap(), letter);
         let debug = format!("{letter:?}");
         assert!(!debug.contains("s3cret") && !debug.contains("\"text"), "{debug}");

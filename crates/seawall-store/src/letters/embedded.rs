@@ -19,14 +19,14 @@ use super::{
     stats::Stats,
 };
 use crate::Result;
-use file::{File, Worked};
+use file::File;
 use reading::Reading;
 use std::{
     fmt,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
-use tables::Arrival;
+use tables::{Arrival, Worked};
 use writer::Writer;
 
 /// Letters of one step of what goes over many.

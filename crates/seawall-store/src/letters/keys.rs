@@ -1,8 +1,18 @@
 //! The keys that letters are encrypted with.
 
-use super::seal::Secret;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use std::{fmt, path::Path};
+use ring::{
+    aead::{CHACHA20_POLY1305, LessSafeKey},
+    hkdf::{HKDF_SHA256, Salt},
+};
+use std::{
+    fmt,
+    io::{self, Error},
+    path::Path,
+};
+
+/// Random bytes beside each record, from which its own key is derived.
+pub(super) const SALT: usize = 32;
 
 /// Keys of 32 bytes with their names, as `name:base64`, one a line or with commas between them. The first seals new
 /// letters; all of them open letters. To rotate, write the new key before the others, and let
@@ -68,5 +78,20 @@ impl Keys {
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// A key that letters are sealed with. It is never shown.
+#[derive(Clone)]
+pub(super) struct Secret([u8; 32]);
+
+impl Secret {
+    /// The key of one record.
+    pub(super) fn derived(&self, salt: &[u8; SALT]) -> io::Result<LessSafeKey> {
+        let salt = Salt::new(HKDF_SHA256, salt);
+        let extracted = salt.extract(&self.0);
+        let key = extracted.expand(&[b"seawall letter"], &CHACHA20_POLY1305);
+        let key = key.map_err(|_| Error::other("no key can be derived"))?;
+        Ok(LessSafeKey::new(key.into()))
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn prepare(letter: &mut Letter, config: &QueueConfig) -> Result<(), R
     let Content::Open { headers, payload } = &letter.content else {
         return Err(Refusal::Invalid("its content is not there".to_owned()));
     };
-    let of_headers: usize = headers.iter().map(|one| one.name.len() + one.value.len()).sum();
+    // Each takes room, be it empty.
+    let of_headers: usize = headers.iter().map(|one| one.name.len() + one.value.len() + 32).sum();
     if payload.0.len() > config.max_message_size || of_headers > config.max_message_size {
         return Err(Refusal::TooLarge);
     }

@@ -9,14 +9,13 @@
 use super::{
     content::{Content, Header, Payload},
     id::LetterId,
-    keys::Keys,
+    keys::{Keys, SALT},
 };
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce};
+use ring::aead::{Aad, Nonce};
 use std::io::{Error, ErrorKind, Read};
 
 const COMPRESSED: u8 = 1;
 const ENCRYPTED: u8 = 2;
-const SALT: usize = 32;
 /// The level at which zstd is fast.
 const LEVEL: i32 = 1;
 /// Bytes of the longest content that is unpacked, whatever a record claims.
@@ -166,20 +165,6 @@ fn associated(id: LetterId, flags: u8) -> [u8; 17] {
 fn random() -> Result<[u8; SALT], Error> {
     let random = ring::rand::generate(&ring::rand::SystemRandom::new());
     random.map(|random| random.expose()).map_err(|_| Error::other("there is no random number"))
-}
-
-/// A key that letters are sealed with. It is never shown.
-#[derive(Clone)]
-pub(super) struct Secret(pub(super) [u8; 32]);
-
-impl Secret {
-    fn derived(&self, salt: &[u8; SALT]) -> Result<LessSafeKey, Error> {
-        let salt = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, salt);
-        let extracted = salt.extract(&self.0);
-        let key = extracted.expand(&[b"seawall letter"], &CHACHA20_POLY1305);
-        let key = key.map_err(|_| Error::other("no key can be derived"))?;
-        Ok(LessSafeKey::new(key.into()))
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The file of letters: opened, read and written, and opened again after a failure.
 
-use super::{reading::Reading, tables::Writing};
+use super::{
+    reading::Reading,
+    tables::{Worked, Writing},
+};
 use crate::{Result, StoreError, embedded};
 use redb::{Database, ReadableDatabase};
 use std::{
@@ -9,9 +12,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
-
-/// What work on the database comes to.
-pub(super) type Worked<T> = std::result::Result<T, redb::Error>;
 
 /// Bytes of pages that the database keeps in memory.
 const CACHE: usize = 32 << 20;

@@ -1,11 +1,8 @@
 //! Letters as they are found: one state of the tables, read beside the writer and without waiting for it.
 
-use super::{
-    file::Worked,
-    tables::{
-        ATTEMPTS, BY_EXPIRY, BY_GROUP, BY_STATE, CONTENTS, CORRUPT, HEADS, JOBS, QUEUES, STATES,
-        decoded, of_state,
-    },
+use super::tables::{
+    ATTEMPTS, BY_EXPIRY, BY_GROUP, BY_STATE, CONTENTS, CORRUPT, HEADS, JOBS, QUEUES, STATES,
+    Worked, decoded, of_state,
 };
 use crate::letters::{
     content::Content,

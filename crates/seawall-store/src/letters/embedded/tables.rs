@@ -4,7 +4,6 @@
 //! only the first. Each has a checksum of its own. What is searched by has an index; an entry of an index whose letter is
 //! gone is passed over.
 
-use super::file::Worked;
 use crate::letters::{
     MAX_JOBS, MAX_QUEUES, Put, Refusal,
     config::{Queues, WhenFull},
@@ -19,6 +18,10 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTr
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
+/// What work on the database comes to.
+pub(super) type Worked<T> = Result<T, redb::Error>;
+
+/// Records of letters by their identifiers.
 pub(super) type Records = TableDefinition<'static, u128, &'static [u8]>;
 /// Queue, state and identifier.
 type ByState = TableDefinition<'static, (&'static str, u8, u128), ()>;

@@ -2,8 +2,8 @@
 //! While the disk is busy with one group, the next one gathers, so many callers share one `fsync`.
 
 use super::{
-    file::{File, Worked},
-    tables::Writing,
+    file::File,
+    tables::{Worked, Writing},
 };
 use crate::{Result, StoreError};
 use std::{
