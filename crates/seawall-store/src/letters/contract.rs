@@ -131,10 +131,24 @@ fn letters_come_back_whole(letters: &impl Letters) -> Checked {
     let mut expected = letter.envelope.clone();
     expected.expires = Some(NOW + retention);
     same("its envelope", &found.envelope, &expected)?;
+    secrets_are_replaced_whoever_made_the_letter(letters)?;
     same("a letter that was put twice", told(letters.put(vec![letter]))?, vec![Put::Stored])?;
     same("it is there once", told(letters.page(&Query::default(), None, 9))?.letters.len(), 1)?;
     same("a letter that is not there", told(letters.get(LetterId::new(1)))?, None)?;
     same("nothing, put", told(letters.put(Vec::new()))?, Vec::new())
+}
+
+fn secrets_are_replaced_whoever_made_the_letter(letters: &impl Letters) -> Checked {
+    let mut imported = letter("imported", 1);
+    let header = |value: &str| Header { name: "Cookie".to_owned(), value: value.to_owned() };
+    let content =
+        |value| Content::Open { headers: vec![header(value)], payload: Payload::default() };
+    imported.content = content("s3cret");
+    let id = imported.envelope.id;
+    told(letters.put(vec![imported]))?;
+    let found = told(letters.get(id))?.map(|letter| letter.content);
+    same("a secret header of an imported letter", found, Some(content(REDACTED)))?;
+    same("an imported letter, deleted", told(letters.delete(&[id]))?, 1)
 }
 
 fn letters_of_one_work_are_one(letters: &impl Letters) -> Checked {

@@ -5,6 +5,7 @@ use super::{
     config::QueueConfig,
     content::Content,
     letter::{Attempt, Envelope, Letter, MAX_ATTEMPTS, State},
+    redact::Redaction,
 };
 
 /// Bytes of the longest name: of a queue, an operation, a tenant, an error class or an idempotency key.
@@ -26,9 +27,11 @@ pub(super) fn prepare(letter: &mut Letter, config: &QueueConfig) -> Result<(), R
     if envelope.queue.is_empty() {
         return Err(Refusal::Invalid("it names no queue".to_owned()));
     }
-    let Content::Open { headers, payload } = &letter.content else {
+    let Content::Open { headers, payload } = &mut letter.content else {
         return Err(Refusal::Invalid("its content is not there".to_owned()));
     };
+    // Those of a new letter are redacted already, with names of one's own; an imported one comes as it likes.
+    Redaction::default().apply(headers);
     // Each takes room, be it empty.
     let of_headers: usize = headers.iter().map(|one| one.name.len() + one.value.len() + 32).sum();
     if payload.0.len() > config.max_message_size || of_headers > config.max_message_size {
