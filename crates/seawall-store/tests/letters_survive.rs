@@ -157,8 +157,8 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost_or_replayed_again() {
     let mut acknowledged = Acknowledged::default();
     let mut path = folder.path().join("letters.redb");
     for round in 0..rounds {
-        // A file of its own for every ten rounds, so that a round does not read all that came before.
-        if round % 10 == 0 {
+        // A file of its own for every five rounds, so that a round does not read all that came before.
+        if round % 5 == 0 {
             puts += acknowledged.put.len();
             acknowledged = Acknowledged::default();
             path = folder.path().join(format!("letters-{round}.redb"));
@@ -308,6 +308,32 @@ fn flipped_bytes_never_panic_and_letters_beside_them_stay() {
         "{rounds} flips: {read} files opened, {fewer} of them with fewer letters, {refused} refused"
     );
     assert!(read > refused, "most flips leave the rest readable: {read}, {refused}");
+}
+
+#[test]
+fn a_file_that_is_cut_off_never_panics_and_an_empty_one_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("letters.redb");
+    let letters = open(&path);
+    letters.put((0..50).map(|n| letter(n, 300)).collect()).unwrap();
+    // While it is open, as after a crash; and closed.
+    let dirty = fs::read(&path).unwrap();
+    drop(letters);
+    let clean = fs::read(&path).unwrap();
+    let copy = folder.path().join("copy.redb");
+    for whole in [dirty, clean] {
+        for part in 0..=40 {
+            fs::write(&copy, &whole[..whole.len() * part / 40]).unwrap();
+            match EmbeddedLetters::open(&copy, Queues::default(), Keys::default()) {
+                Err(error) => assert!(error.to_string().contains("copy.redb"), "{error}"),
+                Ok(letters) => {
+                    let found = use_all(&letters);
+                    assert!(part != 0 || found == Some(0));
+                    assert!(part != 40 || found == Some(50), "{found:?}");
+                }
+            }
+        }
+    }
 }
 
 /// Does all that can be done with the letters, and returns how many there were at first, if that can be read.
