@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod file;
 mod length;
+mod limits;
 mod migrate;
 mod operations;
 mod output;
@@ -63,6 +64,8 @@ enum Command {
     Top(top::Top),
     /// Shows, resets and forces circuit breakers
     Breakers(breakers::Breakers),
+    /// Shows what is left of rate limits, and resets them
+    Limits(limits::Limits),
     /// Shows operations with their policies, and sets the modes of the policies
     Operations(operations::Operations),
     /// Pauses and releases all retries and hedges, or those of one operation
@@ -94,6 +97,7 @@ impl Command {
             Self::Migrate(migrate) => migrate.run(),
             Self::Top(top) => top.run(),
             Self::Breakers(breakers) => breakers.run(),
+            Self::Limits(limits) => limits.run(),
             Self::Operations(operations) => operations.run(),
             Self::Retries(retries) => retries.run(),
             Self::Events(events) => events.run(),

@@ -13,6 +13,10 @@
 //! | GET `/circuit-breakers/{name}` | one circuit breaker |
 //! | POST `/circuit-breakers/{name}/reset` | closes a circuit and forgets what it counted |
 //! | POST `/circuit-breakers/{name}/force` | forces a circuit's state, for a reason and a time |
+//! | GET `/rate-limits` | the rate limits of all operations |
+//! | GET `/rate-limits/{name}` | the rate limits of one operation |
+//! | POST `/rate-limits/{name}/quota` | what is left of the limit of one key |
+//! | POST `/rate-limits/{name}/reset` | forgets what was counted for one key |
 //! | GET `/operations` | all operations, in pages |
 //! | POST `/operations` | registers an operation |
 //! | GET `/operations/{name}` | one operation: its policies with the origin of every value |
@@ -92,6 +96,7 @@ mod performance;
 mod presets;
 mod problem;
 mod prometheus;
+mod rate_limits;
 mod refusals;
 mod switches;
 mod table;
@@ -112,6 +117,7 @@ pub(crate) use performance::Benchmarks;
 pub use performance::{BenchmarkAnswer, Suite};
 use problem::problem;
 pub use problem::{MistakeView, ProblemDocument};
+pub use rate_limits::{LimitKey, LimiterView, OperationLimits, QuotaView, RateLimitList};
 pub(crate) use refusals::Refusals;
 pub use switches::{ModeChange, ModeRequest, PauseChange, PauseRequest};
 pub(crate) use validation::Turns;
@@ -156,6 +162,7 @@ fn read_routes() -> OpenApiRouter<Control> {
     let routes = OpenApiRouter::new()
         .merge(chapter("health", health::read_routes().merge(metrics::read_routes())))
         .merge(chapter("circuit breakers", breakers::read_routes()))
+        .merge(chapter("rate limits", rate_limits::read_routes()))
         .merge(chapter("operations", operations::read_routes()))
         .merge(chapter("configuration", config::read_routes()))
         .merge(chapter("presets", presets::read_routes()))
@@ -172,6 +179,7 @@ fn write_routes() -> OpenApiRouter<Control> {
     let routes = OpenApiRouter::new()
         .merge(chapter("health", metrics::write_routes()))
         .merge(chapter("circuit breakers", breakers::write_routes()))
+        .merge(chapter("rate limits", rate_limits::write_routes()))
         .merge(chapter("operations", operations::write_routes().merge(switches::write_routes())))
         .merge(chapter("configuration", config::write_routes()))
         .merge(chapter("monitoring", monitoring::write_routes().merge(alerts::write_routes())))

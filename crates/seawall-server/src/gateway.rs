@@ -4,7 +4,7 @@
 //! each upstream asked: its policies → a call → the answer, streamed, with the permits held to its end.
 
 use crate::{
-    config::GatewayConfig,
+    config::{GatewayConfig, KeySource},
     runtime::{HeldPermits, Registry},
 };
 use arc_swap::ArcSwap;
@@ -116,6 +116,13 @@ impl Gateway {
             pseudonym: Arc::new(Pseudonym::new()),
             in_flight: InFlight::default(),
         })
+    }
+
+    /// What the rate limits of this operation count by; `None` if it is no route's.
+    pub(crate) fn key_source(&self, operation: &str) -> Option<KeySource> {
+        let table = self.table.load();
+        let route = table.routes.iter().find(|route| &*route.operation.name() == operation)?;
+        Some(route.key_source().clone())
     }
 
     /// Makes everything that another configuration needs, and touches nothing that is in force.

@@ -1,7 +1,7 @@
 //! The headers in which Seawall says to other hops what it does.
 
 use http::{HeaderMap, HeaderValue};
-use seawall::{Key, Mode, Operation, Policy, Quota, RateLimiterConfig, Timer};
+use seawall::{Key, Mode, Operation, Quota, RateLimiterConfig, Timer};
 use std::time::Duration;
 
 /// The header that numbers the attempts of a request, from 1. A request that already has it is not repeated, since two
@@ -34,11 +34,8 @@ pub fn write_rate_limit<Tm: Timer + Clone>(
     key: Key,
 ) {
     let (pipeline, now) = (operation.pipeline(), operation.now());
-    let acting = pipeline.policies().iter().enumerate().filter_map(|(i, policy)| match policy {
-        Policy::RateLimiter(limiter) if pipeline.mode(i) == Mode::Enforce => Some(limiter),
-        _ => None,
-    });
-    let quotas = acting.map(|limiter| (limiter.quota(now, key), limiter.config()));
+    let acting = pipeline.rate_limiters().filter(|(_, mode)| *mode == Mode::Enforce);
+    let quotas = acting.map(|(limiter, _)| (limiter.quota(now, key), limiter.config()));
     let Some((quota, config)) = quotas.min_by_key(|(quota, _)| quota.remaining) else { return };
     let name = quoted(pipeline.name());
     let Quota { limit, remaining, reset_after } = quota;

@@ -9,6 +9,7 @@ use crate::{
         Policy, PolicyConfig,
         bulkhead::Bulkhead,
         circuit_breaker::{CircuitBreaker, CircuitView},
+        rate_limiter::RateLimiter,
     },
     policy::{Controls, MOST_POLICIES, Mode, OnSuccess},
     time::Instant,
@@ -219,6 +220,14 @@ impl Pipeline {
     /// Whether the pipeline has a fallback, in whatever mode.
     pub(crate) fn has_fallback(&self) -> bool {
         self.policies.iter().any(|policy| matches!(policy, Policy::Fallback(_)))
+    }
+
+    /// Its rate limiters with the modes that they are in, outermost first.
+    pub fn rate_limiters(&self) -> impl Iterator<Item = (&Arc<RateLimiter>, Mode)> {
+        self.policies.iter().enumerate().filter_map(|(at, policy)| match policy {
+            Policy::RateLimiter(limiter) => Some((limiter, self.mode(at))),
+            _ => None,
+        })
     }
 
     /// The outermost bulkhead, if there is one.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use seawall::{
-    AnyError, Attributes, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Clock,
+    Attributes, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Clock,
     FallbackConfig, Instant, Key, Pipeline, PolicyConfig, Random, RateLimiter, RateLimiterConfig,
     Registry, RetryConfig, SystemClock, SystemTimer, TimeoutConfig, Window,
 };
@@ -190,10 +190,8 @@ fn refusals() -> Vec<Case> {
         Case::new("reject", PEER, "open breaker, pipeline of one", |rt| {
             let pipeline =
                 Arc::new(must(Pipeline::build("open", &[PolicyConfig::CircuitBreaker(opening())])));
-            let trip = pipeline.run(&SystemTimer, |_| async {
-                Err::<u64, _>(Oops)
-            });
-            assert!(rt.block_on(trip).is_err());
+            let trip = pipeline.run(&SystemTimer, |_| async { Err::<u64, _>(Oops) });
+            assert!(rt.block_on(trip.into_future()).is_err());
             Box::new(move || {
                 let pipeline = pipeline.clone();
                 asyn(async move |i| {

@@ -320,3 +320,29 @@ fn a_missing_or_foreign_server_is_reported() {
     assert_eq!(code, Some(2));
     assert!(told.contains("answered no stream of events"), "{told}");
 }
+
+#[test]
+fn limits_are_listed_shown_for_a_key_and_reset() {
+    let up = upstream("up");
+    let serving = Serving::start(
+        &format!(
+            "upstreams: {{ up: {{ endpoints: ['http://{up}'] }} }}\n\
+             routes: [{{ path: /*, upstream: up, rate_limit: {{ rate: 1, per: 1h, key: peer }} }}]\n"
+        ),
+        &[],
+    );
+    get(&serving.address, "/x");
+    get(&serving.address, "/x");
+    let (code, text, told) = serving.run(&["limits", "list"]);
+    assert_eq!(code, Some(0), "{told}");
+    let line = text.lines().find(|line| line.starts_with("route /*")).expect("the route");
+    assert!(line.contains("1 in 1 h"), "{text}{told}");
+    assert!(line.trim_end().ends_with('1'), "one was refused: {text}");
+    let (_, text, told) = serving.run(&["limits", "show", "route /*"]);
+    assert!(text.contains("say which behind the name"), "{text}{told}");
+    let (_, text, told) = serving.run(&["limits", "show", "route /*", "127.0.0.1"]);
+    assert!(text.contains("0/1"), "{text}{told}");
+    let (_, text, told) = serving.run(&["limits", "reset", "route /*", "127.0.0.1"]);
+    assert!(text.contains("1/1"), "{text}{told}");
+    refused(&serving, &["limits", "reset", "route /*", "acme"], "addresses of clients");
+}

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 use seawall::Key;
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 /// The paths that a route takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,16 @@ impl PathPattern {
     }
 }
 
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("all"),
+            Self::Peer => f.write_str("peer"),
+            Self::Header(name) => write!(f, "header:{name}"),
+        }
+    }
+}
+
 impl KeySource {
     /// Reads `peer` or `header:<name>`; `None` where it is neither.
     pub(crate) fn parse(key: Option<&str>) -> Option<Self> {
@@ -72,6 +82,21 @@ impl KeySource {
                 let name = key.strip_prefix("header:")?;
                 HeaderName::try_from(name).ok().map(Self::Header)
             }
+        }
+    }
+
+    /// The key that a person writes as this text: an address, or the value of the header.
+    ///
+    /// # Errors
+    /// A sentence that says what to write instead.
+    pub(crate) fn of_text(&self, text: &str) -> Result<Key, String> {
+        match self {
+            Self::None => Ok(Key::NONE),
+            Self::Peer => match text.parse::<IpAddr>() {
+                Ok(address) => Ok(Key::of(address)),
+                Err(_) => Err("its keys are addresses of clients, such as 192.0.2.7".into()),
+            },
+            Self::Header(_) => Ok(Key::of(text.as_bytes())),
         }
     }
 

@@ -47,6 +47,11 @@ impl Route {
         })
     }
 
+    /// What the route's rate limit counts by.
+    pub(crate) fn key_source(&self) -> &KeySource {
+        &self.key
+    }
+
     /// The key of the route's rate limit, for a request of the client at this address.
     pub(crate) fn key(&self, headers: &HeaderMap, client: IpAddr) -> Key {
         self.key.of(headers, client)

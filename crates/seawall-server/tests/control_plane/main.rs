@@ -12,6 +12,7 @@ mod described;
 mod kept;
 mod monitoring;
 mod presets;
+mod rate_limits;
 mod said;
 #[allow(dead_code, reason = "the gateway's tests need more of it")]
 #[path = "../gateway/support.rs"]

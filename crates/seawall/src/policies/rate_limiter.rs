@@ -172,6 +172,16 @@ impl RateLimiter {
         }
     }
 
+    /// Forgets what was counted for `key`, so that its whole limit is left.
+    pub fn reset(&self, key: Key) {
+        match &self.limiter {
+            Limiter::Word(_, state) => state.change(key, |word| *word = 0),
+            Limiter::Several(_, state) => {
+                state.change(key, |counted| *counted = Counted::default())
+            }
+        }
+    }
+
     /// The number of keys that are remembered now; 0 if there is one limit for all calls.
     pub fn keys(&self) -> usize {
         match &self.limiter {
