@@ -49,6 +49,12 @@ const TOOLS: &[Tool] = &[
         service: None,
     },
     Tool {
+        name: "redis-server",
+        probe: &["redis-server", "--version"],
+        debian_packages: &["redis-server"],
+        service: Some("redis-server"),
+    },
+    Tool {
         name: "valgrind",
         probe: &["valgrind", "--version"],
         debian_packages: &["valgrind"],

@@ -11,6 +11,8 @@ mod embedded;
 pub mod letters;
 mod log;
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 pub use embedded::Embedded;
 pub use log::{Log, MAX_RECORD, Value};

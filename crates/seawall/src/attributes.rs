@@ -38,8 +38,8 @@ impl Key {
         Self(hash)
     }
 
-    /// The hash that this key is.
-    pub(crate) const fn hash(self) -> u64 {
+    /// The hash that this key is: what [`from_hash`](Self::from_hash) takes.
+    pub const fn hash(self) -> u64 {
         self.0
     }
 }

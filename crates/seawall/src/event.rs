@@ -70,6 +70,22 @@ pub enum Kind {
         /// The policy that makes it wait: `bulkhead` or `rate_limiter`.
         policy: &'static str,
     },
+    /// A shared rate limit was decided without the store that counts it, because that does not answer.
+    LimitDegraded {
+        /// How it is decided then: `local`, `open` or `closed`.
+        how: &'static str,
+    },
+    /// The store of a shared rate limit answered.
+    StoreAnswered {
+        /// Questions, each about one key, that this round trip answered.
+        asks: u32,
+        /// How long the round trip took.
+        took: Duration,
+    },
+    /// The store of a shared rate limit does not answer any more.
+    StoreLost,
+    /// The store of a shared rate limit answers again, or for the first time.
+    StoreFound,
     /// A retry was scheduled.
     RetryScheduled {
         /// The attempt that will run, from 2.
@@ -137,6 +153,10 @@ impl Kind {
             Self::AnswerFailed { .. } => "answer_failed",
             Self::Rejected(_) => "rejected",
             Self::Queued { .. } => "queued",
+            Self::LimitDegraded { .. } => "limit_degraded",
+            Self::StoreAnswered { .. } => "store_answered",
+            Self::StoreLost => "store_lost",
+            Self::StoreFound => "store_found",
             Self::RetryScheduled { .. } => "retry_scheduled",
             Self::Withheld { .. } => "withheld",
             Self::Hedged { .. } => "hedged",
@@ -155,6 +175,10 @@ impl Kind {
         match self {
             Self::Rejected(rejection) => Some(rejection.reason.policy()),
             Self::RetryScheduled { .. } => Some("retry"),
+            Self::LimitDegraded { .. }
+            | Self::StoreAnswered { .. }
+            | Self::StoreLost
+            | Self::StoreFound => Some("rate_limiter"),
             Self::Queued { policy } | Self::Withheld { policy, .. } => Some(policy),
             Self::Hedged { .. } => Some("hedge"),
             Self::FaultInjected(_) => Some("chaos"),
@@ -183,6 +207,14 @@ impl fmt::Display for Kind {
             Self::CallCancelled { took, .. } => write!(f, "call cancelled after {}", Short(*took)),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::Queued { policy } => write!(f, "waiting at the {policy}"),
+            Self::LimitDegraded { how } => {
+                write!(f, "rate limit decided without its store: {how}")
+            }
+            Self::StoreAnswered { asks, took } => {
+                write!(f, "{asks} questions answered by the store in {}", Short(*took))
+            }
+            Self::StoreLost => f.write_str("the store of the rate limit does not answer"),
+            Self::StoreFound => f.write_str("the store of the rate limit answers"),
             Self::RetryScheduled { attempt, delay } => {
                 write!(f, "attempt {attempt} follows in {}", Short(*delay))
             }

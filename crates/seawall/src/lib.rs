@@ -81,7 +81,8 @@ pub use policies::circuit_breaker::{
 pub use policies::fallback::{Fallback, FallbackConfig};
 pub use policies::hedge::{Hedge, HedgeConfig};
 pub use policies::rate_limiter::{
-    Algorithm, Gcra, Limit, Quota, RateLimiter, RateLimiterConfig, Reservation,
+    Algorithm, DegradedMode, Gcra, Limit, LimitAsk, LimitGrant, Quota, RateLimiter,
+    RateLimiterConfig, Reservation, SharedLimit, SharedLimits,
 };
 pub use policies::retry::{AwsBudget, GrpcBudget, Retry, RetryBudget, RetryConfig, ShareBudget};
 pub use policies::throttle::{Throttle, ThrottleConfig};

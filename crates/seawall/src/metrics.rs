@@ -156,6 +156,12 @@ counters! {
     fallbacks <- [Kind::FellBack { .. }] => Series::Operation("seawall_fallbacks_total");
     /// Executions that waited for a place in a bulkhead, or for their turn at a rate limiter.
     queued <- [Kind::Queued { .. }] => Series::Operation("seawall_queued_total");
+    /// Calls of a shared rate limit that were decided without the store that counts it, because that did not answer.
+    degraded_decisions <- [Kind::LimitDegraded { .. }] => Series::Operation("seawall_degraded_decisions_total");
+    /// Round trips to the store of a shared rate limit.
+    store_round_trips <- [Kind::StoreAnswered { .. }] => Series::Operation("seawall_store_round_trips_total");
+    /// Times that the store of a shared rate limit was lost.
+    store_losses <- [Kind::StoreLost] => Series::Operation("seawall_store_losses_total");
     /// Times that the circuit opened, failed probes included. What an operator forces is not among them; what happens
     /// in shadow is.
     circuit_breaker_opens <- [Kind::CircuitChanged(Transition { to: State::Open, .. })]

@@ -9,7 +9,7 @@ use crate::{
         Policy, PolicyConfig,
         bulkhead::Bulkhead,
         circuit_breaker::{CircuitBreaker, CircuitView},
-        rate_limiter::RateLimiter,
+        rate_limiter::{RateLimiter, SharedLimits},
     },
     policy::{Controls, MOST_POLICIES, Mode, OnSuccess},
     time::Instant,
@@ -228,6 +228,18 @@ impl Pipeline {
             Policy::RateLimiter(limiter) => Some((limiter, self.mode(at))),
             _ => None,
         })
+    }
+
+    /// The rate limits that it shares with other instances, for whoever connects them to their store.
+    pub fn shared_limits(&self) -> Vec<SharedLimits> {
+        self.rate_limiters()
+            .filter_map(|(limiter, _)| SharedLimits::of(&self.name, limiter, self.observer.clone()))
+            .collect()
+    }
+
+    /// Whether a rate limit that it shares is decided without its store now, because that does not answer.
+    pub fn is_degraded(&self) -> bool {
+        self.rate_limiters().any(|(limiter, _)| limiter.is_degraded())
     }
 
     /// The outermost bulkhead, if there is one.

@@ -75,6 +75,8 @@ reasons! {
         "the circuit has just closed and lets a part of the calls through";
     /// The call exceeds what the rate limiter allows.
     RateLimited: "rate_limiter", "rate_limited", "the rate limit is reached";
+    /// The store that counts a shared limit does not answer, and without it no call passes.
+    LimitUnknown: "rate_limiter", "limit_unknown", "the store of the shared rate limit does not answer";
     /// As many calls are in progress, and waiting, as the bulkhead allows.
     BulkheadFull: "bulkhead", "bulkhead_full", "the bulkhead is full";
     /// A place in the bulkhead did not come free within `max_wait`.

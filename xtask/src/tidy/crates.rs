@@ -13,7 +13,7 @@ const DOWNWARD: &[(&str, &[&str])] = &[
     ("seawall-tower", &["seawall"]),
     ("seawall-sim", &["seawall"]),
     ("seawall-load", &["seawall", "seawall-sim"]),
-    ("seawall-store", &[]),
+    ("seawall-store", &["seawall"]),
     (
         "seawall-server",
         &["seawall", "seawall-config", "seawall-presets", "seawall-store", "seawall-tower"],

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// | `seawall_in_flight` | gauge of executions in progress | – |
 /// | `seawall_attempts_total`, `seawall_failed_attempts_total` | counters | – |
 /// | `seawall_rejections_total` | counter | `reason` |
-/// | `seawall_retries_total`, `seawall_retries_unaffordable_total`, `seawall_repeats_paused_total`, `seawall_hedges_total`, `seawall_timeouts_total`, `seawall_fallbacks_total`, `seawall_queued_total`, `seawall_faults_injected_total`, `seawall_abandoned_total` | counters | – |
+/// | `seawall_retries_total`, `seawall_retries_unaffordable_total`, `seawall_repeats_paused_total`, `seawall_hedges_total`, `seawall_timeouts_total`, `seawall_fallbacks_total`, `seawall_queued_total`, `seawall_degraded_decisions_total`, `seawall_store_round_trips_total`, `seawall_store_losses_total`, `seawall_faults_injected_total`, `seawall_abandoned_total` | counters | – |
 /// | `seawall_shadow_decisions_total` | counter of what policies in shadow would have done | `policy` |
 /// | `circuit_breaker_state` | gauge: 0 closed, 1 open, 2 half-open; forced: 3 open, 4 closed, 5 off | `name` in place of `operation` |
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +35,7 @@ impl Observer for MetricsObserver {
         }
         match event.kind {
             Kind::Started => gauge!("seawall_in_flight", "operation" => operation()).increment(1),
-            Kind::CallStarted { .. } | Kind::DeadlinePassed { .. } => {}
+            Kind::CallStarted { .. } | Kind::DeadlinePassed { .. } | Kind::StoreFound => {}
             Kind::CallFinished { outcome: Outcome::Rejected(rejection), .. }
             | Kind::Rejected(rejection) => {
                 let reason = rejection.reason.label();
@@ -58,6 +58,9 @@ impl Observer for MetricsObserver {
             }
             Kind::AnswerFailed { .. } => add("seawall_failed_attempts_total"),
             Kind::Queued { .. } => add("seawall_queued_total"),
+            Kind::LimitDegraded { .. } => add("seawall_degraded_decisions_total"),
+            Kind::StoreAnswered { .. } => add("seawall_store_round_trips_total"),
+            Kind::StoreLost => add("seawall_store_losses_total"),
             Kind::RetryScheduled { .. } => add("seawall_retries_total"),
             Kind::Withheld { why: Withheld::Budget, .. } => {
                 add("seawall_retries_unaffordable_total");

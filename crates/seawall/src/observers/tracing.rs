@@ -38,16 +38,19 @@ impl Observer for TracingObserver {
             Kind::CircuitChanged(change) if change.to.is_open() && !event.shadow => {
                 at!(Level::WARN, event);
             }
-            Kind::CircuitChanged(_) => at!(Level::INFO, event),
+            Kind::StoreLost => at!(Level::WARN, event),
+            Kind::CircuitChanged(_) | Kind::StoreFound => at!(Level::INFO, event),
             Kind::Started
             | Kind::CallStarted { .. }
             | Kind::CallFinished { .. }
             | Kind::CallCancelled { .. }
             | Kind::Finished { .. }
+            | Kind::StoreAnswered { .. }
             | Kind::Abandoned { .. } => at!(Level::TRACE, event),
             Kind::AnswerFailed { .. }
             | Kind::Rejected(_)
             | Kind::Queued { .. }
+            | Kind::LimitDegraded { .. }
             | Kind::RetryScheduled { .. }
             | Kind::Withheld { .. }
             | Kind::Hedged { .. }

@@ -21,12 +21,15 @@ use std::{sync::Arc, time::Duration};
 mod gcra;
 mod rules;
 mod settings;
+mod shared;
 mod state;
 mod windows;
 
 pub use gcra::Gcra;
 use rules::{Counted, Rule, Rules};
 pub use settings::{Algorithm, Limit, RateLimiterConfig, rate_limit};
+pub use shared::{DegradedMode, LimitAsk, LimitGrant, SharedLimit, SharedLimits};
+use shared::{Shared, Waiting};
 use state::State;
 
 /// How much of a limit is left; with several limits, of the one that has least.
@@ -56,6 +59,8 @@ enum Limiter {
     Word(Rule, State<AtomicU64>),
     /// A log of calls, or several limits.
     Several(Rules, State<Mutex<Counted>>),
+    /// Counted by a store, for several instances.
+    Shared(Box<Shared>),
 }
 
 /// The turn of a call, which may have to wait for it. Dropping the reservation changes nothing: the call counts. Where the
@@ -86,8 +91,9 @@ impl RateLimiter {
         config.validate()?;
         let max_keys = config.keyed.then_some(config.max_keys);
         let rules = config.rules();
-        let limiter = match (&*rules.words, &*rules.logs) {
-            ([rule], []) => Limiter::Word(*rule, State::new(max_keys)),
+        let limiter = match (&config.shared, &*rules.words, &*rules.logs) {
+            (Some(shared), ..) => Limiter::Shared(Shared::new(&config, shared.clone())?.into()),
+            (None, [rule], []) => Limiter::Word(*rule, State::new(max_keys)),
             _ => Limiter::Several(rules, State::new(max_keys)),
         };
         Ok(Self { config, limiter, waits: AtomicU64::new(0) })
@@ -114,6 +120,7 @@ impl RateLimiter {
                 let idle_from = |counted: &Counted| rules.idle_from(counted, now);
                 state.update(key, now, idle_from, |counted| rules.take(counted, now, cost))
             }
+            Limiter::Shared(shared) => return shared.try_acquire(now, key, cost),
         };
         answer.map_err(|wait| Rejection::new(Reason::RateLimited, wait))
     }
@@ -164,21 +171,24 @@ impl RateLimiter {
         }
     }
 
-    /// How much of the limit is left for `key` at `now`.
+    /// How much of the limit is left for `key` at `now`; of a shared limit, as far as this instance knows.
     pub fn quota(&self, now: Instant, key: Key) -> Quota {
         match &self.limiter {
             Limiter::Word(rule, state) => rule.quota(state.read(key), now, self.waits()),
             Limiter::Several(rules, state) => rules.quota(state.read(key), now),
+            Limiter::Shared(shared) => shared.quota(now, key),
         }
     }
 
-    /// Forgets what was counted for `key`, so that its whole limit is left.
+    /// Forgets what was counted for `key`, so that its whole limit is left. Of a shared limit, what this instance knows and
+    /// counts by itself; its store goes on counting.
     pub fn reset(&self, key: Key) {
         match &self.limiter {
             Limiter::Word(_, state) => state.change(key, |word| *word = 0),
             Limiter::Several(_, state) => {
                 state.change(key, |counted| *counted = Counted::default())
             }
+            Limiter::Shared(shared) => shared.reset(key),
         }
     }
 
@@ -187,6 +197,7 @@ impl RateLimiter {
         match &self.limiter {
             Limiter::Word(_, state) => state.keys(),
             Limiter::Several(_, state) => state.keys(),
+            Limiter::Shared(shared) => shared.keys(),
         }
     }
 }
@@ -194,7 +205,11 @@ impl RateLimiter {
 /// A call keeps what it took, unless the caller leaves before its turn.
 pub(crate) enum Frame {
     Through,
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
+    /// Waits for the store that counts a shared limit.
+    Asking(Waiting),
 }
 
 impl Pattern for Arc<RateLimiter> {
@@ -207,7 +222,7 @@ impl Pattern for Arc<RateLimiter> {
 
     #[inline]
     fn holds(frame: &Frame) -> bool {
-        matches!(frame, Frame::Waiting { .. })
+        !matches!(frame, Frame::Through)
     }
 
     #[inline(always)]
@@ -224,6 +239,10 @@ impl Pattern for Arc<RateLimiter> {
     }
 
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
+        if let Limiter::Shared(shared) = &self.limiter {
+            let (waiting, step) = shared.start(cx);
+            return (waiting.map_or(Frame::Through, Frame::Asking), step);
+        }
         let (now, key, cost) = (cx.now, cx.attributes.key, cx.attributes.cost);
         let wait = match self.config.max_wait {
             None => self.try_acquire(now, key, cost).map(|()| Duration::ZERO),
@@ -254,14 +273,24 @@ impl Pattern for Arc<RateLimiter> {
                 *frame = Frame::Through;
                 Step::Call
             }
+            Frame::Asking(waiting) => {
+                let Limiter::Shared(shared) = &self.limiter else { return Step::Wait };
+                let step = shared.wake(waiting, cx);
+                if step != Step::Wait {
+                    *frame = Frame::Through;
+                }
+                step
+            }
             _ => Step::Wait,
         }
     }
 
     fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, _cause: Cause) {
-        if let Frame::Waiting { .. } = frame {
-            *frame = Frame::Through;
-            self.refund(cx.attributes.key, cx.attributes.cost);
+        match (std::mem::replace(frame, Frame::Through), &self.limiter) {
+            (Frame::Through, _) => {}
+            (Frame::Waiting { .. }, _) => self.refund(cx.attributes.key, cx.attributes.cost),
+            (Frame::Asking(waiting), Limiter::Shared(shared)) => shared.give_up(&waiting),
+            (Frame::Asking(_), _) => {}
         }
     }
 }

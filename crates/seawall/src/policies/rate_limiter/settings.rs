@@ -3,6 +3,7 @@
 use super::{
     gcra::Gcra,
     rules::{Rule, Rules},
+    shared::SharedLimit,
     windows::{Fixed, Log, Sliding, Span},
 };
 use crate::{
@@ -39,6 +40,9 @@ policy_config! {
         /// The most keys that are remembered. When all of them are in use, further keys share one limit.
         #[range(1..=10_000_000)]
         max_keys: u32 = 100_000,
+        /// Where these limits are shared with other instances through a store: how. Left out: this instance counts alone.
+        #[nested]
+        shared: Option<SharedLimit> = None,
     }
 }
 
@@ -88,6 +92,20 @@ config! {
 const LONGEST_FILL: Duration = days(100 * 365);
 
 impl Limit {
+    /// Calls that pass when nothing is used up: the most that one call may cost.
+    pub fn capacity(&self) -> u32 {
+        match self.algorithm {
+            Algorithm::TokenBucket => self.rate.saturating_add(self.burst),
+            _ => self.rate,
+        }
+    }
+
+    /// The share that one of so many instances takes of it; at least one call.
+    pub(super) fn share_of(&self, instances: u32) -> Self {
+        let instances = instances.max(1);
+        Self { rate: (self.rate / instances).max(1), burst: self.burst / instances, ..self.clone() }
+    }
+
     fn add_to(&self, rules: &mut Rules) {
         let span = Span { limit: u64::from(self.rate), per: nanos(self.per).max(1) };
         let bucket = || Gcra::new(self.rate, self.per, self.burst);
@@ -124,6 +142,18 @@ impl RateLimiterConfig {
         Limit { rate, per, burst, algorithm }
     }
 
+    /// All limits, the first of them first.
+    pub(super) fn limits(&self) -> Vec<Limit> {
+        [self.first()].into_iter().chain(self.also.iter().cloned()).collect()
+    }
+
+    /// The limiter with which one of so many instances counts by itself.
+    pub(super) fn share_of(&self, instances: u32) -> Self {
+        let Limit { rate, per, burst, algorithm } = self.first().share_of(instances);
+        let also = self.also.iter().map(|limit| limit.share_of(instances)).collect();
+        Self { rate, per, burst, algorithm, also, shared: None, ..self.clone() }
+    }
+
     /// The first limit and those of `also`, in one list.
     pub(super) fn rules(&self) -> Rules {
         let mut rules = Rules::default();
@@ -140,6 +170,26 @@ impl RateLimiterConfig {
             let right =
                 "of use beside other limits or another algorithm than a token bucket: leave it out";
             problems.require(one_bucket, "max_wait", max_wait, right);
+            let alone = self.shared.is_none();
+            problems.require(alone, "max_wait", max_wait, "of use in a shared limit: leave it out");
+        }
+        if self.shared.is_some() {
+            self.check_shared(problems);
+        }
+    }
+
+    /// A store counts in microseconds, and leases are parts of the limit.
+    fn check_shared(&self, problems: &mut Problems) {
+        let right = "at most one call a microsecond where it is shared";
+        for (i, limit) in self.limits().iter().enumerate() {
+            let good = limit.per.is_zero() || nanos(limit.per) / 1_000 >= u64::from(limit.rate);
+            let field = if i == 0 { "rate".to_owned() } else { format!("also[{}].rate", i - 1) };
+            problems.require(good, &field, limit.rate, right);
+        }
+        let smallest = self.limits().iter().map(Limit::capacity).min().unwrap_or(0);
+        if let Some(lease) = self.shared.as_ref().and_then(|shared| shared.lease) {
+            let right = "at most what the smallest limit lets pass";
+            problems.require(lease <= smallest, "shared.lease", lease, right);
         }
     }
 }

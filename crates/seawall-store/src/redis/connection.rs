@@ -1,0 +1,240 @@
+//! One connection to Redis that all limits of a process share. It comes back by itself.
+
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+
+/// How long reaching the store may take: names are looked up, and Sentinels asked.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before it is tried again, at first and at most; with jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Which Redis, and under which names.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// How it is reached: one server, a Cluster, or Sentinels.
+    pub address: RedisAddress,
+    /// What all keys in it begin with, so that it can be used for other things, too.
+    pub prefix: String,
+}
+
+/// Where Redis is. Addresses are URLs, `redis://[user:password@]host[:port][/database]`.
+#[derive(Clone)]
+pub enum RedisAddress {
+    /// One server.
+    Standalone(String),
+    /// Some nodes of a Cluster; it names the others.
+    Cluster(Vec<String>),
+    /// Sentinels, and the name of the master that they watch. User, password and database are those of the master; they
+    /// stand in `master_url`, whose host means nothing.
+    Sentinel {
+        /// The Sentinels.
+        sentinels: Vec<String>,
+        /// The name of the master.
+        master: String,
+        /// How to log in at the master; left out: without a password, in database 0.
+        master_url: Option<String>,
+    },
+}
+
+/// Why an address is none. It does not contain the address, which may hold a password.
+#[derive(Debug)]
+pub struct RedisConfigError(String);
+
+impl fmt::Display for RedisConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the address of Redis is not right: {}", self.0)
+    }
+}
+
+impl std::error::Error for RedisConfigError {}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("address", &self.address)
+            .field("prefix", &self.prefix)
+            .finish()
+    }
+}
+
+/// Says which kind it is, and nothing of the URLs, which may hold passwords.
+impl fmt::Debug for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Standalone(_) => f.write_str("standalone"),
+            Self::Cluster(nodes) => write!(f, "a cluster, by {} nodes", nodes.len()),
+            Self::Sentinel { sentinels, master, .. } => {
+                write!(f, "the master {master} of {} sentinels", sentinels.len())
+            }
+        }
+    }
+}
+
+/// A connection that commands can be sent on; clones share it.
+#[derive(Clone)]
+pub(super) enum Connection {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    /// Sends one command.
+    pub(super) async fn send(&mut self, command: &redis::Cmd) -> RedisResult<redis::Value> {
+        let answer = match self {
+            Self::Single(connection) => connection.req_packed_command(command).await,
+            Self::Cluster(connection) => connection.req_packed_command(command).await,
+        };
+        answer.and_then(redis::Value::extract_error)
+    }
+}
+
+/// Makes connections.
+enum Source {
+    Standalone(Client),
+    Cluster(Box<ClusterClient>),
+    Sentinel(Box<SentinelClient>),
+}
+
+impl Source {
+    fn new(address: &RedisAddress) -> Result<Self, RedisConfigError> {
+        let wrong = |error: RedisError| RedisConfigError(error.to_string());
+        Ok(match address {
+            RedisAddress::Standalone(url) => {
+                Self::Standalone(Client::open(url.as_str()).map_err(wrong)?)
+            }
+            RedisAddress::Cluster(nodes) => {
+                let client = ClusterClient::builder(nodes.iter().map(String::as_str))
+                    .connection_timeout(CONNECT_TIMEOUT)
+                    .response_timeout(CONNECT_TIMEOUT)
+                    .retries(2)
+                    .build();
+                Self::Cluster(client.map_err(wrong)?.into())
+            }
+            RedisAddress::Sentinel { sentinels, master, master_url } => {
+                let login = master_url.as_deref().map(IntoConnectionInfo::into_connection_info);
+                let login = login.transpose().map_err(wrong)?;
+                let login = login.map(|info| {
+                    SentinelNodeConnectionInfo::default()
+                        .set_redis_connection_info(info.redis_settings().clone())
+                });
+                let sentinels = sentinels.iter().map(String::as_str).collect();
+                let of_master = SentinelServerType::Master;
+                let client = SentinelClient::build(sentinels, master.clone(), login, of_master);
+                Self::Sentinel(client.map_err(wrong)?.into())
+            }
+        })
+    }
+
+    async fn connect(&mut self) -> RedisResult<Connection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(CONNECT_TIMEOUT));
+        Ok(match self {
+            Self::Standalone(client) => Connection::Single(
+                client.get_multiplexed_async_connection_with_config(&config).await?,
+            ),
+            Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+            Self::Sentinel(client) => {
+                Connection::Single(client.get_async_connection_with_config(&config).await?)
+            }
+        })
+    }
+}
+
+/// The connection of a process, and its number: it grows with each new one.
+#[derive(Clone)]
+pub(super) struct Link {
+    present: watch::Receiver<Option<(u64, Connection)>>,
+    broken: Arc<Broken>,
+}
+
+/// Which connection is no good any more.
+#[derive(Default)]
+struct Broken {
+    number: Mutex<u64>,
+    notify: Notify,
+}
+
+impl Link {
+    /// A link, and what keeps it up as long as it runs.
+    pub(super) fn new(
+        address: &RedisAddress,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), RedisConfigError> {
+        let source = Source::new(address)?;
+        let (publish, present) = watch::channel(None);
+        let broken = Arc::new(Broken::default());
+        let link = Self { present, broken: broken.clone() };
+        Ok((link, keep_up(source, publish, broken)))
+    }
+
+    /// The connection, if there is one now.
+    pub(super) fn connection(&self) -> Option<(u64, Connection)> {
+        self.present.borrow().clone()
+    }
+
+    /// Waits for a connection where there is none.
+    pub(super) async fn wait(&self) {
+        let mut present = self.present.clone();
+        // Without a sender nobody connects any more.
+        if present.wait_for(Option::is_some).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// The connection of this number is no good any more.
+    pub(super) fn is_broken(&self, number: u64) {
+        *self.broken.number.lock().unwrap_or_else(PoisonError::into_inner) = number;
+        self.broken.notify.notify_one();
+    }
+}
+
+async fn keep_up(
+    mut source: Source,
+    publish: watch::Sender<Option<(u64, Connection)>>,
+    broken: Arc<Broken>,
+) {
+    let (mut number, mut pause) = (0, FIRST_PAUSE);
+    let mut random = seawall::Random::new(seawall::fresh_seed());
+    loop {
+        let connected = match tokio::time::timeout(CONNECT_TIMEOUT, source.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err((ErrorKind::Io, "no answer within 2 s").into()),
+        };
+        match connected {
+            Ok(connection) => {
+                number += 1;
+                tracing::debug!("connected to Redis");
+                publish.send_replace(Some((number, connection)));
+                // Only one that answers is worth trying again at once.
+                let since = tokio::time::Instant::now();
+                loop {
+                    broken.notify.notified().await;
+                    let of = *broken.number.lock().unwrap_or_else(PoisonError::into_inner);
+                    if of == number {
+                        break;
+                    }
+                }
+                publish.send_replace(None);
+                if since.elapsed() > LONGEST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+            }
+            // What the client says contains no password.
+            Err(error) => tracing::debug!(%error, "Redis cannot be reached"),
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + random.unit())).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,291 @@
+//! Takes the questions of shared limits to Redis, and brings its answers back.
+
+use super::{
+    connection::{Link, RedisConfig, RedisConfigError},
+    script::{Call, INSTANCE, LIMIT},
+};
+use redis::{FromRedisValue, RedisResult, Value};
+use seawall::{
+    Algorithm, Key, Limit, LimitAsk, LimitGrant, Random, Registry, SharedLimits, Timer, fresh_seed,
+};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// The most questions in one round trip.
+const BATCH: usize = 256;
+/// How often an instance says that it is alive, and for how long it counts as such.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const ALIVE: Duration = Duration::from_secs(10);
+/// The pause between two looks whether Redis answers again, and before a key whose node has failed is asked for again.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
+/// The longest time that a look may take: longer than an answer may, so that a server that is busy is found again.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// By how much more than the store said a refused call is kept from it, at most.
+const LONGEST_JITTER: Duration = Duration::from_millis(50);
+/// How often the registry is looked through for operations that share limits.
+const DISCOVERY: Duration = Duration::from_millis(500);
+
+/// The sharing of a registry's limits; it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the limits are shared for as long as it lives"]
+pub struct Sharing(JoinSet<()>);
+
+impl Sharing {
+    /// Waits for its end, which never comes by itself.
+    pub async fn run(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+/// Shares the limits of a registry's operations through Redis: of those whose rate limiter has a `shared` configuration, now
+/// and in the future. Everything happens in tasks of the present tokio runtime; Redis need not be there, now or ever: until it
+/// is, each limit is decided as its `degraded` says.
+///
+/// ```no_run
+/// use seawall::{Registry, SharedLimit, prelude::*};
+/// use seawall_store::redis::{RedisAddress, RedisConfig, share_limits};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = Registry::default();
+/// let limit = rate_limit(100, Duration::from_secs(1)).shared(SharedLimit::default().lease(10));
+/// registry.register("search", policies![limit])?;
+/// let address = RedisAddress::Standalone("redis://127.0.0.1/".into());
+/// let _sharing = share_limits(&registry, RedisConfig { address, prefix: "seawall".into() })?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// When an address is none.
+pub fn share_limits<Tm>(
+    registry: &Registry<Tm>,
+    config: RedisConfig,
+) -> Result<Sharing, RedisConfigError>
+where
+    Tm: Timer + Clone + Send + Sync + 'static,
+    Tm::Sleep: Send,
+{
+    let (link, keep_up) = Link::new(&config.address)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keep_up);
+    let shared = Arc::new(Wire { link, prefix: config.prefix, instance: instance_name() });
+    tasks.spawn(follow(registry.clone(), shared));
+    Ok(Sharing(tasks))
+}
+
+/// The name of this instance among those that share limits: another one at each start.
+fn instance_name() -> String {
+    format!("{:016x}-{:x}", fresh_seed(), std::process::id())
+}
+
+/// Gives every shared limit of the registry a connector, and takes it from those that are gone.
+async fn follow<Tm>(registry: Registry<Tm>, wire: Arc<Wire>)
+where
+    Tm: Timer + Clone + Send + Sync + 'static,
+{
+    let mut tasks = JoinSet::new();
+    let mut known: Vec<(SharedLimits, AbortHandle)> = Vec::new();
+    loop {
+        let operations = registry.operations();
+        let present: Vec<SharedLimits> =
+            operations.iter().flat_map(|operation| operation.pipeline().shared_limits()).collect();
+        known.retain(|(limits, task)| {
+            let stays = present.iter().any(|one| one.is_same(limits));
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for limits in present {
+            if !known.iter().any(|(one, _)| one.is_same(&limits)) {
+                let connector = Connector {
+                    limits: limits.clone(),
+                    rows: limits.limits().iter().enumerate().map(row).collect(),
+                    wire: wire.clone(),
+                    clock: registry.clone(),
+                    random: Mutex::new(Random::new(fresh_seed())),
+                };
+                known.push((limits, tasks.spawn(connector.run())));
+            }
+        }
+        while tasks.try_join_next().is_some() {}
+        tokio::time::sleep(DISCOVERY).await;
+    }
+}
+
+/// The connection of this process, and the names under which it counts in Redis.
+struct Wire {
+    link: Link,
+    prefix: String,
+    instance: String,
+}
+
+/// A limit as the script reads it.
+struct Row {
+    /// What its keys end with: states that do not mean the same do not meet.
+    suffix: String,
+    arguments: [String; 4],
+}
+
+fn row((at, limit): (usize, &Limit)) -> Row {
+    let kind = match limit.algorithm {
+        Algorithm::TokenBucket => "token_bucket",
+        Algorithm::FixedWindow => "fixed_window",
+        Algorithm::SlidingWindow => "sliding_window",
+        Algorithm::SlidingLog => "sliding_log",
+    };
+    let per = limit.per.as_micros().max(1);
+    let interval = limit.per.as_secs_f64() * 1e6 / f64::from(limit.rate.max(1));
+    let numbers = [per.to_string(), limit.capacity().to_string(), format!("{interval:.6}")];
+    let [per, capacity, interval] = numbers;
+    let suffix = format!("{at}:{kind}:{per}");
+    Row { suffix, arguments: [kind.to_owned(), per, capacity, interval] }
+}
+
+/// Takes the questions of one limit to Redis.
+struct Connector<C> {
+    limits: SharedLimits,
+    rows: Vec<Row>,
+    wire: Arc<Wire>,
+    clock: C,
+    random: Mutex<Random>,
+}
+
+/// Redis did not answer as it should.
+struct Lost;
+
+impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
+    async fn run(self) {
+        loop {
+            self.wire.link.wait().await;
+            if self.probe().await.is_ok() {
+                self.serve().await;
+                self.limits.lost(self.clock.now());
+            }
+            tokio::time::sleep(PROBE_PAUSE).await;
+        }
+    }
+
+    /// Carries questions until Redis does not answer.
+    async fn serve(&self) {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.reset();
+        loop {
+            let asks = poll_fn(|cx| self.limits.poll_asks(self.clock.now(), BATCH, cx));
+            let answered = tokio::select! {
+                asks = asks => match asks {
+                    // Calls gave up waiting.
+                    asks if asks.is_empty() => Err(Lost),
+                    asks => self.ask(asks).await,
+                },
+                _ = heartbeat.tick() => self.probe().await,
+            };
+            if answered.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// One round trip.
+    async fn ask(&self, asks: Vec<LimitAsk>) -> Result<(), Lost> {
+        let Some((number, mut connection)) = self.wire.link.connection() else { return Err(Lost) };
+        let calls = asks.iter().map(|ask| self.call(ask)).collect();
+        let asked_at = self.clock.now();
+        let answers = LIMIT.run_all(&mut connection, calls);
+        let answers = match tokio::time::timeout(self.limits.timeout(), answers).await {
+            Err(_) => return Err(Lost),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, limit = self.limits.name(), "Redis is lost");
+                self.wire.link.is_broken(number);
+                return Err(Lost);
+            }
+            Ok(Ok(answers)) => answers,
+        };
+        let now = self.clock.now();
+        self.limits.round_trip(now, asks.len() as u32, now.since(asked_at));
+        let mut failed = 0;
+        for (ask, answer) in asks.iter().zip(answers) {
+            match answer.and_then(grant) {
+                Ok(mut grant) => {
+                    grant.retry_after = grant.retry_after.map(|wait| self.jittered(wait));
+                    self.limits.granted(now, ask, &grant);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, limit = self.limits.name(), "Redis refuses");
+                    self.limits.failed(ask, now + PROBE_PAUSE);
+                    failed += 1;
+                }
+            }
+        }
+        if failed == asks.len() {
+            // A master that is one no more, a server that loads, a cluster that is down.
+            self.wire.link.is_broken(number);
+            return Err(Lost);
+        }
+        Ok(())
+    }
+
+    /// Says that this instance is alive, which tells whether Redis is.
+    async fn probe(&self) -> Result<(), Lost> {
+        let Some((number, mut connection)) = self.wire.link.connection() else { return Err(Lost) };
+        let Wire { prefix, instance, .. } = &*self.wire;
+        let call = Call {
+            keys: vec![format!("{prefix}:{{{}}}:instances", self.limits.name())],
+            arguments: vec![instance.clone(), ALIVE.as_millis().to_string()],
+        };
+        let began = self.clock.now();
+        let answer = INSTANCE.run(&mut connection, &call);
+        let answer = tokio::time::timeout(PROBE_TIMEOUT, answer).await;
+        let instances = answer.ok().and_then(Result::ok).map(u32::from_redis_value);
+        let Some(Ok(instances)) = instances else {
+            self.wire.link.is_broken(number);
+            return Err(Lost);
+        };
+        let now = self.clock.now();
+        if now.since(began) > self.limits.timeout() {
+            return Err(Lost);
+        }
+        self.limits.connected(now, Some(instances));
+        Ok(())
+    }
+
+    /// A little later than the store said, where calls flow into a bucket one by one: instances that all came back for each
+    /// would leave them to the one with the fastest machine. A window that opens has enough for all, at once.
+    fn jittered(&self, wait: Duration) -> Duration {
+        let flows = [Algorithm::TokenBucket, Algorithm::SlidingWindow];
+        if !self.limits.limits().iter().any(|limit| flows.contains(&limit.algorithm)) {
+            return wait;
+        }
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        wait + wait.min(LONGEST_JITTER).mul_f64(random.unit())
+    }
+
+    fn call(&self, ask: &LimitAsk) -> Call {
+        let (prefix, name) = (&self.wire.prefix, self.limits.name());
+        // All limits of one key are in one slot of a Cluster.
+        let tag = if ask.key == Key::NONE {
+            name.to_owned()
+        } else {
+            format!("{name}:{:016x}", ask.key.hash())
+        };
+        let keys = self.rows.iter().map(|row| format!("{prefix}:{{{tag}}}:{}", row.suffix));
+        let numbers = [ask.first, ask.needed, ask.ahead].map(|number| number.to_string());
+        let limits = self.rows.iter().flat_map(|row| row.arguments.clone());
+        Call { keys: keys.collect(), arguments: numbers.into_iter().chain(limits).collect() }
+    }
+}
+
+fn grant(value: Value) -> RedisResult<LimitGrant> {
+    let (calls, wait, remaining, reset): (u32, i64, u32, u64) =
+        FromRedisValue::from_redis_value(value)?;
+    Ok(LimitGrant {
+        calls,
+        retry_after: u64::try_from(wait).ok().map(Duration::from_micros),
+        remaining,
+        reset_after: Duration::from_micros(reset),
+    })
+}

@@ -1,0 +1,7 @@
+//! Shared limits against a real Redis: standalone, a Cluster of three nodes, and masters under Sentinels. The servers are
+//! started on free ports in folders of their own, and are gone when a test ends.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod fleet;
+mod kit;
+mod loss;
