@@ -8,7 +8,7 @@ use crate::{
         rate_limiter::RateLimiterConfig, retry::RetryConfig,
     },
 };
-use ProfileKind::{Call, Dependency, Strategy, Tier};
+use ProfileKind::{Call, Dependency, Strategy, ThirdParty, Tier};
 use std::{sync::LazyLock, time::Duration};
 
 /// What a profile is named after.
@@ -23,6 +23,8 @@ pub enum ProfileKind {
     Tier,
     /// The kind of dependency: `database_dependency` …
     Dependency,
+    /// A provider whose published limit the profile keeps: `stripe`, `twitter`, `github`.
+    ThirdParty,
 }
 
 /// A named list of policies that is built in.
@@ -85,9 +87,9 @@ fn bulkhead(concurrent: u32, queued: u32, wait: u64) -> PolicyConfig {
     })
 }
 
-/// A rate limiter of this many calls a minute.
-fn rate(rate: u32, burst: u32) -> PolicyConfig {
-    let per = seconds(60);
+/// A rate limiter of this many calls in so many seconds.
+fn rate(rate: u32, per: u64, burst: u32) -> PolicyConfig {
+    let per = seconds(per);
     PolicyConfig::RateLimiter(RateLimiterConfig { rate, per, burst, ..Default::default() })
 }
 
@@ -157,11 +159,11 @@ fn rows() -> Vec<Profile> {
             [breaker(10, 10, 3), limit(2)]),
 
         row("critical_tier", Tier, "Call sites that the business stands on",
-            [rate(100, 10), breaker(2, 180, 1), doubling(5, 2000), limit(30)]),
+            [rate(100, 60, 10), breaker(2, 180, 1), doubling(5, 2000), limit(30)]),
         row("standard", Tier, "Most call sites",
-            [rate(1000, 100), breaker(5, 60, 1), doubling(3, 1000), limit(30)]),
+            [rate(1000, 60, 100), breaker(5, 60, 1), doubling(3, 1000), limit(30)]),
         row("non_critical", Tier, "Call sites that may fail",
-            [rate(10_000, 1000), breaker(10, 30, 1), doubling(2, 500), limit(30)]),
+            [rate(10_000, 60, 1000), breaker(10, 30, 1), doubling(2, 500), limit(30)]),
 
         row("database_dependency", Dependency, "A database: queues for ten places",
             [breaker(5, 60, 1), bulkhead(10, 10, 15), limit(10)]),
@@ -177,6 +179,14 @@ fn rows() -> Vec<Profile> {
             [bulkhead(4, 4, 60), limit(60)]),
         row("memory_intensive", Dependency, "Work that needs much memory: two at once",
             [bulkhead(2, 2, 120), limit(120)]),
+
+        // Each attempt counts: the limit stands inside the retry.
+        row("stripe", ThirdParty, "Stripe: 100 calls a second",
+            [breaker(5, 60, 3), doubling(4, 1000), rate(100, 1, 10), limit(30)]),
+        row("twitter", ThirdParty, "Twitter: 300 calls in 15 minutes",
+            [breaker(5, 60, 3), doubling(4, 1000), rate(300, 900, 0), limit(30)]),
+        row("github", ThirdParty, "GitHub: 5,000 calls an hour",
+            [breaker(5, 60, 3), doubling(4, 1000), rate(5000, 3600, 100), limit(30)]),
     ]
 }
 

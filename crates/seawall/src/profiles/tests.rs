@@ -92,11 +92,14 @@ fn profiles_have_the_numbers_of_the_specification() {
         ("file_system", "bulkhead 8+0 30s, timeout 30s"),
         ("cpu_intensive", "bulkhead 4+4 60s, timeout 60s"),
         ("memory_intensive", "bulkhead 2+2 120s, timeout 120s"),
+        ("stripe", "breaker 5/60s/3, retry 4x1s [0s,60s] Full -, rate 100/1s+10, timeout 30s"),
+        ("twitter", "breaker 5/60s/3, retry 4x1s [0s,60s] Full -, rate 300/900s+0, timeout 30s"),
+        ("github", "breaker 5/60s/3, retry 4x1s [0s,60s] Full -, rate 5000/3600s+100, timeout 30s"),
     ] {
         let profile = profile(name).unwrap_or_else(|| panic!("no profile is called {name}"));
         assert_eq!(shown_all(&profile.policies()), format!("fallback, {expected}"), "{name}");
     }
-    assert_eq!(profiles().len(), 19, "a new profile needs its row here");
+    assert_eq!(profiles().len(), 22, "a new profile needs its row here");
     assert_eq!(profile("custom"), None);
 }
 
