@@ -14,6 +14,7 @@ mod endpoint;
 mod matching;
 mod network;
 mod operating;
+mod tiers;
 mod upstream;
 
 pub(crate) use check::{NAME_RULE, is_name};
@@ -25,6 +26,7 @@ pub(crate) use operating::SHORTEST_KEY;
 pub use operating::{
     AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, Scope, Secret, StoreConfig,
 };
+pub use tiers::TierConfig;
 pub use upstream::{Protocol, RateLimitConfig, Repeatable, RouteConfig, UpstreamConfig};
 
 seawall::configuration! {

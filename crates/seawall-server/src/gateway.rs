@@ -5,7 +5,7 @@
 
 use crate::{
     config::{GatewayConfig, KeySource},
-    runtime::{HeldPermits, Registry},
+    runtime::{HeldPermits, Operation, Registry},
 };
 use arc_swap::ArcSwap;
 use http::{
@@ -79,6 +79,8 @@ pub(crate) struct Client {
 /// The facts about one request that its log line and its answer need, whatever becomes of it.
 struct RequestTrace {
     correlation: HeaderValue,
+    /// The operation of the route that the request comes under, once there is one.
+    operation: Option<Operation>,
     /// The key of the route's rate limit.
     key: Key,
     /// Calls of all upstreams; the permits of an answer know only those of the upstream that gave it.
@@ -121,7 +123,7 @@ impl Gateway {
     /// What the rate limits of this operation count by; `None` if it is no route's.
     pub(crate) fn key_source(&self, operation: &str) -> Option<KeySource> {
         let table = self.table.load();
-        let route = table.routes.iter().find(|route| &*route.operation.name() == operation)?;
+        let route = table.routes.iter().find(|route| route.has_operation(operation))?;
         Some(route.key_source().clone())
     }
 
@@ -150,6 +152,7 @@ impl Gateway {
     ) -> Response<ResponseBody> {
         let mut trace = RequestTrace {
             correlation: correlation_id(request.headers()),
+            operation: None,
             key: Key::NONE,
             calls: AtomicU32::new(0),
             asked: AtomicUsize::new(0),
@@ -184,20 +187,16 @@ impl Gateway {
         }
         let address = table.forwarding.client(&parts.headers, client.peer.ip());
         trace.key = route.key(&parts.headers, address);
+        let operation = route.operation(&parts.headers, table.forwarding.trusts(client.peer.ip()));
+        trace.operation = Some(operation.clone());
         let request = match self.receive(parts, body, table, client, trace).await {
             Ok(request) => request,
             Err(error) => return problem_response(&error.problem(), api),
         };
         let attributes = Attributes { key: trace.key, ..Attributes::default() };
         let work = RouteWork { request: &request, upstreams: &route.upstreams, trace };
-        match route
-            .operation
-            .drive(work)
-            .attributes(attributes)
-            .classify(classify_answer)
-            .held()
-            .await
-        {
+        let run = operation.drive(work).attributes(attributes).classify(classify_answer);
+        match run.held().await {
             Ok((answer, permits)) => self.respond(answer, permits, table.limits.write_timeout),
             Err(error) => match request.fault() {
                 Some(fault) => problem_response(&fault.problem(), api),

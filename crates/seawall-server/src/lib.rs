@@ -31,7 +31,7 @@ pub use active::Startup;
 pub use config::{
     AlertConfig, AuthConfig, EffectivePolicy, GatewayConfig, KeyConfig, Limits, MonitoringConfig,
     OperationConfig, Protocol, RateLimitConfig, Repeatable, RouteConfig, Scope, Secret,
-    StoreConfig, StrategyConfig, UpstreamConfig,
+    StoreConfig, StrategyConfig, TierConfig, UpstreamConfig,
 };
 pub use inputs::{Inputs, PROTECTED};
 pub use serve::{ServeError, Server, Stop};

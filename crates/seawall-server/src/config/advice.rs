@@ -1,7 +1,7 @@
 //! Warnings about configurations that are valid and may still do harm: arithmetic that an operator would otherwise do
 //! during an outage.
 
-use super::{GatewayConfig, Repeatable, RouteConfig};
+use super::{GatewayConfig, RateLimitConfig, Repeatable, RouteConfig};
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, RateLimiterConfig, RetryConfig,
     Window,
@@ -13,15 +13,20 @@ impl GatewayConfig {
     /// Adds warnings about what the policies of each operation amount to, together and along their routes.
     pub(super) fn advise(&self, report: &mut Report<'_>) {
         for (at, route) in self.routes.iter().enumerate() {
-            if let Some(limit) = route.rate_limit.as_ref().filter(|limit| limit.burst > limit.rate)
-            {
-                let message =
-                    format!("a burst of {} on top of a rate of {}", limit.burst, limit.rate);
-                report.warning(
-                    format!("routes[{at}].rate_limit.burst"),
-                    message,
-                    "use rate or less",
-                );
+            for (tier, limit) in route.rate_limit.iter().flat_map(RateLimitConfig::limiters) {
+                if limit.burst > limit.rate {
+                    let tier = tier.map(|tier| format!("tiers.{tier}.")).unwrap_or_default();
+                    let message =
+                        format!("a burst of {} on top of a rate of {}", limit.burst, limit.rate);
+                    let field = format!("routes[{at}].rate_limit.{tier}burst");
+                    report.warning(field, message, "use rate or less");
+                }
+            }
+            let tiered = route.rate_limit.as_ref().is_some_and(|limit| limit.tier.is_some());
+            if tiered && self.trusted_proxies.is_empty() {
+                let message = "nobody is trusted to say a request's tier: each has default_tier";
+                let right = "name who sets the header in trusted_proxies";
+                report.warning(format!("routes[{at}].rate_limit.tier"), message, right);
             }
             let key = route.rate_limit.as_ref().and_then(|limit| limit.key.as_deref());
             if let Some(header) = key.and_then(|key| key.strip_prefix("header:"))
@@ -88,7 +93,8 @@ impl GatewayConfig {
         let rates: Option<Vec<f64>> = leading
             .map(|route| {
                 let limit = route.rate_limit.as_ref().filter(|limit| limit.key.is_none())?;
-                Some(f64::from(limit.rate) / limit.per.as_secs_f64())
+                let each = limit.limiters().into_iter();
+                Some(each.map(|(_, one)| f64::from(one.rate) / one.per.as_secs_f64()).sum())
             })
             .collect();
         rates.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum())

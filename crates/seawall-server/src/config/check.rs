@@ -303,7 +303,50 @@ impl RateLimitConfig {
             let message = format!("{:?} is not a key", self.key.as_deref().unwrap_or_default());
             report.error("key", message, "write peer, or header: and a header's name");
         }
-        add(self.policy().validate(), report);
+        match (&self.tier, self.rate) {
+            (None, None) => {
+                let right = "say how many requests may come in each per, or by which header tiers are known: tier";
+                report.error("rate", "a limit has no rate", right);
+                return;
+            }
+            (Some(_), Some(rate)) => {
+                let message = format!("a rate of {rate} beside tiers, which have their own");
+                report.error("rate", message, "leave out rate, or tier");
+            }
+            _ => {}
+        }
+        self.check_tiers(report);
+        for (tier, limiter) in self.limiters() {
+            match tier {
+                Some(tier) => {
+                    report.within(format!("tiers.{tier}"), |report| add(limiter.validate(), report))
+                }
+                None => add(limiter.validate(), report),
+            }
+        }
+    }
+
+    fn check_tiers(&self, report: &mut Report<'_>) {
+        let Some(tier) = &self.tier else {
+            if !self.tiers.is_empty() {
+                let right = "say by which header they are known: tier: header:x-plan";
+                report.error("tiers", "nothing says which tier a request has", right);
+            }
+            return;
+        };
+        if self.tier_header().is_none() {
+            let message = format!("{tier:?} is not a header");
+            report.error("tier", message, "write header: and a header's name");
+        }
+        let tiers = self.tiers_in_force();
+        let known: Vec<&str> = tiers.keys().map(String::as_str).collect();
+        for name in known.iter().filter(|name| !is_name(name)) {
+            report.error("tiers", format!("{name:?} is not a name"), NAME_RULE);
+        }
+        if !tiers.contains_key(&self.default_tier) {
+            let message = format!("no tier is called {:?}", self.default_tier);
+            report.error("default_tier", message, choose(&known));
+        }
     }
 }
 

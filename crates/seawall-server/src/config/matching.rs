@@ -24,6 +24,11 @@ pub(crate) enum KeySource {
     Header(HeaderName),
 }
 
+/// The header that `header:<name>` names; `None` where it names none.
+pub(super) fn header_of(text: &str) -> Option<HeaderName> {
+    HeaderName::try_from(text.strip_prefix("header:")?).ok()
+}
+
 /// Whether the control plane answers this path, so that no route can take it.
 pub(crate) fn is_reserved(path: &str) -> bool {
     let under = |root: &str| {
@@ -78,10 +83,7 @@ impl KeySource {
         match key {
             None => Some(Self::None),
             Some("peer") => Some(Self::Peer),
-            Some(key) => {
-                let name = key.strip_prefix("header:")?;
-                HeaderName::try_from(name).ok().map(Self::Header)
-            }
+            Some(key) => header_of(key).map(Self::Header),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Destinations of requests: named upstreams, and the routes that lead to them.
 
+use super::tiers::TierConfig;
 use schemars::JsonSchema;
 use seawall::{
     PolicyConfig,
     config::{days, secs},
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 seawall::configuration! {
     /// A named destination.
@@ -111,12 +112,12 @@ seawall::configuration! {
 
 seawall::configuration! {
     /// A limit of the requests along a route.
-    #[schemars(extend("required" = ["rate"]))]
     pub struct RateLimitConfig {
-        /// Requests allowed in each `per`.
+        /// Requests allowed in each `per`. Left out only where there are tiers.
         #[range(1..=1_000_000_000)]
-        rate: u32 = 0,
+        rate: Option<u32> = None,
         /// The period that `rate` counts in.
+        #[range(positive..=days(31))]
         per: Duration = secs(1),
         /// Requests allowed on top of `rate` after a quiet time.
         #[range(0..=1_000_000_000)]
@@ -124,22 +125,17 @@ seawall::configuration! {
         /// One limit for each `peer` (the client's address, as far as `trusted_proxies` can be believed) or
         /// `header:<name>`; left out: one for all.
         key: Option<String> = None,
-        /// The most keys that are remembered.
+        /// The header that says which tier a request has, as `header:<name>`: each tier has a limit of its own in place of
+        /// `rate`, `per` and `burst`. It is believed from `trusted_proxies` only, such as what checks the clients' keys; from
+        /// anybody else a request has the `default_tier`.
+        tier: Option<String> = None,
+        /// The tiers by name. Left out: `free` (100 an hour, 10 more after a quiet time), `basic` (1,000 and 100),
+        /// `premium` (10,000 and 1,000), `enterprise` (100,000 and 10,000).
+        tiers: BTreeMap<String, TierConfig> = BTreeMap::new(),
+        /// The tier of requests that name none, or one that there is not.
+        default_tier: String = "free".into(),
+        /// The most keys that are remembered, in each tier.
         #[range(1..=10_000_000)]
         max_keys: u32 = 100_000,
-    }
-}
-
-impl RateLimitConfig {
-    /// The rate limiter that these fields describe.
-    pub fn policy(&self) -> seawall::RateLimiterConfig {
-        seawall::RateLimiterConfig {
-            rate: self.rate,
-            per: self.per,
-            burst: self.burst,
-            keyed: self.key.is_some(),
-            max_keys: self.max_keys,
-            ..Default::default()
-        }
     }
 }

@@ -80,7 +80,8 @@ impl Forwarding {
         Ok(Self { trusted: parsed.collect::<Result<_, _>>()? })
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether the word of whoever has this address counts: it is a trusted proxy.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(address))
     }
 

@@ -61,9 +61,10 @@ pub(super) fn refuse(
         problem.detail
     );
     let mut response = problem_response(&problem, api);
-    match upstream {
-        Some(upstream) => describe_upstream(response.headers_mut(), upstream),
-        None => write_rate_limit(response.headers_mut(), &route.operation, trace.key),
+    match (upstream, &trace.operation) {
+        (Some(upstream), _) => describe_upstream(response.headers_mut(), upstream),
+        (None, Some(operation)) => write_rate_limit(response.headers_mut(), operation, trace.key),
+        (None, None) => {}
     }
     response
 }

@@ -2,21 +2,29 @@
 
 use super::upstream::Upstream;
 use crate::{
-    config::{KeySource, PathPattern, RouteConfig},
+    config::{KeySource, PathPattern, RateLimitConfig, RouteConfig},
     runtime::Operation,
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use seawall::Key;
 use std::{net::IpAddr, sync::Arc};
 
-/// A route: its match, its own operation (limit and fallback), and the upstreams in order.
+/// A route: its match, its own operations (limit and fallback), and the upstreams in order.
 pub(crate) struct Route {
     pattern: PathPattern,
     methods: Vec<Method>,
     key: KeySource,
-    pub(crate) operation: Operation,
+    operations: Operations,
     /// The upstream that is asked first, then its fallbacks.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+}
+
+/// The operations of a route: one, or one for each tier of its rate limit.
+struct Operations {
+    /// The header that names the tier.
+    tier: Option<HeaderName>,
+    /// The tiers with their operations; at least one, and that of the default tier first.
+    all: Vec<(Option<String>, Operation)>,
 }
 
 /// The result of looking for a route by path and method.
@@ -32,19 +40,43 @@ pub(crate) enum Match<'a> {
 impl Route {
     pub(crate) fn new(
         config: &RouteConfig,
-        operation: Operation,
+        operations: Vec<(Option<String>, Operation)>,
         upstreams: Vec<Arc<Upstream>>,
     ) -> Option<Self> {
-        let key = config.rate_limit.as_ref().and_then(|limit| limit.key.as_deref());
+        let limit = config.rate_limit.as_ref();
+        let key = limit.and_then(|limit| limit.key.as_deref());
         let methods: Result<Vec<Method>, _> =
             config.methods.iter().map(|method| method.parse()).collect();
         Some(Self {
             pattern: PathPattern::parse(&config.path)?,
             methods: methods.ok()?,
             key: KeySource::parse(key)?,
-            operation,
+            operations: Operations {
+                tier: limit.and_then(RateLimitConfig::tier_header),
+                all: operations,
+            },
             upstreams,
         })
+    }
+
+    /// The operation that a request with these headers comes under. Its tier counts if whoever sent it is trusted.
+    pub(crate) fn operation(&self, headers: &HeaderMap, trusted: bool) -> &Operation {
+        let Operations { tier, all } = &self.operations;
+        let named = tier.as_ref().filter(|_| trusted).and_then(|header| {
+            let mut lines = headers.get_all(header).iter();
+            // It is not known which of two lines whoever reads it takes.
+            let (Some(value), None) = (lines.next(), lines.next()) else { return None };
+            let value = value.to_str().ok()?.trim();
+            all.iter().find(|(tier, _)| {
+                tier.as_ref().is_some_and(|tier| tier.eq_ignore_ascii_case(value))
+            })
+        });
+        &named.unwrap_or(&all[0]).1
+    }
+
+    /// Whether an operation of this name is the route's.
+    pub(crate) fn has_operation(&self, name: &str) -> bool {
+        self.operations.all.iter().any(|(_, operation)| &*operation.name() == name)
     }
 
     /// What the route's rate limit counts by.

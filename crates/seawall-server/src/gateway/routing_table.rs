@@ -2,7 +2,7 @@
 
 use super::{Route, Upstream, forward::Forwarding};
 use crate::{
-    config::{GatewayConfig, Limits, RouteConfig, UpstreamConfig},
+    config::{GatewayConfig, Limits, RateLimitConfig, RouteConfig, UpstreamConfig},
     runtime::{Operation, Registry},
 };
 use seawall::{FallbackConfig, PolicyConfig, RegistryChange, TimeoutConfig};
@@ -106,8 +106,13 @@ impl RoutingTable {
 
     /// Makes a route, and plans its operation.
     fn route(&self, plan: &mut Plan, config: &RouteConfig, at: usize) -> Result<Route, String> {
-        let limit =
-            config.rate_limit.as_ref().map(|limit| PolicyConfig::RateLimiter(limit.policy()));
+        let limiters = config.rate_limit.as_ref().map(RateLimitConfig::limiters);
+        let limiters = limiters.unwrap_or_default().into_iter();
+        let limits = limiters.map(|(tier, limit)| (tier, Some(PolicyConfig::RateLimiter(limit))));
+        let mut limits: Vec<_> = limits.collect();
+        if limits.is_empty() {
+            limits.push((None, None));
+        }
         let fallback = PolicyConfig::Fallback(FallbackConfig {
             max_fallbacks: 32,
             on_permanent: false,
@@ -116,19 +121,25 @@ impl RoutingTable {
         let total = config
             .total_timeout
             .map(|limit| PolicyConfig::Timeout(TimeoutConfig { limit, ..Default::default() }));
-        let policies: Vec<_> = limit.into_iter().chain(total).chain([fallback]).collect();
         let mut name = format!("route {}", config.path);
         // The same path with other methods is another route.
         if plan.table.operations.contains_key(&name) {
             name = format!("{name} [{at}]");
         }
-        let operation = self.operation(plan, &name, policies)?;
+        let mut operations = Vec::new();
+        for (tier, limit) in limits {
+            let policies = [limit, total.clone(), Some(fallback.clone())];
+            let policies = policies.into_iter().flatten().collect();
+            let name =
+                tier.as_ref().map_or_else(|| name.clone(), |tier| format!("{name} [{tier}]"));
+            operations.push((tier, self.operation(plan, &name, policies)?));
+        }
         let names = std::iter::once(&config.upstream).chain(&config.fallback);
         let chain: Option<Vec<_>> = names
             .map(|name| plan.table.upstreams.get(name).map(|named| named.upstream.clone()))
             .collect();
         chain
-            .and_then(|chain| Route::new(config, operation, chain))
+            .and_then(|chain| Route::new(config, operations, chain))
             .ok_or_else(|| format!("routes[{at}] is not a route"))
     }
 }

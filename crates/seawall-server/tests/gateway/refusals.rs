@@ -1,6 +1,8 @@
 //! Tests of which part stopped a request that got no answer, and of what its client, the log and the counters report.
 
-use crate::support::{Answer, Gateway, Upstream, eventually, nobody, respond};
+use crate::support::{Answer, Gateway, Upstream, eventually, nobody, respond, send};
+use http::Method;
+use http_body_util::Full;
 use std::{
     fmt::Write,
     net::SocketAddr,
@@ -86,6 +88,39 @@ async fn the_limit_of_a_route_is_the_routes() {
     check(&refused, &told);
     assert!(refused.header("ratelimit").starts_with("\"route /*\";r=0;t="), "{refused:?}");
     assert_eq!(refused.header("ratelimit-policy"), "\"route /*\";q=1;w=3600");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_tier_has_a_limit_of_its_own_and_only_a_trusted_proxy_names_it() {
+    let good = Upstream::statuses(&[200]).await;
+    let tiers = "tiers: { free: { rate: 1 }, gold: { rate: 2, per: 1m } }";
+    let route =
+        format!("path: '/*', upstream: good, rate_limit: {{ tier: 'header:x-plan', {tiers} }}");
+    for (proxies, plan, passed, policy) in [
+        ("127.0.0.1", "gold", 2, "\"route /* [gold]\";q=2;w=60"),
+        ("127.0.0.1", "GOLD", 2, "\"route /* [gold]\";q=2;w=60"),
+        ("127.0.0.1", "free", 1, "\"route /* [free]\";q=1;w=3600"),
+        ("127.0.0.1", "platinum", 1, "\"route /* [free]\";q=1;w=3600"),
+        ("", "gold", 1, "\"route /* [free]\";q=1;w=3600"),
+    ] {
+        let gateway = Gateway::start(&format!(
+            "trusted_proxies: [{proxies}]\n\
+             upstreams: {{ good: {{ endpoints: ['http://{}'], policies: [] }} }}\n\
+             routes:\n  - {{ {route} }}\n",
+            good.address
+        ))
+        .await;
+        let ask = || {
+            let request = gateway.request(Method::GET, "/").header("x-plan", plan);
+            send(request.body(Full::default()).unwrap())
+        };
+        for _ in 0..passed {
+            assert_eq!(ask().await.status, 200, "{proxies} {plan}");
+        }
+        let refused = ask().await;
+        assert_eq!(refused.status, 429, "{proxies} {plan}");
+        assert_eq!(refused.header("ratelimit-policy"), policy, "{proxies} {plan}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

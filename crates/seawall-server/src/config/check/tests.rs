@@ -107,6 +107,23 @@ fn policies_keep_their_bounds() {
 }
 
 #[test]
+fn tiers_are_named_and_take_the_place_of_a_rate() {
+    let check = |limit: &str, path: &str, words: &str| {
+        let to = format!("rate_limit: {{ {limit} }}, methods: [GET, POST]");
+        let path = format!("routes[0].rate_limit.{path}:");
+        check("methods: [GET, POST]", &to, &[(&path, words)]);
+    };
+    check("key: peer", "rate", "tier");
+    check("rate: 5, tier: 'header:x-plan'", "rate", "leave out rate, or tier");
+    check("tier: x-plan", "tier", "header:");
+    check("rate: 5, tiers: { gold: { rate: 5 } }", "tiers", "tier: header:");
+    check("tier: 'header:x-plan', tiers: { gold: { rate: 5 } }", "default_tier", "gold");
+    check("tier: 'header:x-plan', default_tier: gold", "default_tier", "basic, enterprise, free");
+    let gold = "tier: 'header:x-plan', default_tier: gold, tiers: { gold: { rate: 0 } }";
+    check(gold, "tiers.gold.rate", "1 to 1000000000");
+}
+
+#[test]
 fn an_empty_file_says_what_is_missing() {
     let message = load_str::<GatewayConfig>("f", "{}\n", Format::Yaml).unwrap_err().to_string();
     assert!(message.contains("upstreams:") && message.contains("routes:"), "{message}");
@@ -177,4 +194,17 @@ fn a_limit_by_what_a_client_says_of_itself_is_looked_at() {
     };
     assert!(message("header:X-Forwarded-For") && message("header:forwarded"));
     assert!(!message("peer") && !message("header:authorization"));
+}
+
+#[test]
+fn a_tier_that_nobody_may_say_is_looked_at() {
+    let warned = |proxies: &str| {
+        let limit = "rate_limit: { tier: 'header:x-plan' }, methods: [GET, POST]";
+        let text = GOOD.replace("methods: [GET, POST]", limit);
+        let text = format!("trusted_proxies: [{proxies}]\n{text}");
+        let source = seawall_config::Source::new("f", text, Format::Yaml);
+        let loaded = source.load::<GatewayConfig>().unwrap();
+        loaded.warnings.iter().any(|warning| warning.to_string().contains("rate_limit.tier"))
+    };
+    assert!(warned("") && !warned("127.0.0.1"));
 }
