@@ -6,6 +6,7 @@ use crate::{
     actor::Actor,
     audit_trail::AuditTrail,
     config::GatewayConfig,
+    dead_letters::DeadLetters,
     gateway::{Gateway, Plan},
     inputs::{ApiLayer, Inputs},
     revisions::{Cause, Entry, History, Revision},
@@ -41,6 +42,7 @@ pub(crate) struct Followers {
     pub(crate) registry: Registry,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) access: Arc<Access>,
+    pub(crate) letters: Arc<DeadLetters>,
     /// The configuration from which operations start that code registers by name.
     pub(crate) defaults: Arc<ArcSwap<GatewayConfig>>,
 }
@@ -203,6 +205,7 @@ impl ActiveConfig {
         self.followers.gateway.commit(plan).map_err(ChangeError::NoRoom)?;
         // From here on nothing can fail.
         self.followers.access.renew(&revision.config, self.inputs.variables());
+        self.followers.letters.renew(&revision.config.dead_letters);
         self.followers.defaults.store(revision.config.clone());
         self.trail().set_bounds(&revision.config.monitoring);
         self.current.store(revision.clone());
@@ -234,9 +237,13 @@ impl ActiveConfig {
 
 /// Fields of the configuration that a running server does not follow.
 fn needs_restart(old: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> {
+    let file = |config: &GatewayConfig| config.dead_letters.file(config.store.path.as_deref());
+    let keys = |config: &GatewayConfig| config.dead_letters.keys_file.clone();
     let fields = [
         ("listen", old.listen != new.listen && new.listen.port() != 0),
         ("store.path", old.store != new.store),
+        ("dead_letters.path", file(old) != file(new)),
+        ("dead_letters.keys_file", keys(old) != keys(new)),
         ("limits.max_connections", old.limits.max_connections != new.limits.max_connections),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()

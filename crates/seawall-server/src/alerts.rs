@@ -63,6 +63,8 @@ pub enum Category {
     Timeouts,
     /// A store that cannot be written.
     Store,
+    /// Dead letters: too many, too old, or not kept.
+    DeadLetters,
 }
 
 /// One alert, from its start on.

@@ -1,7 +1,8 @@
 //! Benchmarks of the running server: the real paths, on its own configuration, bounded in time.
 
 use crate::{
-    config::GatewayConfig, gateway::Gateway, inputs::Inputs, prometheus, runtime::Registry,
+    config::GatewayConfig, dead_letters::DeadLetters, gateway::Gateway, inputs::Inputs, prometheus,
+    runtime::Registry,
 };
 use seawall::{Override, PolicyConfig};
 use seawall_tower::TokioTimer;
@@ -234,7 +235,8 @@ fn prepared(subject: Subject, fixture: &Fixture) -> Option<Work> {
         }
         Subject::ServiceInit => Box::new(move || {
             let registry = seawall::Registry::builder().timer(TokioTimer).build();
-            black_box(Gateway::new(&config, &registry)).is_ok()
+            let letters = Arc::new(DeadLetters::in_memory());
+            black_box(Gateway::new(&config, &registry, letters)).is_ok()
         }),
         Subject::BreakerCall => called(&["circuit_breaker"])?,
         Subject::RetryDecision => called(&["retry"])?,

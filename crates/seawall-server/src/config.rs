@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 mod advice;
 mod check;
+mod dead_letters;
 mod effective;
 mod endpoint;
 mod matching;
@@ -18,6 +19,7 @@ mod tiers;
 mod upstream;
 
 pub(crate) use check::{NAME_RULE, is_name};
+pub use dead_letters::{DeadLetterQueueConfig, DeadLettersConfig, LetterStore, RouteDeadLetter};
 pub use effective::EffectivePolicy;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use matching::{KeySource, PathPattern, is_reserved};
@@ -67,6 +69,9 @@ seawall::configuration! {
         auth: AuthConfig = AuthConfig::default(),
         /// Where the state is kept that survives a restart.
         store: StoreConfig = StoreConfig::default(),
+        /// Requests that failed for good, kept until somebody replays or deletes them.
+        #[nested]
+        dead_letters: DeadLettersConfig = DeadLettersConfig::default(),
         /// How much is remembered, and when alerts are raised.
         #[nested]
         monitoring: MonitoringConfig = MonitoringConfig::default(),

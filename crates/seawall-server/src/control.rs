@@ -58,13 +58,28 @@
 //! | GET `/performance/thresholds` | what the averages may be |
 //! | GET `/performance/report` | the latest measurements against thresholds and history |
 //! | GET `/performance/history` | former measurements |
+//! | GET `/dlq/letters` | dead letters, the newest first |
+//! | GET `/dlq/letters/{id}` | one dead letter whole |
+//! | GET `/dlq/groups` | dead letters by their kind of failure |
+//! | GET `/dlq/stats` | the numbers of all queues |
+//! | POST `/dlq/release` | lets quarantined letters be replayed again |
+//! | POST `/dlq/delete` | deletes letters |
+//! | POST `/dlq/purge` | deletes all letters that a query means |
+//! | GET `/dlq/export` | letters as lines of JSON |
+//! | POST `/dlq/import` | stores letters that were exported |
+//! | GET `/dlq/replays` | replays, the latest first |
+//! | POST `/dlq/replays` | begins a replay |
+//! | GET `/dlq/replays/{id}` | one replay with its progress |
+//! | POST `/dlq/replays/{id}/pause` | pauses a replay |
+//! | POST `/dlq/replays/{id}/resume` | resumes a replay |
+//! | POST `/dlq/replays/{id}/cancel` | cancels a replay |
 //!
 //! At the root: GET `/metrics` for Prometheus, `/livez`, `/readyz`, `/dashboard`, `/internal/docs` and
 //! `/internal/openapi.json`.
 
 use crate::{
-    access::Access, active::ActiveConfig, alerts::Alerts, feed::Feed, persistence::Persistence,
-    runtime::Registry, sampler::Snapshot,
+    access::Access, active::ActiveConfig, alerts::Alerts, dead_letters::DeadLetters, feed::Feed,
+    persistence::Persistence, replays::Replays, runtime::Registry, sampler::Snapshot,
 };
 use axum::{
     Router,
@@ -84,6 +99,7 @@ mod auth;
 mod breakers;
 mod config;
 mod dashboard;
+mod dlq;
 mod events;
 mod extract;
 mod health;
@@ -111,6 +127,9 @@ pub use config::{
     ChangeMode, ConfigAnswer, ConfigChanged, ConfigRequest, RevisionHistory, RevisionLine,
     RollbackRequest,
 };
+pub use dlq::{
+    ImportAnswer, LetterChange, LetterSelection, LetterStats, LetterView, PurgeRequest, RefusedLine,
+};
 pub use operations::{OperationDetail, OperationLine, Operations, PolicyValue, PolicyView};
 use parameters::Known;
 pub(crate) use performance::Benchmarks;
@@ -129,6 +148,8 @@ pub(crate) struct Control {
     pub(crate) registry: Registry,
     pub(crate) live: Arc<ActiveConfig>,
     pub(crate) store: Arc<Persistence>,
+    pub(crate) letters: Arc<DeadLetters>,
+    pub(crate) replays: Arc<Replays>,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) audit: Arc<Audit>,
@@ -170,7 +191,8 @@ fn read_routes() -> OpenApiRouter<Control> {
         .merge(chapter("validation", validation::read_routes()))
         .merge(chapter("monitoring", monitoring::read_routes().merge(alerts::read_routes())))
         .merge(chapter("monitoring", audit::read_routes().merge(events::read_routes())))
-        .merge(chapter("performance", performance::read_routes()));
+        .merge(chapter("performance", performance::read_routes()))
+        .merge(chapter("dead letters", dlq::read_routes()));
     OpenApiRouter::new().nest(ROOT, routes).merge(chapter("monitoring", prometheus::read_routes()))
 }
 
@@ -183,7 +205,8 @@ fn write_routes() -> OpenApiRouter<Control> {
         .merge(chapter("operations", operations::write_routes().merge(switches::write_routes())))
         .merge(chapter("configuration", config::write_routes()))
         .merge(chapter("monitoring", monitoring::write_routes().merge(alerts::write_routes())))
-        .merge(chapter("performance", performance::write_routes()));
+        .merge(chapter("performance", performance::write_routes()))
+        .merge(chapter("dead letters", dlq::write_routes()));
     OpenApiRouter::new().nest(ROOT, routes)
 }
 

@@ -5,6 +5,7 @@
 
 use crate::{
     config::{GatewayConfig, KeySource},
+    dead_letters::DeadLetters,
     runtime::{HeldPermits, Operation, Registry},
 };
 use arc_swap::ArcSwap;
@@ -13,19 +14,13 @@ use http::{
     request::Parts,
 };
 use hyper::body::Incoming;
-use seawall::{Attributes, Key};
+use seawall::{Attributes, Error, Key, Verdict};
 use seawall_tower::circuit_header;
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 mod buffered_body;
 pub(crate) mod client_body;
+mod dead_letter;
 mod event_json;
 mod forward;
 pub(crate) mod headers;
@@ -34,6 +29,7 @@ pub(crate) mod interim;
 pub(crate) mod problem_response;
 mod protocol;
 mod refusal;
+mod replay;
 mod request;
 pub(crate) mod response_body;
 mod response_start;
@@ -41,24 +37,28 @@ mod route;
 mod routing_table;
 mod sse;
 mod sse_monitor;
+mod trace;
 mod upload;
 mod upstream;
 mod upstream_body;
 mod work;
 
+use dead_letter::{Draft, FinalFailure, describe_letter};
 use forward::Pseudonym;
 use in_flight::InFlight;
 use interim::{InterimRelay, InterimSender};
 use problem_response::problem_response;
 use protocol::Api;
+pub(crate) use replay::Replayed;
 use request::{InboundRequest, RequestError};
 use response_body::{AnswerPermits, ResponseBody, StreamedBody};
 use response_start::StartedResponse;
 use route::{Match, Route};
 pub(crate) use routing_table::Plan;
 use routing_table::RoutingTable;
+use trace::RequestTrace;
 use upstream::Upstream;
-use work::{RouteWork, UpstreamAnswer, classify_answer};
+use work::{RouteWork, UpstreamAnswer, UpstreamError, classify_answer};
 
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
@@ -66,6 +66,7 @@ const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 pub(crate) struct Gateway {
     table: ArcSwap<RoutingTable>,
     pseudonym: Arc<Pseudonym>,
+    letters: Arc<DeadLetters>,
     pub(crate) in_flight: InFlight,
 }
 
@@ -76,46 +77,21 @@ pub(crate) struct Client {
     pub(crate) interim: Option<InterimSender>,
 }
 
-/// The facts about one request that its log line and its answer need, whatever becomes of it.
-struct RequestTrace {
-    correlation: HeaderValue,
-    /// The operation of the route that the request comes under, once there is one.
-    operation: Option<Operation>,
-    /// The key of the route's rate limit.
-    key: Key,
-    /// Calls of all upstreams; the permits of an answer know only those of the upstream that gave it.
-    calls: AtomicU32,
-    /// The number of upstreams of the route that were asked.
-    asked: AtomicUsize,
-}
-
-impl RequestTrace {
-    fn note_call(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The upstream at this position of the route is asked.
-    fn note_upstream(&self, position: usize) {
-        self.asked.store(position + 1, Ordering::Relaxed);
-    }
-
-    /// The upstream that was asked last.
-    fn last_asked<'r>(&self, route: &'r Route) -> Option<&'r Upstream> {
-        let position = self.asked.load(Ordering::Relaxed).checked_sub(1)?;
-        route.upstreams.get(position).map(Arc::as_ref)
-    }
-}
-
 impl Gateway {
     /// Makes the data path of a configuration: an operation for each upstream and each route is registered.
     ///
     /// # Errors
     /// When the configuration does not make a routing table, or the registry has no room.
-    pub(crate) fn new(config: &GatewayConfig, registry: &Registry) -> Result<Self, String> {
+    pub(crate) fn new(
+        config: &GatewayConfig,
+        registry: &Registry,
+        letters: Arc<DeadLetters>,
+    ) -> Result<Self, String> {
         let table = RoutingTable::default().plan(config, registry)?.commit()?;
         Ok(Self {
             table: ArcSwap::from_pointee(table),
             pseudonym: Arc::new(Pseudonym::new()),
+            letters,
             in_flight: InFlight::default(),
         })
     }
@@ -150,13 +126,7 @@ impl Gateway {
         request: Request<Incoming>,
         client: Client,
     ) -> Response<ResponseBody> {
-        let mut trace = RequestTrace {
-            correlation: correlation_id(request.headers()),
-            operation: None,
-            key: Key::NONE,
-            calls: AtomicU32::new(0),
-            asked: AtomicUsize::new(0),
-        };
+        let mut trace = RequestTrace::new(correlation_id(request.headers()));
         let table = self.table.load_full();
         let mut response = match route::find(&table.routes, request.method(), request.uri().path())
         {
@@ -165,7 +135,7 @@ impl Gateway {
             Match::Nothing => refusal::not_found(&request),
         };
         let headers = response.headers_mut();
-        headers.insert("x-seawall-attempts", HeaderValue::from(trace.calls.into_inner()));
+        headers.insert("x-seawall-attempts", HeaderValue::from(trace.calls()));
         headers.insert(CORRELATION, trace.correlation);
         response
     }
@@ -189,18 +159,37 @@ impl Gateway {
         trace.key = route.key(&parts.headers, address);
         let operation = route.operation(&parts.headers, table.forwarding.trusts(client.peer.ip()));
         trace.operation = Some(operation.clone());
+        let draft = Draft::of(route, &parts, client.peer, &self.letters.redaction());
+        if draft.is_some() {
+            trace.note_attempts();
+        }
         let request = match self.receive(parts, body, table, client, trace).await {
             Ok(request) => request,
             Err(error) => return problem_response(&error.problem(), api),
         };
-        let attributes = Attributes { key: trace.key, ..Attributes::default() };
-        let work = RouteWork { request: &request, upstreams: &route.upstreams, trace };
-        let run = operation.drive(work).attributes(attributes).classify(classify_answer);
-        match run.held().await {
-            Ok((answer, permits)) => self.respond(answer, permits, table.limits.write_timeout),
+        match drive(operation, route, &request, trace).await {
+            Ok((answer, permits)) => {
+                let failure = final_failure(&answer);
+                let mut response = self.respond(answer, permits, table.limits.write_timeout);
+                if let Some((draft, failure)) = draft.zip(failure) {
+                    let kept = draft.keep(&self.letters, request.kept_body(), failure, trace).await;
+                    describe_letter(response.headers_mut(), &kept);
+                }
+                response
+            }
             Err(error) => match request.fault() {
                 Some(fault) => problem_response(&fault.problem(), api),
-                None => refusal::refuse(route, error, api, trace),
+                None => {
+                    let refusal = refusal::of(route, error, trace);
+                    let kept = match draft.zip(refusal.final_failure()) {
+                        Some((draft, failure)) => {
+                            let body = request.kept_body();
+                            Some(draft.keep(&self.letters, body, failure, trace).await)
+                        }
+                        None => None,
+                    };
+                    refusal.answer(api, trace, kept.as_ref())
+                }
             },
         }
     }
@@ -218,11 +207,23 @@ impl Gateway {
         let mut request = InboundRequest::read(parts, body, &table.limits).await?;
         request.interim =
             client.interim.map(|sender| InterimRelay { sender, pseudonym: self.pseudonym.clone() });
-        table.forwarding.write(&mut request.headers, client.peer.ip());
+        self.complete_headers(&mut request, version, table, client.peer, trace);
+        Ok(request)
+    }
+
+    /// Makes the headers of a request those that upstreams get.
+    fn complete_headers(
+        &self,
+        request: &mut InboundRequest,
+        version: Version,
+        table: &RoutingTable,
+        peer: SocketAddr,
+        trace: &RequestTrace,
+    ) {
+        table.forwarding.write(&mut request.headers, peer.ip());
         self.pseudonym.add_to(&mut request.headers, version);
         request.headers.insert(CORRELATION, trace.correlation.clone());
         headers::join_cookies(&mut request.headers);
-        Ok(request)
     }
 
     /// Makes the response from an upstream's answer.
@@ -247,6 +248,29 @@ impl Gateway {
         let permits = AnswerPermits { upstream: permits, route: route_permits };
         Response::from_parts(parts, StreamedBody::response(body, permits, write_timeout))
     }
+}
+
+/// Runs the work of a route.
+async fn drive<'a>(
+    operation: &Operation,
+    route: &'a Route,
+    request: &'a InboundRequest,
+    trace: &'a RequestTrace,
+) -> Result<(UpstreamAnswer<'a>, HeldPermits), Error<UpstreamError<'a>>> {
+    let attributes = Attributes { key: trace.key, ..Attributes::default() };
+    let work = RouteWork { request, upstreams: &route.upstreams, trace };
+    operation.drive(work).attributes(attributes).classify(classify_answer).held().await
+}
+
+/// The failure that an upstream's answer is, where the upstream and not the client is to blame. No further attempt takes
+/// its place, so it is for good.
+fn final_failure(answer: &UpstreamAnswer<'_>) -> Option<FinalFailure> {
+    let verdict = answer.started.outcome().verdict();
+    matches!(verdict, Verdict::Failure | Verdict::RateLimited).then(|| {
+        let status = answer.started.parts.status.as_u16();
+        let error = format!("{} answered with status {status}", answer.upstream.name);
+        FinalFailure { class: format!("status_{status}"), error }
+    })
 }
 
 /// Says in an answer whose it is, and how the circuit of that upstream stands.

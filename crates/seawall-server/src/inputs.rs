@@ -11,8 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The sections that the API may not change: a key must not open more than it was made for, and an address in use cannot move.
-pub const PROTECTED: [&str; 3] = ["auth", "listen", "store"];
+/// The sections that the API may not change: a key must not open more than it was made for, and an address or a file in
+/// use cannot move.
+pub const PROTECTED: [&str; 4] = ["auth", "dead_letters", "listen", "store"];
 
 /// The inputs of a configuration: a file or code, and the variables over it.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ mod benchmark;
 mod config;
 #[allow(unused_qualifications, reason = "the macro that describes the endpoints writes them")]
 mod control;
+mod dead_letters;
 mod feed;
 mod gateway;
 mod inputs;
@@ -20,6 +21,7 @@ mod journal;
 mod latency;
 mod persistence;
 mod prometheus;
+mod replays;
 mod revisions;
 mod runtime;
 mod sampler;
@@ -29,9 +31,10 @@ mod wall_clock;
 
 pub use active::Startup;
 pub use config::{
-    AlertConfig, AuthConfig, EffectivePolicy, GatewayConfig, KeyConfig, Limits, MonitoringConfig,
-    OperationConfig, Protocol, RateLimitConfig, Repeatable, RouteConfig, Scope, Secret,
-    StoreConfig, StrategyConfig, TierConfig, UpstreamConfig,
+    AlertConfig, AuthConfig, DeadLetterQueueConfig, DeadLettersConfig, EffectivePolicy,
+    GatewayConfig, KeyConfig, LetterStore, Limits, MonitoringConfig, OperationConfig, Protocol,
+    RateLimitConfig, Repeatable, RouteConfig, RouteDeadLetter, Scope, Secret, StoreConfig,
+    StrategyConfig, TierConfig, UpstreamConfig,
 };
 pub use inputs::{Inputs, PROTECTED};
 pub use serve::{ServeError, Server, Stop};
@@ -45,15 +48,20 @@ pub mod wire {
         control::{
             AlertList, AlertSummary, BenchmarkAnswer, ChangeMode, CircuitBreakerView,
             CircuitBreakers, CircuitMetrics, ConfigAnswer, ConfigChanged, ConfigRequest,
-            ForceRequest, ForcedState, ForcedView, LimitKey, LimiterView, MistakeView, ModeChange,
-            ModeRequest, OperationDetail, OperationLimits, OperationLine, OperationMetrics,
-            Operations, PauseChange, PauseRequest, PolicyValue, PolicyView, ProblemDocument,
-            QuotaView, RateLimitList, RevisionHistory, RevisionLine, RollbackRequest, StateChange,
-            Suite, TransitionView,
+            ForceRequest, ForcedState, ForcedView, ImportAnswer, LetterChange, LetterSelection,
+            LetterStats, LetterView, LimitKey, LimiterView, MistakeView, ModeChange, ModeRequest,
+            OperationDetail, OperationLimits, OperationLine, OperationMetrics, Operations,
+            PauseChange, PauseRequest, PolicyValue, PolicyView, ProblemDocument, PurgeRequest,
+            QuotaView, RateLimitList, RefusedLine, RevisionHistory, RevisionLine, RollbackRequest,
+            StateChange, Suite, TransitionView,
         },
         feed::Line,
         latency::LatencyView,
         revisions::{Cause, Difference},
         sampler::{Activity, CircuitLine, HealthView, Minute, OperationView, Snapshot},
+    };
+    pub use seawall_store::letters::{
+        Attempt, Envelope, Fingerprint, Group, Groups, Header, Job, JobStatus, LetterId, Page,
+        Payload, Progress, Query, QueueStats, ReplayOrder, Selection, State, Stats,
     };
 }

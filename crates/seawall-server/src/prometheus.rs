@@ -299,8 +299,9 @@ mod tests {
             .split('`')
             .filter(|word| word.starts_with("seawall_") && word.ends_with("_total"))
         {
-            let of_control =
-                word.starts_with("seawall_control") || word.starts_with("seawall_requests");
+            let of_control = ["seawall_control", "seawall_dlq", "seawall_requests"]
+                .iter()
+                .any(|start| word.starts_with(start));
             assert!(of_control || text.contains(&format!("# TYPE {word} ")), "there is no {word}");
         }
     }

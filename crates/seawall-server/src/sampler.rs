@@ -3,6 +3,7 @@
 use crate::{
     active::ActiveConfig,
     alerts::{Alert, Alerts, Inspected, Watched},
+    dead_letters::DeadLetters,
     feed::Feed,
     latency::LatencyView,
     persistence::Persistence,
@@ -141,6 +142,7 @@ pub(crate) struct Sampler {
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Arc<Persistence>,
+    pub(crate) letters: Arc<DeadLetters>,
 }
 
 impl Sampler {
@@ -183,6 +185,7 @@ impl Sampler {
                 operations: watched,
                 trail: self.live.trail(),
                 store_failure: self.store.failure(),
+                letters: &self.letters,
                 refused_file: self.live.history().refused_file(),
             };
             conditions = inspected.conditions(&monitoring.alerts);

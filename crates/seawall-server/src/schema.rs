@@ -42,6 +42,23 @@ pub(crate) fn described<T: JsonSchema>() -> RefOr<Schema> {
     serde_json::from_value(schema.to_value()).unwrap_or_else(|_| Schema::default().into())
 }
 
+/// Names for types that describe themselves by JSON Schema, under which the endpoints' descriptions have them as bodies of
+/// requests and answers.
+macro_rules! bodies {
+    ($($name:ident = $type:ty,)*) => {$(
+        pub(crate) struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::schema::described::<$type>()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    )*};
+}
+pub(crate) use bodies;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use crate::{
     config::is_reserved,
     feed::Feed,
     gateway::{Client, Gateway, client_body::UnreadBody, response_body::ResponseBody},
+    replays::Replays,
     revisions::Cause,
     runtime::BoxError,
 };
@@ -84,6 +85,7 @@ pub struct Server {
     live: Arc<ActiveConfig>,
     feed: Arc<Feed>,
     persister: Persister,
+    replays: Arc<Replays>,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
     /// The sampler and the persister: they end with the server.
@@ -224,7 +226,8 @@ impl Server {
         self.feed.note("stopping", "", "draining: requests in progress may finish".into());
         drop(self.listener);
         let drain_timeout = self.live.now().config.drain_timeout;
-        let drained = tokio::time::timeout(drain_timeout, connections.shutdown()).await;
+        let served = tokio::time::timeout(drain_timeout, connections.shutdown());
+        let (drained, ()) = tokio::join!(served, self.replays.stop(drain_timeout));
         if drained.is_err() {
             tracing::warn!(after = ?drain_timeout, "stopped with requests in progress");
         }

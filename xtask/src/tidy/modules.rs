@@ -34,11 +34,11 @@ const SERVER: Building = Building {
     floors: &[
         // Leaves: the configuration, types on the server's runtime, times, and what answers are made of.
         &["config", "feed", "latency", "runtime", "schema", "wall_clock"],
-        &["access", "actor", "persistence", "prometheus"],
+        &["access", "actor", "dead_letters", "persistence", "prometheus"],
         &["journal"],
         &["audit_trail", "gateway", "inputs"],
         // What is in force and what it was before, and what watches it.
-        &["revisions"],
+        &["replays", "revisions"],
         &["active"],
         &["alerts", "benchmark"],
         &["sampler"],

@@ -4,6 +4,8 @@ use super::{Category, Condition, Level};
 use crate::{
     audit_trail::{AuditTrail, MetricType, UsageStatistics},
     config::AlertConfig,
+    dead_letters::DeadLetters,
+    wall_clock,
 };
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ pub(crate) struct Inspected<'a> {
     pub(crate) trail: &'a AuditTrail,
     /// The reason why the store cannot be written.
     pub(crate) store_failure: Option<String>,
+    pub(crate) letters: &'a DeadLetters,
     /// The reason why the present content of the file is not in force.
     pub(crate) refused_file: Option<String>,
 }
@@ -41,6 +44,7 @@ impl Inspected<'_> {
             self.operations.iter().flat_map(|operation| operation.conditions(bounds)).collect();
         found.extend(of_events(self.trail, bounds));
         found.extend(self.store());
+        found.extend(of_letters(self.letters));
         found.extend(self.file(bounds));
         found
     }
@@ -70,6 +74,42 @@ impl Inspected<'_> {
         let title = "Configuration errors";
         Some(of_configuration(Level::Error, title, description, bounds.config_error_share, share))
     }
+}
+
+/// The conditions of dead letters: they cannot be kept, there are many, or one has waited for long.
+fn of_letters(letters: &DeadLetters) -> Vec<Condition> {
+    let of = |level, title, queue: Option<&str>, description, threshold, actual| Condition {
+        level,
+        category: Category::DeadLetters,
+        title,
+        description,
+        operation: queue.map(|queue| format!("queue {queue}")),
+        threshold,
+        actual,
+    };
+    let mut found = Vec::new();
+    if let Some(failure) = letters.failure() {
+        found.push(of(Level::Error, "Dead letters not kept", None, failure, 0.0, 1.0));
+    }
+    let (config, now) = (letters.config(), wall_clock::now_ms());
+    for (name, stats) in &letters.stats().queues {
+        let (queue, open) = (config.queue(name), stats.waiting + stats.quarantined);
+        if open >= queue.alert_threshold {
+            let description = format!("{open} dead letters in the queue {name} wait for a replay");
+            let (threshold, actual) = (queue.alert_threshold as f64, open as f64);
+            let title = "Many dead letters";
+            found.push(of(Level::Warning, title, Some(name), description, threshold, actual));
+        }
+        let age = stats.oldest.map_or(0, |oldest| now.saturating_sub(oldest)) as f64 / 1000.0;
+        let bound = queue.alert_age.as_secs_f64();
+        if age > bound {
+            let description =
+                format!("a dead letter in the queue {name} has waited for {age:.0} s");
+            let title = "Old dead letters";
+            found.push(of(Level::Warning, title, Some(name), description, bound, age));
+        }
+    }
+    found
 }
 
 fn percent(share: f64) -> String {

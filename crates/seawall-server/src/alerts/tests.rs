@@ -5,12 +5,14 @@ use crate::{
     actor::Actor,
     audit_trail::{AuditTrail, MetricType, Record},
     config::{AlertConfig, MonitoringConfig},
+    dead_letters::DeadLetters,
     persistence::testing::in_memory,
 };
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 fn inspected<'a>(operations: &'a [Watched], trail: &'a AuditTrail) -> Inspected<'a> {
-    Inspected { operations, trail, store_failure: None, refused_file: None }
+    static NO_LETTERS: LazyLock<DeadLetters> = LazyLock::new(DeadLetters::in_memory);
+    Inspected { operations, trail, store_failure: None, letters: &NO_LETTERS, refused_file: None }
 }
 
 fn condition(level: Level, actual: f64) -> Condition {

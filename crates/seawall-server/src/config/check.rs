@@ -2,6 +2,7 @@
 
 use super::{
     GatewayConfig, RateLimitConfig, RouteConfig, UpstreamConfig,
+    dead_letters::LetterStore,
     endpoint::Endpoint,
     matching::{KeySource, PathPattern, is_reserved},
     network::Network,
@@ -21,6 +22,7 @@ impl Document for GatewayConfig {
         self.check_preset(&catalog, report);
         self.check_profiles(&catalog, report);
         self.check_operating(report);
+        self.check_dead_letters(report);
         self.check_proxies(report);
         if self.upstreams.is_empty() && self.operations.is_empty() {
             report.error("upstreams", "there is nothing to stand in front of", "name an upstream");
@@ -123,6 +125,26 @@ impl GatewayConfig {
                 );
             }
         }
+    }
+
+    fn check_dead_letters(&self, report: &mut Report<'_>) {
+        let letters = &self.dead_letters;
+        report.within("dead_letters", |report| {
+            if letters.store == Some(LetterStore::File)
+                && letters.file(self.store.path.as_deref()).is_none()
+            {
+                let message = "there is no file for the letters";
+                report.error("store", message, "set dead_letters.path or store.path");
+            }
+            if letters.store == Some(LetterStore::Memory) && letters.path.is_some() {
+                let message = "the letters are kept in memory, not in this file";
+                report.error("path", message, "remove it, or set store: file");
+            }
+            for name in letters.queues.keys() {
+                let path = seawall_config::path_of(&["queues", name]);
+                report.within(path, |report| check_name(name, report));
+            }
+        });
     }
 
     fn check_operating(&self, report: &mut Report<'_>) {
@@ -253,6 +275,9 @@ impl RouteConfig {
                 let right = "write it in capitals, such as GET";
                 report.error(format!("methods[{at}]"), message, right);
             }
+        }
+        if let Some(queue) = self.dead_letter.queue() {
+            report.within("dead_letter", |report| check_name(queue, report));
         }
         if let Some(limit) = &self.rate_limit {
             report.within("rate_limit", |report| limit.check(report));

@@ -1,6 +1,6 @@
 //! Destinations of requests: named upstreams, and the routes that lead to them.
 
-use super::tiers::TierConfig;
+use super::{dead_letters::RouteDeadLetter, tiers::TierConfig};
 use schemars::JsonSchema;
 use seawall::{
     PolicyConfig,
@@ -107,6 +107,8 @@ seawall::configuration! {
         /// The limit of the requests that may come along this route.
         #[nested]
         rate_limit: Option<RateLimitConfig> = None,
+        /// Whether requests that failed for good are kept as dead letters: `true`, or the name of a queue.
+        dead_letter: RouteDeadLetter = RouteDeadLetter::default(),
     }
 }
 

@@ -103,7 +103,7 @@ async fn show(State(control): State<Control>) -> Response {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigRequest {
-    /// Fields of the file. `auth`, `listen` and `store` may not be among them; `null` takes a field away.
+    /// Fields of the file. `auth`, `dead_letters`, `listen` and `store` may not be among them; `null` takes a field away.
     #[schema(value_type = Object)]
     pub configuration: Map<String, Value>,
     /// How the fields are put in force.
@@ -301,7 +301,7 @@ pub struct RollbackRequest {
     pub expected_revision: Option<u64>,
 }
 
-/// Puts a former revision in force again, as a new one. `auth`, `listen` and `store` stay as they are.
+/// Puts a former revision in force again, as a new one. `auth`, `dead_letters`, `listen` and `store` stay as they are.
 #[utoipa::path(post, path = "/config/rollback", request_body = RollbackRequest,
     responses((status = 200, body = ConfigChanged), (status = 409)))]
 async fn rollback(

@@ -25,7 +25,7 @@ struct ServerHealth {
     #[serde(flatten)]
     circuits: HealthView,
     /// The worst of all parts: `unhealthy` while a circuit refuses calls; `degraded` while one is half-open or held
-    /// by an operator, the file is refused, the store cannot be written, or the server stops; else `healthy`.
+    /// by an operator, the file is refused, the store or dead letters cannot be written, or the server stops; else `healthy`.
     status: ComponentStatus,
     #[serde(serialize_with = "super::tag::clock")]
     timestamp: String,
@@ -53,7 +53,7 @@ async fn health(State(control): State<Control>) -> Response {
 #[derive(Serialize, ToSchema)]
 struct Component {
     name: String,
-    /// The kind of part: `circuit_breaker`, `store`, `configuration` or `gateway`.
+    /// The kind of part: `circuit_breaker`, `store`, `dead_letters`, `configuration` or `gateway`.
     kind: &'static str,
     status: ComponentStatus,
     /// The reason for the status, in a few words.
@@ -96,7 +96,7 @@ async fn detailed(State(control): State<Control>) -> Response {
 
 fn components(control: &Control) -> Vec<Component> {
     let mut components = circuits(&control.registry);
-    components.extend([configuration(control), store(control), gateway(control)]);
+    components.extend([configuration(control), store(control), letters(control), gateway(control)]);
     components
 }
 
@@ -161,6 +161,14 @@ fn store(control: &Control) -> Component {
         Some(error) => (ComponentStatus::Degraded, error),
     };
     Component::new("store", status, reason)
+}
+
+fn letters(control: &Control) -> Component {
+    let (status, reason) = match control.letters.failure() {
+        None => (ComponentStatus::Healthy, control.letters.place()),
+        Some(error) => (ComponentStatus::Degraded, error),
+    };
+    Component::new("dead_letters", status, reason)
 }
 
 /// Answers 200 if the server takes requests; for load balancers.

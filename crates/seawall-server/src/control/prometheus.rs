@@ -4,12 +4,14 @@ use super::{Control, config::blocking, problem::ApiError, refusals::Reason};
 use crate::{
     alerts::Level,
     gateway::in_flight::EarlyRefusal,
-    prometheus::{self, Page},
+    prometheus::{self, Page, escaped},
+    wall_clock,
 };
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use std::collections::BTreeMap;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn read_routes() -> OpenApiRouter<Control> {
@@ -29,6 +31,7 @@ fn answer(control: &Control) -> Response {
     let mut page = prometheus::page(&control.registry, up);
     of_gateway(&mut page, control);
     of_control(&mut page, control);
+    of_letters(&mut page, control);
     (kind, page.text).into_response()
 }
 
@@ -59,4 +62,47 @@ fn of_control(page: &mut Page, control: &Control) {
     page.family("seawall_control_refusals_total", "counter", help, refusals);
     let failed = u8::from(control.store.failure().is_some());
     page.gauge("seawall_store_failed", "1 while the store cannot be written.", failed);
+}
+
+/// The numbers of dead letters.
+fn of_letters(page: &mut Page, control: &Control) {
+    let (stats, counted) = (control.letters.stats(), control.letters.counters.counted());
+    let queues = || stats.queues.iter().map(|(name, one)| (queue(name), one));
+    let sizes = queues().flat_map(|(queue, one)| {
+        let states = [
+            ("waiting", one.waiting),
+            ("replaying", one.replaying),
+            ("replayed", one.replayed),
+            ("quarantined", one.quarantined),
+        ];
+        states.map(|(state, letters)| (format!("{queue},state=\"{state}\""), letters))
+    });
+    page.family("seawall_dlq_size", "gauge", "Dead letters, by queue and state.", sizes);
+    let bytes = queues().map(|(queue, one)| (queue, one.bytes));
+    let help = "Bytes that bodies and headers of dead letters take, as they are stored.";
+    page.family("seawall_dlq_bytes", "gauge", help, bytes);
+    let now = wall_clock::now_ms();
+    let age = |oldest: Option<u64>| oldest.map_or(0, |oldest| now.saturating_sub(oldest));
+    let ages = queues().map(|(queue, one)| (queue, age(one.oldest) as f64 / 1000.0));
+    let help = "Age of the oldest dead letter that waits.";
+    page.family("seawall_dlq_oldest_message_age_seconds", "gauge", help, ages);
+    let dropped = queues().map(|(queue, one)| (queue, one.dropped));
+    let help = "Dead letters that gave way to newer ones since the queue exists.";
+    page.family("seawall_dlq_dropped_total", "counter", help, dropped);
+    let by = |label: &str, counted: BTreeMap<String, u64>| {
+        let series = |(value, count)| (format!("{label}=\"{}\"", escaped(value)), count);
+        counted.iter().map(|(value, count)| series((value, *count))).collect::<Vec<_>>()
+    };
+    let help = "Requests that became dead letters, by the reason of the failure.";
+    page.family("seawall_dlq_enqueued_total", "counter", help, by("reason", counted.enqueued));
+    let help = "Replays of dead letters that ended, by how.";
+    page.family("seawall_dlq_replayed_total", "counter", help, by("outcome", counted.replayed));
+    let help = "Requests that failed for good and could not be kept, by the reason.";
+    page.family("seawall_dlq_lost_total", "counter", help, by("reason", counted.lost));
+    let failed = u8::from(control.letters.failure().is_some());
+    page.gauge("seawall_dlq_store_failed", "1 while dead letters cannot be kept.", failed);
+}
+
+fn queue(name: &str) -> String {
+    format!("queue=\"{}\"", escaped(name))
 }

@@ -21,6 +21,11 @@ impl BufferedBody {
         Self { data, trailers: trailers.filter(|trailers| !trailers.is_empty()) }
     }
 
+    /// The bytes of the body, without its trailers.
+    pub(super) fn data(&self) -> Bytes {
+        self.data.clone()
+    }
+
     /// Sets the headers of the request that say how long its body is, and which trailers come behind it.
     pub(super) fn describe(&self, headers: &mut HeaderMap, method: &Method, says_length: bool) {
         headers.remove(header::CONTENT_LENGTH);

@@ -1,6 +1,6 @@
 //! The gateway's own answers: problem documents, with the `error` member of the client's API.
 
-use super::{protocol::Api, response_body::ResponseBody};
+use super::{dead_letter::Kept, protocol::Api, response_body::ResponseBody};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use seawall_tower::Problem;
 
@@ -13,7 +13,20 @@ pub(crate) fn gateway_problem(status: StatusCode, title: &'static str, detail: S
 /// whether to try again: `Retry-After` says when, for a request that was refused and did not run; `x-should-retry:
 /// false` says not to, for one that ran and failed here as often as it may.
 pub(super) fn problem_response(problem: &Problem, api: Option<Api>) -> Response<ResponseBody> {
-    let mut response = Response::new(document(problem, api).into());
+    problem_response_about(problem, api, None)
+}
+
+/// The response of a problem that says what became of the request as a dead letter.
+pub(super) fn problem_response_about(
+    problem: &Problem,
+    api: Option<Api>,
+    kept: Option<&Kept>,
+) -> Response<ResponseBody> {
+    let document = match kept {
+        None => document(problem, api),
+        Some(kept) => with_letter(&document(problem, api), kept),
+    };
+    let mut response = Response::new(document.into());
     *response.status_mut() = problem.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -31,6 +44,19 @@ pub(super) fn problem_response(problem: &Problem, api: Option<Api>) -> Response<
 fn is_final(problem: &Problem) -> bool {
     let named = [502, 504, 508].contains(&problem.status.as_u16());
     named || (problem.status.is_server_error() && problem.retry_after.is_none())
+}
+
+/// A problem document with the letter that its request has become, or why there is none.
+fn with_letter(document: &str, kept: &Kept) -> String {
+    let mut document: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
+    match kept {
+        Ok(id) => document["dead_letter_id"] = id.to_string().into(),
+        Err(why) => {
+            document["dead_letter_id"] = serde_json::Value::Null;
+            document["dead_letter_not_kept"] = why.to_string().into();
+        }
+    }
+    document.to_string()
 }
 
 fn document(problem: &Problem, api: Option<Api>) -> String {

@@ -5,14 +5,17 @@
 //! (`Retry-After`).
 
 use super::{
-    CORRELATION, Gateway, RequestTrace, correlation_id, describe_upstream,
+    CORRELATION, Gateway, correlation_id,
+    dead_letter::{FinalFailure, Kept, describe_letter},
+    describe_upstream,
     in_flight::EarlyRefusal,
-    problem_response::{gateway_problem, problem_response},
+    problem_response::{gateway_problem, problem_response, problem_response_about},
     protocol::Api,
     request::RequestError,
     response_body::ResponseBody,
     route::Route,
-    upstream::{CallError, CallErrorKind},
+    trace::RequestTrace,
+    upstream::{CallError, CallErrorKind, Upstream},
     work::UpstreamError,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -24,7 +27,14 @@ use std::time::Duration;
 /// The suggested wait if only the number of requests in flight is the reason: most of them end within seconds.
 const IN_FLIGHT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Answers a request for which its route found no answer.
+/// Why a route found no answer to a request.
+pub(super) struct Refusal<'a> {
+    problem: Problem,
+    /// The upstream that is named; none where a policy of the route refused the request.
+    upstream: Option<&'a Upstream>,
+}
+
+/// The refusal of a request for which its route found no answer.
 ///
 /// | error | who stopped the request | upstream that is named |
 /// |---|---|---|
@@ -33,12 +43,11 @@ const IN_FLIGHT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// | `Inner(Rejected)` | a policy of the upstream | that one |
 /// | `Inner(TimedOut)` | a timeout of the upstream | that one |
 /// | `Inner(Inner)` | the upstream's last call failed | that one |
-pub(super) fn refuse(
-    route: &Route,
-    error: Error<UpstreamError<'_>>,
-    api: Option<Api>,
+pub(super) fn of<'a>(
+    route: &'a Route,
+    error: Error<UpstreamError<'a>>,
     trace: &RequestTrace,
-) -> Response<ResponseBody> {
+) -> Refusal<'a> {
     let (problem, upstream) = match error {
         Error::Rejected(rejected) => (rejection_problem(&rejected), None),
         Error::TimedOut(elapsed) => (timeout_problem(&elapsed), trace.last_asked(route)),
@@ -51,22 +60,52 @@ pub(super) fn refuse(
             (problem, Some(upstream))
         }
     };
-    tracing::debug!(
-        correlation = ?trace.correlation,
-        status = problem.status.as_u16(),
-        policy = problem.policy,
-        reason = problem.reason,
-        upstream = upstream.map_or("", |upstream| &upstream.name),
-        "no answer: {}",
-        problem.detail
-    );
-    let mut response = problem_response(&problem, api);
-    match (upstream, &trace.operation) {
-        (Some(upstream), _) => describe_upstream(response.headers_mut(), upstream),
-        (None, Some(operation)) => write_rate_limit(response.headers_mut(), operation, trace.key),
-        (None, None) => {}
+    Refusal { problem, upstream }
+}
+
+impl Refusal<'_> {
+    /// What went wrong, in a sentence.
+    pub(super) fn detail(&self) -> &str {
+        &self.problem.detail
     }
-    response
+
+    /// The failure that it is, where not the client is to blame: one that comes too often is refused by the route.
+    pub(super) fn final_failure(&self) -> Option<FinalFailure> {
+        let Problem { reason, detail, .. } = &self.problem;
+        self.upstream?;
+        Some(FinalFailure { class: (*reason).to_owned(), error: detail.clone() })
+    }
+
+    /// The answer to the request, with the letter that it has become.
+    pub(super) fn answer(
+        &self,
+        api: Option<Api>,
+        trace: &RequestTrace,
+        kept: Option<&Kept>,
+    ) -> Response<ResponseBody> {
+        let Self { problem, upstream } = self;
+        tracing::debug!(
+            correlation = ?trace.correlation,
+            status = problem.status.as_u16(),
+            policy = problem.policy,
+            reason = problem.reason,
+            upstream = upstream.map_or("", |upstream| &upstream.name),
+            "no answer: {}",
+            problem.detail
+        );
+        let mut response = problem_response_about(problem, api, kept);
+        match (upstream, &trace.operation) {
+            (Some(upstream), _) => describe_upstream(response.headers_mut(), upstream),
+            (None, Some(operation)) => {
+                write_rate_limit(response.headers_mut(), operation, trace.key);
+            }
+            (None, None) => {}
+        }
+        if let Some(kept) = kept {
+            describe_letter(response.headers_mut(), kept);
+        }
+        response
+    }
 }
 
 /// The problem where the last call of an upstream failed.

@@ -69,15 +69,25 @@ pub(super) enum RequestError {
 impl InboundRequest {
     /// Reads a request, and its body as far as that is to be kept.
     pub(super) async fn read(
-        parts: http::request::Parts,
+        mut parts: http::request::Parts,
         body: Incoming,
         limits: &Limits,
     ) -> Result<Self, RequestError> {
-        let http::request::Parts { method, uri, mut headers, mut extensions, .. } = parts;
-        let is_retried_outside = headers.remove(ATTEMPT_HEADER).is_some();
         let fault = SharedFault::default();
-        let unread = extensions.remove::<UnreadBody>().unwrap_or_default();
+        let unread = parts.extensions.remove::<UnreadBody>().unwrap_or_default();
         let body = read_body(body, limits, unread, &fault).await?;
+        Ok(Self::new(parts, body, fault))
+    }
+
+    /// A request that was kept, with its whole body.
+    pub(super) fn kept(parts: http::request::Parts, body: Bytes) -> Self {
+        let body = RequestBody::Buffered(BufferedBody::new(body, None));
+        Self::new(parts, body, SharedFault::default())
+    }
+
+    fn new(parts: http::request::Parts, body: RequestBody, fault: SharedFault) -> Self {
+        let http::request::Parts { method, uri, mut headers, .. } = parts;
+        let is_retried_outside = headers.remove(ATTEMPT_HEADER).is_some();
         let takes_trailers = has_token(&headers, &header::TE, b"trailers");
         let has_length = headers.contains_key(header::CONTENT_LENGTH);
         let says_length = has_length || headers.contains_key(header::TRANSFER_ENCODING);
@@ -88,7 +98,7 @@ impl InboundRequest {
             RequestBody::Streamed(_) => {}
         }
         let host = headers.get(header::HOST).cloned();
-        Ok(Self {
+        Self {
             method,
             uri,
             headers,
@@ -98,7 +108,7 @@ impl InboundRequest {
             is_retried_outside,
             body,
             fault,
-        })
+        }
     }
 
     /// Adds the headers that belong to the connection to an upstream.
@@ -156,6 +166,14 @@ impl InboundRequest {
         match &self.body {
             RequestBody::Buffered(_) => Duration::ZERO,
             RequestBody::Streamed(upload) => upload.waited(),
+        }
+    }
+
+    /// The body, if it is kept whole.
+    pub(super) fn kept_body(&self) -> Option<Bytes> {
+        match &self.body {
+            RequestBody::Buffered(body) => Some(body.data()),
+            RequestBody::Streamed(_) => None,
         }
     }
 

@@ -38,6 +38,14 @@ impl ResponseBody {
     pub(crate) fn empty() -> Self {
         Self::Own(Full::default())
     }
+
+    /// The outcome of an upstream's answer, once its end is known.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Streamed(body) => lock(body).as_ref().and_then(|streamed| streamed.outcome),
+            Self::Own(_) | Self::Control(_) => None,
+        }
+    }
 }
 
 impl<T: Into<Bytes>> From<T> for ResponseBody {
@@ -97,6 +105,8 @@ pub(crate) struct StreamedBody {
     upstream: UpstreamBody,
     /// `None` when the outcome is known and reported.
     permits: Option<AnswerPermits>,
+    /// What was reported of its end.
+    outcome: Option<Outcome>,
     alarm: Option<Pin<Box<Sleep>>>,
     /// Since when the client has had a piece, or the headers, and not asked for more.
     unasked_since: Option<Instant>,
@@ -118,6 +128,7 @@ impl StreamedBody {
         let mut this = Self {
             upstream,
             permits: Some(permits),
+            outcome: None,
             alarm: None,
             unasked_since: Some(Instant::now()),
             reader_watch: None,
@@ -160,6 +171,7 @@ impl StreamedBody {
 
     /// Reports how the calls ended that the route and its upstream made for this answer.
     fn end(&mut self, outcome: Outcome) {
+        self.outcome.get_or_insert(outcome);
         if let Some(AnswerPermits { upstream, route }) = self.permits.take() {
             upstream.end(outcome);
             route.end(outcome);

@@ -7,6 +7,7 @@ use crate::{
 };
 use http::{HeaderMap, HeaderName, Method};
 use seawall::Key;
+use seawall_store::letters::Redaction;
 use std::{net::IpAddr, sync::Arc};
 
 /// A route: its match, its own operations (limit and fallback), and the upstreams in order.
@@ -14,6 +15,9 @@ pub(crate) struct Route {
     pattern: PathPattern,
     methods: Vec<Method>,
     key: KeySource,
+    path: String,
+    /// The queue for requests that failed for good.
+    pub(super) dead_letter: Option<String>,
     operations: Operations,
     /// The upstream that is asked first, then its fallbacks.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
@@ -51,6 +55,8 @@ impl Route {
             pattern: PathPattern::parse(&config.path)?,
             methods: methods.ok()?,
             key: KeySource::parse(key)?,
+            path: config.path.clone(),
+            dead_letter: config.dead_letter.queue().map(str::to_owned),
             operations: Operations {
                 tier: limit.and_then(RateLimitConfig::tier_header),
                 all: operations,
@@ -82,6 +88,22 @@ impl Route {
     /// What the route's rate limit counts by.
     pub(crate) fn key_source(&self) -> &KeySource {
         &self.key
+    }
+
+    /// The path, as the file has it.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The tenant whose request it is: the value of the header by which the route's rate limit counts, unless that is a
+    /// secret.
+    pub(super) fn tenant(&self, headers: &HeaderMap, redaction: &Redaction) -> Option<String> {
+        let KeySource::Header(name) = &self.key else { return None };
+        if redaction.is_secret(name.as_str()) {
+            return None;
+        }
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(value.chars().take(200).collect())
     }
 
     /// The key of the route's rate limit, for a request of the client at this address.

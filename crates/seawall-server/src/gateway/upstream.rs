@@ -17,7 +17,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use seawall::{Attempt, CallerFault, Class, Failure, Mode, Outcome, Policy, State};
+use seawall::{Attempt, CallerFault, Class, Failure, Key, Mode, Outcome, Policy, State};
 use seawall_tower::ATTEMPT_HEADER;
 use std::{
     fmt,
@@ -177,6 +177,21 @@ impl Upstream {
             }
             _ => false,
         })
+    }
+
+    /// Whether the circuit of this upstream is open, and the time for a probe has not come.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let now = self.operation.now();
+        self.operation.pipeline().circuit(now).is_some_and(|view| {
+            let open = matches!(view.state, State::Open | State::ForcedOpen);
+            view.mode == Mode::Enforce && open && view.next_probe_at.is_none_or(|at| at > now)
+        })
+    }
+
+    /// The state of the upstream's circuit; none without a breaker.
+    pub(super) fn circuit(&self) -> Option<State> {
+        let state = self.operation.pipeline().circuit_state(self.operation.now(), Key::NONE);
+        state.map(|(state, _)| state)
     }
 
     /// The endpoint that the next request begins with.

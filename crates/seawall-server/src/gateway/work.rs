@@ -1,9 +1,9 @@
 //! The work of a route and of its upstreams, as their operations drive it.
 
 use super::{
-    RequestTrace,
     request::InboundRequest,
     response_start::StartedResponse,
+    trace::RequestTrace,
     upstream::{CallError, Upstream},
 };
 use crate::runtime::HeldPermits;
@@ -83,8 +83,14 @@ impl<'a> RouteWork<'a> {
             };
             let first_endpoint = upstream.first_endpoint();
             let call = |attempt| {
-                trace.note_call();
-                upstream.call(request, first_endpoint, attempt)
+                let noted = trace.begin_call(upstream);
+                async move {
+                    let result = upstream.call(request, first_endpoint, attempt).await;
+                    if let Some(noted) = noted {
+                        noted.end(&result);
+                    }
+                    result
+                }
             };
             let work = UpstreamWork { call, request, waited_before: request.waited() };
             match upstream
@@ -96,7 +102,13 @@ impl<'a> RouteWork<'a> {
                 .await
             {
                 Ok((started, permits)) => Ok(UpstreamAnswer { upstream, started, permits }),
-                Err(error) => Err(UpstreamError { upstream, error }),
+                Err(error) => {
+                    if let Error::Rejected(rejected) = &error {
+                        let detail = rejected.to_string();
+                        trace.note_refusal(upstream, rejected.reason.label(), &detail);
+                    }
+                    Err(UpstreamError { upstream, error })
+                }
             }
         })
     }

@@ -5,11 +5,14 @@ use crate::{
     active::ActiveConfig,
     alerts::Alerts,
     control::{Audit, Benchmarks},
+    dead_letters::DeadLetters,
 };
 use std::{sync::Arc, time::Duration};
 
 /// How often files are looked at, and the store is written.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Every so many periods, dead letters whose time is over are removed.
+const EXPIRY_PERIODS: u32 = 60;
 
 /// Writes everything that is kept to the store.
 #[derive(Clone)]
@@ -18,6 +21,7 @@ pub(super) struct Persister {
     pub(super) alerts: Arc<Alerts>,
     pub(super) audit: Arc<Audit>,
     pub(super) benchmarks: Arc<Benchmarks>,
+    pub(super) letters: Arc<DeadLetters>,
 }
 
 impl Persister {
@@ -32,7 +36,7 @@ impl Persister {
     /// Follows changes of the files, and saves, for ever. Files and store may take their time, so that is done off the
     /// threads that serve.
     pub(super) async fn run(self) {
-        loop {
+        for period in (1..=EXPIRY_PERIODS).cycle() {
             tokio::time::sleep(PERIOD).await;
             let persister = self.clone();
             let work = move || {
@@ -40,6 +44,10 @@ impl Persister {
                     tracing::error!("the configuration stays as it is:\n{error}");
                 }
                 persister.save();
+                if period == EXPIRY_PERIODS {
+                    persister.letters.expire();
+                }
+                persister.letters.refresh();
             };
             if let Err(error) = tokio::task::spawn_blocking(work).await {
                 tracing::error!(%error, "files and store are not followed");

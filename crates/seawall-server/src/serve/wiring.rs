@@ -8,11 +8,13 @@ use crate::{
     audit_trail::AuditTrail,
     config::GatewayConfig,
     control::{Audit, Benchmarks, Control},
+    dead_letters::DeadLetters,
     feed::Feed,
     gateway::Gateway,
     inputs::Inputs,
     journal::Journal,
     persistence::Persistence,
+    replays::Replays,
     revisions::{Entry, History},
     runtime::Registry,
     sampler::{self, Sampler},
@@ -74,7 +76,11 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     observers.push(feed.clone());
     let defaults = Arc::new(ArcSwap::new(config.clone()));
     let registry = registry(defaults.clone(), observers);
-    let gateway = Arc::new(Gateway::new(&config, &registry).map_err(ServeError::Config)?);
+    let letters = DeadLetters::open(&config, variables).map_err(ServeError::Config)?;
+    let letters = Arc::new(letters);
+    let gateway = Gateway::new(&config, &registry, letters.clone()).map_err(ServeError::Config)?;
+    let gateway = Arc::new(gateway);
+    let replays = Replays::new(letters.clone(), gateway.clone());
     let access = Arc::new(Access::new(&config, variables));
     let trail = Arc::new(AuditTrail::new(&config.monitoring, persistence.log("monitoring")));
     let history = History::new(revisions, trail, feed.clone());
@@ -83,6 +89,7 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
         registry: registry.clone(),
         gateway: gateway.clone(),
         access: access.clone(),
+        letters: letters.clone(),
         defaults,
     };
     let live = Arc::new(ActiveConfig::new(startup, followers, history));
@@ -98,12 +105,14 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
         alerts: alerts.clone(),
         feed: feed.clone(),
         store: persistence.clone(),
+        letters: letters.clone(),
     };
     let persister = Persister {
         live: live.clone(),
         alerts: alerts.clone(),
         audit: audit.clone(),
         benchmarks: benchmarks.clone(),
+        letters: letters.clone(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(sampler::sample(sampler, publish));
@@ -112,6 +121,8 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
         registry,
         live: live.clone(),
         store: persistence,
+        letters,
+        replays: replays.clone(),
         alerts,
         feed: feed.clone(),
         audit,
@@ -125,7 +136,7 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     };
     let shared = Arc::new(Shared { gateway, control: control.router() });
     let stop = watch::channel(false);
-    Ok(Server { listener, address, shared, live, feed, persister, draining, stop, tasks })
+    Ok(Server { listener, address, shared, live, feed, persister, replays, draining, stop, tasks })
 }
 
 /// The revisions of former runs, and the configuration with the change through the API that was in force in the last one.

@@ -5,6 +5,7 @@ mod bodies;
 mod chaos;
 mod clients;
 mod control;
+mod dead_letters;
 mod forwarding;
 mod hostile;
 mod loops;

@@ -1,5 +1,7 @@
 //! How a queue keeps its letters.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The bounds and habits of one queue.
@@ -26,7 +28,8 @@ pub struct QueueConfig {
 }
 
 /// What happens to a letter that comes when its queue is full. Letters that were replayed give way in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// It is refused.
     #[default]
