@@ -13,6 +13,7 @@ mod check;
 mod completions;
 mod config;
 mod demo;
+mod dlq;
 mod events;
 mod explain;
 mod failure;
@@ -74,6 +75,8 @@ enum Command {
     Events(events::Events),
     /// Shows alerts, and acknowledges them
     Alerts(alerts::Alerts),
+    /// Shows, replays and removes dead letters: requests that failed for good
+    Dlq(dlq::Dlq),
     /// Shows and changes the configuration of a running server
     Config(config::Config),
     /// Measures how fast a running server is
@@ -102,6 +105,7 @@ impl Command {
             Self::Retries(retries) => retries.run(),
             Self::Events(events) => events.run(),
             Self::Alerts(alerts) => alerts.run(),
+            Self::Dlq(dlq) => dlq.run(),
             Self::Config(config) => config.run(),
             Self::Bench(bench) => bench.run(),
             Self::Rules(rules) => rules.run(),

@@ -167,40 +167,56 @@ impl DeadLetters {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls the place of the letters on this thread, which may wait, and notes how it fared.
+    fn note_failure(&self, error: String) {
+        let mut failure = self.lock();
+        if failure.is_none() {
+            tracing::error!("dead letters cannot be read or written: {error}");
+        }
+        *failure = Some(error);
+    }
+
+    /// Reads on this thread, which may wait, and notes a failure. That something can be read says nothing about writing, so
+    /// it ends no failure.
     ///
     /// # Errors
     /// Those of the call.
-    pub(crate) fn on_this_thread<T>(
+    pub(crate) fn read_here<T>(
         &self,
         work: impl FnOnce(&dyn Letters) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let done = work(&*self.letters);
-        let mut failure = self.lock();
-        match &done {
-            Ok(_) if failure.take().is_some() => tracing::info!("dead letters can be kept again"),
-            Ok(_) => {}
-            Err(error) => {
-                if failure.is_none() {
-                    tracing::error!("dead letters cannot be read or written: {error}");
-                }
-                *failure = Some(error.to_string());
-            }
-        }
-        done
+        work(&*self.letters).inspect_err(|error| self.note_failure(error.to_string()))
     }
 
-    /// Calls the place of the letters off the threads that serve.
+    /// Reads off the threads that serve.
     ///
     /// # Errors
     /// Those of the call.
-    pub(crate) async fn call<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&dyn Letters) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let this = self.clone();
-        let done = tokio::task::spawn_blocking(move || this.on_this_thread(work)).await;
+        let done = tokio::task::spawn_blocking(move || this.read_here(work)).await;
         done.unwrap_or_else(|error| Err(StoreError::new(self.place(), error)))
+    }
+
+    /// Makes a change off the threads that serve, and notes how it fared: once one is written, a failure is over.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub(crate) async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&dyn Letters) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let this = self.clone();
+        self.read(move |letters| {
+            let done = work(letters)?;
+            if this.lock().take().is_some() {
+                tracing::info!("dead letters can be kept again");
+            }
+            Ok(done)
+        })
+        .await
     }
 
     /// Keeps a request that failed for good. When it returns, the letter is where it outlives the process, as far as the
@@ -211,7 +227,10 @@ impl DeadLetters {
     pub(crate) async fn keep(self: &Arc<Self>, work: FailedWork) -> Result<LetterId, NotKept> {
         let class = work.error_class.clone();
         let kept = tokio::time::timeout(LONGEST_PUT, self.put(work)).await;
-        let kept = kept.unwrap_or(Err(NotKept::TooSlow));
+        let kept = kept.unwrap_or_else(|_| {
+            self.note_failure(format!("{}: a letter was not written within 5 s", self.place()));
+            Err(NotKept::TooSlow)
+        });
         match &kept {
             Ok(_) => self.counters.count_enqueued(&class),
             Err(why) => self.count_lost(why),
@@ -235,7 +254,7 @@ impl DeadLetters {
             let _writer = writer;
             letters.put(vec![letter])
         };
-        let put = self.call(put).await.map_err(|error| NotKept::Failed(error.to_string()))?;
+        let put = self.change(put).await.map_err(|error| NotKept::Failed(error.to_string()))?;
         match put.into_iter().next() {
             Some(Put::Stored) => Ok(id),
             Some(Put::Merged(earlier)) => Ok(earlier),
@@ -246,7 +265,7 @@ impl DeadLetters {
 
     /// Reads the numbers of the queues. Called on a thread that may wait.
     pub(crate) fn refresh(&self) {
-        if let Ok(stats) = self.on_this_thread(|letters| letters.stats()) {
+        if let Ok(stats) = self.read_here(|letters| letters.stats()) {
             self.stats.store(Arc::new(stats));
         }
     }
@@ -254,7 +273,7 @@ impl DeadLetters {
     /// Removes the letters whose time is over. Called on a thread that may wait.
     pub(crate) fn expire(&self) {
         // What fails is noted, and tried again the next time.
-        let _ = self.on_this_thread(|letters| letters.expire(wall_clock::now_ms()));
+        let _ = self.read_here(|letters| letters.expire(wall_clock::now_ms()));
     }
 }
 

@@ -61,7 +61,8 @@ pub mod wire {
         sampler::{Activity, CircuitLine, HealthView, Minute, OperationView, Snapshot},
     };
     pub use seawall_store::letters::{
-        Attempt, Envelope, Fingerprint, Group, Groups, Header, Job, JobStatus, LetterId, Page,
-        Payload, Progress, Query, QueueStats, ReplayOrder, Selection, State, Stats,
+        Attempt, Envelope, Fingerprint, Group, Groups, Header, Job, JobStatus, LetterId,
+        Page as LetterPage, Payload, Progress, Query as LetterQuery, QueueStats, ReplayOrder,
+        Selection, State as LetterState, Stats as LettersStats,
     };
 }

@@ -96,7 +96,7 @@ impl Replays {
             tasks: Mutex::default(),
             stopping: AtomicBool::new(false),
         });
-        let jobs = this.letters.on_this_thread(|letters| letters.jobs()).unwrap_or_default();
+        let jobs = this.letters.read_here(|letters| letters.jobs()).unwrap_or_default();
         jobs.into_iter().filter(|job| !job.is_over()).for_each(|job| this.start(job));
         this
     }
@@ -110,7 +110,7 @@ impl Replays {
         if lock(&self.running).len() >= MAX_RUNNING {
             return Err(NoReplay::TooMany);
         }
-        let written = self.letters.call(move |letters| {
+        let written = self.letters.change(move |letters| {
             if let Selection::Query(query) = &job.order.selection {
                 let groups = letters.groups(query)?;
                 let counted: u64 = groups.groups.iter().map(|group| group.letters).sum();
@@ -146,10 +146,14 @@ impl Replays {
     /// # Errors
     /// When the store cannot be read.
     pub(crate) async fn jobs(self: &Arc<Self>) -> Result<Vec<Job>, StoreError> {
-        let stored = self.letters.call(|letters| letters.jobs()).await?;
-        let now: BTreeMap<LetterId, Job> =
+        // A job is saved before it leaves this map, so one that is not in it has its last state in the store.
+        let running: BTreeMap<LetterId, Job> =
             lock(&self.running).iter().map(|(id, running)| (*id, running.job())).collect();
-        let newest = |job: Job| now.get(&job.id).cloned().unwrap_or(job);
+        let stored = self.letters.read(|letters| letters.jobs()).await?;
+        let newest = |job: Job| match running.get(&job.id) {
+            Some(now) if !job.is_over() => now.clone(),
+            _ => job,
+        };
         Ok(stored.into_iter().rev().map(newest).collect())
     }
 
@@ -202,7 +206,7 @@ impl Replays {
             let action = lock(&running.engine).poll(began.elapsed());
             match action {
                 Action::Fetch { query, after, most } => {
-                    let page = self.letters.call(move |letters| letters.page(&query, after, most));
+                    let page = self.letters.read(move |letters| letters.page(&query, after, most));
                     match page.await {
                         Ok(page) => lock(&running.engine).fetched(&page),
                         Err(_) => {
@@ -229,7 +233,7 @@ impl Replays {
 
     async fn save(self: &Arc<Self>, job: &Job) -> bool {
         let job = job.clone();
-        self.letters.call(move |letters| letters.save_job(&job)).await.is_ok()
+        self.letters.change(move |letters| letters.save_job(&job)).await.is_ok()
     }
 
     /// Replays one letter of a job: again and again while policies refuse it.
@@ -257,7 +261,7 @@ impl Replays {
     }
 
     async fn try_once(self: &Arc<Self>, id: LetterId) -> Sent {
-        let letter = match self.letters.call(move |letters| letters.begin_replay(id)).await {
+        let letter = match self.letters.change(move |letters| letters.begin_replay(id)).await {
             Ok(Begun::Ready(letter)) => letter,
             Ok(Begun::NotWaiting(_) | Begun::Unreadable(_) | Begun::Missing) => {
                 return Sent::Skipped;
@@ -289,7 +293,7 @@ impl Replays {
     async fn note(self: &Arc<Self>, id: LetterId, outcome: &ReplayOutcome) {
         loop {
             let ended = outcome.clone();
-            let noted = self.letters.call(move |letters| letters.finish_replay(id, &ended)).await;
+            let noted = self.letters.change(move |letters| letters.finish_replay(id, &ended)).await;
             match noted {
                 Ok(_) => return,
                 Err(error) if self.is_stopping() => {

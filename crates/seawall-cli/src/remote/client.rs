@@ -21,6 +21,12 @@ use tokio::time::timeout;
 /// The largest answer that is read: the configuration of thousands of operations.
 const MAX_ANSWER: usize = 64 << 20;
 
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// A body that is sent: its type and its text.
+type Sent = (&'static str, String);
+
 /// A client of one server.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -54,6 +60,30 @@ impl Client {
         path: &str,
         body: Option<String>,
     ) -> Result<Reply<T>, Failure> {
+        self.asked(method, path, body.map(|body| (JSON, body))).await
+    }
+
+    /// Sends lines of JSON, and reads the answer.
+    pub(crate) async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        lines: String,
+    ) -> Result<Reply<T>, Failure> {
+        self.asked(&Method::POST, path, Some((NDJSON, lines))).await
+    }
+
+    /// Asks for an answer that is too long to keep.
+    pub(crate) async fn download(&self, path: &str) -> Result<Incoming, Failure> {
+        let answer = self.answer(&Method::GET, &format!("{ROOT}{path}"), None).await?;
+        Ok(answer.into_body())
+    }
+
+    async fn asked<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Sent>,
+    ) -> Result<Reply<T>, Failure> {
         let text = self.text(method, &format!("{ROOT}{path}"), body).await?;
         super::reading(&text).map_err(|told| self.strange(&told))
     }
@@ -77,7 +107,7 @@ impl Client {
         &self,
         method: &Method,
         path: &str,
-        body: Option<String>,
+        body: Option<Sent>,
     ) -> Result<String, Failure> {
         let answer = self.answer(method, path, body).await?;
         let text = self.read(answer.into_body()).await?;
@@ -90,7 +120,7 @@ impl Client {
         &self,
         method: &Method,
         path: &str,
-        body: Option<String>,
+        body: Option<Sent>,
     ) -> Result<Response<Incoming>, Failure> {
         let request = self.request(method, path, body)?;
         let answer = match timeout(self.timeout, self.pool.request(request)).await {
@@ -110,17 +140,17 @@ impl Client {
         &self,
         method: &Method,
         path: &str,
-        body: Option<String>,
+        body: Option<Sent>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         request = request.header(ACCEPT, "application/json, text/event-stream");
         if let Some(key) = &self.key {
             request = request.header(AUTHORIZATION, key);
         }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((kind, _)) = &body {
+            request = request.header(CONTENT_TYPE, *kind);
         }
-        let body = Full::new(Bytes::from(body.unwrap_or_default()));
+        let body = Full::new(Bytes::from(body.map(|(_, body)| body).unwrap_or_default()));
         request.body(body).map_err(|error| Unusable(format!("cannot ask for {path}: {error}")))
     }
 

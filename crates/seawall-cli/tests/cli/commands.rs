@@ -215,6 +215,7 @@ fn every_command_helps_and_refuses_what_it_does_not_know() {
         "retries",
         "events",
         "alerts",
+        "dlq",
         "config",
         "bench",
         "rules",

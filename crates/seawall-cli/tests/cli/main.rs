@@ -3,6 +3,7 @@
 
 mod changes;
 mod commands;
+mod dlq;
 mod explain;
 mod live;
 mod presets;

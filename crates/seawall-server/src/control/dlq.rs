@@ -124,7 +124,7 @@ async fn list(
     let limit = within("limit", parameters.limit, 1, 1000)?;
     let after = parameters.after.as_deref().map(|id| letter_id("after", id)).transpose()?;
     let query = parameters.filter.query()?;
-    let page = control.letters.call(move |letters| letters.page(&query, after, limit)).await;
+    let page = control.letters.read(move |letters| letters.page(&query, after, limit)).await;
     Ok(tagged(&page.map_err(|error| store_failed(&error))?))
 }
 
@@ -169,7 +169,7 @@ async fn one(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = letter_id("id", &id)?;
-    let found = control.letters.call(move |letters| letters.get(id)).await;
+    let found = control.letters.read(move |letters| letters.get(id)).await;
     let letter = found.map_err(|error| store_failed(&error))?.ok_or_else(|| no_letter(id))?;
     let identity = control.access.identify(&headers).ok().flatten();
     let may_write = identity.is_some_and(|identity| identity.scope == Scope::Write);
@@ -184,7 +184,7 @@ async fn groups(
     Query(filter): Query<LetterFilter>,
 ) -> Result<Response, ApiError> {
     let query = filter.query()?;
-    let groups = control.letters.call(move |letters| letters.groups(&query)).await;
+    let groups = control.letters.read(move |letters| letters.groups(&query)).await;
     Ok(tagged(&groups.map_err(|error| store_failed(&error))?))
 }
 
@@ -204,7 +204,7 @@ pub struct LetterStats {
 /// Shows the numbers of all queues.
 #[utoipa::path(get, path = "/dlq/stats", responses((status = 200, body = LetterStats)))]
 async fn stats(State(control): State<Control>) -> Result<Response, ApiError> {
-    let stats = control.letters.call(|letters| letters.stats()).await;
+    let stats = control.letters.read(|letters| letters.stats()).await;
     let stats = stats.map_err(|error| store_failed(&error))?;
     let (place, failure) = (control.letters.place(), control.letters.failure());
     Ok(tagged(&LetterStats { stats, place, failure }))

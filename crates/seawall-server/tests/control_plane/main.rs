@@ -8,6 +8,7 @@ mod bad_input;
 mod changes;
 mod circuits;
 mod configuration;
+mod dead_letters;
 mod described;
 mod kept;
 mod monitoring;

@@ -45,7 +45,7 @@ async fn release(
     JsonBody(selection): JsonBody<LetterSelection>,
 ) -> Answer<LetterChange> {
     let ids = bounded(selection)?;
-    let done = control.letters.call(move |letters| letters.release(&ids)).await;
+    let done = control.letters.change(move |letters| letters.release(&ids)).await;
     Ok(Json(LetterChange { letters: done.map_err(|error| store_failed(&error))? }))
 }
 
@@ -57,7 +57,7 @@ async fn delete(
     JsonBody(selection): JsonBody<LetterSelection>,
 ) -> Answer<LetterChange> {
     let ids = bounded(selection)?;
-    let done = control.letters.call(move |letters| letters.delete(&ids)).await;
+    let done = control.letters.change(move |letters| letters.delete(&ids)).await;
     Ok(Json(LetterChange { letters: done.map_err(|error| store_failed(&error))? }))
 }
 
@@ -89,7 +89,7 @@ async fn purge(
 ) -> Answer<LetterChange> {
     let now = wall_clock::now_ms();
     query.until = Some(query.until.map_or(now, |until| until.min(now)));
-    let purged = control.letters.call(move |letters| {
+    let purged = control.letters.change(move |letters| {
         let groups = letters.groups(&query)?;
         let found = groups.groups.iter().map(|group| group.letters).sum::<u64>() + groups.others;
         if found != expect { Ok(Err(found)) } else { letters.purge(&query).map(Ok) }

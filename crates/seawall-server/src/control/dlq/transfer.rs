@@ -72,13 +72,13 @@ async fn send_all(letters: Arc<DeadLetters>, query: letters::Query, sender: mpsc
     let mut after = None;
     loop {
         let (asked, from) = (query.clone(), after);
-        let page = letters.call(move |letters| letters.page(&asked, from, BATCH)).await;
+        let page = letters.read(move |letters| letters.page(&asked, from, BATCH)).await;
         let page = match page {
             Ok(page) => page,
             Err(error) => return drop(sender.send(Err(error.into())).await),
         };
         for envelope in page.letters {
-            let line = match letters.call(move |letters| letters.get(envelope.id)).await {
+            let line = match letters.read(move |letters| letters.get(envelope.id)).await {
                 Ok(Some(letter)) => line_of(&letter),
                 // It was deleted meanwhile.
                 Ok(None) => continue,
@@ -247,7 +247,7 @@ impl Importer {
         if batch.is_empty() {
             return Ok(());
         }
-        let put = self.letters.call(move |letters| letters.put(batch)).await;
+        let put = self.letters.change(move |letters| letters.put(batch)).await;
         for (line, put) in lines.into_iter().zip(put.map_err(|error| store_failed(&error))?) {
             match put {
                 Put::Stored => self.answer.stored += 1,
