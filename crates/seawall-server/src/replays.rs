@@ -219,9 +219,11 @@ impl Replays {
                     on_their_way.spawn(self.clone().send(running.clone(), id));
                 }
                 Action::WaitUntil(time) => {
-                    _ = timeout_at(began + time, running.changed.notified()).await;
+                    // Not for longer, so that progress is saved meanwhile.
+                    let until = (began + time).min(Instant::now() + SAVE_EVERY);
+                    _ = timeout_at(until, running.changed.notified()).await;
                 }
-                Action::Wait => _ = timeout_at(save_at, running.changed.notified()).await,
+                Action::Wait => _ = timeout(SAVE_EVERY, running.changed.notified()).await,
                 Action::End => break,
             }
         }
