@@ -26,7 +26,8 @@ pub(crate) use matching::{KeySource, PathPattern, is_reserved};
 pub(crate) use network::Network;
 pub(crate) use operating::SHORTEST_KEY;
 pub use operating::{
-    AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, Scope, Secret, StoreConfig,
+    AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, RedisStoreConfig, Scope, Secret,
+    SentinelConfig, StoreConfig,
 };
 pub use tiers::TierConfig;
 pub use upstream::{Protocol, RateLimitConfig, Repeatable, RouteConfig, UpstreamConfig};

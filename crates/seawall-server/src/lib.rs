@@ -33,8 +33,8 @@ pub use active::Startup;
 pub use config::{
     AlertConfig, AuthConfig, DeadLetterQueueConfig, DeadLettersConfig, EffectivePolicy,
     GatewayConfig, KeyConfig, LetterStore, Limits, MonitoringConfig, OperationConfig, Protocol,
-    RateLimitConfig, Repeatable, RouteConfig, RouteDeadLetter, Scope, Secret, StoreConfig,
-    StrategyConfig, TierConfig, UpstreamConfig,
+    RateLimitConfig, RedisStoreConfig, Repeatable, RouteConfig, RouteDeadLetter, Scope, Secret,
+    SentinelConfig, StoreConfig, StrategyConfig, TierConfig, UpstreamConfig,
 };
 pub use inputs::{Inputs, PROTECTED};
 pub use serve::{ServeError, Server, Stop};

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 use seawall::Key;
+use sha2::{Digest, Sha256};
 use std::{fmt, net::IpAddr};
 
 /// The paths that a route takes.
@@ -22,6 +23,37 @@ pub(crate) enum KeySource {
     Peer,
     /// A limit for each value of this header.
     Header(HeaderName),
+    /// The keys of another source, which all instances compute alike.
+    Shared(Box<Self>),
+}
+
+/// What a key stands for.
+enum Subject<'a> {
+    Nobody,
+    Address(IpAddr),
+    Text(&'a [u8]),
+}
+
+impl Subject<'_> {
+    /// Its key in this process, which nobody outside can foresee.
+    fn key(&self) -> Key {
+        match self {
+            Self::Nobody => Key::NONE,
+            Self::Address(address) => Key::of(address),
+            Self::Text(text) => Key::of(text),
+        }
+    }
+
+    /// Its key in every process.
+    fn shared_key(&self) -> Key {
+        let digest = match self {
+            Self::Nobody => return Key::NONE,
+            Self::Address(address) => Sha256::digest(address.to_string()),
+            Self::Text(text) => Sha256::digest(text),
+        };
+        let hash = digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+        Key::from_hash(hash)
+    }
 }
 
 /// The header that `header:<name>` names; `None` where it names none.
@@ -73,6 +105,7 @@ impl fmt::Display for KeySource {
             Self::None => f.write_str("all"),
             Self::Peer => f.write_str("peer"),
             Self::Header(name) => write!(f, "header:{name}"),
+            Self::Shared(source) => source.fmt(f),
         }
     }
 }
@@ -93,12 +126,20 @@ impl KeySource {
     /// A sentence that says what to write instead.
     pub(crate) fn of_text(&self, text: &str) -> Result<Key, String> {
         match self {
-            Self::None => Ok(Key::NONE),
+            Self::Shared(source) => Ok(source.subject_of_text(text)?.shared_key()),
+            source => Ok(source.subject_of_text(text)?.key()),
+        }
+    }
+
+    fn subject_of_text<'a>(&self, text: &'a str) -> Result<Subject<'a>, String> {
+        match self {
+            Self::None => Ok(Subject::Nobody),
             Self::Peer => match text.parse::<IpAddr>() {
-                Ok(address) => Ok(Key::of(address)),
+                Ok(address) => Ok(Subject::Address(address)),
                 Err(_) => Err("its keys are addresses of clients, such as 192.0.2.7".into()),
             },
-            Self::Header(_) => Ok(Key::of(text.as_bytes())),
+            Self::Header(_) => Ok(Subject::Text(text.as_bytes())),
+            Self::Shared(source) => source.subject_of_text(text),
         }
     }
 
@@ -106,15 +147,23 @@ impl KeySource {
     /// twice, since it is not known which of the two the upstream uses.
     pub(crate) fn of(&self, headers: &HeaderMap, client: IpAddr) -> Key {
         match self {
-            Self::None => Key::NONE,
-            Self::Peer => Key::of(client),
+            Self::Shared(source) => source.subject(headers, client).shared_key(),
+            source => source.subject(headers, client).key(),
+        }
+    }
+
+    fn subject<'a>(&self, headers: &'a HeaderMap, client: IpAddr) -> Subject<'a> {
+        match self {
+            Self::None => Subject::Nobody,
+            Self::Peer => Subject::Address(client),
             Self::Header(name) => {
                 let mut lines = headers.get_all(name).iter();
                 match (lines.next(), lines.next()) {
-                    (Some(value), None) => Key::of(value.as_bytes()),
-                    _ => Key::of(client),
+                    (Some(value), None) => Subject::Text(value.as_bytes()),
+                    _ => Subject::Address(client),
                 }
             }
+            Self::Shared(source) => source.subject(headers, client),
         }
     }
 }

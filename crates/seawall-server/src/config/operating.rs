@@ -1,7 +1,8 @@
 //! Keys of the control plane, the store, retention, and alert thresholds.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use seawall::config::{days, millis, secs};
+use seawall::config::{Problems, days, millis, secs};
+use seawall_store::redis::{RedisAddress, RedisConfig};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
 
@@ -96,6 +97,67 @@ seawall::configuration! {
         /// The file of the embedded store. Left out: what the control plane remembers ends with the process.
         #[schemars(with = "Option<String>")]
         path: Option<PathBuf> = None,
+        /// The Redis or Valkey that counts the rate limits which this instance shares with others.
+        #[nested]
+        redis: Option<RedisStoreConfig> = None,
+    }
+}
+
+seawall::configuration! {
+    /// A Redis 6 or a Valkey: one of `url`, `cluster` and `sentinel` says how it is reached. Addresses are URLs,
+    /// `redis://[user:password@]host[:port][/database]`, and are never shown.
+    #[check(Self::check_address)]
+    pub struct RedisStoreConfig {
+        /// The address of one server.
+        url: Option<Secret> = None,
+        /// The addresses of some nodes of a Cluster; it names the others.
+        cluster: Vec<Secret> = Vec::new(),
+        /// The Sentinels that know which server is the master.
+        sentinel: Option<SentinelConfig> = None,
+        /// What all of its keys begin with, so that others can use the same Redis. Instances with one prefix share limits.
+        prefix: String = "seawall".to_owned(),
+    }
+}
+
+seawall::configuration! {
+    /// Sentinels, and the master that they watch.
+    pub struct SentinelConfig {
+        /// The addresses of the Sentinels.
+        addresses: Vec<Secret> = Vec::new(),
+        /// The name of the master.
+        master: String = String::new(),
+        /// A URL with the user, the password and the database of the master; its host means nothing. Left out: no
+        /// password, and database 0.
+        login: Option<Secret> = None,
+    }
+}
+
+impl RedisStoreConfig {
+    fn check_address(&self, problems: &mut Problems) {
+        let sentinel = self.sentinel.as_ref();
+        let ways = [self.url.is_some(), !self.cluster.is_empty(), sentinel.is_some()];
+        let one = ways.into_iter().filter(|way| *way).count() == 1;
+        problems.require(one, "url", "it", "the only one of url, cluster and sentinel");
+        let full =
+            sentinel.is_none_or(|named| !named.addresses.is_empty() && !named.master.is_empty());
+        problems.require(full, "sentinel", "it", "addresses and the name of a master");
+    }
+
+    /// What the store's client takes; `None` where no address is given.
+    pub(crate) fn connection(&self) -> Option<RedisConfig> {
+        let texts =
+            |secrets: &[Secret]| secrets.iter().map(|one| one.expose().to_owned()).collect();
+        let address = match (&self.url, &self.sentinel) {
+            (Some(url), _) => RedisAddress::Standalone(url.expose().to_owned()),
+            (None, Some(named)) => RedisAddress::Sentinel {
+                sentinels: texts(&named.addresses),
+                master: named.master.clone(),
+                master_url: named.login.as_ref().map(|login| login.expose().to_owned()),
+            },
+            (None, None) if self.cluster.is_empty() => return None,
+            (None, None) => RedisAddress::Cluster(texts(&self.cluster)),
+        };
+        Some(RedisConfig { address, prefix: self.prefix.clone() })
     }
 }
 

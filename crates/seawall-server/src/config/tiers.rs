@@ -61,6 +61,7 @@ impl RateLimitConfig {
             burst,
             keyed: self.key.is_some(),
             max_keys: self.max_keys,
+            shared: self.shared.clone(),
             ..Default::default()
         };
         let mut tiers: Vec<_> = self.tiers_in_force().into_iter().collect();

@@ -139,5 +139,7 @@ seawall::configuration! {
         /// The most keys that are remembered, in each tier.
         #[range(1..=10_000_000)]
         max_keys: u32 = 100_000,
+        /// Shares the limit with other instances through `store.redis`; says how. Left out: this instance counts alone.
+        shared: Option<seawall::SharedLimit> = None,
     }
 }

@@ -1,7 +1,11 @@
 //! The server's health: in one word, and part by part.
 
 use super::{Control, tag::tagged};
-use crate::{runtime::Registry, sampler::HealthView, wall_clock};
+use crate::{
+    runtime::{Operation, Registry},
+    sampler::HealthView,
+    wall_clock,
+};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -53,7 +57,7 @@ async fn health(State(control): State<Control>) -> Response {
 #[derive(Serialize, ToSchema)]
 struct Component {
     name: String,
-    /// The kind of part: `circuit_breaker`, `store`, `dead_letters`, `configuration` or `gateway`.
+    /// The kind of part: `circuit_breaker`, `store`, `dead_letters`, `configuration`, `gateway` or `shared_limits`.
     kind: &'static str,
     status: ComponentStatus,
     /// The reason for the status, in a few words.
@@ -97,7 +101,27 @@ async fn detailed(State(control): State<Control>) -> Response {
 fn components(control: &Control) -> Vec<Component> {
     let mut components = circuits(&control.registry);
     components.extend([configuration(control), store(control), letters(control), gateway(control)]);
+    components.extend(shared_limits(&control.registry));
     components
+}
+
+/// The rate limits that are shared with other instances; none where there is no such limit.
+fn shared_limits(registry: &Registry) -> Option<Component> {
+    let operations = registry.operations();
+    let shared = |one: &&Operation| !one.pipeline().shared_limits().is_empty();
+    let shared: Vec<_> = operations.iter().filter(shared).collect();
+    let degraded = shared.iter().filter(|one| one.pipeline().is_degraded());
+    let degraded: Vec<String> = degraded.map(|one| one.name().to_string()).collect();
+    let (status, reason) = if degraded.is_empty() {
+        (ComponentStatus::Healthy, "the store counts for all instances".to_owned())
+    } else {
+        let names = degraded.join(", ");
+        (
+            ComponentStatus::Degraded,
+            format!("the store does not answer; decided without it: {names}"),
+        )
+    };
+    (!shared.is_empty()).then(|| Component::new("shared_limits", status, reason))
 }
 
 fn gateway(control: &Control) -> Component {

@@ -48,13 +48,15 @@ impl Route {
         upstreams: Vec<Arc<Upstream>>,
     ) -> Option<Self> {
         let limit = config.rate_limit.as_ref();
-        let key = limit.and_then(|limit| limit.key.as_deref());
+        let key = KeySource::parse(limit.and_then(|limit| limit.key.as_deref()))?;
+        let is_shared = limit.is_some_and(|limit| limit.shared.is_some());
+        let key = if is_shared { KeySource::Shared(key.into()) } else { key };
         let methods: Result<Vec<Method>, _> =
             config.methods.iter().map(|method| method.parse()).collect();
         Some(Self {
             pattern: PathPattern::parse(&config.path)?,
             methods: methods.ok()?,
-            key: KeySource::parse(key)?,
+            key,
             path: config.path.clone(),
             dead_letter: config.dead_letter.queue().map(str::to_owned),
             operations: Operations {

@@ -6,7 +6,7 @@ use crate::{
     active::{ActiveConfig, Followers, Startup},
     alerts::Alerts,
     audit_trail::AuditTrail,
-    config::GatewayConfig,
+    config::{GatewayConfig, RedisStoreConfig},
     control::{Audit, Benchmarks, Control},
     dead_letters::DeadLetters,
     feed::Feed,
@@ -21,6 +21,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use seawall::Observer;
+use seawall_store::redis::share_limits;
 use seawall_tower::TokioTimer;
 use std::{
     collections::BTreeMap,
@@ -117,6 +118,9 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     let mut tasks = JoinSet::new();
     tasks.spawn(sampler::sample(sampler, publish));
     tasks.spawn(persister.clone().run());
+    if let Some(redis) = config.store.redis.as_ref().and_then(RedisStoreConfig::connection) {
+        tasks.spawn(share_limits(&registry, redis).map_err(unusable)?.run());
+    }
     let control = Control {
         registry,
         live: live.clone(),

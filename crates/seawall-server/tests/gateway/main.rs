@@ -15,6 +15,7 @@ mod openings;
 mod policies;
 mod proxy;
 mod refusals;
+mod shared_limits;
 mod streams;
 mod support;
 mod wire;

@@ -9,7 +9,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use seawall_config::{Format, load_str};
-use seawall_server::{GatewayConfig, Server, Stop};
+use seawall_server::{GatewayConfig, Inputs, Server, Startup, Stop};
 use serde_json::Value;
 use std::{
     future::Future,
@@ -42,7 +42,16 @@ impl Gateway {
         let yaml = format!("listen: 127.0.0.1:0\n{yaml}");
         let config: GatewayConfig = load_str("test.yaml", &yaml, Format::Yaml)
             .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let server = Server::bind(&config, keys).await.unwrap();
+        Self::of(Server::bind(&config, keys).await.unwrap())
+    }
+
+    /// With a configuration from a file, in which secrets may stand.
+    pub(crate) async fn start_file(file: &std::path::Path) -> Self {
+        let startup = Startup::read(Inputs::file(file)).unwrap_or_else(|error| panic!("{error}"));
+        Self::of(Server::start(startup, Vec::new()).await.unwrap())
+    }
+
+    fn of(server: Server) -> Self {
         let (address, stop) = (server.address(), server.stop());
         Self { address, stop, running: Some(tokio::spawn(server.run())) }
     }
