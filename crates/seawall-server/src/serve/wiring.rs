@@ -77,10 +77,8 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     observers.push(feed.clone());
     let defaults = Arc::new(ArcSwap::new(config.clone()));
     let registry = registry(defaults.clone(), observers);
-    let letters = DeadLetters::open(&config, variables).map_err(ServeError::Config)?;
-    let letters = Arc::new(letters);
-    let gateway = Gateway::new(&config, &registry, letters.clone()).map_err(ServeError::Config)?;
-    let gateway = Arc::new(gateway);
+    let letters = letters(&config, variables)?;
+    let gateway = data_path(&config, &registry, letters.clone())?;
     let replays = Replays::new(letters.clone(), gateway.clone());
     let access = Arc::new(Access::new(&config, variables));
     let trail = Arc::new(AuditTrail::new(&config.monitoring, persistence.log("monitoring")));
@@ -118,9 +116,7 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     let mut tasks = JoinSet::new();
     tasks.spawn(sampler::sample(sampler, publish));
     tasks.spawn(persister.clone().run());
-    if let Some(redis) = config.store.redis.as_ref().and_then(RedisStoreConfig::connection) {
-        tasks.spawn(share_limits(&registry, redis).map_err(unusable)?.run());
-    }
+    spawn_sharing(&config, &registry, &mut tasks)?;
     let control = Control {
         registry,
         live: live.clone(),
@@ -141,6 +137,35 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     let shared = Arc::new(Shared { gateway, control: control.router() });
     let stop = watch::channel(false);
     Ok(Server { listener, address, shared, live, feed, persister, replays, draining, stop, tasks })
+}
+
+/// Shares rate limits through Redis, where one is configured.
+fn spawn_sharing(
+    config: &GatewayConfig,
+    registry: &Registry,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), ServeError> {
+    if let Some(redis) = config.store.redis.as_ref().and_then(RedisStoreConfig::connection) {
+        tasks.spawn(share_limits(registry, redis).map_err(unusable)?.run());
+    }
+    Ok(())
+}
+
+/// The place of the dead letters of this configuration.
+fn letters(
+    config: &GatewayConfig,
+    variables: &BTreeMap<String, String>,
+) -> Result<Arc<DeadLetters>, ServeError> {
+    DeadLetters::open(config, variables).map(Arc::new).map_err(ServeError::Config)
+}
+
+/// The data path of this configuration.
+fn data_path(
+    config: &GatewayConfig,
+    registry: &Registry,
+    letters: Arc<DeadLetters>,
+) -> Result<Arc<Gateway>, ServeError> {
+    Gateway::new(config, registry, letters).map(Arc::new).map_err(ServeError::Config)
 }
 
 /// The revisions of former runs, and the configuration with the change through the API that was in force in the last one.
