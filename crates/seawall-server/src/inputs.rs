@@ -1,7 +1,7 @@
 //! The inputs of a server's configuration: a file with its environment sections, variables, and a change through the
 //! API. Files are read again at each reload.
 
-use crate::config::{GatewayConfig, KeyConfig};
+use crate::config::{GatewayConfig, KeyConfig, RedisStoreConfig};
 use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Mistakes, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,7 +26,14 @@ pub struct Inputs {
 #[derive(Clone, Debug)]
 enum Base {
     File(PathBuf),
-    Code { document: String, keys: Vec<KeyConfig> },
+    Code { document: String, secrets: Secrets },
+}
+
+/// What a configuration made in code has of secrets: they do not go through a text.
+#[derive(Clone, Debug, Default)]
+struct Secrets {
+    keys: Vec<KeyConfig>,
+    redis: Option<RedisStoreConfig>,
 }
 
 /// A change through the API: a document over what the files and variables say, or in their place.
@@ -46,11 +53,13 @@ impl Inputs {
     /// The inputs of a configuration made in code.
     pub fn of(config: &GatewayConfig) -> Self {
         let mut document = serde_json::to_value(config).unwrap_or_default();
-        // Secrets do not go through a text.
-        if let Some(auth) = document.get_mut("auth").and_then(|auth| auth.as_object_mut()) {
-            auth.remove("keys");
+        for (section, field) in [("auth", "keys"), ("store", "redis")] {
+            if let Some(section) = document.get_mut(section).and_then(Value::as_object_mut) {
+                section.remove(field);
+            }
         }
-        let base = Base::Code { document: document.to_string(), keys: config.auth.keys.clone() };
+        let secrets = Secrets { keys: config.auth.keys.clone(), redis: config.store.redis.clone() };
+        let base = Base::Code { document: document.to_string(), secrets };
         Self { base, variables: BTreeMap::new(), listen: None }
     }
 
@@ -111,11 +120,11 @@ impl Inputs {
 
     /// Reads the files, and lays the variables over them.
     pub(crate) fn read(&self) -> Result<Sources, LoadError> {
-        let keys = match &self.base {
-            Base::File(_) => Vec::new(),
-            Base::Code { keys, .. } => keys.clone(),
+        let secrets = match &self.base {
+            Base::File(_) => Secrets::default(),
+            Base::Code { secrets, .. } => secrets.clone(),
         };
-        Ok(Sources { layers: self.layers(self.variable("SEAWALL_ENV"))?, keys })
+        Ok(Sources { layers: self.layers(self.variable("SEAWALL_ENV"))?, secrets })
     }
 
     /// Finds the mistakes and the warnings in every environment that the file has a section for.
@@ -177,8 +186,7 @@ impl Inputs {
 /// All that files and variables say, read and not yet checked.
 pub(crate) struct Sources {
     layers: Layers,
-    /// Keys of a configuration made in code: secrets do not go through a text.
-    keys: Vec<KeyConfig>,
+    secrets: Secrets,
 }
 
 impl Sources {
@@ -195,7 +203,11 @@ impl Sources {
                 layers.load()?
             }
         };
-        loaded.document.auth.keys.extend(self.keys.iter().cloned());
+        let Secrets { keys, redis } = &self.secrets;
+        loaded.document.auth.keys.extend(keys.iter().cloned());
+        if loaded.document.store.redis.is_none() {
+            loaded.document.store.redis.clone_from(redis);
+        }
         Ok(loaded)
     }
 

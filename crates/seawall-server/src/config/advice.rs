@@ -9,6 +9,12 @@ use seawall::{
 use seawall_config::Report;
 use std::time::Duration;
 
+/// A shared limit without a store: what it means, and what to do.
+const NOT_SHARED: (&str, &str) = (
+    "there is no store to share the limit through: it is decided as its degraded mode says, always",
+    "name one in store.redis",
+);
+
 impl GatewayConfig {
     /// Adds warnings about what the policies of each operation amount to, together and along their routes.
     pub(super) fn advise(&self, report: &mut Report<'_>) {
@@ -21,6 +27,11 @@ impl GatewayConfig {
                     let field = format!("routes[{at}].rate_limit.{tier}burst");
                     report.warning(field, message, "use rate or less");
                 }
+            }
+            let shares = route.rate_limit.as_ref().is_some_and(|limit| limit.shared.is_some());
+            if shares && self.store.redis.is_none() {
+                let (message, right) = NOT_SHARED;
+                report.warning(format!("routes[{at}].rate_limit.shared"), message, right);
             }
             let tiered = route.rate_limit.as_ref().is_some_and(|limit| limit.tier.is_some());
             if tiered && self.trusted_proxies.is_empty() {
@@ -55,6 +66,13 @@ impl GatewayConfig {
             let policies = self.chosen_policies(name, &settings, &catalog);
             let path = seawall_config::path_of(&[section, name]);
             report.within(path, |report| {
+                let shares = |policy: &PolicyConfig| {
+                    matches!(policy, PolicyConfig::RateLimiter(limit) if limit.shared.is_some())
+                };
+                if self.store.redis.is_none() && policies.iter().any(shares) {
+                    let (message, right) = NOT_SHARED;
+                    report.warning("policies", message, right);
+                }
                 let mut advice = Advice { report, policies: &policies, rate: self.rate_of(name) };
                 advice.all();
                 self.advise_upstream(name, &policies, report);

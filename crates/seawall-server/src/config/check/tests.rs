@@ -197,6 +197,21 @@ fn a_limit_by_what_a_client_says_of_itself_is_looked_at() {
 }
 
 #[test]
+fn a_limit_that_nothing_shares_is_looked_at() {
+    let warned = |store: &str, limit: &str| {
+        let text = GOOD.replace("methods: [GET, POST]", &format!("{limit}, methods: [GET, POST]"));
+        let text = format!("{store}\n{text}");
+        let source = seawall_config::Source::new("f", text, Format::Yaml);
+        let loaded = source.load::<GatewayConfig>().unwrap();
+        loaded.warnings.iter().any(|warning| warning.to_string().contains("store.redis"))
+    };
+    let (redis, shared) =
+        ("store: { redis: { url: 'redis://127.0.0.1' } }", "rate_limit: { rate: 5, shared: {} }");
+    assert!(warned("", shared));
+    assert!(!warned(redis, shared) && !warned("", "rate_limit: { rate: 5 }"));
+}
+
+#[test]
 fn a_tier_that_nobody_may_say_is_looked_at() {
     let warned = |proxies: &str| {
         let limit = "rate_limit: { tier: 'header:x-plan' }, methods: [GET, POST]";
