@@ -78,8 +78,9 @@
 //! `/internal/openapi.json`.
 
 use crate::{
-    access::Access, active::ActiveConfig, alerts::Alerts, dead_letters::DeadLetters, feed::Feed,
-    persistence::Persistence, replays::Replays, runtime::Registry, sampler::Snapshot,
+    access::Access, active::ActiveConfig, alerts::Alerts, circuits::SavedCircuits,
+    dead_letters::DeadLetters, feed::Feed, persistence::Persistence, replays::Replays,
+    runtime::Registry, sampler::Snapshot,
 };
 use axum::{
     Router,
@@ -146,6 +147,7 @@ pub use views::{CircuitBreakerView, CircuitMetrics, ForcedView, OperationMetrics
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) registry: Registry,
+    pub(crate) circuits: Arc<SavedCircuits>,
     pub(crate) live: Arc<ActiveConfig>,
     pub(crate) store: Arc<Persistence>,
     pub(crate) letters: Arc<DeadLetters>,

@@ -10,6 +10,7 @@ mod actor;
 mod alerts;
 mod audit_trail;
 mod benchmark;
+mod circuits;
 mod config;
 #[allow(unused_qualifications, reason = "the macro that describes the endpoints writes them")]
 mod control;

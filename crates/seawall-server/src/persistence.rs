@@ -1,4 +1,4 @@
-//! The store of a server: opened once at the start, handed out as logs, and watched. Where it cannot be written, the
+//! The store of a server: opened once at the start, handed out as logs and values, and watched. Where it cannot be written, the
 //! health and an alert say so until every log is written again.
 
 use crate::{config::StoreConfig, feed::Feed};
@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Owns the store. Each keeper of records gets its log here, once.
+/// Owns the store. Each keeper of records gets its log or value here, once.
 pub(crate) struct Persistence {
     store: Arc<dyn Store>,
     failures: Arc<Failures>,
@@ -37,6 +37,12 @@ impl Persistence {
     pub(crate) fn log<R: Serialize + DeserializeOwned>(&self, name: &'static str) -> Log<R> {
         let log = seawall_store::Log::new(self.store.clone(), name);
         Log { name, log, failures: self.failures.clone() }
+    }
+
+    /// The value of this name.
+    pub(crate) fn value<V: Serialize + DeserializeOwned>(&self, name: &'static str) -> Value<V> {
+        let value = seawall_store::Value::new(self.store.clone(), name);
+        Value { name, value, failures: self.failures.clone() }
     }
 
     /// The place of the store, for people.
@@ -103,7 +109,34 @@ impl<R: Serialize + DeserializeOwned> Log<R> {
     }
 }
 
-/// The logs that could not be written the last time, and the reasons.
+/// A value of the store. That it cannot be read or written is noted here, so that callers need not.
+pub(crate) struct Value<V> {
+    name: &'static str,
+    value: seawall_store::Value<V>,
+    failures: Arc<Failures>,
+}
+
+impl<V: Serialize + DeserializeOwned> Value<V> {
+    /// What was written last; none if nothing was, or if it cannot be read.
+    pub(crate) fn read(&self) -> Option<V> {
+        self.value.read().unwrap_or_else(|error| {
+            self.failures.note(self.name, &Err(error));
+            None
+        })
+    }
+
+    /// Writes the value.
+    ///
+    /// # Errors
+    /// When it cannot be written; that is noted.
+    pub(crate) fn put(&self, value: &V) -> Result<(), StoreError> {
+        let written = self.value.put(value);
+        self.failures.note(self.name, &written);
+        written
+    }
+}
+
+/// The logs and values that could not be written the last time, and the reasons.
 struct Failures {
     by_log: Mutex<BTreeMap<&'static str, String>>,
     feed: Arc<Feed>,

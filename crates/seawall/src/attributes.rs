@@ -18,6 +18,7 @@ use std::{
 /// assert_ne!(Key::of(7_u64), Key::of(8_u64));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Key(u64);
 
 impl Key {

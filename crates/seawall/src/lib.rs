@@ -76,7 +76,8 @@ pub use policies::bulkhead::{
 };
 pub use policies::chaos::{Chaos, ChaosConfig, Schedule};
 pub use policies::circuit_breaker::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitView, Force, Forced, KeyedCounts, Permit,
+    CircuitBreaker, CircuitBreakerConfig, CircuitSnapshot, CircuitView, Force, Forced, KeyedCounts,
+    Permit,
 };
 pub use policies::fallback::{Fallback, FallbackConfig};
 pub use policies::hedge::{Hedge, HedgeConfig};

@@ -21,6 +21,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 
 mod builder;
 mod change;
+mod circuits;
 mod error;
 mod fallible;
 mod global;

@@ -140,3 +140,79 @@ fn log_lines_are_json_where_asked_for() {
     let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!(line["level"], "INFO");
 }
+
+/// Reads the breaker of this operation as the API shows it.
+fn breaker(serving: &Serving, name: &str) -> serde_json::Value {
+    serving.json(&["breakers", "show", name])
+}
+
+/// When the circuit lets a probe through, in milliseconds since 1970.
+fn probes_at(breaker: &serde_json::Value) -> u128 {
+    let at = breaker["next_probe_at"].as_str().unwrap_or_else(|| panic!("not open: {breaker}"));
+    let at = humantime::parse_rfc3339(at).unwrap();
+    at.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
+}
+
+#[test]
+fn open_and_forced_circuits_survive_a_kill() {
+    let folder = crate::support::Folder::new();
+    let store = folder.file("state.redb", "");
+    std::fs::remove_file(&store).unwrap();
+    let (is_up, up) =
+        (Arc::new(AtomicBool::new(false)), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nup");
+    let health = is_up.clone();
+    let upstream = answering(move |stream| match health.load(Ordering::SeqCst) {
+        true => write!(stream, "{up}"),
+        false => write!(stream, "HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n"),
+    });
+    let named = |name: &str, recovery: &str| {
+        format!(
+            "  {name}: {{ endpoints: ['http://{upstream}'], policies: [{{ type: circuit_breaker, \
+             failure_threshold: 2, recovery_timeout: {recovery} }}] }}\n"
+        )
+    };
+    let yaml = format!(
+        "store: {{ path: {} }}\nupstreams:\n{}{}{}\
+         routes: [{{ path: /slow/*, upstream: slow }}, {{ path: /soon/*, upstream: soon }}]\n",
+        store.display(),
+        named("slow", "1h"),
+        named("soon", "2s"),
+        named("well", "1h"),
+    );
+    let mut serving = Serving::start(&yaml, &[]);
+    for path in ["/slow/x", "/slow/x", "/soon/x", "/soon/x"] {
+        assert!(get(&serving.address, path).starts_with("HTTP/1.1 503"));
+    }
+    let before = breaker(&serving, "slow");
+    assert_eq!(before["state"], "open");
+    // What an operator was told is on disk, and with it all that happened before.
+    let force = ["breakers", "force", "well", "open", "--reason", "a drill", "--for", "10m"];
+    assert_eq!(serving.json(&force)["new_state"], "forced_open");
+    let forced = breaker(&serving, "well");
+    serving.signal("-KILL");
+    serving.ended();
+
+    let serving = Serving::start(&yaml, &[]);
+    let after = breaker(&serving, "slow");
+    assert_eq!(
+        (&after["state"], &after["why"]),
+        (&"open".into(), &"restored from a saved state".into())
+    );
+    assert!(probes_at(&after).abs_diff(probes_at(&before)) < 1_000, "{after}, before: {before}");
+    let refused = get(&serving.address, "/slow/x");
+    assert!(refused.contains("circuit_open"), "{refused}");
+    let again = breaker(&serving, "well");
+    assert_eq!(
+        (&again["state"], &again["forced"]["reason"]),
+        (&"forced_open".into(), &forced["forced"]["reason"])
+    );
+    // The short one probes when its time is over, wherever in its time the process was started again.
+    is_up.store(true, Ordering::SeqCst);
+    while !get(&serving.address, "/soon/x").ends_with("up") {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(breaker(&serving, "soon")["state"], "closed");
+    assert!(get(&serving.address, "/slow/x").contains("circuit_open"), "the long one goes on");
+    let (_, events, _) = serving.run(&["events", "--kind", "circuit_changed"]);
+    assert!(events.contains("closed → open: restored from a saved state"), "{events}");
+}

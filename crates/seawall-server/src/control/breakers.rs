@@ -130,6 +130,7 @@ async fn reset(
     let operation = control.registry.find(&name);
     let states = operation.and_then(|operation| operation.reset_circuit());
     let states = states.ok_or_else(|| control.no_breaker(&name))?;
+    control.circuits.save_aside().await;
     tracing::info!(name, old = states.0.label(), by = actor.name, "circuit breaker reset");
     let told = format!("reset by {}; it was {}", actor.name, states.0.label());
     control.feed.note("reset", &name, told);
@@ -208,6 +209,8 @@ async fn force(
         }
     };
     let states = states.ok_or_else(|| control.no_breaker(&name))?;
+    // What an operator was told outlives the process.
+    control.circuits.save_aside().await;
     let (old, new) = (states.0.label(), states.1.label());
     tracing::warn!(name, old, new, by = actor.name, reason, "circuit breaker forced");
     let told = match force {

@@ -4,6 +4,7 @@
 use crate::{
     active::ActiveConfig,
     alerts::Alerts,
+    circuits::SavedCircuits,
     control::{Audit, Benchmarks},
     dead_letters::DeadLetters,
 };
@@ -22,6 +23,7 @@ pub(super) struct Persister {
     pub(super) audit: Arc<Audit>,
     pub(super) benchmarks: Arc<Benchmarks>,
     pub(super) letters: Arc<DeadLetters>,
+    pub(super) circuits: Arc<SavedCircuits>,
 }
 
 impl Persister {
@@ -31,6 +33,7 @@ impl Persister {
         let _ = self.alerts.save();
         let _ = self.audit.save();
         let _ = self.benchmarks.journal.save();
+        let _ = self.circuits.save();
     }
 
     /// Follows changes of the files, and saves, for ever. Files and store may take their time, so that is done off the

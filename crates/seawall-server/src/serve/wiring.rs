@@ -6,6 +6,7 @@ use crate::{
     active::{ActiveConfig, Followers, Startup},
     alerts::Alerts,
     audit_trail::AuditTrail,
+    circuits::{CircuitChanges, SavedCircuits},
     config::{GatewayConfig, RedisStoreConfig},
     control::{Audit, Benchmarks, Control},
     dead_letters::DeadLetters,
@@ -63,20 +64,18 @@ fn unusable(error: impl fmt::Display) -> ServeError {
 }
 
 /// A server in which everything has what it needs, and whose background tasks run.
-fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Server, ServeError> {
+fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, ServeError> {
     let feed = Feed::new();
     let store = &startup.loaded().document.store;
     let persistence = Arc::new(Persistence::open(store, feed.clone()).map_err(unusable)?);
     let (startup, revisions) = resume(startup, &persistence);
-    startup.loaded().warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = Arc::new(startup.loaded().document.clone());
     let variables = startup.inputs().variables();
     let (listener, address) = listen(&config, variables)?;
 
     // The data path, and the one place where its configuration is changed.
-    observers.push(feed.clone());
     let defaults = Arc::new(ArcSwap::new(config.clone()));
-    let registry = registry(defaults.clone(), observers);
+    let (registry, circuits) = operations(defaults.clone(), observers, &feed, &persistence);
     let letters = letters(&config, variables)?;
     let gateway = data_path(&config, &registry, letters.clone())?;
     let replays = Replays::new(letters.clone(), gateway.clone());
@@ -92,6 +91,7 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
         defaults,
     };
     let live = Arc::new(ActiveConfig::new(startup, followers, history));
+    circuits.restore();
 
     // Who looks at it, and who writes it down.
     let alerts = Arc::new(Alerts::new(persistence.log("alerts")));
@@ -112,13 +112,15 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
         audit: audit.clone(),
         benchmarks: benchmarks.clone(),
         letters: letters.clone(),
+        circuits: circuits.clone(),
     };
-    let mut tasks = JoinSet::new();
+    let mut tasks = sharing(&config, &registry)?;
     tasks.spawn(sampler::sample(sampler, publish));
     tasks.spawn(persister.clone().run());
-    spawn_sharing(&config, &registry, &mut tasks)?;
+    tasks.spawn(circuits.clone().run());
     let control = Control {
         registry,
+        circuits,
         live: live.clone(),
         store: persistence,
         letters,
@@ -139,16 +141,13 @@ fn wire(startup: Startup, mut observers: Vec<Arc<dyn Observer>>) -> Result<Serve
     Ok(Server { listener, address, shared, live, feed, persister, replays, draining, stop, tasks })
 }
 
-/// Shares rate limits through Redis, where one is configured.
-fn spawn_sharing(
-    config: &GatewayConfig,
-    registry: &Registry,
-    tasks: &mut JoinSet<()>,
-) -> Result<(), ServeError> {
+/// The background tasks of a server, with the one that shares rate limits through Redis, where one is configured.
+fn sharing(config: &GatewayConfig, registry: &Registry) -> Result<JoinSet<()>, ServeError> {
+    let mut tasks = JoinSet::new();
     if let Some(redis) = config.store.redis.as_ref().and_then(RedisStoreConfig::connection) {
         tasks.spawn(share_limits(registry, redis).map_err(unusable)?.run());
     }
-    Ok(())
+    Ok(tasks)
 }
 
 /// The place of the dead letters of this configuration.
@@ -173,7 +172,9 @@ fn resume(startup: Startup, persistence: &Persistence) -> (Startup, Journal<Entr
     let most = startup.loaded().document.monitoring.max_revisions;
     let revisions: Journal<Entry> = Journal::open(persistence.log("revisions"), most);
     let latest = revisions.latest().into_iter().next();
-    (startup.with_api_layer(latest.and_then(|entry| entry.change.clone())), revisions)
+    let startup = startup.with_api_layer(latest.and_then(|entry| entry.change.clone()));
+    startup.loaded().warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    (startup, revisions)
 }
 
 /// A listener on the configured address, unless other machines could reach the control plane there without a key.
@@ -190,9 +191,20 @@ fn listen(
     Ok((listener, address))
 }
 
-/// A registry whose operations that code registers by name start from the configuration in force.
-fn registry(defaults: Arc<ArcSwap<GatewayConfig>>, observers: Vec<Arc<dyn Observer>>) -> Registry {
+/// The operations, whose events the feed and these observers get, with what saves their circuits. Those that code
+/// registers by name start from the configuration in force.
+fn operations(
+    defaults: Arc<ArcSwap<GatewayConfig>>,
+    mut observers: Vec<Arc<dyn Observer>>,
+    feed: &Arc<Feed>,
+    persistence: &Persistence,
+) -> (Registry, Arc<SavedCircuits>) {
+    let changes = Arc::new(CircuitChanges::default());
+    observers.push(feed.clone());
+    observers.push(changes.clone());
     let defaults = move |name: &str| defaults.load().effective_policies(name);
     let builder = seawall::Registry::builder().defaults(defaults).timer(TokioTimer);
-    observers.into_iter().fold(builder, seawall::RegistryBuilder::observer).build()
+    let registry = observers.into_iter().fold(builder, seawall::RegistryBuilder::observer).build();
+    let circuits = SavedCircuits::new(registry.clone(), changes, persistence);
+    (registry, Arc::new(circuits))
 }

@@ -130,6 +130,8 @@ pub enum Why {
     /// The mode of the breaker became `off`, or stopped being `off`: the circuit forgets what it knew and begins
     /// closed.
     SwitchedOff,
+    /// The circuit took up a state that was saved, by an earlier run of the process or by another one.
+    Restored,
 }
 
 impl fmt::Display for Why {
@@ -155,6 +157,7 @@ impl fmt::Display for Why {
             Self::Forced => f.write_str("forced by an operator"),
             Self::ForceExpired => f.write_str("the time is over for which an operator forced it"),
             Self::SwitchedOff => f.write_str("its mode is off: what it knew is forgotten"),
+            Self::Restored => f.write_str("restored from a saved state"),
         }
     }
 }

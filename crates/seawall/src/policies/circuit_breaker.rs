@@ -23,10 +23,12 @@ mod cell;
 mod circuit;
 mod marks;
 mod settings;
+mod snapshot;
 mod view;
 
 pub use circuit::Force;
 pub use settings::{CircuitBreakerConfig, breaker};
+pub use snapshot::CircuitSnapshot;
 pub use view::{CircuitView, Forced, KeyedCounts};
 
 use cell::{Cell, Cells};

@@ -11,7 +11,7 @@ use crate::{
     pipeline::Pipeline,
     policies::{
         PolicyConfig,
-        circuit_breaker::{CircuitView, Force},
+        circuit_breaker::{CircuitSnapshot, CircuitView, Force},
     },
     policy::Mode,
     run::{Answer, Attempt, NoFallback, Run, Work},
@@ -19,7 +19,7 @@ use crate::{
     time::{Instant, Timer},
     timer::DefaultTimer,
 };
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 /// A handle on a registered operation: cheap to clone, and to call.
 #[derive(Clone)]
@@ -164,6 +164,30 @@ impl<Tm: Timer + Clone> Operation<Tm> {
             self.tell(change);
         }
         Some((change.map_or(State::Closed, |change| change.from), State::Closed))
+    }
+
+    /// Its circuits that are not closed, as plain data; none where it has no circuit breaker. Of several breakers, those of
+    /// the outermost.
+    pub fn circuit_snapshot(&self) -> Vec<CircuitSnapshot> {
+        let pipeline = self.pipeline();
+        pipeline.circuit_breaker().map(|one| one.snapshot(self.timer.now())).unwrap_or_default()
+    }
+
+    /// Takes up the states of a snapshot that was taken `age` ago, as [`CircuitBreaker::restore`] does; a breaker whose mode
+    /// is off takes up only what an operator forced. Returns whether it has a circuit breaker.
+    ///
+    /// [`CircuitBreaker::restore`]: crate::CircuitBreaker::restore
+    pub fn restore_circuit(&self, snapshot: &[CircuitSnapshot], age: Duration) -> bool {
+        let _one = lock(&self.registered.changing);
+        let (pipeline, now) = (self.pipeline(), self.timer.now());
+        let Some(breaker) = pipeline.circuit_breaker() else { return false };
+        let is_off = pipeline.circuit_state(now, Key::NONE).is_some_and(|it| it.1 == Mode::Off);
+        let counts = |saved: &&CircuitSnapshot| !is_off || saved.state.is_forced();
+        let taken: Vec<_> = snapshot.iter().filter(counts).cloned().collect();
+        if let Some(change) = breaker.restore(now, &taken, age) {
+            self.tell(change);
+        }
+        true
     }
 
     /// A circuit that does not act changes in shadow, whoever changes it.

@@ -6,8 +6,11 @@ use crate::{
     error::Error,
     event::{Event, Kind, Why},
     policies::{
-        Policy, PolicyConfig, circuit_breaker::CircuitBreakerConfig, fallback::FallbackConfig,
-        retry::RetryConfig, timeout::TimeoutConfig,
+        Policy, PolicyConfig,
+        circuit_breaker::{CircuitBreakerConfig, Force},
+        fallback::FallbackConfig,
+        retry::RetryConfig,
+        timeout::TimeoutConfig,
     },
 };
 use std::{cell::Cell, future::ready, sync::Mutex, time::Duration};
@@ -189,6 +192,41 @@ impl Observer for Noted {
 }
 
 #[test]
+fn circuits_are_restored_by_name() {
+    let registry = Registry::default();
+    for name in ["bad", "good", "forced", "gone", "off"] {
+        let operation = registry.register(name, vec![breaker()]).unwrap();
+        if name == "forced" {
+            operation.force_circuit(Force::Open, "a drill", None);
+        } else if name != "good" {
+            assert!(run(operation.call(async || Err::<(), _>(()))).is_err());
+        }
+    }
+    registry.register("plain", vec![retry()]).unwrap();
+    let mut saved = registry.circuits();
+    let names: Vec<&str> = saved.keys().map(|name| &**name).collect();
+    assert_eq!(names, ["bad", "forced", "gone", "off"], "those that are not closed");
+    saved.insert("plain".into(), saved["bad"].clone());
+
+    let noted = Arc::new(Noted::default());
+    let registry = Registry::builder().observer(noted.clone()).build();
+    for name in ["bad", "good", "forced", "off"] {
+        registry.register(name, vec![breaker()]).unwrap();
+    }
+    registry.register("plain", vec![retry()]).unwrap();
+    registry.find("off").unwrap().set_mode("circuit_breaker", Mode::Off);
+    let unknown = registry.restore_circuits(&saved, Duration::ZERO);
+    assert_eq!(unknown, [Name::from("gone"), Name::from("plain")]);
+    let lines = noted.0.lock().unwrap().clone();
+    assert_eq!(lines, ["bad: Closed → Open", "forced: Closed → ForcedOpen"]);
+    assert_eq!(registry.health().open, [Name::from("bad"), Name::from("forced")]);
+    let circuit = |name: &str| registry.find(name).unwrap().circuit().unwrap();
+    assert_eq!(circuit("forced").why().as_deref(), Some("forced: a drill"));
+    assert_eq!(circuit("off").state, State::Closed, "a breaker that is off remembers nothing");
+    assert_eq!(registry.restore_circuits(&BTreeMap::new(), Duration::ZERO), []);
+}
+
+#[test]
 fn a_reset_reaches_observers_and_metrics() {
     let noted = Arc::new(Noted::default());
     let registry = Registry::builder().observer(noted.clone()).build();
@@ -248,9 +286,7 @@ fn a_policy_that_did_not_change_keeps_its_state() {
     assert!(view.broken.is_some_and(|change| change.from == State::Closed), "{view:?}");
     operation.reset_circuit().unwrap();
     let until = operation.now() + Duration::from_secs(600);
-    operation
-        .force_circuit(crate::policies::circuit_breaker::Force::Open, "by hand", Some(until))
-        .unwrap();
+    operation.force_circuit(Force::Open, "by hand", Some(until)).unwrap();
     operation.reconfigure(&other(8)).unwrap();
     let view = operation.pipeline().circuit_breaker().unwrap().view(operation.now());
     assert_eq!((view.state, &*view.forced.unwrap().reason), (State::ForcedOpen, "by hand"));
@@ -283,7 +319,7 @@ fn the_brake_holds_for_all_operations_also_later_ones() {
 fn a_forced_circuit_is_reported_and_shown() {
     let registry = Registry::default();
     let operation = registry.register("forced", vec![breaker()]).unwrap();
-    operation.force_circuit(crate::policies::circuit_breaker::Force::Open, "drill", None).unwrap();
+    operation.force_circuit(Force::Open, "drill", None).unwrap();
     assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).unwrap_err().is_rejected());
     assert_eq!(registry.health().open.len(), 1);
     assert_eq!(operation.reset_circuit(), Some((State::ForcedOpen, State::Closed)));
@@ -373,12 +409,10 @@ fn a_circuit_that_is_off_forgets_and_begins_closed() {
 fn a_state_forced_in_mode_off_holds_once_the_breaker_acts() {
     let registry = Registry::default();
     let operation = registry.register("held", vec![breaker()]).unwrap();
-    operation.force_circuit(crate::policies::circuit_breaker::Force::Open, "before", None).unwrap();
+    operation.force_circuit(Force::Open, "before", None).unwrap();
     operation.set_mode("circuit_breaker", Mode::Off);
     assert_eq!(operation.circuit().unwrap().state, State::Closed, "all is forgotten");
-    operation
-        .force_circuit(crate::policies::circuit_breaker::Force::Open, "meanwhile", None)
-        .unwrap();
+    operation.force_circuit(Force::Open, "meanwhile", None).unwrap();
     assert!(run(operation.call(|| ready(Ok::<_, ()>(1)))).is_ok(), "and it is off still");
     assert!(registry.health().is_healthy());
     operation.set_mode("circuit_breaker", Mode::Enforce);

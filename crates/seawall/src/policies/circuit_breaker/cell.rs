@@ -130,7 +130,7 @@ impl KeyedCells {
         Self { by_key: Keyed::with_overflow(config.max_keys, &overflow, rest / 16), overflow, rest }
     }
 
-    fn cell(&self, key: Key, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
+    pub(super) fn cell(&self, key: Key, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
         let fresh = || Arc::new(Cell::new(config));
         self.by_key.update(
             key,

@@ -118,7 +118,7 @@ pub(crate) struct Word {
 /// The word after a request to call, and the generation that admits the call, or the refusal.
 type Answer = (Word, Result<u16, Rejection>);
 
-const MOST_OPENINGS: u32 = 63;
+pub(super) const MOST_OPENINGS: u32 = 63;
 const MOST_FAILURES: u32 = (1 << 20) - 1;
 
 impl Word {

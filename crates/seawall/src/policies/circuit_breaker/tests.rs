@@ -13,6 +13,7 @@ use crate::{event::Why, outcome::Class, window::GENERATIONS};
 mod clocks;
 mod operated;
 mod owned;
+mod restored;
 use std::collections::BTreeMap;
 
 fn seconds(n: u64) -> Duration {
