@@ -16,6 +16,7 @@ const ALONG: &[(&str, &str, &str)] = &[
     ("circuit_breaker", "slow_call_duration", r#"{ "window": { "calls": 10 } }"#),
     ("rate_limiter", "per", r#"{ "rate": 1 }"#),
     ("rate_limiter", "rate", r#"{ "per": 60 }"#),
+    ("rate_limiter", "shared.lease", r#"{ "rate": 1000000 }"#),
     ("bulkhead", "adaptive.aimd.initial_limit", r#"{ "max_concurrent": 1000000 }"#),
     ("bulkhead", "adaptive.gradient.initial_limit", r#"{ "max_concurrent": 1000000 }"#),
     (

@@ -26,7 +26,7 @@ fn a_field_is_explained_with_type_bounds_and_default() {
     assert_eq!(code, Some(0));
     assert_eq!(
         text,
-        "upstreams.chat.policies[0].retry.max_attempts\n  Attempts in all, the first included.\n  \
+        "upstreams.chat.policies[0].retry.max_attempts\n  The number of attempts in all, the first included.\n  \
          type     whole number from 1 to 100\n  default  3\n"
     );
     for (path, kind, default) in [
@@ -55,7 +55,15 @@ fn a_field_is_explained_with_type_bounds_and_default() {
     let section = explained(&["routes"]);
     assert_eq!(
         section[0]["fields"],
-        json!(["fallback", "methods", "path", "rate_limit", "total_timeout", "upstream"])
+        json!([
+            "dead_letter",
+            "fallback",
+            "methods",
+            "path",
+            "rate_limit",
+            "total_timeout",
+            "upstream"
+        ])
     );
 }
 

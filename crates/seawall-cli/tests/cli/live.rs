@@ -134,6 +134,8 @@ fn top_shows_the_worst_the_cut_and_what_comes_after_it() {
     let yaml = gateway();
     let mut serving = Serving::start(&yaml, &[]);
     trip(&serving);
+    // Its first picture has the open circuit then: later ones write only the characters that change.
+    thread::sleep(Duration::from_millis(2_100));
     let binary = seawall().get_program().to_string_lossy().into_owned();
     let line = format!("stty cols 150 rows 30; exec {binary} top --url http://{}", serving.address);
     // A terminal of its own; `script` is in the Debian package bsdutils.
