@@ -179,13 +179,33 @@ async fn a_body_of_no_length_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lengths_without_a_body_are_those_of_the_upstream_or_none() {
     for (method, said, expected) in [
-        ("HEAD", &b"HTTP/1.1 200 OK\r\ncontent-length: 30\r\n\r\n"[..], Some("30")),
-        ("HEAD", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Some("0")),
-        ("HEAD", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", None),
-        ("GET", b"HTTP/1.1 204 No Content\r\ncontent-length: 30\r\n\r\n", None),
-        ("GET", b"HTTP/1.1 304 Not Modified\r\ncontent-length: 30\r\n\r\n", Some("30")),
-        ("GET", b"HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n", None),
-        ("HEAD", b"HTTP/1.1 304 Not Modified\r\ncontent-length: 30\r\n\r\n", Some("30")),
+        (
+            "HEAD",
+            &b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 30\r\n\r\n"[..],
+            Some("30"),
+        ),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", Some("0")),
+        (
+            "HEAD",
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+            None,
+        ),
+        (
+            "GET",
+            b"HTTP/1.1 204 No Content\r\nconnection: close\r\ncontent-length: 30\r\n\r\n",
+            None,
+        ),
+        (
+            "GET",
+            b"HTTP/1.1 304 Not Modified\r\nconnection: close\r\ncontent-length: 30\r\n\r\n",
+            Some("30"),
+        ),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nconnection: close\r\netag: \"a\"\r\n\r\n", None),
+        (
+            "HEAD",
+            b"HTTP/1.1 304 Not Modified\r\nconnection: close\r\ncontent-length: 30\r\n\r\n",
+            Some("30"),
+        ),
     ] {
         let gateway = before(saying(said).await, "").await;
         // The second shows that the first left nothing in the connection.
