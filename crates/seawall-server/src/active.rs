@@ -38,6 +38,7 @@ pub(crate) struct ActiveConfig {
 }
 
 /// Everything that acts by the configuration in force.
+#[derive(Clone)]
 pub(crate) struct Followers {
     pub(crate) registry: Registry,
     pub(crate) gateway: Arc<Gateway>,

@@ -22,7 +22,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use seawall::Observer;
-use seawall_store::redis::share_limits;
+use seawall_store::redis::{Redis, share_limits};
 use seawall_tower::TokioTimer;
 use std::{
     collections::BTreeMap,
@@ -74,24 +74,15 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
     let (listener, address) = listen(&config, variables)?;
 
     // The data path, and the one place where its configuration is changed.
-    let defaults = Arc::new(ArcSwap::new(config.clone()));
-    let (registry, circuits) = operations(defaults.clone(), observers, &feed, &persistence);
-    let letters = letters(&config, variables)?;
-    let gateway = data_path(&config, &registry, letters.clone())?;
+    let (followers, circuits) = data_path(&config, variables, observers, &feed, &persistence)?;
+    let Followers { registry, gateway, access, letters, .. } = followers.clone();
     let replays = Replays::new(letters.clone(), gateway.clone());
-    let access = Arc::new(Access::new(&config, variables));
     let trail = Arc::new(AuditTrail::new(&config.monitoring, persistence.log("monitoring")));
     let history = History::new(revisions, trail, feed.clone());
     let (started, draining) = (registry.now(), Arc::new(AtomicBool::new(false)));
-    let followers = Followers {
-        registry: registry.clone(),
-        gateway: gateway.clone(),
-        access: access.clone(),
-        letters: letters.clone(),
-        defaults,
-    };
     let live = Arc::new(ActiveConfig::new(startup, followers, history));
     circuits.restore();
+    let mut tasks = sharing(&config, &registry)?;
 
     // Who looks at it, and who writes it down.
     let alerts = Arc::new(Alerts::new(persistence.log("alerts")));
@@ -114,7 +105,6 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
         letters: letters.clone(),
         circuits: circuits.clone(),
     };
-    let mut tasks = sharing(&config, &registry)?;
     tasks.spawn(sampler::sample(sampler, publish));
     tasks.spawn(persister.clone().run());
     tasks.spawn(circuits.clone().run());
@@ -141,30 +131,31 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
     Ok(Server { listener, address, shared, live, feed, persister, replays, draining, stop, tasks })
 }
 
-/// The background tasks of a server, with the one that shares rate limits through Redis, where one is configured.
+/// What the instances of a service share through Redis, where one is configured: the tasks that do it.
 fn sharing(config: &GatewayConfig, registry: &Registry) -> Result<JoinSet<()>, ServeError> {
     let mut tasks = JoinSet::new();
     if let Some(redis) = config.store.redis.as_ref().and_then(RedisStoreConfig::connection) {
-        tasks.spawn(share_limits(registry, redis).map_err(unusable)?.run());
+        let redis = Redis::open(redis).map_err(unusable)?;
+        tasks.spawn(share_limits(registry, &redis).run());
     }
     Ok(tasks)
 }
 
-/// The place of the dead letters of this configuration.
-fn letters(
-    config: &GatewayConfig,
-    variables: &BTreeMap<String, String>,
-) -> Result<Arc<DeadLetters>, ServeError> {
-    DeadLetters::open(config, variables).map(Arc::new).map_err(ServeError::Config)
-}
-
-/// The data path of this configuration.
+/// Everything that follows the configuration, and what saves the circuits.
 fn data_path(
-    config: &GatewayConfig,
-    registry: &Registry,
-    letters: Arc<DeadLetters>,
-) -> Result<Arc<Gateway>, ServeError> {
-    Gateway::new(config, registry, letters).map(Arc::new).map_err(ServeError::Config)
+    config: &Arc<GatewayConfig>,
+    variables: &BTreeMap<String, String>,
+    observers: Vec<Arc<dyn Observer>>,
+    feed: &Arc<Feed>,
+    persistence: &Persistence,
+) -> Result<(Followers, Arc<SavedCircuits>), ServeError> {
+    let defaults = Arc::new(ArcSwap::new(config.clone()));
+    let (registry, circuits) = operations(defaults.clone(), observers, feed, persistence);
+    let letters = Arc::new(DeadLetters::open(config, variables).map_err(ServeError::Config)?);
+    let gateway = Gateway::new(config, &registry, letters.clone()).map_err(ServeError::Config)?;
+    let access = Arc::new(Access::new(config, variables));
+    let followers = Followers { registry, gateway: Arc::new(gateway), access, letters, defaults };
+    Ok((followers, circuits))
 }
 
 /// The revisions of former runs, and the configuration with the change through the API that was in force in the last one.

@@ -1,7 +1,7 @@
 //! Takes the questions of shared limits to Redis, and brings its answers back.
 
 use super::{
-    connection::{Link, RedisConfig, RedisConfigError},
+    Redis,
     script::{Call, INSTANCE, LIMIT},
 };
 use redis::{FromRedisValue, RedisResult, Value};
@@ -10,7 +10,7 @@ use seawall::{
 };
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::task::{AbortHandle, JoinSet};
@@ -47,7 +47,7 @@ impl Sharing {
 ///
 /// ```no_run
 /// use seawall::{Registry, SharedLimit, prelude::*};
-/// use seawall_store::redis::{RedisAddress, RedisConfig, share_limits};
+/// use seawall_store::redis::{Redis, RedisAddress, RedisConfig, share_limits};
 /// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,35 +55,25 @@ impl Sharing {
 /// let limit = rate_limit(100, Duration::from_secs(1)).shared(SharedLimit::default().lease(10));
 /// registry.register("search", policies![limit])?;
 /// let address = RedisAddress::Standalone("redis://127.0.0.1/".into());
-/// let _sharing = share_limits(&registry, RedisConfig { address, prefix: "seawall".into() })?;
+/// let redis = Redis::open(RedisConfig { address, prefix: "seawall".into() })?;
+/// let _sharing = share_limits(&registry, &redis);
 /// # Ok(()) }
 /// ```
 ///
-/// # Errors
-/// When an address is none.
-pub fn share_limits<Tm>(
-    registry: &Registry<Tm>,
-    config: RedisConfig,
-) -> Result<Sharing, RedisConfigError>
+/// # Panics
+/// Outside a tokio runtime.
+pub fn share_limits<Tm>(registry: &Registry<Tm>, redis: &Redis) -> Sharing
 where
     Tm: Timer + Clone + Send + Sync + 'static,
     Tm::Sleep: Send,
 {
-    let (link, keep_up) = Link::new(&config.address)?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(keep_up);
-    let shared = Arc::new(Wire { link, prefix: config.prefix, instance: instance_name() });
-    tasks.spawn(follow(registry.clone(), shared));
-    Ok(Sharing(tasks))
-}
-
-/// The name of this instance among those that share limits: another one at each start.
-fn instance_name() -> String {
-    format!("{:016x}-{:x}", fresh_seed(), std::process::id())
+    tasks.spawn(follow(registry.clone(), redis.clone()));
+    Sharing(tasks)
 }
 
 /// Gives every shared limit of the registry a connector, and takes it from those that are gone.
-async fn follow<Tm>(registry: Registry<Tm>, wire: Arc<Wire>)
+async fn follow<Tm>(registry: Registry<Tm>, redis: Redis)
 where
     Tm: Timer + Clone + Send + Sync + 'static,
 {
@@ -105,7 +95,7 @@ where
                 let connector = Connector {
                     limits: limits.clone(),
                     rows: limits.limits().iter().enumerate().map(row).collect(),
-                    wire: wire.clone(),
+                    redis: redis.clone(),
                     clock: registry.clone(),
                     random: Mutex::new(Random::new(fresh_seed())),
                 };
@@ -115,13 +105,6 @@ where
         while tasks.try_join_next().is_some() {}
         tokio::time::sleep(DISCOVERY).await;
     }
-}
-
-/// The connection of this process, and the names under which it counts in Redis.
-struct Wire {
-    link: Link,
-    prefix: String,
-    instance: String,
 }
 
 /// A limit as the script reads it.
@@ -150,7 +133,7 @@ fn row((at, limit): (usize, &Limit)) -> Row {
 struct Connector<C> {
     limits: SharedLimits,
     rows: Vec<Row>,
-    wire: Arc<Wire>,
+    redis: Redis,
     clock: C,
     random: Mutex<Random>,
 }
@@ -161,7 +144,7 @@ struct Lost;
 impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
     async fn run(self) {
         loop {
-            self.wire.link.wait().await;
+            self.redis.link().wait().await;
             if self.probe().await.is_ok() {
                 self.serve().await;
                 self.limits.lost(self.clock.now());
@@ -192,7 +175,9 @@ impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
 
     /// One round trip.
     async fn ask(&self, asks: Vec<LimitAsk>) -> Result<(), Lost> {
-        let Some((number, mut connection)) = self.wire.link.connection() else { return Err(Lost) };
+        let Some((number, mut connection)) = self.redis.link().connection() else {
+            return Err(Lost);
+        };
         let calls = asks.iter().map(|ask| self.call(ask)).collect();
         let asked_at = self.clock.now();
         let answers = LIMIT.run_all(&mut connection, calls);
@@ -200,7 +185,7 @@ impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
             Err(_) => return Err(Lost),
             Ok(Err(error)) => {
                 tracing::debug!(%error, limit = self.limits.name(), "Redis is lost");
-                self.wire.link.is_broken(number);
+                self.redis.link().is_broken(number);
                 return Err(Lost);
             }
             Ok(Ok(answers)) => answers,
@@ -223,7 +208,7 @@ impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
         }
         if failed == asks.len() {
             // A master that is one no more, a server that loads, a cluster that is down.
-            self.wire.link.is_broken(number);
+            self.redis.link().is_broken(number);
             return Err(Lost);
         }
         Ok(())
@@ -231,18 +216,20 @@ impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
 
     /// Says that this instance is alive, which tells whether Redis is.
     async fn probe(&self) -> Result<(), Lost> {
-        let Some((number, mut connection)) = self.wire.link.connection() else { return Err(Lost) };
-        let Wire { prefix, instance, .. } = &*self.wire;
+        let Some((number, mut connection)) = self.redis.link().connection() else {
+            return Err(Lost);
+        };
+        let instance = self.redis.instance().to_owned();
         let call = Call {
-            keys: vec![format!("{prefix}:{{{}}}:instances", self.limits.name())],
-            arguments: vec![instance.clone(), ALIVE.as_millis().to_string()],
+            keys: vec![self.redis.key(self.limits.name(), "instances")],
+            arguments: vec![instance, ALIVE.as_millis().to_string()],
         };
         let began = self.clock.now();
         let answer = INSTANCE.run(&mut connection, &call);
         let answer = tokio::time::timeout(PROBE_TIMEOUT, answer).await;
         let instances = answer.ok().and_then(Result::ok).map(u32::from_redis_value);
         let Some(Ok(instances)) = instances else {
-            self.wire.link.is_broken(number);
+            self.redis.link().is_broken(number);
             return Err(Lost);
         };
         let now = self.clock.now();
@@ -265,14 +252,14 @@ impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
     }
 
     fn call(&self, ask: &LimitAsk) -> Call {
-        let (prefix, name) = (&self.wire.prefix, self.limits.name());
+        let name = self.limits.name();
         // All limits of one key are in one slot of a Cluster.
         let tag = if ask.key == Key::NONE {
             name.to_owned()
         } else {
             format!("{name}:{:016x}", ask.key.hash())
         };
-        let keys = self.rows.iter().map(|row| format!("{prefix}:{{{tag}}}:{}", row.suffix));
+        let keys = self.rows.iter().map(|row| self.redis.key(&tag, &row.suffix));
         let numbers = [ask.first, ask.needed, ask.ahead].map(|number| number.to_string());
         let limits = self.rows.iter().flat_map(|row| row.arguments.clone());
         Call { keys: keys.collect(), arguments: numbers.into_iter().chain(limits).collect() }

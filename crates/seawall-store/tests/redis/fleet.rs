@@ -2,7 +2,7 @@
 
 use crate::kit::{Cluster, Server, wait_until};
 use seawall::{Algorithm, Error, Registry, SharedLimit, prelude::*};
-use seawall_store::redis::{RedisAddress, RedisConfig, share_limits};
+use seawall_store::redis::{Redis, RedisAddress, RedisConfig, share_limits};
 use std::{
     convert::Infallible,
     env,
@@ -57,7 +57,8 @@ async fn work(told: &str) {
     let registry = Registry::default();
     let operation = registry.register("fleet", policies![limit]).unwrap();
     let config = RedisConfig { address, prefix: "test".into() };
-    let _sharing = share_limits(&registry, config).unwrap();
+    let redis = Redis::open(config).unwrap();
+    let _sharing = share_limits(&registry, &redis);
     while operation.pipeline().is_degraded() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

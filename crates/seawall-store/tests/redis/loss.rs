@@ -2,7 +2,7 @@
 
 use crate::kit::{Cluster, Sentinels, Server};
 use seawall::{DegradedMode, Error, Operation, Registry, SharedLimit, prelude::*};
-use seawall_store::redis::{RedisAddress, RedisConfig, Sharing, share_limits};
+use seawall_store::redis::{Redis, RedisAddress, RedisConfig, Sharing, share_limits};
 use std::{
     convert::Infallible,
     sync::{
@@ -39,7 +39,8 @@ impl Program {
         let limit = rate_limit(100, Duration::from_secs(1)).shared(shared);
         let operation = registry.register("program", policies![limit]).unwrap();
         let config = RedisConfig { address, prefix: "test".into() };
-        let sharing = share_limits(&registry, config).unwrap();
+        let redis = Redis::open(config).unwrap();
+        let sharing = share_limits(&registry, &redis);
         let seen = Arc::new(Seen::default());
         let mut calls = tokio::task::JoinSet::new();
         for _ in 0..4 {
