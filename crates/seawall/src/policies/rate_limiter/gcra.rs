@@ -41,6 +41,26 @@ impl Gcra {
         (next - now.as_nanos() <= self.tolerance).then_some(Instant::from_nanos(next))
     }
 
+    /// Takes a call of this cost from the bucket that is full again at `word`, in nanoseconds; otherwise the answer is how
+    /// long to wait. `waits` is how far ahead turns were given, in nanoseconds; only a refusal needs to know.
+    #[inline]
+    pub(super) fn take_or_wait(
+        &self,
+        word: &mut u64,
+        now: Instant,
+        cost: u32,
+        waits: impl FnOnce() -> u64,
+    ) -> Result<(), Option<Duration>> {
+        let mut tat = Instant::from_nanos(*word);
+        if let Some(next) = self.take(tat, now, cost) {
+            *word = next.as_nanos();
+            return Ok(());
+        }
+        tat = self.settled(tat, now, waits());
+        *word = tat.as_nanos();
+        Err(self.reserve(tat, now, cost).map(|(_, wait)| wait))
+    }
+
     /// The place of a call that waits for its turn: the new `tat`, and how long it waits. `None` where the
     /// cost is beyond the whole bucket.
     #[inline]
@@ -56,6 +76,7 @@ impl Gcra {
 
     /// `tat` where the clock was set back since: the bucket is empty then, and fills from now on. `waits` is how far
     /// ahead turns were given, in nanoseconds.
+    #[inline]
     pub(super) fn settled(&self, tat: Instant, now: Instant, waits: u64) -> Instant {
         if is_due(now, tat.as_nanos(), self.tolerance.saturating_add(waits)) {
             tat.min(now + Duration::from_nanos(self.tolerance))

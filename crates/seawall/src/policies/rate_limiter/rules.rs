@@ -52,18 +52,11 @@ impl Rule {
         cost: u32,
         waits: impl FnOnce() -> u64,
     ) -> Result<(), Refusal> {
-        match self.decide(*word, now, cost) {
-            Ok(next) => {
-                *word = next;
+        match self {
+            Self::Bucket(gcra) => gcra.take_or_wait(word, now, cost, waits),
+            Self::Fixed(_) | Self::Sliding(_) => {
+                *word = self.decide(*word, now, cost)?;
                 Ok(())
-            }
-            Err(refusal) => {
-                let settled = self.settled(*word, now, waits());
-                if settled == *word {
-                    return Err(refusal);
-                }
-                *word = settled;
-                Err(self.decide(settled, now, cost).err().unwrap_or(refusal))
             }
         }
     }
