@@ -50,8 +50,15 @@ impl Key {
 pub struct Attributes {
     /// Who makes the call, for keyed policies; [`Key::NONE`] unless said otherwise.
     pub key: Key,
-    /// How much of a rate limit the call uses. At least 1.
+    /// How much of a rate limit of calls the call uses. At least 1.
     pub cost: u32,
+    /// How much of a rate limit of tokens ([`Unit::Tokens`](crate::Unit)) the call is expected to use, such as the tokens of
+    /// a language model. So much is taken before it is made, but never more than the whole limit, and settled afterwards
+    /// ([`Run::settle`](crate::Run::settle)). 0, the default, passes such a limit without taking anything.
+    pub tokens: u32,
+    /// How many tokens the calls of this execution have used, as far as they have reported it. A [`Run`](crate::Run) sets
+    /// this itself.
+    pub used_tokens: Option<u32>,
     /// The priority of the call: when not all calls can be served, those of higher priority go first.
     pub priority: Priority,
     /// Whether running the operation twice does no harm. Calls that are not repeatable are neither retried nor hedged.
@@ -78,6 +85,8 @@ impl Default for Attributes {
         Self {
             key: Key::NONE,
             cost: 1,
+            tokens: 0,
+            used_tokens: None,
             priority: Priority::Normal,
             repeatable: true,
             max_attempts: u32::MAX,
@@ -93,6 +102,16 @@ impl Attributes {
     /// The defaults, with the key of this caller: short for `Attributes { key: Key::of(caller), ..Attributes::default() }`.
     pub fn of_key(caller: impl Hash) -> Self {
         Self { key: Key::of(caller), ..Self::default() }
+    }
+
+    /// Sets how much of a rate limit of calls the call uses.
+    pub fn cost(self, cost: u32) -> Self {
+        Self { cost, ..self }
+    }
+
+    /// Sets how many tokens the call is expected to use.
+    pub fn tokens(self, tokens: u32) -> Self {
+        Self { tokens, ..self }
     }
 }
 

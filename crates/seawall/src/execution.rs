@@ -289,6 +289,13 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         self.emit(Kind::Abandoned { took: now.since(self.started_at) });
     }
 
+    /// Calls of this execution have used so many tokens more. What rate limits took for them in advance is settled when the
+    /// execution ends, so this comes before [`handle_result`](Self::handle_result) or [`handle_end`](Self::handle_end).
+    pub fn handle_used_tokens(&mut self, tokens: u32) {
+        let used = self.common.attributes.used_tokens.unwrap_or(0);
+        self.common.attributes.used_tokens = Some(used.saturating_add(tokens));
+    }
+
     /// The next thing to do, if there is one. Poll until there is none: see *Order of polling*.
     #[inline]
     #[must_use = "a command that is taken and not carried out is lost"]

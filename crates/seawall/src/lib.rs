@@ -69,7 +69,7 @@ pub use name::Name;
 pub use observers::MetricsObserver;
 #[cfg(feature = "tracing")]
 pub use observers::TracingObserver;
-pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome, Verdict};
+pub use outcome::{AnyError, CallerFault, Class, Classify, Failure, Outcome, Settled, Verdict};
 pub use pipeline::{Pipeline, check_policies};
 pub use policies::bulkhead::{
     Adaptive, Aimd, Bulkhead, BulkheadConfig, ControlledDelay, Gradient, Place, QueueOrder,
@@ -82,8 +82,8 @@ pub use policies::circuit_breaker::{
 pub use policies::fallback::{Fallback, FallbackConfig};
 pub use policies::hedge::{Hedge, HedgeConfig};
 pub use policies::rate_limiter::{
-    Algorithm, DegradedMode, Gcra, Limit, LimitAsk, LimitGrant, Quota, RateLimiter,
-    RateLimiterConfig, Reservation, SharedLimit, SharedLimits,
+    Algorithm, DegradedMode, Gcra, Limit, LimitAsk, LimitGrant, LimitSettlement, Quota,
+    RateLimiter, RateLimiterConfig, Reservation, SharedLimit, SharedLimits, Unit,
 };
 pub use policies::retry::{AwsBudget, GrpcBudget, Retry, RetryBudget, RetryConfig, ShareBudget};
 pub use policies::throttle::{Throttle, ThrottleConfig};

@@ -168,6 +168,33 @@ impl Class {
 pub trait Classify<T, E> {
     /// The outcome that the policies see for `result`.
     fn classify(&self, result: &Result<T, E>) -> Outcome;
+
+    /// How many tokens the call has used, as far as `result` says; see [`Run::settle`](crate::Run::settle).
+    #[inline(always)]
+    fn used_tokens(&self, _result: &Result<T, E>) -> Option<u32> {
+        None
+    }
+}
+
+/// A classification that also says how many tokens a call has used: what [`Run::settle`](crate::Run::settle) makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled<C, F> {
+    pub(crate) classify: C,
+    pub(crate) used_tokens: F,
+}
+
+impl<T, E, C, F> Classify<T, E> for Settled<C, F>
+where
+    C: Classify<T, E>,
+    F: Fn(&Result<T, E>) -> Option<u32>,
+{
+    fn classify(&self, result: &Result<T, E>) -> Outcome {
+        self.classify.classify(result)
+    }
+
+    fn used_tokens(&self, result: &Result<T, E>) -> Option<u32> {
+        (self.used_tokens)(result)
+    }
 }
 
 /// `Ok` is a success, `Err` a failure of [`Class::Unknown`].

@@ -36,6 +36,12 @@ impl<P: Deref<Target = Pipeline>, C: Clock> HeldPermits<P, C> {
         self.0.execution.handle_end(outcome, now);
     }
 
+    /// The stream has used so many tokens more, by its own report or as far as it was read. Rate limits of tokens are settled
+    /// with it when the permits go back.
+    pub fn used_tokens(&mut self, tokens: u32) {
+        self.0.execution.handle_used_tokens(tokens);
+    }
+
     /// How many calls were made for the answer, of the operation and of alternatives.
     pub fn calls(&self) -> u32 {
         self.0.execution.calls()

@@ -1,6 +1,7 @@
 -- Takes calls from several limits, from all of them or from none.
 --
--- KEYS: one for each limit. ARGV: first, needed, ahead; then for each limit its kind, its period in microseconds, the calls
+-- KEYS: one for each limit. ARGV: first, needed, ahead; what calls have used beyond what they took, what they left of it, and
+-- for how many microseconds the first of those has been counted that left some; then for each limit its kind, its period in microseconds, the calls
 -- that it lets pass when nothing is used up, and (of a bucket) the microseconds that one call uses up.
 -- Answers the calls granted, the microseconds until `first` more pass (-1 where all that was needed is granted), the calls
 -- left, and the microseconds until nothing would be used up.
@@ -17,12 +18,21 @@ end
 
 local kinds = {}
 
--- The generic cell rate algorithm: when the bucket is full again.
+-- A report that is absurd must not keep a bucket shut for good: its debt is at most so many whole ones.
+local LARGEST_DEBT = 10
+
+-- The generic cell rate algorithm: when the bucket is full again; behind it how much of that is debt.
 function kinds.token_bucket(key, _, capacity, interval)
-  local full_at = tonumber(redis.call('GET', key) or '0')
-  local most = (capacity + 1) * interval
-  local used = math.max(0, math.min(full_at - now, most))
+  local full_at, owed = string.match(redis.call('GET', key) or '0', '^(%S+) ?(%S*)$')
+  local most = (capacity + 1) * interval + (tonumber(owed) or 0)
+  local used = math.max(0, math.min(tonumber(full_at) - now, most))
   local limit = {}
+  local function put()
+    local debt = used - capacity * interval
+    local value = string.format('%.3f', now + used)
+    if debt > 0 then value = value .. string.format(' %.3f', debt) end
+    save(key, value, used)
+  end
   function limit.left()
     -- A state is rounded to a nanosecond; that must not cost a call.
     return math.max(0, math.floor(capacity - used / interval + 0.001))
@@ -31,7 +41,12 @@ function kinds.token_bucket(key, _, capacity, interval)
   function limit.reset() return used end
   function limit.take(calls)
     used = used + calls * interval
-    save(key, string.format('%.3f', now + used), used)
+    put()
+  end
+  function limit.settle(beyond, left)
+    used = math.max(0, used - left * interval) + beyond * interval
+    used = math.min(used, (1 + LARGEST_DEBT) * capacity * interval)
+    put()
   end
   return limit
 end
@@ -49,12 +64,20 @@ function kinds.fixed_window(key, per, capacity)
   local used = tonumber(stored) == window and tonumber(count) or 0
   local rest = (window + 1) * per - now
   local limit = {}
+  local function put()
+    save(key, string.format('%.0f %.0f', window, used), rest)
+  end
+  function limit.settle(beyond, left, since)
+    if math.floor((now - since) / per) < window then left = 0 end
+    used = math.max(0, used - left) + beyond
+    put()
+  end
   function limit.left() return math.max(0, capacity - used) end
   function limit.wait() return rest end
   function limit.reset() return used == 0 and 0 or rest end
   function limit.take(calls)
     used = used + calls
-    save(key, string.format('%.0f %.0f', window, used), rest)
+    put()
   end
   return limit
 end
@@ -79,6 +102,16 @@ function kinds.sliding_window(key, per, capacity)
     return per - math.floor(free * per / calls)
   end
   local limit = {}
+  local function put()
+    save(key, string.format('%.0f %.0f %.0f', window, before, current), late + 2 * per - into)
+  end
+  function limit.settle(beyond, left, since)
+    local ago = window - math.floor((now - since) / per)
+    if ago == 1 then before = math.max(0, before - left) end
+    if ago < 1 then current = math.max(0, current - left) end
+    current = current + beyond
+    put()
+  end
   function limit.left()
     return math.max(0, capacity - current - math.ceil(before * (per - into) / per))
   end
@@ -93,7 +126,7 @@ function kinds.sliding_window(key, per, capacity)
   end
   function limit.take(calls)
     current = current + calls
-    save(key, string.format('%.0f %.0f %.0f', window, before, current), late + 2 * per - into)
+    put()
   end
   return limit
 end
@@ -114,6 +147,19 @@ function kinds.sliding_log(key, per, capacity)
   end
   if used > 0 then redis.call('LPUSH', key, used) end
   local limit = {}
+  -- What is left goes back to the oldest grants: they are the first to be forgotten anyway.
+  function limit.settle(beyond, left)
+    local index = 1
+    local at, calls = entry(index)
+    while left > 0 and at do
+      local back = math.min(left, calls)
+      redis.call('LSET', key, index, string.format('%.0f %.0f', at, calls - back))
+      left, used, index = left - back, used - back, index + 1
+      at, calls = entry(index)
+    end
+    if used > 0 then redis.call('LSET', key, 0, used) else redis.call('DEL', key) end
+    if beyond > 0 then limit.take(beyond) end
+  end
   function limit.left() return math.max(0, capacity - used) end
   function limit.wait(wanted)
     local index, free = 1, capacity - used
@@ -137,11 +183,13 @@ function kinds.sliding_log(key, per, capacity)
 end
 
 local first, needed, ahead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local beyond, returned, since = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local limits, left = {}, math.huge
 for i, key in ipairs(KEYS) do
-  local of = 4 * i
+  local of = 4 * i + 3
   local kind = kinds[ARGV[of]]
   limits[i] = kind(key, tonumber(ARGV[of + 1]), tonumber(ARGV[of + 2]), tonumber(ARGV[of + 3]))
+  if beyond > 0 or returned > 0 then limits[i].settle(beyond, returned, since) end
   left = math.min(left, limits[i].left())
 end
 

@@ -6,7 +6,8 @@ use super::{
 };
 use redis::{FromRedisValue, RedisResult, Value};
 use seawall::{
-    Algorithm, Key, Limit, LimitAsk, LimitGrant, Random, Registry, SharedLimits, Timer, fresh_seed,
+    Algorithm, Key, Limit, LimitAsk, LimitGrant, LimitSettlement, Random, Registry, SharedLimits,
+    Timer, Unit, fresh_seed,
 };
 use std::{
     future::poll_fn,
@@ -94,7 +95,7 @@ where
             if !known.iter().any(|(one, _)| one.is_same(&limits)) {
                 let connector = Connector {
                     limits: limits.clone(),
-                    rows: limits.limits().iter().enumerate().map(row).collect(),
+                    rows: rows_of(&limits),
                     redis: redis.clone(),
                     clock: registry.clone(),
                     random: Mutex::new(Random::new(fresh_seed())),
@@ -114,7 +115,11 @@ struct Row {
     arguments: [String; 4],
 }
 
-fn row((at, limit): (usize, &Limit)) -> Row {
+fn rows_of(limits: &SharedLimits) -> Vec<Row> {
+    limits.limits().iter().enumerate().map(|(at, limit)| row(limits.unit(), at, limit)).collect()
+}
+
+fn row(unit: Unit, at: usize, limit: &Limit) -> Row {
     let kind = match limit.algorithm {
         Algorithm::TokenBucket => "token_bucket",
         Algorithm::FixedWindow => "fixed_window",
@@ -125,7 +130,8 @@ fn row((at, limit): (usize, &Limit)) -> Row {
     let interval = limit.per.as_secs_f64() * 1e6 / f64::from(limit.rate.max(1));
     let numbers = [per.to_string(), limit.capacity().to_string(), format!("{interval:.6}")];
     let [per, capacity, interval] = numbers;
-    let suffix = format!("{at}:{kind}:{per}");
+    let unit = if unit == Unit::Tokens { ":tokens" } else { "" };
+    let suffix = format!("{at}:{kind}:{per}{unit}");
     Row { suffix, arguments: [kind.to_owned(), per, capacity, interval] }
 }
 
@@ -260,9 +266,12 @@ impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
             format!("{name}:{:016x}", ask.key.hash())
         };
         let keys = self.rows.iter().map(|row| self.redis.key(&tag, &row.suffix));
-        let numbers = [ask.first, ask.needed, ask.ahead].map(|number| number.to_string());
+        let LimitSettlement { beyond, left, left_since } = ask.settlement;
+        let numbers = [ask.first, ask.needed, ask.ahead, beyond, left];
+        let numbers = numbers.map(|number| number.to_string()).into_iter();
+        let numbers = numbers.chain([left_since.as_micros().to_string()]);
         let limits = self.rows.iter().flat_map(|row| row.arguments.clone());
-        Call { keys: keys.collect(), arguments: numbers.into_iter().chain(limits).collect() }
+        Call { keys: keys.collect(), arguments: numbers.chain(limits).collect() }
     }
 }
 

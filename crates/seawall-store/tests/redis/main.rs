@@ -5,3 +5,4 @@
 mod fleet;
 mod kit;
 mod loss;
+mod settled;

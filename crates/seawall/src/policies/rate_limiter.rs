@@ -7,7 +7,7 @@
 //! of several limits, a call takes from all or from none.
 
 use crate::{
-    attributes::Key,
+    attributes::{Attributes, Key},
     config::{Check, ConfigError},
     event::Kind,
     outcome::Outcome,
@@ -27,10 +27,11 @@ mod windows;
 
 pub use gcra::Gcra;
 use rules::{Counted, Rule, Rules};
-pub use settings::{Algorithm, Limit, RateLimiterConfig, rate_limit};
-pub use shared::{DegradedMode, LimitAsk, LimitGrant, SharedLimit, SharedLimits};
+pub use settings::{Algorithm, Limit, RateLimiterConfig, Unit, rate_limit};
+pub use shared::{DegradedMode, LimitAsk, LimitGrant, LimitSettlement, SharedLimit, SharedLimits};
 use shared::{Shared, Waiting};
 use state::State;
+use windows::Taken;
 
 /// How much of a limit is left; with several limits, of the one that has least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,9 @@ pub struct Quota {
 pub struct RateLimiter {
     config: RateLimiterConfig,
     limiter: Limiter,
-    /// The longest that anybody was given a turn ahead, in nanoseconds: a bucket is that much fuller at most.
+    /// What one call may take at most.
+    capacity: u32,
+    /// The longest that anybody was given a turn ahead, or was in debt, in nanoseconds: a bucket is that much fuller at most.
     waits: AtomicU64,
 }
 
@@ -64,13 +67,14 @@ enum Limiter {
 }
 
 /// The turn of a call, which may have to wait for it. Dropping the reservation changes nothing: the call counts. Where the
-/// call is not made, give its turn back with [`refund`](Self::refund).
+/// call is not made, give its turn back with [`refund`](Self::refund); where it used more or less than its cost, correct that
+/// with [`settle`](Self::settle).
 #[derive(Debug)]
 #[must_use = "the turn is taken, also where nobody waits for it"]
 pub struct Reservation<'a> {
     limiter: &'a RateLimiter,
     key: Key,
-    cost: u32,
+    taken: Taken,
     /// How long to wait before the call is made.
     pub wait: Duration,
 }
@@ -78,7 +82,13 @@ pub struct Reservation<'a> {
 impl Reservation<'_> {
     /// Gives back what the call took, because it is not made.
     pub fn refund(self) {
-        self.limiter.refund(self.key, self.cost);
+        self.limiter.settle(self.taken.at, self.key, self.taken, 0);
+    }
+
+    /// Corrects what the call took to what it has used. More is a debt, which later calls wait for: in a token bucket until
+    /// it is paid off, at most ten whole limits; in windows and logs as long as the window counts. Less goes back.
+    pub fn settle(self, now: Instant, used: u32) {
+        self.limiter.settle(now, self.key, self.taken, used);
     }
 }
 
@@ -96,7 +106,8 @@ impl RateLimiter {
             (None, [rule], []) => Limiter::Word(*rule, State::new(max_keys)),
             _ => Limiter::Several(rules, State::new(max_keys)),
         };
-        Ok(Self { config, limiter, waits: AtomicU64::new(0) })
+        let capacity = config.capacity();
+        Ok(Self { config, limiter, capacity, waits: AtomicU64::new(0) })
     }
 
     /// The configuration of the rate limiter.
@@ -117,8 +128,9 @@ impl RateLimiter {
                     .update(key, now, idle_from, |word| rule.take(word, now, cost, || self.waits()))
             }
             Limiter::Several(rules, state) => {
-                let idle_from = |counted: &Counted| rules.idle_from(counted, now);
-                state.update(key, now, idle_from, |counted| rules.take(counted, now, cost))
+                let waits = self.waits();
+                let idle_from = |counted: &Counted| rules.idle_from(counted, now, waits);
+                state.update(key, now, idle_from, |counted| rules.take(counted, now, cost, waits))
             }
             Limiter::Shared(shared) => return shared.try_acquire(now, key, cost),
         };
@@ -144,7 +156,8 @@ impl RateLimiter {
     ) -> Result<Reservation<'_>, Rejection> {
         let Limiter::Word(rule @ Rule::Bucket(gcra), state) = &self.limiter else {
             self.try_acquire(now, key, cost)?;
-            return Ok(Reservation { limiter: self, key, cost, wait: Duration::ZERO });
+            let taken = Taken { cost: cost.max(1), at: now };
+            return Ok(Reservation { limiter: self, key, taken, wait: Duration::ZERO });
         };
         let waits = self.waits();
         let idle_from = |word: &u64| rule.idle_from(*word, now, waits);
@@ -159,15 +172,57 @@ impl RateLimiter {
             answer
         });
         let wait = answer.map_err(|wait| Rejection::new(Reason::RateLimited, wait))?;
-        update(&self.waits, |longest| (longest.max(nanos(wait)), ()));
-        Ok(Reservation { limiter: self, key, cost, wait })
+        self.look_ahead(nanos(wait));
+        let taken = Taken { cost: cost.max(1), at: now };
+        Ok(Reservation { limiter: self, key, taken, wait })
     }
 
-    fn refund(&self, key: Key, cost: u32) {
-        if let Limiter::Word(Rule::Bucket(gcra), state) = &self.limiter {
-            state.change(key, |word| {
-                *word = gcra.refund(Instant::from_nanos(*word), cost).as_nanos();
-            });
+    /// A state may be so many nanoseconds ahead of what it could be by calls that pass at once.
+    fn look_ahead(&self, by: u64) {
+        if by > self.waits() {
+            update(&self.waits, |longest| (longest.max(by), ()));
+        }
+    }
+
+    /// Corrects what a call took to what it has used.
+    fn settle(&self, now: Instant, key: Key, taken: Taken, used: u32) {
+        if taken.cost == used {
+            return;
+        }
+        match &self.limiter {
+            Limiter::Word(rule, state) => {
+                let idle_from = |word: &u64| rule.idle_from(*word, now, u64::MAX);
+                let debt = state.update(key, now, idle_from, |word| {
+                    *word = rule.settle(*word, now, taken, used);
+                    rule.debt(*word, now)
+                });
+                self.look_ahead(debt);
+            }
+            Limiter::Several(rules, state) => {
+                let idle_from = |counted: &Counted| rules.idle_from(counted, now, u64::MAX);
+                let debt = state
+                    .update(key, now, idle_from, |counted| rules.settle(counted, now, taken, used));
+                self.look_ahead(debt);
+            }
+            Limiter::Shared(shared) => shared.settle(now, key, taken, used),
+        }
+    }
+
+    /// What a call with these attributes takes: no more than there can be, of tokens.
+    fn amount(&self, attributes: &Attributes) -> u32 {
+        match self.config.unit {
+            Unit::Calls => attributes.cost.max(1),
+            Unit::Tokens => attributes.tokens.min(self.capacity),
+        }
+    }
+
+    /// The frame of a call that took its amount at `at`, and passes now.
+    fn through(&self, at: Instant, attributes: &Attributes) -> Frame {
+        match self.config.unit {
+            Unit::Calls => Frame::Through,
+            Unit::Tokens => {
+                Frame::Reserved { at, used_before: attributes.used_tokens.unwrap_or(0) }
+            }
         }
     }
 
@@ -175,7 +230,7 @@ impl RateLimiter {
     pub fn quota(&self, now: Instant, key: Key) -> Quota {
         match &self.limiter {
             Limiter::Word(rule, state) => rule.quota(state.read(key), now, self.waits()),
-            Limiter::Several(rules, state) => rules.quota(state.read(key), now),
+            Limiter::Several(rules, state) => rules.quota(state.read(key), now, self.waits()),
             Limiter::Shared(shared) => shared.quota(now, key),
         }
     }
@@ -202,11 +257,17 @@ impl RateLimiter {
     }
 }
 
-/// A call keeps what it took, unless the caller leaves before its turn.
+/// A call keeps what it took, unless the caller leaves before its turn, or what it took was an estimate.
 pub(crate) enum Frame {
     Through,
     Waiting {
         until: Instant,
+    },
+    /// Took tokens in advance, which are settled when the frame goes.
+    Reserved {
+        at: Instant,
+        /// Tokens that the execution had used before.
+        used_before: u32,
     },
     /// Waits for the store that counts a shared limit.
     Asking(Waiting),
@@ -230,6 +291,9 @@ impl Pattern for Arc<RateLimiter> {
         let Limiter::Word(Rule::Bucket(gcra), State::One(word)) = &self.limiter else {
             return None;
         };
+        if self.config.unit == Unit::Tokens {
+            return None;
+        }
         let (now, cost) = (cx.now, cx.attributes.cost);
         let taken = update(word, |tat| match gcra.take(Instant::from_nanos(tat), now, cost) {
             Some(next) => (next.as_nanos(), true),
@@ -239,11 +303,19 @@ impl Pattern for Arc<RateLimiter> {
     }
 
     fn start(&self, cx: &mut Cx<'_>) -> (Frame, Step) {
-        if let Limiter::Shared(shared) = &self.limiter {
-            let (waiting, step) = shared.start(cx);
-            return (waiting.map_or(Frame::Through, Frame::Asking), step);
+        let (now, key, cost) = (cx.now, cx.attributes.key, self.amount(cx.attributes));
+        if cost == 0 {
+            return (Frame::Through, Step::Call);
         }
-        let (now, key, cost) = (cx.now, cx.attributes.key, cx.attributes.cost);
+        if let Limiter::Shared(shared) = &self.limiter {
+            let (waiting, step) = shared.start(cx, cost);
+            let frame = match (waiting, step) {
+                (Some(waiting), _) => Frame::Asking(waiting),
+                (None, Step::Call) => self.through(now, cx.attributes),
+                (None, _) => Frame::Through,
+            };
+            return (frame, step);
+        }
         let wait = match self.config.max_wait {
             None => self.try_acquire(now, key, cost).map(|()| Duration::ZERO),
             // Who cannot have a turn before the deadline need not wait for it.
@@ -253,7 +325,7 @@ impl Pattern for Arc<RateLimiter> {
             }
         };
         match wait {
-            Ok(Duration::ZERO) => (Frame::Through, Step::Call),
+            Ok(Duration::ZERO) => (self.through(now, cx.attributes), Step::Call),
             Ok(wait) => {
                 let until = now + wait;
                 cx.emit(Kind::Queued { policy: "rate_limiter" });
@@ -270,14 +342,16 @@ impl Pattern for Arc<RateLimiter> {
     fn wake(&self, frame: &mut Frame, cx: &mut Cx<'_>) -> Step {
         match frame {
             Frame::Waiting { until } if cx.now >= *until => {
-                *frame = Frame::Through;
+                *frame = self.through(*until, cx.attributes);
                 Step::Call
             }
             Frame::Asking(waiting) => {
                 let Limiter::Shared(shared) = &self.limiter else { return Step::Wait };
-                let step = shared.wake(waiting, cx);
-                if step != Step::Wait {
-                    *frame = Frame::Through;
+                let step = shared.wake(waiting, cx, self.amount(cx.attributes));
+                match step {
+                    Step::Wait => {}
+                    Step::Call => *frame = self.through(cx.now, cx.attributes),
+                    _ => *frame = Frame::Through,
                 }
                 step
             }
@@ -285,13 +359,33 @@ impl Pattern for Arc<RateLimiter> {
         }
     }
 
-    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, _cause: Cause) {
+    fn release(&self, frame: &mut Frame, cx: &mut Cx<'_>, cause: Cause) {
+        let (key, cost) = (cx.attributes.key, self.amount(cx.attributes));
         match (std::mem::replace(frame, Frame::Through), &self.limiter) {
             (Frame::Through, _) => {}
-            (Frame::Waiting { .. }, _) => self.refund(cx.attributes.key, cx.attributes.cost),
+            (Frame::Waiting { .. }, _) => {
+                self.settle(cx.now, key, Taken { cost, at: cx.now }, 0);
+            }
+            (Frame::Reserved { at, used_before }, _) => {
+                let used = cx.attributes.used_tokens.and_then(|all| all.checked_sub(used_before));
+                let used = used_in_the_end(used, cost, cause);
+                self.settle(cx.now, key, Taken { cost, at }, used);
+            }
             (Frame::Asking(waiting), Limiter::Shared(shared)) => shared.give_up(&waiting),
             (Frame::Asking(_), _) => {}
         }
+    }
+}
+
+/// What counts as used in the end, of a call that took `cost`. A call that reported nothing has used what was expected if it
+/// succeeded, or if its caller left before its end, and nothing if it failed. An attempt in whose place another one came has
+/// used nothing.
+fn used_in_the_end(reported: Option<u32>, cost: u32, cause: Cause) -> u32 {
+    match cause {
+        Cause::Ended(outcome) if outcome.is_success() => reported.unwrap_or(cost),
+        Cause::CallerGone => reported.unwrap_or(cost),
+        Cause::Ended(_) | Cause::TimedOut | Cause::Panicked => reported.unwrap_or(0),
+        Cause::Discarded => 0,
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) fn drive_blocking<W: BlockingWork>(
                 let attempt = Attempt { number: attempt, deadline };
                 let result = driver.running.operation(|| work.call(attempt));
                 let outcome = classify.classify(&result);
+                if let Some(tokens) = classify.used_tokens(&result) {
+                    driver.running.execution.handle_used_tokens(tokens);
+                }
                 let now = driver.now();
                 // First the timers, as an async driver would have met them.
                 driver.running.execution.handle_wake(now, &driver.waker);

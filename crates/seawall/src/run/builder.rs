@@ -10,7 +10,7 @@ use super::{
 use crate::{
     attributes::Attributes,
     error::Error,
-    outcome::{AnyError, Classify},
+    outcome::{AnyError, Classify, Settled},
     pipeline::Pipeline,
     time::{Clock, Timer},
 };
@@ -78,6 +78,40 @@ impl<P, Tm, W, C> Run<P, Tm, W, C> {
 }
 
 impl<P, Tm, F, M, C> Run<P, Tm, NoFallback<F, M>, C> {
+    /// Settles rate limits of tokens with what each call has used: `used_tokens` reads it from the call's result. Before the
+    /// call they took [`Attributes::tokens`], an estimate; what it used beyond that is a debt that later calls wait for, what
+    /// it left goes back. `None` leaves a success with the estimate, and gives a failure everything back; so does a call
+    /// without `settle`. It goes behind [`classify`](Self::classify), which would
+    /// replace it, and before [`fallback`](Self::fallback).
+    ///
+    /// ```
+    /// # use seawall::{Attributes, Registry, Unit, prelude::*};
+    /// # struct Answer { total_tokens: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn ask() -> Result<Answer, std::io::Error> { Ok(Answer { total_tokens: 150 }) }
+    /// # let registry = Registry::default();
+    /// let limit = rate_limit(1_000, std::time::Duration::from_secs(60)).unit(Unit::Tokens);
+    /// let model = registry.register("model", policies![limit])?;
+    /// model
+    ///     .run(|_| ask())
+    ///     .attributes(Attributes::default().tokens(400))
+    ///     .settle(|answer| answer.as_ref().ok().map(|answer| answer.total_tokens))
+    ///     .await?;
+    /// let (limiter, _) = model.pipeline().rate_limiters().next().unwrap();
+    /// # assert_eq!(limiter.quota(model.now(), seawall::Key::NONE).remaining / 10, 85);
+    /// # Ok(()) }
+    /// ```
+    pub fn settle<R, U>(self, used_tokens: U) -> Run<P, Tm, NoFallback<F, M>, Settled<C, U>>
+    where
+        F: FnMut(Attempt) -> R,
+        R: Answer<M>,
+        U: Fn(&Result<R::Value, R::Error>) -> Option<u32>,
+    {
+        let Self { pipeline, timer, attributes, classify, work } = self;
+        let classify = Settled { classify, used_tokens };
+        Run { pipeline, timer, attributes, classify, work }
+    }
+
     /// Sets what is called with the error where the operation gives no value: after a failure, a timeout or a refusal. Its
     /// own answer, value or error, is the answer then.
     ///

@@ -98,6 +98,9 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<P, Tm, W> {
             if let Some((id, result)) = self.poll_calls(&mut places, cx) {
                 self.exclude_caller_wait();
                 let outcome = classify.classify(&result);
+                if let Some(tokens) = classify.used_tokens(&result) {
+                    self.running.execution.handle_used_tokens(tokens);
+                }
                 if outcome.is_success() && self.succeed(id) {
                     return Poll::Ready(result.map_err(Error::Inner));
                 }

@@ -133,6 +133,8 @@ impl World {
         let attributes = Attributes {
             key: Key::from_hash(random.below(5)),
             cost: 1 + random.below(3) as u32,
+            tokens: random.below(4) as u32,
+            used_tokens: None,
             repeatable: random.below(3) > 0,
             priority: [Priority::Background, Priority::Normal, Priority::Critical]
                 [random.below(3) as usize],

@@ -3,6 +3,9 @@
 use crate::time::{Instant, is_due, nanos};
 use std::time::Duration;
 
+/// The largest debt of a bucket, in whole buckets: an absurd report must not keep a limit shut for good.
+const LARGEST_DEBT: u64 = 10;
+
 /// The two numbers of the generic cell rate algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gcra {
@@ -85,9 +88,23 @@ impl Gcra {
         }
     }
 
-    /// The `tat` after a call gave back what it took.
-    pub fn refund(&self, tat: Instant, cost: u32) -> Instant {
-        tat - Duration::from_nanos(self.interval.saturating_mul(u64::from(cost.max(1))))
+    /// The `tat` after a call took `cost` and used `used`: what it left goes back; what it used beyond that is a debt, of at
+    /// most [`LARGEST_DEBT`] whole buckets, which later calls wait for.
+    pub fn settle(&self, tat: Instant, now: Instant, cost: u32, used: u32) -> Instant {
+        let time = |calls: u32| self.interval.saturating_mul(u64::from(calls));
+        if used <= cost {
+            return tat - Duration::from_nanos(time(cost - used));
+        }
+        let most = self.tolerance.saturating_mul(1 + LARGEST_DEBT);
+        let full_at = tat.max(now).as_nanos().saturating_add(time(used - cost));
+        let bound = now.as_nanos().saturating_add(most);
+        tat.max(Instant::from_nanos(full_at.min(bound)))
+    }
+
+    /// How far beyond an empty bucket `tat` is, in nanoseconds.
+    pub(super) fn debt(&self, tat: Instant, now: Instant) -> u64 {
+        let used = tat.as_nanos().saturating_sub(now.as_nanos());
+        used.saturating_sub(self.tolerance)
     }
 
     /// The number of calls that would pass at `now`.

@@ -3,7 +3,7 @@
 use super::{
     Quota,
     gcra::Gcra,
-    windows::{Calls, Fixed, Log, Sliding},
+    windows::{Calls, Fixed, Log, Sliding, Taken},
 };
 use crate::time::Instant;
 use smallvec::SmallVec;
@@ -61,6 +61,25 @@ impl Rule {
         }
     }
 
+    /// The word after a call took `taken.cost` and used `used`.
+    pub(super) fn settle(&self, word: u64, now: Instant, taken: Taken, used: u32) -> u64 {
+        match self {
+            Self::Bucket(gcra) => {
+                gcra.settle(Instant::from_nanos(word), now, taken.cost, used).as_nanos()
+            }
+            Self::Fixed(window) => window.settle(word, now, taken, used),
+            Self::Sliding(window) => window.settle(word, now, taken, used),
+        }
+    }
+
+    /// How far ahead a word is by a debt, in nanoseconds: a word that is further ahead is from before the clock was set back.
+    pub(super) fn debt(&self, word: u64, now: Instant) -> u64 {
+        match self {
+            Self::Bucket(gcra) => gcra.debt(Instant::from_nanos(word), now),
+            Self::Fixed(_) | Self::Sliding(_) => 0,
+        }
+    }
+
     /// From when on a word says no more than 0 does, in nanoseconds.
     #[inline]
     pub(super) fn idle_from(&self, word: u64, now: Instant, waits: u64) -> u64 {
@@ -109,13 +128,14 @@ impl Rules {
         counted: &mut Counted,
         now: Instant,
         cost: u32,
+        waits: u64,
     ) -> Result<(), Refusal> {
         self.lay_out(counted);
         let Counted { words, logs } = counted;
         let mut longest = Ok(());
         let mut next: SmallVec<[u64; 8]> = SmallVec::new();
         for (rule, word) in self.words.iter().zip(words.iter_mut()) {
-            *word = rule.settled(*word, now, 0);
+            *word = rule.settled(*word, now, waits);
             match rule.decide(*word, now, cost) {
                 Ok(word) => next.push(word),
                 Err(refusal) => longest = longer(longest, refusal),
@@ -139,19 +159,40 @@ impl Rules {
         }
     }
 
+    /// Corrects all counts after a call took `taken.cost` and used `used`. Returns how far ahead the largest debt is, in
+    /// nanoseconds.
+    pub(super) fn settle(
+        &self,
+        counted: &mut Counted,
+        now: Instant,
+        taken: Taken,
+        used: u32,
+    ) -> u64 {
+        self.lay_out(counted);
+        let mut debt = 0;
+        for (rule, word) in self.words.iter().zip(counted.words.iter_mut()) {
+            *word = rule.settle(*word, now, taken, used);
+            debt = debt.max(rule.debt(*word, now));
+        }
+        for (rule, log) in self.logs.iter().zip(counted.logs.iter_mut()) {
+            rule.settle(log, now, taken, used);
+        }
+        debt
+    }
+
     /// From when on these counts say no more than empty ones, in nanoseconds.
-    pub(super) fn idle_from(&self, counted: &Counted, now: Instant) -> u64 {
+    pub(super) fn idle_from(&self, counted: &Counted, now: Instant, waits: u64) -> u64 {
         let words = self.words.iter().zip(&counted.words);
-        let words = words.map(|(rule, word)| rule.idle_from(*word, now, 0));
+        let words = words.map(|(rule, word)| rule.idle_from(*word, now, waits));
         let logs = self.logs.iter().zip(&counted.logs);
         words.chain(logs.map(|(rule, log)| rule.idle_from(log, now))).max().unwrap_or(0)
     }
 
     /// How much is left of the limit that has least.
-    pub(super) fn quota(&self, mut counted: Counted, now: Instant) -> Quota {
+    pub(super) fn quota(&self, mut counted: Counted, now: Instant, waits: u64) -> Quota {
         self.lay_out(&mut counted);
         let words = self.words.iter().zip(&counted.words);
-        let words = words.map(|(rule, word)| rule.quota(*word, now, 0));
+        let words = words.map(|(rule, word)| rule.quota(*word, now, waits));
         let logs = self.logs.iter().zip(&counted.logs).map(|(rule, log)| Quota {
             limit: rule.0.limit,
             remaining: rule.remaining(log, now),

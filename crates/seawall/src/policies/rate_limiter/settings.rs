@@ -28,6 +28,8 @@ policy_config! {
         burst: u32 = 0,
         /// The algorithm that counts the calls.
         algorithm: Algorithm = Algorithm::TokenBucket,
+        /// What is counted: calls, or the tokens of language models that they use.
+        unit: Unit = Unit::Calls,
         /// Further limits that a call must pass, all of them or none; at most 7.
         #[nested]
         also: Vec<Limit> = Vec::new(),
@@ -85,6 +87,22 @@ config! {
         /// Each call that passed is remembered: never more than `rate` in any `per`. At least 8 bytes for each call;
         /// `rate` is at most 100,000.
         SlidingLog,
+    }
+}
+
+config! {
+    /// What a rate limiter counts.
+    #[derive(Copy, Default, Eq)]
+    pub enum Unit {
+        /// Calls, each by its cost, which is 1 unless said otherwise.
+        #[default]
+        Calls,
+        /// Tokens of language models. Before a call an estimate is taken, at most the whole limit; afterwards it is settled
+        /// with what the call has used. More than the estimate becomes a debt, which later calls wait for: in a token bucket
+        /// until it is paid off, at most ten whole limits; in windows and logs as long as the window counts. What was not
+        /// used goes back, all of it where the call failed. What goes back late, when the bucket is full again, may let that
+        /// much more pass at once. Calls that use no tokens pass.
+        Tokens,
     }
 }
 
@@ -147,6 +165,11 @@ impl RateLimiterConfig {
         [self.first()].into_iter().chain(self.also.iter().cloned()).collect()
     }
 
+    /// What one call may take at most: all that the smallest limit lets pass when nothing is used up.
+    pub(super) fn capacity(&self) -> u32 {
+        self.limits().iter().map(Limit::capacity).min().unwrap_or(1)
+    }
+
     /// The limiter with which one of so many instances counts by itself.
     pub(super) fn share_of(&self, instances: u32) -> Self {
         let Limit { rate, per, burst, algorithm } = self.first().share_of(instances);
@@ -186,7 +209,7 @@ impl RateLimiterConfig {
             let field = if i == 0 { "rate".to_owned() } else { format!("also[{}].rate", i - 1) };
             problems.require(good, &field, limit.rate, right);
         }
-        let smallest = self.limits().iter().map(Limit::capacity).min().unwrap_or(0);
+        let smallest = self.capacity();
         if let Some(lease) = self.shared.as_ref().and_then(|shared| shared.lease) {
             let right = "at most what the smallest limit lets pass";
             problems.require(lease <= smallest, "shared.lease", lease, right);

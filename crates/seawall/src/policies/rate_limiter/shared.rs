@@ -5,7 +5,7 @@
 //! wait, a bounded time. The invariant: every call that passes was granted by the store or, while it does not answer, decided
 //! as [`DegradedMode`] says; and nobody waits for a store that is known not to answer.
 
-use super::{Limit, Quota, RateLimiter, RateLimiterConfig};
+use super::{Limit, Quota, RateLimiter, RateLimiterConfig, windows::Taken};
 use crate::{
     attributes::Key,
     config::ConfigError,
@@ -23,7 +23,7 @@ mod connector;
 mod settings;
 
 use book::{Admission, Book, Verdict, Wakers};
-pub use connector::{LimitAsk, LimitGrant, SharedLimits};
+pub use connector::{LimitAsk, LimitGrant, LimitSettlement, SharedLimits};
 pub use settings::{DegradedMode, SharedLimit};
 
 /// The state of a shared limit on this instance.
@@ -72,7 +72,7 @@ impl Shared {
         let limiter = Arc::new(RateLimiter::new(config.share_of(instances))?);
         let max_keys = if config.keyed { config.max_keys as usize } else { 1 };
         Ok(Self {
-            capacity: limits.iter().map(Limit::capacity).min().unwrap_or(1),
+            capacity: config.capacity(),
             limits,
             keyed: config.keyed,
             book: Mutex::new(Book::new(settings.lease, settings.lease_time, max_keys)),
@@ -135,9 +135,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn start(&self, cx: &mut Cx<'_>) -> (Option<Waiting>, Step) {
-        let (key, cost) = (cx.attributes.key, cx.attributes.cost);
-        match self.enter(cx.now, key, cost, Some(cx.waker)) {
+    pub(super) fn start(&self, cx: &mut Cx<'_>, cost: u32) -> (Option<Waiting>, Step) {
+        match self.enter(cx.now, cx.attributes.key, cost, Some(cx.waker)) {
             Entry::Waiting { ticket, until } => {
                 cx.emit(Kind::Queued { policy: "rate_limiter" });
                 cx.wake_at(until);
@@ -166,7 +165,17 @@ impl Shared {
         }
     }
 
-    pub(super) fn wake(&self, waiting: &Waiting, cx: &mut Cx<'_>) -> Step {
+    /// Corrects what a call took to what it has used: in the store, or here while that does not answer. What a store that is
+    /// lost has not heard is lost with it.
+    pub(super) fn settle(&self, now: Instant, key: Key, taken: Taken, used: u32) {
+        let key = if self.keyed { key } else { Key::NONE };
+        if !self.change(|book, wakers| book.settle(now, key, taken, used, wakers)) {
+            let local = lock(&self.local).limiter.clone();
+            local.settle(now, key, taken, used);
+        }
+    }
+
+    pub(super) fn wake(&self, waiting: &Waiting, cx: &mut Cx<'_>, cost: u32) -> Step {
         let Waiting { ticket, until } = *waiting;
         let mut verdict = lock(&self.book).poll(ticket, cx.waker);
         if verdict.is_none() && cx.now >= until {
@@ -178,7 +187,7 @@ impl Shared {
         let Some(verdict) = verdict else { return Step::Wait };
         cx.wake_at(Instant::FAR_FUTURE);
         let key = if self.keyed { cx.attributes.key } else { Key::NONE };
-        let entry = self.decide(verdict, cx.now, key, cx.attributes.cost.max(1));
+        let entry = self.decide(verdict, cx.now, key, cost);
         self.step(entry, cx)
     }
 

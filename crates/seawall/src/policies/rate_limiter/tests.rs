@@ -3,6 +3,7 @@
 use super::*;
 use crate::random::Random;
 
+mod settled;
 mod windows;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -4,6 +4,22 @@ use super::rules::Refusal;
 use crate::time::{Instant, READ_LATE, is_due};
 use std::{collections::VecDeque, time::Duration};
 
+/// What a call took in advance, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) cost: u32,
+    pub(super) at: Instant,
+}
+
+impl Taken {
+    /// The count of a window after the call used `used`; `own` says that it was counted there.
+    fn settle(self, counted: u64, own: bool, used: u32) -> u64 {
+        let (beyond, left) = (used.saturating_sub(self.cost), self.cost.saturating_sub(used));
+        let left = if own { u64::from(left) } else { 0 };
+        counted.saturating_sub(left) + u64::from(beyond)
+    }
+}
+
 /// A number of calls in a number of nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -59,6 +75,17 @@ impl Fixed {
             return Err(Some(at.since(now) + Duration::from_nanos(span.until_next(at))));
         }
         Ok(span.window(at) << 32 | used)
+    }
+
+    /// The word after a call took `taken.cost` and used `used`. What it left goes back to its own window only; what it used
+    /// beyond that counts in the present one, and is forgotten with it.
+    pub(super) fn settle(self, word: u64, now: Instant, taken: Taken, used: u32) -> u64 {
+        let Self(span) = self;
+        let at = span.not_before(word >> 32, THIRTY_TWO, now);
+        let counted = self.used(word, at);
+        let own = span.window(taken.at) == span.window(at);
+        let counted = taken.settle(counted, own, used).min(THIRTY_TWO);
+        (span.window(at) & THIRTY_TWO) << 32 | counted
     }
 
     pub(super) fn remaining(self, word: u64, now: Instant) -> u64 {
@@ -121,6 +148,20 @@ impl Sliding {
         Err(Some(late + Duration::from_nanos(span.until_next(at) + from)))
     }
 
+    /// The word after a call took `taken.cost` and used `used`. What it left goes back to its own window, if that still
+    /// counts; what it used beyond that counts in the present one, up to 1,048,575 in all.
+    pub(super) fn settle(self, word: u64, now: Instant, taken: Taken, used: u32) -> u64 {
+        let Self(span) = self;
+        let at = span.not_before(word >> 40, WINDOWS, now);
+        let (before, current) = self.used(word, at);
+        let windows_ago = span.window(at).saturating_sub(span.window(taken.at));
+        let (before, current) = match windows_ago {
+            1 if used < taken.cost => (taken.settle(before, true, used), current),
+            ago => (before, taken.settle(current, ago == 0, used)),
+        };
+        (span.window(at) & WINDOWS) << 40 | before << 20 | current.min(TWENTY)
+    }
+
     pub(super) fn remaining(self, word: u64, now: Instant) -> u64 {
         let (before, current) = self.used(word, now);
         let weight = u128::from(before) * u128::from(self.0.until_next(now));
@@ -176,6 +217,23 @@ impl Log {
             }
         }
         if used + cost > span.limit { Err(None) } else { Ok(()) }
+    }
+
+    /// Corrects the entry of a call that took `taken.cost` and used `used`. Where the entry is gone, it is too old to count:
+    /// then what was used beyond it counts as of now.
+    pub(super) fn settle(self, log: &mut Calls, now: Instant, taken: Taken, used: u32) {
+        let is_its_own =
+            |(at, cost): &&mut (u64, u32)| *at == taken.at.as_nanos() && *cost == taken.cost;
+        if let Some((_, cost)) = log.iter_mut().rev().find(is_its_own) {
+            *cost = used;
+        } else if let Some(beyond) = used.checked_sub(taken.cost).filter(|beyond| *beyond > 0) {
+            // No more entries than calls that may pass.
+            let is_full = log.len() as u64 >= self.0.limit;
+            match log.back_mut().filter(|_| is_full) {
+                Some((_, cost)) => *cost = cost.saturating_add(beyond),
+                None => log.push_back((now.as_nanos(), beyond)),
+            }
+        }
     }
 
     pub(super) fn remaining(self, log: &Calls, now: Instant) -> u64 {

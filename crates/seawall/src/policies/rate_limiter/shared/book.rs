@@ -1,7 +1,7 @@
 //! The book of a shared limit: the leases of each key, the calls that wait for one, and what is to be asked of the store.
 //! Pure state; who holds the lock wakes whom it names.
 
-use super::{LimitAsk, LimitGrant};
+use super::{LimitAsk, LimitGrant, LimitSettlement, Taken};
 use crate::{attributes::Key, time::Instant};
 use std::{
     collections::{HashMap, VecDeque},
@@ -57,6 +57,10 @@ struct Account {
     /// How many calls were taken in advance the last time, and until when they may be made.
     ahead: u32,
     ahead_until: Instant,
+    /// What calls used beyond what they took, and what they left, since the store heard of it last.
+    settlement: LimitSettlement,
+    /// When the first of those calls was counted that left something.
+    left_from: Instant,
     /// What the store last said is left for everyone, and until when nothing would be used up.
     remaining: u32,
     reset_at: Instant,
@@ -151,6 +155,33 @@ impl Book {
         Admission::Decided(verdict)
     }
 
+    /// Corrects what a call took to what it has used, by the next question for its key. Says whether the store can be told.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        key: Key,
+        taken: Taken,
+        used: u32,
+        wakers: &mut Wakers,
+    ) -> bool {
+        if !self.connected {
+            return false;
+        }
+        let key = self.place(key, now);
+        let account = self.accounts.entry(key).or_default();
+        let LimitSettlement { beyond, left, .. } = &mut account.settlement;
+        if used > taken.cost {
+            *beyond = beyond.saturating_add(used - taken.cost);
+        } else {
+            account.left_from = if *left == 0 { taken.at } else { account.left_from.min(taken.at) };
+            *left = left.saturating_add(taken.cost - used);
+            // What goes back may be enough for a call that was refused.
+            account.refused_until = Instant::EPOCH;
+        }
+        self.list(key, wakers);
+        true
+    }
+
     /// The key under which a call is counted: its own, or the one that all share for which there is no place.
     fn place(&mut self, key: Key, now: Instant) -> Key {
         if self.accounts.len() < self.max_keys || self.accounts.contains_key(&key) {
@@ -187,12 +218,16 @@ impl Book {
             }
             let ahead = account.ahead.saturating_sub(account.available);
             let needed = account.needed.saturating_sub(account.available);
-            if needed == 0 && ahead == 0 {
+            let mut settlement = std::mem::take(&mut account.settlement);
+            if settlement.left > 0 {
+                settlement.left_since = now.since(account.left_from);
+            }
+            if needed == 0 && ahead == 0 && settlement.is_empty() {
                 continue;
             }
             account.asking = self.era;
-            let first = first.min(needed);
-            asks.push(LimitAsk { key, first, needed, ahead, asked_at: now, era: self.era });
+            let (first, era) = (first.min(needed), self.era);
+            asks.push(LimitAsk { key, first, needed, ahead, settlement, asked_at: now, era });
         }
         asks
     }
@@ -254,7 +289,8 @@ impl Book {
         account.queue = stay;
         if account.queue.is_empty() {
             account.needed = 0;
-        } else {
+        }
+        if !account.queue.is_empty() || !account.settlement.is_empty() {
             self.list(ask.key, wakers);
         }
     }
@@ -383,7 +419,10 @@ impl Account {
     /// Whether it says no more than a new one.
     fn is_idle(&self, now: Instant, era: u64) -> bool {
         let leased = self.available > 0 && now < self.valid_until;
-        let busy = self.asking == era || self.listed == era || !self.queue.is_empty();
+        let busy = self.asking == era
+            || self.listed == era
+            || !self.queue.is_empty()
+            || !self.settlement.is_empty();
         !leased && !busy && now >= self.refused_until && now >= self.failed_until
     }
 }

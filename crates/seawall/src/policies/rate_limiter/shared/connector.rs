@@ -5,7 +5,7 @@ use crate::{
     attributes::Key,
     event::{Event, Kind, Observer},
     name::Name,
-    policies::rate_limiter::{Limit, Limiter, RateLimiter},
+    policies::rate_limiter::{Limit, Limiter, RateLimiter, Unit},
     sync::lock,
     time::Instant,
 };
@@ -29,8 +29,28 @@ pub struct LimitAsk {
     pub needed: u32,
     /// Calls that are taken in advance.
     pub ahead: u32,
+    /// What the store corrects before it decides.
+    pub settlement: LimitSettlement,
     pub(super) asked_at: Instant,
     pub(super) era: u64,
+}
+
+/// What calls of one key have used beyond what they took in advance, and what they left of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitSettlement {
+    /// So much more counts as used, though there may be no room for it.
+    pub beyond: u32,
+    /// So much goes back, where the window in which it was counted still counts.
+    pub left: u32,
+    /// How long ago the first of the calls was counted that left something.
+    pub left_since: Duration,
+}
+
+impl LimitSettlement {
+    /// Whether it corrects nothing.
+    pub fn is_empty(&self) -> bool {
+        self.beyond == 0 && self.left == 0
+    }
 }
 
 /// The store's answer to an [`LimitAsk`].
@@ -85,6 +105,11 @@ impl SharedLimits {
     /// The limits that each call takes from, from all or from none.
     pub fn limits(&self) -> &[Limit] {
         self.limiter.shared().map_or(&[], |shared| &shared.limits)
+    }
+
+    /// Whether the limits count calls or tokens.
+    pub fn unit(&self) -> Unit {
+        self.limiter.config().unit
     }
 
     /// How long the store may take for an answer.

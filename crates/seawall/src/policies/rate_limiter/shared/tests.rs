@@ -7,7 +7,7 @@ use crate::{
     event::{Event, Observer},
     execution::Execution,
     pipeline::Pipeline,
-    policies::rate_limiter::{gcra::Gcra, rate_limit},
+    policies::rate_limiter::{gcra::Gcra, rate_limit, settings::Unit},
     policy::Mode,
 };
 use std::{
@@ -352,4 +352,46 @@ impl Instance {
             _ => panic!("it is a rate limiter"),
         }
     }
+}
+
+#[test]
+fn the_store_learns_what_calls_have_used_beyond_their_estimate_and_what_they_left() {
+    let instance = Instance::connected(direct(1_000).unit(Unit::Tokens));
+    let expects = |tokens| Attributes::default().tokens(tokens);
+    let call = |tokens| {
+        let mut call = instance.call(at(0), expects(tokens));
+        assert_eq!(call.result(at(0)), Now::Waits);
+        let ask = instance.asks(at(0)).unwrap().remove(0);
+        assert_eq!((ask.needed, ask.settlement), (tokens, LimitSettlement::default()));
+        instance.limits.granted(at(0), &ask, &grant(tokens));
+        call
+    };
+    let (mut more, mut less) = (call(400), call(300));
+    for (call, used) in [(&mut more, 450), (&mut less, 100)] {
+        call.execution.handle_wake(at(1), Waker::noop());
+        let Some(Command::Call { id, .. }) = call.execution.poll_command() else { panic!() };
+        call.execution.handle_used_tokens(used);
+        call.execution.handle_result(id, Outcome::Success, at(1), Waker::noop());
+    }
+    drop((more, less));
+    // No call needs a question, and one is asked all the same, for both.
+    let ask = instance.asks(at(2)).unwrap().remove(0);
+    let left_since = ms(2);
+    let settlement = LimitSettlement { beyond: 50, left: 200, left_since };
+    assert_eq!((ask.needed, ask.ahead, ask.settlement), (0, 0, settlement));
+    assert_eq!(instance.asks(at(2)), None);
+    instance.limits.granted(at(3), &ask, &grant(0));
+    assert_eq!(instance.asks(at(3)), None, "once");
+}
+
+#[test]
+fn while_the_store_is_lost_calls_are_settled_here() {
+    let instance = Instance::new(direct(1_000).unit(Unit::Tokens));
+    let mut call = instance.call(at(0), Attributes::default().tokens(900));
+    let Some(Command::Call { id, .. }) = call.execution.poll_command() else { panic!() };
+    call.execution.handle_used_tokens(100);
+    call.execution.handle_result(id, Outcome::Success, at(0), Waker::noop());
+    drop(call);
+    let limiter = instance.pipeline.rate_limiters().next().unwrap().0;
+    assert_eq!(limiter.quota(at(0), Key::NONE).remaining, 900);
 }
