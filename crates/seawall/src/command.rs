@@ -43,32 +43,28 @@ pub struct Resolution {
     pub call: Option<CallId>,
 }
 
-/// The commands that the driver has not taken yet, first come, first served.
-#[derive(Default)]
-pub(crate) struct Commands {
-    queue: SmallVec<[Command; 2]>,
-    taken: usize,
-}
+/// The commands that the driver has not taken yet, first come, first served. There is seldom more than one.
+pub(crate) struct Commands(SmallVec<[Command; 2]>);
 
 impl Commands {
+    /// Inlined, so that it is built where it stays.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self(SmallVec::new())
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.0.is_empty()
     }
 
     #[inline]
     pub(crate) fn push(&mut self, command: Command) {
-        self.queue.push(command);
+        self.0.push(command);
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Command> {
-        let command = self.queue.get(self.taken).copied()?;
-        self.taken += 1;
-        if self.taken == self.queue.len() {
-            self.queue.clear();
-            self.taken = 0;
-        }
-        Some(command)
+        if self.0.is_empty() { None } else { Some(self.0.remove(0)) }
     }
 }

@@ -142,7 +142,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         Self {
             pipeline,
             nodes: SmallVec::new(),
-            commands: Commands::default(),
+            commands: Commands::new(),
             last_failures: SmallVec::new(),
             common: Common {
                 attributes,
@@ -161,9 +161,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     }
 
     /// For drivers that make one call after the other: nothing is hedged.
-    pub(crate) fn sequential(mut self) -> Self {
+    pub(crate) fn set_sequential(&mut self) {
         self.common.concurrent = false;
-        self
     }
 
     #[inline]
@@ -284,7 +283,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         }
         self.common.now = now;
         self.phase = Phase::Over;
-        self.commands = Commands::default();
+        self.commands = Commands::new();
         self.release_from(0, |_, _| true, cause);
         self.emit(Kind::Abandoned { took: now.since(self.started_at) });
     }

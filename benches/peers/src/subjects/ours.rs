@@ -212,8 +212,11 @@ fn refusals() -> Vec<Case> {
                 sync(move |_| bulkhead.try_acquire().map(drop).unwrap_err())
             })
         }),
-        exhausted("limiter, exhausted", false),
-        exhausted("keyed limiter, exhausted", true),
+        exhausted("limiter, exhausted", false, |_| Key::NONE),
+        exhausted("keyed limiter, exhausted", true, |key| key),
+        exhausted("keyed limiter, exhausted, key hashed each time", true, |_| {
+            Key::of(black_box(7))
+        }),
     ]
 }
 
@@ -225,14 +228,16 @@ fn opening() -> CircuitBreakerConfig {
     }
 }
 
-fn exhausted(what: &'static str, keyed: bool) -> Case {
+/// A limiter of which nothing is left; `key` makes the key of each call out of the one that used it up.
+fn exhausted(what: &'static str, keyed: bool, key: fn(Key) -> Key) -> Case {
     Case::new("reject", PEER, what, move |_| {
         let config = RateLimiterConfig { rate: 1, per: HOUR, keyed, ..Default::default() };
         let limiter = Arc::new(must(RateLimiter::new(config)));
-        must(limiter.try_acquire(SystemClock.now(), Key::of(7), 1));
+        let first = Key::of(7);
+        must(limiter.try_acquire(SystemClock.now(), key(first), 1));
         Box::new(move || {
             let limiter = limiter.clone();
-            sync(move |_| limiter.try_acquire(SystemClock.now(), Key::of(7), 1).unwrap_err())
+            sync(move |_| limiter.try_acquire(SystemClock.now(), key(first), 1).unwrap_err())
         })
     })
 }

@@ -31,12 +31,12 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     /// The resolution of the frame at `at`, which ends with this outcome by itself. If its last failure ended with the
     /// same outcome, that failure is the resolution, with the call's own error.
     #[inline]
-    pub(super) fn recall(&mut self, at: usize, outcome: Outcome) -> Resolution {
+    pub(super) fn recall(&mut self, at: usize, outcome: &Outcome) -> Resolution {
         let is_it =
-            |(node, failure): &(usize, Resolution)| *node == at && failure.outcome == outcome;
+            |(node, failure): &(usize, Resolution)| *node == at && failure.outcome == *outcome;
         match self.last_failures.iter().position(is_it) {
             Some(found) => self.last_failures.swap_remove(found).1,
-            None => Resolution { outcome, call: None },
+            None => Resolution { outcome: *outcome, call: None },
         }
     }
 

@@ -22,7 +22,8 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     /// Does what a frame asks for, and what other frames ask for because of that, until no frame asks for anything.
     #[inline]
     pub(super) fn proceed(&mut self, mut asked: Asked, waker: &Waker) {
-        while let Some((at, step)) = asked {
+        while let Some((at, step)) = &asked {
+            let at = *at;
             let Node { depth, deadline, .. } = self.nodes[at];
             asked = match step {
                 Step::Wait => None,
@@ -31,7 +32,7 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 Step::Call => self.enter(at as u16, depth + 1, deadline, waker),
                 Step::Fallback { nth } => {
                     let after = self.take_failure(at).unwrap_or(NOT_CALLED);
-                    self.call_alternative(at as u16, deadline, nth, after);
+                    self.call_alternative(at as u16, deadline, *nth, after);
                     None
                 }
                 Step::Finish(outcome) => {

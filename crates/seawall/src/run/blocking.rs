@@ -30,8 +30,11 @@ pub(super) fn drive_blocking<W: BlockingWork>(
     classify: &impl Classify<W::Value, W::Error>,
     mut work: W,
 ) -> Result<W::Value, Error<W::Error>> {
-    let attributes = Attributes { fallbacks: work.alternatives(), ..attributes };
+    let fallbacks = work.alternatives();
+    // A plain function's value is whole when it returns.
+    let attributes = Attributes { fallbacks, streamed: false, ..attributes };
     let mut driver = Driver::new(pipeline, clock, attributes);
+    driver.begin();
     loop {
         match driver.running.execution.poll_command() {
             Some(Command::Call { id, attempt, deadline }) => {
@@ -75,15 +78,25 @@ struct Driver<'p, C: Clock, T, E> {
 }
 
 impl<'p, C: Clock, T, E> Driver<'p, C, T, E> {
+    /// Inlined, so that it is built where it stays.
+    #[inline(always)]
     fn new(pipeline: &'p Pipeline, clock: C, attributes: Attributes) -> Self {
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        // A plain function's value is whole when it returns.
-        let attributes = Attributes { streamed: false, ..attributes };
-        let execution = Execution::prepare(pipeline, attributes, fresh_seed());
-        let now = clock.now();
-        let mut running = Running { execution: execution.sequential(), clock, in_operation: false };
-        running.execution.begin(now, &waker);
-        Self { running, waker, results: Results::new(), stood: Duration::ZERO }
+        Self {
+            running: Running {
+                execution: Execution::prepare(pipeline, attributes, fresh_seed()),
+                clock,
+                in_operation: false,
+            },
+            waker: Waker::from(Arc::new(Unpark(std::thread::current()))),
+            results: Results::new(),
+            stood: Duration::ZERO,
+        }
+    }
+
+    fn begin(&mut self) {
+        let now = self.running.clock.now();
+        self.running.execution.set_sequential();
+        self.running.execution.begin(now, &self.waker);
     }
 
     fn now(&self) -> Instant {
