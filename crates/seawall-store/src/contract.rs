@@ -1,7 +1,10 @@
 //! The contract of every [`Store`], as a test. An implementation calls [`check`] with a store that is empty, and, if
 //! it outlives the process, [`check_opened_again`].
 
-use crate::{Log, MAX_RECORD, Result, Store, Value};
+use crate::{
+    log::{Log, MAX_RECORD, Value},
+    store::{Result, Store},
+};
 use std::{fmt, sync::Arc, thread};
 
 /// The promise that was broken, and how.
@@ -28,7 +31,7 @@ pub fn check_opened_again(
     open: impl Fn() -> Result<Arc<dyn Store>>,
 ) -> std::result::Result<(), Broken> {
     let opened = || open().map_err(|error| format!("opening it again: {error}"));
-    let text = |error: crate::StoreError| error.to_string();
+    let text = |error: crate::store::StoreError| error.to_string();
     let store = opened()?;
     store.append("again", &records(["a", "b", "c"]), 10).map_err(text)?;
     store.put("again", b"value").map_err(text)?;

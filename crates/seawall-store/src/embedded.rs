@@ -2,7 +2,7 @@
 //!
 //! A process that is killed loses nothing of what was written, and a file that was being written then opens again.
 
-use crate::{Result, Store, StoreError};
+use crate::store::{Result, Store, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use std::{
     io::{self, ErrorKind},

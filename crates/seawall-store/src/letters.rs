@@ -20,7 +20,7 @@ mod seal;
 mod stats;
 mod time;
 
-use crate::Result;
+use crate::store::Result;
 use std::fmt;
 
 pub use config::{QueueConfig, Queues, WhenFull};

@@ -1,6 +1,6 @@
 //! Logs and values by type: JSON in the store.
 
-use crate::{Result, Store, StoreError};
+use crate::store::{Result, Store, StoreError};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, sync::Arc};
 

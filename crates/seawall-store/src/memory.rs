@@ -1,6 +1,6 @@
 //! The store of a process that keeps nothing.
 
-use crate::{Result, Store};
+use crate::store::{Result, Store};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},

@@ -9,7 +9,7 @@ struct Building {
     floors: &'static [&'static [&'static str]],
 }
 
-const BUILDINGS: &[Building] = &[CORE, SERVER];
+const BUILDINGS: &[Building] = &[CORE, STORE, SERVER];
 
 const CORE: Building = Building {
     folder: "crates/seawall/src/",
@@ -26,6 +26,18 @@ const CORE: Building = Building {
         &["execution"],
         &["run", "testing"],
         &["registry"],
+    ],
+};
+
+const STORE: Building = Building {
+    folder: "crates/seawall-store/src/",
+    floors: &[
+        &["store"],
+        &["embedded", "log", "memory"],
+        &["contract"],
+        &["letters"],
+        // Places that other machines reach as well.
+        &["redis"],
     ],
 };
 

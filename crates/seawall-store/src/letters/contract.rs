@@ -38,7 +38,7 @@ pub fn check<L: Letters>(make: impl Fn(Queues) -> L) -> Checked {
 ///
 /// # Errors
 /// With the first promise that it breaks.
-pub fn check_opened_again<L: Letters>(open: impl Fn() -> crate::Result<L>) -> Checked {
+pub fn check_opened_again<L: Letters>(open: impl Fn() -> crate::store::Result<L>) -> Checked {
     let letters = told(open())?;
     let [kept, done, begun, deleted] = [0, 1, 2, 3].map(|n| letter("again", n));
     let all = vec![kept.clone(), done.clone(), begun.clone(), deleted.clone()];
@@ -65,7 +65,7 @@ pub fn check_opened_again<L: Letters>(open: impl Fn() -> crate::Result<L>) -> Ch
     same("the jobs, opened again", told(letters.jobs())?, vec![job])
 }
 
-fn told<T>(done: crate::Result<T>) -> Result<T, Broken> {
+fn told<T>(done: crate::store::Result<T>) -> Result<T, Broken> {
     done.map_err(|error| error.to_string())
 }
 

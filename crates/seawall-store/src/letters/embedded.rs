@@ -18,7 +18,7 @@ use super::{
     seal,
     stats::Stats,
 };
-use crate::Result;
+use crate::store::Result;
 use file::File;
 use reading::Reading;
 use std::{
@@ -92,8 +92,8 @@ impl EmbeddedLetters {
     fn error(
         &self,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> crate::StoreError {
-        crate::StoreError::new(self.place(), cause)
+    ) -> crate::store::StoreError {
+        crate::store::StoreError::new(self.place(), cause)
     }
 
     fn queues(&self) -> Arc<Queues> {

@@ -11,7 +11,7 @@ use super::{
     query::{Grouping, Groups, Page, Query},
     stats::Stats,
 };
-use crate::Result;
+use crate::store::Result;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},

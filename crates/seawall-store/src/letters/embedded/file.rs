@@ -4,7 +4,10 @@ use super::{
     reading::Reading,
     tables::{Worked, Writing},
 };
-use crate::{Result, StoreError, embedded};
+use crate::{
+    embedded,
+    store::{Result, StoreError},
+};
 use redb::{Database, ReadableDatabase};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

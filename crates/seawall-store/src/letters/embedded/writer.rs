@@ -5,7 +5,7 @@ use super::{
     file::File,
     tables::{Worked, Writing},
 };
-use crate::{Result, StoreError};
+use crate::store::{Result, StoreError};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
