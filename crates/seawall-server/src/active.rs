@@ -240,10 +240,12 @@ impl ActiveConfig {
 fn needs_restart(old: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> {
     let file = |config: &GatewayConfig| config.dead_letters.file(config.store.path.as_deref());
     let keys = |config: &GatewayConfig| config.dead_letters.keys_file.clone();
+    let in_redis = |config: &GatewayConfig| config.dead_letters.redis();
     let fields = [
         ("listen", old.listen != new.listen && new.listen.port() != 0),
         ("store.path", old.store != new.store),
         ("dead_letters.path", file(old) != file(new)),
+        ("dead_letters.store", in_redis(old) != in_redis(new)),
         ("dead_letters.keys_file", keys(old) != keys(new)),
         ("limits.max_connections", old.limits.max_connections != new.limits.max_connections),
     ];

@@ -12,6 +12,7 @@ use seawall_store::{
         EmbeddedLetters, FailedWork, InMemoryLetters, Keys, Letter, LetterId, Letters, Put,
         Redaction, Refusal, Stats,
     },
+    redis::{Redis, RedisLetters},
 };
 use std::{
     collections::BTreeMap,
@@ -92,20 +93,28 @@ impl DeadLetters {
     /// Opens the place that is configured.
     ///
     /// # Errors
-    /// When it cannot be opened, another process has it open, or a key is not one.
+    /// When it cannot be opened, another process has it open, or a key is not one. A Redis that cannot be reached is none: it is
+    /// waited for by every call.
     pub(crate) fn open(
         config: &GatewayConfig,
         variables: &BTreeMap<String, String>,
+        redis: Option<&Redis>,
     ) -> Result<Self, String> {
         let letters = &config.dead_letters;
         let bounds = letters.bounds();
-        let place: Arc<dyn Letters> = match letters.file(config.store.path.as_deref()) {
-            Some(path) => {
-                let keys = keys(letters, variables)?;
-                let opened = EmbeddedLetters::open(&path, bounds, keys);
+        let file = letters.file(config.store.path.as_deref());
+        let place: Arc<dyn Letters> = match (letters.redis(), file) {
+            (Some(in_redis), _) => {
+                let redis =
+                    redis.ok_or("dead_letters.store is redis, and store.redis is not set")?;
+                let opened = RedisLetters::open(redis, in_redis, bounds, keys(letters, variables)?);
                 Arc::new(opened.map_err(|error| error.to_string())?)
             }
-            None => Arc::new(InMemoryLetters::new(bounds)),
+            (None, Some(path)) => {
+                let opened = EmbeddedLetters::open(&path, bounds, keys(letters, variables)?);
+                Arc::new(opened.map_err(|error| error.to_string())?)
+            }
+            (None, None) => Arc::new(InMemoryLetters::new(bounds)),
         };
         Ok(Self::new(place, letters))
     }
@@ -151,6 +160,11 @@ impl DeadLetters {
     /// Where the letters are, for people.
     pub(crate) fn place(&self) -> String {
         self.letters.place()
+    }
+
+    /// Whether other instances have the same letters.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.letters.is_shared()
     }
 
     /// The numbers of the queues, at most about a second old.

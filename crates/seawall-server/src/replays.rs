@@ -11,12 +11,12 @@ use crate::{
 use seawall_store::{
     StoreError,
     letters::{
-        Action, Begun, Job, JobStatus, Letter, LetterId, Replay, ReplayOrder, ReplayOutcome,
-        Selection,
+        Action, Begun, Job, JobLease, JobStatus, Letter, LetterId, Letters, Replay, ReplayOrder,
+        ReplayOutcome, Selection,
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -73,6 +73,17 @@ pub(crate) enum JobChange {
     Cancel,
 }
 
+impl JobChange {
+    /// The state that a job is brought to.
+    fn status(self) -> JobStatus {
+        match self {
+            Self::Pause => JobStatus::Paused,
+            Self::Resume => JobStatus::Running,
+            Self::Cancel => JobStatus::Cancelled,
+        }
+    }
+}
+
 /// What became of one letter of a job.
 enum Sent {
     Ended(ReplayOutcome),
@@ -87,7 +98,8 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Replays {
     /// The jobs of these letters, which go along the routes of this gateway. Those of the former run that were not over
-    /// go on. Called on a thread that may wait, inside the runtime.
+    /// go on, as do, of letters that instances share, those that no other instance runs. Called on a thread that may wait,
+    /// inside the runtime.
     pub(crate) fn new(letters: Arc<DeadLetters>, gateway: Arc<Gateway>) -> Arc<Self> {
         let this = Arc::new(Self {
             letters,
@@ -96,8 +108,12 @@ impl Replays {
             tasks: Mutex::default(),
             stopping: AtomicBool::new(false),
         });
-        let jobs = this.letters.read_here(|letters| letters.jobs()).unwrap_or_default();
-        jobs.into_iter().filter(|job| !job.is_over()).for_each(|job| this.start(job));
+        if this.letters.is_shared() {
+            lock(&this.tasks).spawn(this.clone().take_over_for_ever());
+        } else {
+            let jobs = this.letters.read_here(|letters| letters.jobs()).unwrap_or_default();
+            jobs.into_iter().filter(|job| !job.is_over()).for_each(|job| this.start(job));
+        }
         this
     }
 
@@ -131,7 +147,10 @@ impl Replays {
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
         });
-        lock(&self.running).insert(id, running.clone());
+        match lock(&self.running).entry(id) {
+            Entry::Vacant(place) => _ = place.insert(running.clone()),
+            Entry::Occupied(_) => return,
+        }
         let this = self.clone();
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
@@ -157,20 +176,79 @@ impl Replays {
         Ok(stored.into_iter().rev().map(newest).collect())
     }
 
-    /// Changes a job that is not over, and returns it; none where no such job runs.
-    pub(crate) fn change(&self, id: LetterId, change: JobChange) -> Option<Job> {
-        let running = lock(&self.running).get(&id)?.clone();
-        let job = {
-            let mut engine = lock(&running.engine);
-            match change {
-                JobChange::Pause => engine.pause(),
-                JobChange::Resume => engine.resume(),
-                JobChange::Cancel => engine.cancel(),
+    /// Changes a job that is not over, and returns it; none where no such job runs. One that another instance runs is
+    /// returned as it is: that instance follows within about a second.
+    ///
+    /// # Errors
+    /// When another instance runs it, and cannot be asked.
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        id: LetterId,
+        change: JobChange,
+    ) -> Result<Option<Job>, StoreError> {
+        let running = lock(&self.running).get(&id).cloned();
+        if let Some(running) = running {
+            return Ok(Some(running.change(change.status())));
+        }
+        if !self.letters.is_shared() {
+            return Ok(None);
+        }
+        let job = self.jobs().await?.into_iter().find(|job| job.id == id && !job.is_over());
+        if job.is_some() {
+            let ask = move |letters: &dyn Letters| letters.ask_of_job(id, change.status());
+            self.letters.change(ask).await?;
+        }
+        Ok(job)
+    }
+
+    /// Runs the jobs that no instance runs, until the server stops.
+    async fn take_over_for_ever(self: Arc<Self>) {
+        while !self.is_stopping() {
+            // What fails is tried again.
+            _ = self.take_over().await;
+            // A server that stops does not wait for the whole pause.
+            for _ in 0..4 {
+                if !self.is_stopping() {
+                    sleep(PAUSE).await;
+                }
             }
-            engine.job().clone()
-        };
-        running.changed.notify_one();
-        Some(job)
+        }
+    }
+
+    async fn take_over(self: &Arc<Self>) -> Result<(), StoreError> {
+        let unfinished = |jobs: Vec<Job>| jobs.into_iter().filter(|job| !job.is_over());
+        let jobs = self.letters.read(|letters| letters.jobs()).await?;
+        for id in unfinished(jobs).map(|job| job.id) {
+            let running = lock(&self.running).len();
+            if running >= MAX_RUNNING || lock(&self.running).contains_key(&id) {
+                continue;
+            }
+            if self.letters.change(move |letters| letters.lease_job(id)).await?
+                == JobLease::Elsewhere
+            {
+                continue;
+            }
+            // It may have ended, or gone on, since its record was read.
+            let jobs = self.letters.read(|letters| letters.jobs()).await?;
+            unfinished(jobs).filter(|job| job.id == id).for_each(|job| self.start(job));
+        }
+        Ok(())
+    }
+
+    /// Takes or renews the lease of a job, and does what others ask of it. Returns whether it may be run here.
+    async fn renew(self: &Arc<Self>, running: &Running) -> bool {
+        let id = running.job().id;
+        match self.letters.change(move |letters| letters.lease_job(id)).await {
+            Ok(JobLease::Held(asked)) => {
+                if let Some(status) = asked {
+                    running.change(status);
+                }
+                true
+            }
+            Ok(JobLease::Elsewhere) => false,
+            // While the store is lost no letter is handed out, here or elsewhere.
+            Err(_) => true,
+        }
     }
 
     /// Hands out no more letters, and waits for those on their way, so long. The jobs go on at the next start.
@@ -193,9 +271,18 @@ impl Replays {
     async fn drive(self: &Arc<Self>, running: &Arc<Running>) {
         let began = Instant::now();
         let (mut saved, mut save_at) = (running.job(), Instant::now() + SAVE_EVERY);
+        let mut renew_at = Instant::now();
         let mut on_their_way = JoinSet::new();
         while !self.is_stopping() {
             while on_their_way.try_join_next().is_some() {}
+            if Instant::now() >= renew_at {
+                renew_at = Instant::now() + SAVE_EVERY;
+                if !self.renew(running).await {
+                    // Another instance has taken it over, and knows better how far it is.
+                    while on_their_way.join_next().await.is_some() {}
+                    return;
+                }
+            }
             let job = running.job();
             if job.status != saved.status || (job != saved && Instant::now() >= save_at) {
                 save_at = Instant::now() + SAVE_EVERY;
@@ -332,5 +419,22 @@ impl Replays {
 impl Running {
     fn job(&self) -> Job {
         lock(&self.engine).job().clone()
+    }
+
+    /// Brings the job to this state, and returns it.
+    fn change(&self, status: JobStatus) -> Job {
+        let job = {
+            let mut engine = lock(&self.engine);
+            match status {
+                JobStatus::Paused => engine.pause(),
+                JobStatus::Running => engine.resume(),
+                JobStatus::Cancelled => engine.cancel(),
+                // It ends by itself.
+                JobStatus::Done => {}
+            }
+            engine.job().clone()
+        };
+        self.changed.notify_one();
+        job
     }
 }

@@ -1,23 +1,26 @@
 //! Dead letters: work that failed for good, kept until somebody replays or deletes it.
 //!
 //! [`Letters`] is the contract that every place for letters keeps; [`contract`] tests whether one does.
-//! [`EmbeddedLetters`] keeps them in one file of this machine, [`InMemoryLetters`] for as long as the process lives.
+//! [`EmbeddedLetters`] keeps them in one file of this machine, [`InMemoryLetters`] for as long as the process lives, and
+//! `RedisLetters`, with the feature `redis`, where several instances share them.
 
-mod config;
-mod content;
+pub(crate) mod arrival;
+pub(crate) mod config;
+pub(crate) mod content;
 pub mod contract;
 mod embedded;
-mod id;
-mod job;
-mod keys;
-mod letter;
-mod lifecycle;
+pub(crate) mod id;
+pub(crate) mod job;
+pub(crate) mod keys;
+pub(crate) mod letter;
+pub(crate) mod lifecycle;
 mod memory;
-mod query;
+pub(crate) mod query;
+pub(crate) mod record;
 mod redact;
 mod replay;
-mod seal;
-mod stats;
+pub(crate) mod seal;
+pub(crate) mod stats;
 mod time;
 
 use crate::store::Result;
@@ -142,6 +145,28 @@ pub trait Letters: fmt::Debug + Send + Sync {
     /// When they cannot be read.
     fn jobs(&self) -> Result<Vec<Job>>;
 
+    /// Whether other processes may have the same letters open. Then each runs only those jobs that it has the lease of.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Takes the lease of a job, or renews it. Where letters are shared it ends by itself some time after its holder was
+    /// last heard of, and with the holder's opening of the place; nobody else runs the job until then.
+    ///
+    /// # Errors
+    /// When that cannot be written; then a lease that was held may be over.
+    fn lease_job(&self, _id: LetterId) -> Result<JobLease> {
+        Ok(JobLease::Held(None))
+    }
+
+    /// Asks whoever has the lease of a job to bring it to this state. It learns that when it renews the lease.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    fn ask_of_job(&self, _id: LetterId, _status: JobStatus) -> Result<()> {
+        Ok(())
+    }
+
     /// Where the letters are, for people: a path, an address, or that they end with the process.
     fn place(&self) -> String;
 }
@@ -151,6 +176,15 @@ pub const MAX_QUEUES: usize = 1000;
 
 /// Jobs that a place for letters remembers.
 pub const MAX_JOBS: usize = 100;
+
+/// The answer to whoever wants to run a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobLease {
+    /// The caller may run it. Another instance has asked to bring it to this state, if there is one.
+    Held(Option<JobStatus>),
+    /// Another instance runs it.
+    Elsewhere,
+}
 
 /// What became of a letter that was put.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,13 @@
 //! A process opens one [`Redis`] and hands it to all that shares something there, as [`share_limits`] does.
 
 mod connection;
+mod letters;
 mod limits;
 mod script;
 
 use connection::Link;
 pub use connection::{RedisAddress, RedisConfig, RedisConfigError};
+pub use letters::{RedisLetters, RedisLettersConfig};
 pub use limits::{Sharing, share_limits};
 use seawall::fresh_seed;
 use std::{fmt, sync::Arc};
@@ -20,7 +22,7 @@ pub struct Redis(Arc<Shared>);
 
 struct Shared {
     link: Link,
-    prefix: String,
+    config: RedisConfig,
     instance: String,
     /// Ends what keeps the link up.
     _keep_up: JoinSet<()>,
@@ -39,8 +41,12 @@ impl Redis {
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_up);
         let instance = format!("{:016x}-{:x}", fresh_seed(), std::process::id());
-        let prefix = config.prefix;
-        Ok(Self(Arc::new(Shared { link, prefix, instance, _keep_up: tasks })))
+        Ok(Self(Arc::new(Shared { link, config, instance, _keep_up: tasks })))
+    }
+
+    /// A further connection to the same Redis, for what would hold up others on this one: long values, and waiting for replicas.
+    fn further(&self) -> Result<Self, RedisConfigError> {
+        Self::open(self.0.config.clone())
     }
 
     /// The name of this process among those that share something: another one at each start.
@@ -55,12 +61,12 @@ impl Redis {
 
     /// A key of this name. Those with one `tag` are in one slot of a Cluster, so that a script may use them together.
     fn key(&self, tag: &str, name: impl fmt::Display) -> String {
-        format!("{}:{{{tag}}}:{name}", self.0.prefix)
+        format!("{}:{{{tag}}}:{name}", self.0.config.prefix)
     }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").field("prefix", &self.0.prefix).finish_non_exhaustive()
+        f.debug_struct("Redis").field("config", &self.0.config).finish_non_exhaustive()
     }
 }

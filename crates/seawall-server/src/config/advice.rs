@@ -1,7 +1,7 @@
 //! Warnings about configurations that are valid and may still do harm: arithmetic that an operator would otherwise do
 //! during an outage.
 
-use super::{GatewayConfig, RateLimitConfig, Repeatable, RouteConfig};
+use super::{GatewayConfig, LetterStore, RateLimitConfig, Repeatable, RouteConfig};
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, RateLimiterConfig, RetryConfig,
     Window,
@@ -18,6 +18,7 @@ const NOT_SHARED: (&str, &str) = (
 impl GatewayConfig {
     /// Adds warnings about what the policies of each operation amount to, together and along their routes.
     pub(super) fn advise(&self, report: &mut Report<'_>) {
+        self.advise_letters(report);
         for (at, route) in self.routes.iter().enumerate() {
             for (tier, limit) in route.rate_limit.iter().flat_map(RateLimitConfig::limiters) {
                 if limit.burst > limit.rate {
@@ -100,6 +101,16 @@ impl GatewayConfig {
             );
             let right = "lower the upstream's attempt_timeout or first_byte_timeout";
             report.warning(format!("routes[{at}].total_timeout"), message, right);
+        }
+    }
+
+    /// A master that is watched is one that fails over, and then the last letters are only where replicas have them.
+    fn advise_letters(&self, report: &mut Report<'_>) {
+        let fails_over = self.store.redis.as_ref().is_some_and(|redis| redis.sentinel.is_some());
+        let in_redis = self.dead_letters.store == Some(LetterStore::Redis);
+        if fails_over && in_redis && self.dead_letters.wait_replicas == 0 {
+            let message = "a fail-over loses the letters that no replica had received";
+            report.warning("dead_letters.wait_replicas", message, "set it to 1 or more");
         }
     }
 

@@ -140,6 +140,15 @@ impl GatewayConfig {
                 let message = "the letters are kept in memory, not in this file";
                 report.error("path", message, "remove it, or set store: file");
             }
+            let in_redis = letters.store == Some(LetterStore::Redis);
+            if in_redis && self.store.redis.is_none() {
+                report.error("store", "there is no Redis for the letters", "set store.redis");
+            }
+            if in_redis && letters.path.is_some() {
+                let message = "the letters are kept in Redis, not in this file";
+                report.error("path", message, "remove it, or set store: file");
+            }
+            report.within("key_prefix", |report| check_name(&letters.key_prefix, report));
             for name in letters.queues.keys() {
                 let path = seawall_config::path_of(&["queues", name]);
                 report.within(path, |report| check_name(name, report));

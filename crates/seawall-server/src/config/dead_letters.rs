@@ -1,8 +1,11 @@
 //! Dead letters: where they are kept, for how long, and which routes make some.
 
 use schemars::JsonSchema;
-use seawall::config::days;
-use seawall_store::letters::{QueueConfig, Queues, WhenFull};
+use seawall::config::{days, hours, secs};
+use seawall_store::{
+    letters::{QueueConfig, Queues, WhenFull},
+    redis::RedisLettersConfig,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -19,8 +22,19 @@ seawall::configuration! {
     /// Where requests are kept that failed for good, and for how long. Set in files and variables only, never through
     /// the API. Keys for encryption come from the variable `SEAWALL_DEAD_LETTER_KEYS`, or from `keys_file`.
     pub struct DeadLettersConfig {
-        /// Where letters are kept. Left out: in a file where `path` or `store.path` says so, else in memory.
+        /// Where letters are kept. Left out: in a file where `path` or `store.path` says so, else in memory. Needs a restart.
         store: Option<LetterStore> = None,
+        /// In Redis: what tells these letters from others under `store.redis.prefix`. Instances with one name share their
+        /// letters. Needs a restart.
+        #[schemars(length(min = 1, max = 100))]
+        key_prefix: String = "letters".to_owned(),
+        /// In Redis: replicas that must have a letter before it counts as kept. 0 waits for none. Needs a restart.
+        #[range(..=100)]
+        wait_replicas: u32 = 0,
+        /// In Redis: how long after an instance was last heard of its replays are ended, and its jobs taken over by another.
+        /// Needs a restart.
+        #[range(secs(1)..=hours(1))]
+        lease: Duration = secs(15),
         /// The file of the letters. Left out: `letters.redb` in the folder of `store.path`.
         #[schemars(with = "Option<String>")]
         path: Option<PathBuf> = None,
@@ -78,6 +92,8 @@ pub enum LetterStore {
     Memory,
     /// Letters are in one file of this machine; one that was accepted is on disk.
     File,
+    /// Letters are in the Redis of `store.redis`, and instances share them.
+    Redis,
 }
 
 /// Whether a route keeps requests that failed for good, and in which queue.
@@ -110,10 +126,20 @@ impl RouteDeadLetter {
 impl DeadLettersConfig {
     /// The file of the letters, beside this one of the store; none where they are kept in memory.
     pub(crate) fn file(&self, store: Option<&Path>) -> Option<PathBuf> {
-        if self.store == Some(LetterStore::Memory) {
+        if matches!(self.store, Some(LetterStore::Memory | LetterStore::Redis)) {
             return None;
         }
         self.path.clone().or_else(|| Some(store?.with_file_name(FILE)))
+    }
+
+    /// How letters are kept in Redis; none where they are not.
+    pub(crate) fn redis(&self) -> Option<RedisLettersConfig> {
+        (self.store == Some(LetterStore::Redis)).then(|| RedisLettersConfig {
+            key_prefix: self.key_prefix.clone(),
+            wait_replicas: self.wait_replicas,
+            lease: self.lease,
+            ..RedisLettersConfig::default()
+        })
     }
 
     /// The configuration of the queue of this name.

@@ -74,7 +74,11 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
     let (listener, address) = listen(&config, variables)?;
 
     // The data path, and the one place where its configuration is changed.
-    let (followers, circuits) = data_path(&config, variables, observers, &feed, &persistence)?;
+    let redis = redis(&config)?;
+    let letters = DeadLetters::open(&config, variables, redis.as_ref());
+    let letters = Arc::new(letters.map_err(ServeError::Config)?);
+    let (followers, circuits) =
+        data_path(&config, (variables, letters), observers, &feed, &persistence)?;
     let Followers { registry, gateway, access, letters, .. } = followers.clone();
     let replays = Replays::new(letters.clone(), gateway.clone());
     let trail = Arc::new(AuditTrail::new(&config.monitoring, persistence.log("monitoring")));
@@ -82,7 +86,10 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
     let (started, draining) = (registry.now(), Arc::new(AtomicBool::new(false)));
     let live = Arc::new(ActiveConfig::new(startup, followers, history));
     circuits.restore();
-    let mut tasks = sharing(&config, &registry)?;
+    let mut tasks = JoinSet::new();
+    if let Some(redis) = &redis {
+        tasks.spawn(share_limits(&registry, redis).run());
+    }
 
     // Who looks at it, and who writes it down.
     let alerts = Arc::new(Alerts::new(persistence.log("alerts")));
@@ -131,27 +138,22 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
     Ok(Server { listener, address, shared, live, feed, persister, replays, draining, stop, tasks })
 }
 
-/// What the instances of a service share through Redis, where one is configured: the tasks that do it.
-fn sharing(config: &GatewayConfig, registry: &Registry) -> Result<JoinSet<()>, ServeError> {
-    let mut tasks = JoinSet::new();
-    if let Some(redis) = config.store.redis.as_ref().and_then(RedisStoreConfig::connection) {
-        let redis = Redis::open(redis).map_err(unusable)?;
-        tasks.spawn(share_limits(registry, &redis).run());
-    }
-    Ok(tasks)
+/// The connection to the Redis by which instances share things, where one is configured.
+fn redis(config: &GatewayConfig) -> Result<Option<Redis>, ServeError> {
+    let connection = config.store.redis.as_ref().and_then(RedisStoreConfig::connection);
+    connection.map(Redis::open).transpose().map_err(unusable)
 }
 
 /// Everything that follows the configuration, and what saves the circuits.
 fn data_path(
     config: &Arc<GatewayConfig>,
-    variables: &BTreeMap<String, String>,
+    (variables, letters): (&BTreeMap<String, String>, Arc<DeadLetters>),
     observers: Vec<Arc<dyn Observer>>,
     feed: &Arc<Feed>,
     persistence: &Persistence,
 ) -> Result<(Followers, Arc<SavedCircuits>), ServeError> {
     let defaults = Arc::new(ArcSwap::new(config.clone()));
     let (registry, circuits) = operations(defaults.clone(), observers, feed, persistence);
-    let letters = Arc::new(DeadLetters::open(config, variables).map_err(ServeError::Config)?);
     let gateway = Gateway::new(config, &registry, letters.clone()).map_err(ServeError::Config)?;
     let access = Arc::new(Access::new(config, variables));
     let followers = Followers { registry, gateway: Arc::new(gateway), access, letters, defaults };

@@ -1,35 +1,12 @@
 //! Two gateways share a route's limit through a real Redis.
 
-use crate::support::{Gateway, Upstream};
+use crate::{
+    redis::Redis,
+    support::{Gateway, Upstream},
+};
 use http::Method;
 use http_body_util::Full;
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
-
-/// A Redis server on a free port, which ends with the test.
-struct Redis(Child, u16);
-
-impl Redis {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(["--appendonly", "no", "--requirepass", "sesame-of-the-test"])
-            .stdout(Stdio::null())
-            .spawn();
-        Self(child.expect("`cargo xtask test tools` installs redis-server"), port)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::time::{Duration, Instant};
 
 async fn until_limits_are(gateway: &Gateway, status: &str) {
     let began = Instant::now();
@@ -61,11 +38,11 @@ async fn passed(gateway: &Gateway, client: &str, requests: usize) -> usize {
 async fn two_gateways_share_a_limit_for_each_client() {
     let (redis, upstream) = (Redis::start(), Upstream::statuses(&[200]).await);
     let yaml = format!(
-        "listen: 127.0.0.1:0\nstore: {{ redis: {{ url: 'redis://:sesame-of-the-test@127.0.0.1:{}/' }} }}\n\
+        "listen: 127.0.0.1:0\nstore: {{ redis: {{ url: '{}' }} }}\n\
          upstreams: {{ only: {{ endpoints: ['{}'] }} }}\n\
          routes:\n  - path: '/*'\n    upstream: only\n    rate_limit: {{ rate: 10, per: 1h, key: 'header:x-client', \
          shared: {{ timeout: 5s, degraded: closed }} }}\n",
-        redis.1,
+        redis.url(),
         upstream.endpoint()
     );
     let folder = tempfile::tempdir().unwrap();

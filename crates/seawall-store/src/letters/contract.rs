@@ -2,9 +2,9 @@
 //! that makes an empty one, and, if it outlives the process, [`check_opened_again`].
 
 use super::{
-    Attempt, Begun, Content, FailedWork, Header, Job, Letter, LetterId, Letters, MAX_JOBS, Payload,
-    Put, Query, QueueConfig, Queues, REDACTED, Redaction, Refusal, ReplayOrder, ReplayOutcome,
-    Selection, State, WhenFull,
+    Attempt, Begun, Content, FailedWork, Header, Job, JobLease, JobStatus, Letter, LetterId,
+    Letters, MAX_JOBS, Payload, Put, Query, QueueConfig, Queues, REDACTED, Redaction, Refusal,
+    ReplayOrder, ReplayOutcome, Selection, State, WhenFull,
 };
 use crate::contract::Broken;
 use std::{collections::BTreeSet, fmt, thread, time::Duration};
@@ -30,6 +30,7 @@ pub fn check<L: Letters>(make: impl Fn(Queues) -> L) -> Checked {
     full_queues_refuse(&make(small(WhenFull::Reject)))?;
     full_queues_drop(&make(small(WhenFull::DropOldest)))?;
     jobs_are_bounded(&fresh())?;
+    jobs_have_one_runner(&fresh())?;
     threads_do_not_meet(&fresh())
 }
 
@@ -407,6 +408,17 @@ fn jobs_are_bounded(letters: &impl Letters) -> Checked {
     jobs[5].progress.found = 5;
     told(letters.save_job(&jobs[5]))?;
     same("a job that goes on", told(letters.jobs())?, jobs)
+}
+
+fn jobs_have_one_runner(letters: &impl Letters) -> Checked {
+    let id = job()?.id;
+    for promise in ["a job that nobody runs", "a job that this opening runs"] {
+        same(promise, told(letters.lease_job(id))?, JobLease::Held(None))?;
+    }
+    told(letters.ask_of_job(id, JobStatus::Paused))?;
+    let asked = letters.is_shared().then_some(JobStatus::Paused);
+    same("what is asked of a job", told(letters.lease_job(id))?, JobLease::Held(asked))?;
+    same("and that is told once", told(letters.lease_job(id))?, JobLease::Held(None))
 }
 
 /// How many threads put at once, and how many letters each.

@@ -6,7 +6,8 @@ mod tables;
 mod writer;
 
 use super::{
-    Begun, Letters, Put, Refusal, ReplayOutcome,
+    Begun, Letters, Put, ReplayOutcome,
+    arrival::Arrival,
     config::Queues,
     content::Content,
     id::LetterId,
@@ -26,7 +27,7 @@ use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
-use tables::{Arrival, Worked};
+use tables::Worked;
 use writer::Writer;
 
 /// Letters of one step of what goes over many.
@@ -135,25 +136,6 @@ impl EmbeddedLetters {
         Ok(done)
     }
 
-    /// Makes a letter ready to be written, on the caller's thread.
-    fn arrival(&self, mut letter: Letter, queues: &Queues) -> Arrival {
-        let config = queues.of(&letter.envelope.queue);
-        let content = lifecycle::prepare(&mut letter, config).and_then(|()| {
-            if config.encryption && self.keys.is_empty() {
-                let why = "its queue is to be encrypted, and there is no key";
-                return Err(Refusal::Invalid(why.to_owned()));
-            }
-            let Content::Open { headers, payload } = &letter.content else {
-                return Err(Refusal::Invalid("its content is not there".to_owned()));
-            };
-            let over = config.compress_over;
-            let sealed = seal::seal(letter.envelope.id, headers, &payload.0, over, &self.keys);
-            sealed.map_err(|error| Refusal::Invalid(error.to_string()))
-        });
-        letter.content = Content::Unreadable(String::new());
-        Arrival { letter, content }
-    }
-
     /// Removes those of the letters that are wanted, in one step.
     fn remove(
         &self,
@@ -192,7 +174,7 @@ impl Letters for EmbeddedLetters {
         }
         let queues = self.queues();
         let arrivals: Vec<_> =
-            letters.into_iter().map(|letter| self.arrival(letter, &queues)).collect();
+            letters.into_iter().map(|letter| Arrival::new(letter, &queues, &self.keys)).collect();
         self.writer.write(move |tables| {
             arrivals.iter().map(|arrival| tables.put(arrival, &queues)).collect()
         })

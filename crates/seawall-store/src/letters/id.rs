@@ -21,16 +21,16 @@ impl LetterId {
         Self(Uuid::new_v7(Timestamp::from_unix(NoContext, now / 1000, nanoseconds)))
     }
 
-    pub(super) const fn from_number(number: u128) -> Self {
+    pub(crate) const fn from_number(number: u128) -> Self {
         Self(Uuid::from_u128(number))
     }
 
-    pub(super) const fn number(self) -> u128 {
+    pub(crate) const fn number(self) -> u128 {
         self.0.as_u128()
     }
 
     /// The lowest identifier of a time, for ranges.
-    pub(super) fn first_of(ms: u64) -> u128 {
+    pub(crate) fn first_of(ms: u64) -> u128 {
         u128::from(ms.min((1 << 48) - 1)) << 80
     }
 }
@@ -54,7 +54,7 @@ impl FromStr for LetterId {
 /// across versions and machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(with = "String")]
-pub struct Fingerprint(pub(super) u64);
+pub struct Fingerprint(pub(crate) u64);
 
 impl Fingerprint {
     /// The fingerprint of a failure.

@@ -70,7 +70,7 @@ pub struct Envelope {
 
 impl Envelope {
     /// Whether its time is over at `now`, and nobody is at work on it.
-    pub(super) fn is_expired(&self, now: u64) -> bool {
+    pub(crate) fn is_expired(&self, now: u64) -> bool {
         self.state != State::Replaying && self.expires.is_some_and(|end| end <= now)
     }
 }
@@ -90,6 +90,10 @@ pub enum State {
     /// Too many replays failed. It is replayed only after somebody has released it.
     Quarantined,
 }
+
+/// The states, in the order of their numbers in indexes.
+pub(crate) const STATES: [State; 4] =
+    [State::Waiting, State::Replaying, State::Replayed, State::Quarantined];
 
 /// One try to do the work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

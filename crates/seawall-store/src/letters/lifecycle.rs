@@ -17,7 +17,7 @@ const MAX_ERRORS: usize = 16;
 
 /// Makes a letter ready to be stored: what it says of errors is cut to its bounds, and it gets the time of its end.
 /// Names and payloads that are too long are refused, since a part of them would be something else.
-pub(super) fn prepare(letter: &mut Letter, config: &QueueConfig) -> Result<(), Refusal> {
+pub(crate) fn prepare(letter: &mut Letter, config: &QueueConfig) -> Result<(), Refusal> {
     let envelope = &mut letter.envelope;
     let names = [&envelope.queue, &envelope.operation, &envelope.error_class];
     let names = names.into_iter().chain(&envelope.tenant).chain(&envelope.idempotency_key);
@@ -77,7 +77,7 @@ fn keep_latest(attempts: &mut Vec<Attempt>) {
 }
 
 /// The same work failed again: its attempts are added to those of the letter that is there, whose state and content stay.
-pub(super) fn merge(envelope: &mut Envelope, attempts: &mut Vec<Attempt>, later: &Letter) {
+pub(crate) fn merge(envelope: &mut Envelope, attempts: &mut Vec<Attempt>, later: &Letter) {
     envelope.deliveries = envelope.deliveries.saturating_add(later.envelope.deliveries);
     envelope.last_failure = envelope.last_failure.max(later.envelope.last_failure);
     attempts.extend_from_slice(&later.attempts);
@@ -85,7 +85,7 @@ pub(super) fn merge(envelope: &mut Envelope, attempts: &mut Vec<Attempt>, later:
 }
 
 /// Begins a replay. `Err` says why there is none.
-pub(super) fn begin(envelope: &mut Envelope) -> Result<(), Begun> {
+pub(crate) fn begin(envelope: &mut Envelope) -> Result<(), Begun> {
     if envelope.state != State::Waiting {
         return Err(Begun::NotWaiting(envelope.state));
     }
@@ -95,7 +95,7 @@ pub(super) fn begin(envelope: &mut Envelope) -> Result<(), Begun> {
 }
 
 /// Notes how a replay ended.
-pub(super) fn finish(
+pub(crate) fn finish(
     envelope: &mut Envelope,
     attempts: &mut Vec<Attempt>,
     outcome: &ReplayOutcome,
@@ -125,13 +125,13 @@ pub(super) fn finish(
 
 /// A replay failed, or its end was never noted, since the process ended before. Both count, so that a letter that brings
 /// down the process is quarantined like any other.
-pub(super) fn interrupt(envelope: &mut Envelope, config: &QueueConfig) {
+pub(crate) fn interrupt(envelope: &mut Envelope, config: &QueueConfig) {
     let spent = envelope.replays >= config.max_retry_attempts;
     envelope.state = if spent { State::Quarantined } else { State::Waiting };
 }
 
 /// Lets a quarantined letter be replayed again. Returns whether it was quarantined.
-pub(super) fn release(envelope: &mut Envelope) -> bool {
+pub(crate) fn release(envelope: &mut Envelope) -> bool {
     let quarantined = envelope.state == State::Quarantined;
     if quarantined {
         envelope.state = State::Waiting;

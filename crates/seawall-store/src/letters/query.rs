@@ -64,13 +64,13 @@ impl Query {
     }
 
     /// The identifiers of letters of the times that it means.
-    pub(super) fn times(&self) -> std::ops::Range<u128> {
+    pub(crate) fn times(&self) -> std::ops::Range<u128> {
         let from = self.from.map_or(0, LetterId::first_of);
         from..self.until.map_or(u128::MAX, LetterId::first_of).max(from)
     }
 
     /// Those of them that a list has from behind this letter on.
-    pub(super) fn times_after(&self, after: Option<LetterId>) -> std::ops::Range<u128> {
+    pub(crate) fn times_after(&self, after: Option<LetterId>) -> std::ops::Range<u128> {
         let mut times = self.times();
         let Some(after) = after.map(LetterId::number) else { return times };
         if self.oldest_first {
@@ -132,13 +132,13 @@ pub const MAX_GROUPS: usize = 1000;
 
 /// Collects groups of letters that come newest first.
 #[derive(Default)]
-pub(super) struct Grouping {
+pub(crate) struct Grouping {
     groups: std::collections::HashMap<Fingerprint, Group>,
     others: u64,
 }
 
 impl Grouping {
-    pub(super) fn add(&mut self, letter: Envelope) {
+    pub(crate) fn add(&mut self, letter: Envelope) {
         if let Some(group) = self.groups.get_mut(&letter.fingerprint) {
             group.letters += 1;
             group.first_failure = group.first_failure.min(letter.first_failure);
@@ -157,7 +157,7 @@ impl Grouping {
         }
     }
 
-    pub(super) fn into_groups(self) -> Groups {
+    pub(crate) fn into_groups(self) -> Groups {
         let mut groups: Vec<_> = self.groups.into_values().collect();
         groups.sort_by_key(|group| (std::cmp::Reverse(group.letters), group.fingerprint));
         Groups { groups, others: self.others }

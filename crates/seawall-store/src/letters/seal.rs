@@ -10,6 +10,7 @@ use super::{
     content::{Content, Header, Payload},
     id::LetterId,
     keys::{Keys, SALT},
+    record::{framed, unframed},
 };
 use ring::aead::{Aad, Nonce};
 use std::io::{Error, ErrorKind, Read};
@@ -21,25 +22,11 @@ const LEVEL: i32 = 1;
 /// Bytes of the longest content that is unpacked, whatever a record claims.
 const MAX_CONTENT: u64 = 256 << 20;
 
-/// Puts a checksum before the bytes.
-pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(4 + bytes.len());
-    record.extend(crc32fast::hash(bytes).to_le_bytes());
-    record.extend(bytes);
-    record
-}
-
-/// The bytes behind the checksum, if that is right.
-pub(super) fn unframed(record: &[u8]) -> Option<&[u8]> {
-    let (checksum, bytes) = record.split_first_chunk::<4>()?;
-    (crc32fast::hash(bytes) == u32::from_le_bytes(*checksum)).then_some(bytes)
-}
-
 /// The record of a letter's content. It is encrypted where there are keys.
 ///
 /// # Errors
 /// When it cannot be compressed or sealed.
-pub(super) fn seal(
+pub(crate) fn seal(
     id: LetterId,
     headers: &[Header],
     payload: &[u8],
@@ -74,24 +61,24 @@ pub(super) fn seal(
 }
 
 /// The content of a record. What cannot be opened says why, in place of it.
-pub(super) fn open(id: LetterId, record: &[u8], keys: &Keys) -> Content {
+pub(crate) fn open(id: LetterId, record: &[u8], keys: &Keys) -> Content {
     opened(id, record, keys).unwrap_or_else(|error| Content::Unreadable(error.to_string()))
 }
 
 /// The name of the key under which a record is sealed; none where it is not encrypted.
-pub(super) fn key_of(record: &[u8]) -> Option<&str> {
+pub(crate) fn key_of(record: &[u8]) -> Option<&str> {
     let (flags, rest) = unframed(record)?.split_first()?;
     let (length, rest) = rest.split_first().filter(|_| flags & ENCRYPTED != 0)?;
     std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
 }
 
 /// Whether the checksum of a record is right.
-pub(super) fn is_whole(record: &[u8]) -> bool {
+pub(crate) fn is_whole(record: &[u8]) -> bool {
     unframed(record).is_some()
 }
 
 /// Whether a record is compressed.
-pub(super) fn is_compressed(record: &[u8]) -> bool {
+pub(crate) fn is_compressed(record: &[u8]) -> bool {
     record.get(4).is_some_and(|flags| flags & COMPRESSED != 0)
 }
 

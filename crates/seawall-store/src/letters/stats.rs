@@ -52,7 +52,7 @@ impl QueueStats {
         self.waiting + self.replaying + self.replayed + self.quarantined
     }
 
-    pub(super) fn of(&mut self, state: State) -> &mut u64 {
+    pub(crate) fn of(&mut self, state: State) -> &mut u64 {
         match state {
             State::Waiting => &mut self.waiting,
             State::Replaying => &mut self.replaying,
@@ -62,13 +62,13 @@ impl QueueStats {
     }
 
     /// A letter of so many bytes is there.
-    pub(super) fn enter(&mut self, state: State, bytes: u64) {
+    pub(crate) fn enter(&mut self, state: State, bytes: u64) {
         *self.of(state) += 1;
         self.bytes += bytes;
     }
 
     /// A letter of so many bytes has gone.
-    pub(super) fn leave(&mut self, state: State, bytes: u64) {
+    pub(crate) fn leave(&mut self, state: State, bytes: u64) {
         let letters = self.of(state);
         *letters = letters.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);

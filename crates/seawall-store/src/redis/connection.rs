@@ -1,4 +1,4 @@
-//! One connection to Redis that all limits of a process share. It comes back by itself.
+//! A connection to Redis that all of a process share. It comes back by itself.
 
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
@@ -97,6 +97,23 @@ impl Connection {
             Self::Cluster(connection) => connection.req_packed_command(command).await,
         };
         answer.and_then(redis::Value::extract_error)
+    }
+
+    /// Sends several commands in one round trip, and returns the answer to each. In a Cluster their keys are in one slot. An
+    /// error is that of the whole.
+    pub(super) async fn send_all(
+        &mut self,
+        commands: &redis::Pipeline,
+    ) -> RedisResult<Vec<RedisResult<redis::Value>>> {
+        let answers = match self {
+            Self::Single(connection) => {
+                connection.req_packed_commands(commands, 0, commands.len()).await?
+            }
+            Self::Cluster(connection) => {
+                connection.req_packed_commands(commands, 0, commands.len()).await?
+            }
+        };
+        Ok(answers.into_iter().map(redis::Value::extract_error).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use redis::{
-    Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, Value,
+    Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value,
     aio::ConnectionLike,
 };
 use std::sync::LazyLock;
@@ -26,15 +26,28 @@ pub(super) static INSTANCE: Lua = Lua {
     hash: LazyLock::new(|| Script::new(include_str!("instance.lua")).get_hash().to_owned()),
 };
 
+/// Changes dead letters, where they are as they were seen.
+pub(super) static LETTERS: Lua = Lua {
+    text: include_str!("letters/commit.lua"),
+    hash: LazyLock::new(|| Script::new(include_str!("letters/commit.lua")).get_hash().to_owned()),
+};
+
+/// Takes or renews the lease of a replay of many letters.
+pub(super) static LEASE: Lua = Lua {
+    text: include_str!("letters/lease.lua"),
+    hash: LazyLock::new(|| Script::new(include_str!("letters/lease.lua")).get_hash().to_owned()),
+};
+
 /// The keys and arguments of one call.
 #[derive(Clone)]
-pub(super) struct Call {
+pub(super) struct Call<A = String> {
     pub(super) keys: Vec<String>,
-    pub(super) arguments: Vec<String>,
+    pub(super) arguments: Vec<A>,
 }
 
 impl Lua {
-    fn command(&self, whole: bool, call: &Call) -> Cmd {
+    /// The command of one call: by the script's hash, or with the whole script for a server that does not know it yet.
+    pub(super) fn command<A: ToRedisArgs>(&self, whole: bool, call: &Call<A>) -> Cmd {
         let mut command = if whole { redis::cmd("EVAL") } else { redis::cmd("EVALSHA") };
         if whole {
             command.arg(self.text)
@@ -96,6 +109,7 @@ impl Lua {
     }
 }
 
-fn is_unknown(error: &RedisError) -> bool {
+/// Whether this server does not know the script yet. Then it has not run.
+pub(super) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

@@ -1,8 +1,11 @@
-//! Shared limits against a real Redis: standalone, a Cluster of three nodes, and masters under Sentinels. The servers are
+//! Shared limits and dead letters against a real Redis: standalone, a Cluster of three nodes, and masters under Sentinels. The servers are
 //! started on free ports in folders of their own, and are gone when a test ends.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fleet;
 mod kit;
+mod letters;
 mod loss;
 mod settled;
+#[path = "../steps/mod.rs"]
+mod steps;

@@ -101,7 +101,8 @@ impl Control {
 
     async fn change_job(&self, id: &str, change: JobChange) -> Answer<Job> {
         let id = letter_id("id", id)?;
-        if let Some(job) = self.replays.change(id, change) {
+        let changed = self.replays.change(id, change).await;
+        if let Some(job) = changed.map_err(|error| store_failed(&error))? {
             return Ok(Json(job));
         }
         self.job(id).await?;

@@ -1,15 +1,16 @@
 //! Letters as they are found: one state of the tables, read beside the writer and without waiting for it.
 
 use super::tables::{
-    ATTEMPTS, BY_EXPIRY, BY_GROUP, BY_STATE, CONTENTS, CORRUPT, HEADS, JOBS, QUEUES, STATES,
-    Worked, decoded, of_state,
+    ATTEMPTS, BY_EXPIRY, BY_GROUP, BY_STATE, CONTENTS, CORRUPT, HEADS, JOBS, QUEUES, Worked,
+    of_state,
 };
 use crate::letters::{
     content::Content,
     id::LetterId,
     job::Job,
-    letter::{Envelope, Letter, State},
+    letter::{Envelope, Letter, STATES, State},
     query::{Grouping, Groups, Page, Query},
+    record::decoded,
     stats::{QueueStats, Stats},
 };
 use redb::{

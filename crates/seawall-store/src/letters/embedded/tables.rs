@@ -6,16 +6,17 @@
 
 use crate::letters::{
     MAX_JOBS, MAX_QUEUES, Put, Refusal,
+    arrival::Arrival,
     config::{Queues, WhenFull},
     id::LetterId,
     job::Job,
-    letter::{Attempt, Envelope, Letter, State},
+    letter::{Attempt, Envelope, Letter, STATES, State},
     lifecycle,
-    seal::{framed, unframed},
+    record::{self, decoded},
     stats::QueueStats,
 };
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What work on the database comes to.
@@ -45,10 +46,6 @@ pub(super) const QUEUES: TableDefinition<'static, &'static str, &'static [u8]> =
 /// Damaged records that are kept for people to look at; the oldest give way.
 const MAX_CORRUPT: u64 = 10_000;
 
-/// The states, in the order of their numbers in the index.
-pub(super) const STATES: [State; 4] =
-    [State::Waiting, State::Replaying, State::Replayed, State::Quarantined];
-
 /// The keys of the letters of one queue and state.
 pub(super) fn of_state(
     queue: &str,
@@ -58,22 +55,8 @@ pub(super) fn of_state(
     (queue, state as u8, ids.start)..(queue, state as u8, ids.end)
 }
 
-pub(super) fn encoded(value: &impl Serialize) -> Worked<Vec<u8>> {
-    let bytes = serde_json::to_vec(value);
-    bytes.map(|bytes| framed(&bytes)).map_err(|error| redb::Error::Io(error.into()))
-}
-
-/// The value of a record; none where it is damaged.
-pub(super) fn decoded<T: DeserializeOwned>(record: &[u8]) -> Option<T> {
-    serde_json::from_slice(unframed(record)?).ok()
-}
-
-/// A letter on its way into the file.
-pub(super) struct Arrival {
-    /// Without its content.
-    pub(super) letter: Letter,
-    /// Its content's record, or why it is not taken.
-    pub(super) content: Result<Vec<u8>, Refusal>,
+fn encoded(value: &impl Serialize) -> Worked<Vec<u8>> {
+    record::encoded(value).map_err(|error| redb::Error::Io(error.into()))
 }
 
 /// The tables in one transaction that writes.

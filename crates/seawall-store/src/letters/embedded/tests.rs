@@ -1,7 +1,7 @@
 //! What only the file of letters does: rotating keys, and going on beside damaged records.
 
 use super::*;
-use crate::letters::{FailedWork, Header, QueueConfig, Redaction};
+use crate::letters::{FailedWork, Header, QueueConfig, Redaction, Refusal};
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 const ONE: &str = "one:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
