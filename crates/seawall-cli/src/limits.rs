@@ -50,11 +50,11 @@ impl Limits {
             Command::Show(One { name, key: None }) => server.show(&remote.read(&at(&name))?, one),
             Command::Show(One { name, key }) => {
                 let path = format!("{}/quota", at(&name));
-                server.show(&remote.send(&Method::POST, &path, &LimitKey { key })?, one)
+                server.show(&remote.send(&Method::POST, &path, &LimitKey { key, id: None })?, one)
             }
             Command::Reset(One { name, key }) => {
                 let path = format!("{}/reset", at(&name));
-                server.show(&remote.send(&Method::POST, &path, &LimitKey { key })?, one)
+                server.show(&remote.send(&Method::POST, &path, &LimitKey { key, id: None })?, one)
             }
         }?;
         Ok(ExitCode::SUCCESS)
@@ -76,7 +76,7 @@ fn limits(config: &RateLimiterConfig) -> String {
 }
 
 fn rows(table: &mut Table, limits_of: &OperationLimits) {
-    for LimiterView { mode, config, keys, quota } in &limits_of.limiters {
+    for LimiterView { mode, config, keys, quota, .. } in &limits_of.limiters {
         let mode =
             if *mode == Mode::Enforce { String::new() } else { format!(" ({})", mode.label()) };
         let left = quota.as_ref().map(|quota| format!("{}/{}", quota.remaining, quota.limit));

@@ -11,6 +11,8 @@ import { Tail } from './events.js';
 import { duration, zone } from './format.js';
 import { judge, show, tally } from './health.js';
 import { askForKey } from './key.js';
+import { LettersPage } from './letters.js';
+import { LimitsPage } from './limits.js';
 import { OperationPage } from './operation-page.js';
 import { Operation } from './operation.js';
 import { follow } from './route.js';
@@ -32,6 +34,8 @@ const alerts = new Alerts(byId('alerts'), byId('alerts-title'));
 const brake = brakeControl();
 const page = new OperationPage();
 const timeline = new Timeline();
+const letters = new LettersPage();
+const limits = new LimitsPage();
 const configuration = new ConfigurationPage();
 const cards = new Cards(byId('cards'), (name) => {
   tail.show(name);
@@ -101,6 +105,8 @@ function draw() {
     put(byId('tally'), tally(known));
   }
   if (view === 'operation') page.draw(known, snapshot);
+  if (view === 'letters') letters.draw(snapshot);
+  if (view === 'limits') limits.draw();
   if (view === 'timeline') timeline.draw(known, snapshot);
   configuration.follow(snapshot.revision);
   put(byId('preset'), snapshot.preset);
@@ -165,6 +171,8 @@ follow((route) => {
   byId('events').hidden = !['overview', 'operation'].includes(view);
   tail.scope(view === 'operation' ? route.rest[0] : '');
   page.show(view === 'operation' ? route.rest[0] : '');
+  letters.show(view === 'letters' ? (route.rest[0] ?? 'groups') : '');
+  limits.show(view === 'limits');
   timeline.show(view === 'timeline');
   configuration.show(view === 'configuration' ? (route.rest[0] ?? 'change') : '');
   if (snapshot) schedule();

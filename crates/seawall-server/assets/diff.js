@@ -1,25 +1,18 @@
 // What a change comes to: its differences value by value, what is wrong with it, and what to look at.
 
-import { el } from './dom.js';
+import { el, table, wide } from './dom.js';
 import { shown } from './policies.js';
 
 /** A table of differences; a sentence where there are none. */
 export function differences(diff, label) {
   if (diff.length === 0) return el('p', {}, 'No value is another than before.');
-  const head = ['Path', 'Old', 'New', 'From'].map((text) => el('th', { scope: 'col' }, text));
-  const rows = diff.map((one) =>
-    el(
-      'tr',
-      {},
-      el('th', { scope: 'row' }, one.path),
-      el('td', { class: 'old' }, side(one, 'old')),
-      el('td', { class: 'new' }, side(one, 'new')),
-      el('td', {}, one.origin),
-    ),
-  );
-  const table = el('table', { class: 'diff' });
-  table.append(el('caption', { class: 'unseen' }, label), el('thead', {}, el('tr', {}, ...head)), el('tbody', {}, ...rows));
-  return el('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': label }, table);
+  const rows = diff.map((one) => [
+    el('th', { scope: 'row' }, one.path),
+    el('td', { class: 'old' }, side(one, 'old')),
+    el('td', { class: 'new' }, side(one, 'new')),
+    one.origin,
+  ]);
+  return wide(label, table(label, ['Path', 'Old', 'New', 'From'], rows, { class: 'diff' }));
 }
 
 function side(one, name) {

@@ -40,6 +40,20 @@ export function putOrHide(node, text) {
   node.hidden = text === '';
 }
 
+/** A table with these column heads; a cell is text, or an element: a cell of its own, such as the row's head, or its
+ *  content. */
+export function table(label, heads, rows, attributes = {}) {
+  const head = el('tr', {}, ...heads.map((text) => el('th', { scope: 'col' }, text)));
+  const cell = (one) => (one instanceof HTMLTableCellElement ? one : el('td', {}, one));
+  const lines = rows.map((cells) => el('tr', {}, ...cells.map(cell)));
+  return el('table', attributes, el('caption', { class: 'unseen' }, label), el('thead', {}, head), el('tbody', {}, ...lines));
+}
+
+/** A part of the page that scrolls by itself where it is too wide. */
+export function wide(label, content) {
+  return el('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': label }, content);
+}
+
 export const byId = (id) => document.getElementById(id);
 
 /** Puts `wanted` into that order with as few moves as it can. The child that holds the focus is never

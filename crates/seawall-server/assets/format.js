@@ -37,6 +37,15 @@ export function count(value) {
   return known(value) ? short(value, 0) : UNKNOWN;
 }
 
+/** "0 B", "1.20 kB", "34.5 MB". */
+export function bytes(value) {
+  if (!known(value)) return UNKNOWN;
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let [size, at] = [value, 0];
+  for (; size >= 999.5 && at < units.length - 1; at += 1) size /= 1000;
+  return `${at === 0 ? size : figures(size)}\u00a0${units[at]}`;
+}
+
 /** The two largest units: "12 s", "1 min 48 s", "2 h 14 min", "3 d 4 h". */
 export function duration(ms) {
   if (!known(ms)) return UNKNOWN;

@@ -3,10 +3,13 @@
 
 import { byId } from './dom.js';
 
-const VIEWS = ['overview', 'operation', 'timeline', 'configuration'];
+const VIEWS = ['overview', 'operation', 'letters', 'limits', 'timeline', 'configuration'];
 
 /** The address of an operation's page. */
 export const operationAddress = (name) => `#/operation/${encodeURIComponent(name)}`;
+
+/** The address of a group of dead letters. */
+export const lettersAddress = (fingerprint) => `#/letters/${encodeURIComponent(fingerprint)}`;
 
 /** What an address asks for: `{ view, rest }`. One that means nothing is the overview. */
 export function parse(hash) {

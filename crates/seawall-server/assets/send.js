@@ -21,8 +21,28 @@ export function send(method, path, body) {
   }));
 }
 
+/** A file that the API makes: `{ ok, blob, text }`. With a body it is asked for by POST. */
+export async function download(path, body) {
+  const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
+  const options = body === undefined ? {} : { method: 'POST', headers, body: JSON.stringify(body) };
+  try {
+    const response = await request(ROOT + path, options);
+    if (!response.ok) return await told(response);
+    return { ok: true, blob: await response.blob(), text: '' };
+  } catch {
+    return refused(0, 'The answer broke off before its end.');
+  }
+}
+
+/** Query parameters, with what stands before them; nothing where there are none. */
+export function search(parameters) {
+  const text = new URLSearchParams(parameters).toString();
+  return text && `?${text}`;
+}
+
 /** The path of one operation's own endpoint. */
 export const operationPath = (name, rest = '') => `/operations/${encodeURIComponent(name)}${rest}`;
+export const limitPath = (name, rest = '') => `/rate-limits/${encodeURIComponent(name)}${rest}`;
 export const circuitPath = (name, rest = '') => `/circuit-breakers/${encodeURIComponent(name)}${rest}`;
 
 async function exchange(path, options) {

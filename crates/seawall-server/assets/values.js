@@ -1,6 +1,6 @@
 // Every value in force with where it comes from, found by words of its path, value or origin.
 
-import { byId, el, put } from './dom.js';
+import { byId, el, put, table } from './dom.js';
 import { leaves } from './leaves.js';
 import { shown } from './policies.js';
 
@@ -32,14 +32,9 @@ export class Values {
       const text = cells.join(' ').toLowerCase();
       return wanted.every((word) => text.includes(word));
     });
-    const head = ['Path', 'Value', 'From'].map((text) => el('th', { scope: 'col' }, text));
-    const rows = found.slice(0, this.#most).map(([path, value, origin]) =>
-      el('tr', {}, el('th', { scope: 'row' }, path), el('td', {}, value), el('td', {}, origin)),
-    );
-    const caption = el('caption', { class: 'unseen' }, 'Values in force, with where they come from');
-    const table = el('table', { class: 'values' });
-    table.append(caption, el('thead', {}, el('tr', {}, ...head)), el('tbody', {}, ...rows));
-    byId('values').replaceChildren(table);
+    const rows = found.slice(0, this.#most).map(([path, ...cells]) => [el('th', { scope: 'row' }, path), ...cells]);
+    const label = 'Values in force, with where they come from';
+    byId('values').replaceChildren(table(label, ['Path', 'Value', 'From'], rows, { class: 'values' }));
     put(byId('values-count'), `${found.length} of ${this.#rows.length} values`);
     byId('values-more').hidden = found.length <= this.#most;
   }

@@ -137,7 +137,7 @@ pub(crate) use performance::Benchmarks;
 pub use performance::{BenchmarkAnswer, Suite};
 use problem::problem;
 pub use problem::{MistakeView, ProblemDocument};
-pub use rate_limits::{LimitKey, LimiterView, OperationLimits, QuotaView, RateLimitList};
+pub use rate_limits::{LimitKey, LimiterView, NearKey, OperationLimits, QuotaView, RateLimitList};
 pub(crate) use refusals::Refusals;
 pub use switches::{ModeChange, ModeRequest, PauseChange, PauseRequest};
 pub(crate) use validation::Turns;

@@ -51,7 +51,7 @@ pub mod wire {
             CircuitBreakers, CircuitMetrics, ConfigAnswer, ConfigChanged, ConfigRequest,
             ForceRequest, ForcedState, ForcedView, ImportAnswer, LetterChange, LetterSelection,
             LetterStats, LetterView, LimitKey, LimiterView, MistakeView, ModeChange, ModeRequest,
-            OperationDetail, OperationLimits, OperationLine, OperationMetrics, Operations,
+            NearKey, OperationDetail, OperationLimits, OperationLine, OperationMetrics, Operations,
             PauseChange, PauseRequest, PolicyValue, PolicyView, ProblemDocument, PurgeRequest,
             QuotaView, RateLimitList, RefusedLine, RevisionHistory, RevisionLine, RollbackRequest,
             StateChange, Suite, TransitionView,

@@ -1,17 +1,32 @@
 //! Tests of how every view looks: light, dark and on a phone, and that everything there can be read and has a name.
 
+use crate::support::get;
 use crate::{Browser, Stage, inspect};
 use serde_json::json;
 use std::{env, fs, path::PathBuf};
 
-const VIEWS: [(&str, &str, &str); 6] = [
+const VIEWS: [(&str, &str, &str); 9] = [
     ("overview", "#/", ".card .chip"),
     ("operation", "#/operation/chat", "#retries .cell"),
+    ("letters", "#/letters", "#letters-groups td"),
+    ("letter", "#/letters/all", "#letters-list td"),
+    ("limits", "#/limits", "#limits-keys td"),
     ("timeline", "#/timeline", ".happening"),
     ("configuration", "#/configuration", "#field-drain_timeout-hint"),
     ("history", "#/configuration/history", ".revision"),
     ("values", "#/configuration/values", "#values td"),
 ];
+
+const CHANGE: &str = r#"{
+    "custom": { "retry_attempts": 4 },
+    "drain_timeout": "7s",
+    "routes": [
+        { "path": "/kept", "upstream": "chat", "dead_letter": true,
+          "rate_limit": { "rate": 10, "per": "1h", "key": "peer" } },
+        { "path": "/chat/*", "upstream": "chat" },
+        { "path": "/*", "upstream": "search" }
+    ]
+}"#;
 
 /// The folder of the screenshots.
 fn folder() -> PathBuf {
@@ -23,7 +38,9 @@ fn folder() -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_view_is_readable_named_and_fits() {
     let (stage, browser) = (Stage::set(""), Browser::start().await);
-    stage.change("{ \"custom\": { \"retry_attempts\": 4 }, \"drain_timeout\": \"7s\" }");
+    stage.change(CHANGE);
+    let kept = get(stage.address(), "/kept");
+    assert!(kept.contains("x-seawall-dead-letter: 0"), "{kept}");
     fs::create_dir_all(folder()).unwrap();
     for (dress, dark, width) in
         [("light", false, 1280), ("dark", true, 1280), ("phone", false, 400)]
@@ -56,6 +73,14 @@ async fn open_questions(browser: &Browser, view: &str) {
             browser
                 .sees("form[aria-label='Force the circuit of chat'] .hint", "Every call is refused")
                 .await;
+        }
+        "letters" => {
+            browser.click("button[aria-label='Replay letters']").await;
+            browser.sees("form[aria-label='Replay letters'] .hint", "The circuit of chat is").await;
+        }
+        "letter" => {
+            browser.click("#letters-list tbody button").await;
+            browser.sees("dialog.letter th", ":path").await;
         }
         "configuration" => {
             browser

@@ -8,6 +8,7 @@ mod access;
 mod browser;
 mod configuration;
 mod inspect;
+mod letters;
 mod looks;
 mod many;
 mod overview;

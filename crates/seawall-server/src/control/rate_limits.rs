@@ -2,7 +2,8 @@
 
 use super::{
     Control,
-    extract::{JsonBody, PathName},
+    config::blocking,
+    extract::{JsonBody, PathName, Query, number, within},
     problem::{Answer, ApiError, unknown, wrong},
     tag::tagged,
 };
@@ -10,7 +11,7 @@ use crate::{actor::Actor, runtime::Operation, schema::described};
 use axum::{Json, extract::State, response::Response};
 use seawall::{Key, Mode, Quota, RateLimiter, RateLimiterConfig};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn read_routes() -> OpenApiRouter<Control> {
@@ -54,6 +55,10 @@ pub struct LimiterView {
     /// What is left now, of several limits of the one with least; `null` if there is a limit for each key, and no key was
     /// asked for.
     pub quota: Option<QuotaView>,
+    /// Whether it is shared with other instances, and decided by this one alone now, because the store that counts for all
+    /// of them does not answer.
+    #[serde(default)]
+    pub degraded: bool,
 }
 
 /// The rate limiters of one operation.
@@ -75,6 +80,20 @@ pub struct OperationLimits {
 pub struct RateLimitList {
     /// The operations that have rate limiters, by name.
     pub rate_limits: Vec<OperationLimits>,
+    /// The keys that have used most of their limit, those with the least left first; as many as were asked for.
+    #[serde(default)]
+    pub near: Vec<NearKey>,
+}
+
+/// A key that has used a part of its limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NearKey {
+    /// The operation that the limit is of.
+    pub operation: String,
+    /// The key, as a hash that only this process can make, since a key may be a credential: 16 hexadecimal digits.
+    pub key: String,
+    /// What is left of its limit.
+    pub quota: QuotaView,
 }
 
 /// Whose limit is meant. A key may be a credential: it stands in a body, never in an address, and is not written down.
@@ -85,16 +104,32 @@ pub struct LimitKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 8192)]
     pub key: Option<String>,
+    /// In place of the key, its hash, as the list of keys near their limit has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 16)]
+    pub id: Option<String>,
 }
 
-/// Lists the rate limits of all operations.
-#[utoipa::path(get, path = "/rate-limits", responses((status = 200, body = RateLimitList)))]
-async fn list(State(control): State<Control>) -> Response {
-    let operations = control.registry.operations();
-    let all = operations.iter().filter_map(|operation| control.rate_limits(operation, None));
-    let mut rate_limits: Vec<OperationLimits> = all.collect();
-    rate_limits.sort_by(|one, other| one.name.cmp(&other.name));
-    tagged(&RateLimitList { rate_limits })
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListParameters {
+    /// The most keys that are listed of those that have used most of their limit.
+    #[serde(default = "number::<0, _>")]
+    #[param(minimum = 0, maximum = 1000, default = 0)]
+    near: usize,
+}
+
+/// Lists the rate limits of all operations, and the keys that are nearest to their limit.
+#[utoipa::path(get, path = "/rate-limits", params(ListParameters),
+    responses((status = 200, body = RateLimitList)))]
+async fn list(
+    State(control): State<Control>,
+    Query(parameters): Query<ListParameters>,
+) -> Result<Response, ApiError> {
+    let most = within("near", parameters.near, 0, 1000)?;
+    // With many keys it takes milliseconds: not on the threads that pass requests on.
+    blocking(move || tagged(&control.limit_list(most))).await
 }
 
 /// Shows the rate limits of one operation.
@@ -138,6 +173,28 @@ async fn reset(
 }
 
 impl Control {
+    fn limit_list(&self, most: usize) -> RateLimitList {
+        let operations = self.registry.operations();
+        let all = operations.iter().filter_map(|operation| self.rate_limits(operation, None));
+        let mut rate_limits: Vec<OperationLimits> = all.collect();
+        rate_limits.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut near = Vec::new();
+        for operation in operations.iter().filter(|_| most > 0) {
+            for (limiter, _) in operation.pipeline().rate_limiters() {
+                let keys = limiter.nearest(operation.now(), most).into_iter();
+                near.extend(keys.map(|(key, quota)| (operation.name(), key, quota)));
+            }
+        }
+        near.sort_by(|(_, _, one), (_, _, other)| one.left().total_cmp(&other.left()));
+        near.truncate(most);
+        let near = near.into_iter().map(|(operation, key, quota)| NearKey {
+            operation: operation.to_string(),
+            key: format!("{:016x}", key.hash()),
+            quota: QuotaView::of(quota),
+        });
+        RateLimitList { rate_limits, near: near.collect() }
+    }
+
     /// An operation with its rate limits, for a key that was asked for.
     fn limited(
         &self,
@@ -160,7 +217,8 @@ impl Control {
             let config = limiter.config().clone();
             let key = if config.keyed { key } else { Some(Key::NONE) };
             let quota = key.map(|key| QuotaView::of(limiter.quota(operation.now(), key)));
-            LimiterView { mode, config, keys: limiter.keys(), quota }
+            let (keys, degraded) = (limiter.keys(), limiter.is_degraded());
+            LimiterView { mode, config, keys, quota, degraded }
         };
         let limiters: Vec<LimiterView> = pipeline.rate_limiters().map(view).collect();
         let keyed = limiters.iter().any(|limiter| limiter.config.keyed);
@@ -177,6 +235,15 @@ impl Control {
     fn limit_key(&self, name: &str, asked: &LimitKey) -> Result<Key, ApiError> {
         let (_, limits) = self.limited(name, None)?;
         let keyed = limits.counts_by != "all";
+        if let Some(id) = asked.id.as_ref().filter(|_| keyed && asked.key.is_none()) {
+            let hash = u64::from_str_radix(id, 16).map_err(|_| {
+                wrong("id", "id is no hash of a key, which is 16 hexadecimal digits")
+            })?;
+            return Ok(Key::from_hash(hash));
+        }
+        if asked.id.is_some() {
+            return Err(wrong("id", &format!("{name} needs no id: say its key, if it has any")));
+        }
         match (&asked.key, self.live.gateway().key_source(name)) {
             (None, _) if keyed => {
                 let by = limits.counts_by;

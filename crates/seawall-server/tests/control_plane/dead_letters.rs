@@ -141,6 +141,11 @@ async fn an_export_is_imported_elsewhere_and_encrypted_there() {
     fail(&world, "/orders/2").await;
     let lines = world.get("dlq/export").await.text().to_owned();
     assert_eq!(lines.lines().count(), 2);
+    let none = "01890000-0000-7000-8000-000000000000";
+    let single = world.post("dlq/export", json!({ "ids": [&id, none] })).await;
+    let single = (single.status.as_u16(), single.text().to_owned());
+    let line = lines.lines().find(|line| line.contains(&id)).unwrap();
+    assert_eq!(single, (200, format!("{line}\n")), "the one that is there, as in a whole export");
 
     let key = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let encrypted = "dead_letters: { queues: { default: { encryption: true } } }\n";

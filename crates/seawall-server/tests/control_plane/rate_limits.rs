@@ -71,6 +71,43 @@ async fn what_is_left_is_shown_and_reset_for_each_way_to_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_near_their_limit_are_listed_by_a_hash_and_reset_by_it() {
+    let upstream = Upstream::statuses(&[200]).await;
+    let world = limited(&upstream).await;
+    for tenant in ["one", "two", "two"] {
+        assert_eq!(status(&world, "/header", tenant).await, 200);
+    }
+    assert_eq!(status(&world, "/peer", "").await, 200);
+    assert_eq!(world.json("rate-limits").await["near"], json!([]), "only who asks is told");
+    let list = world.json("rate-limits?near=2").await;
+    let near = list["near"].as_array().unwrap();
+    assert_eq!(near.len(), 2, "{list}");
+    assert_eq!(
+        (&near[0]["operation"], &near[0]["quota"]["remaining"]),
+        (&json!("route /header"), &json!(0))
+    );
+    assert_eq!(
+        (&near[1]["quota"]["remaining"], &near[1]["quota"]["limit"]),
+        (&json!(1), &json!(2))
+    );
+    let id = near[0]["key"].as_str().unwrap();
+    assert!(id.len() == 16 && !list.to_string().contains("two"), "{list}");
+    let after = world.posted("rate-limits/route%20%2Fheader/reset", json!({ "id": id })).await;
+    assert_eq!(left(&after), 2, "{after}");
+    assert_eq!(status(&world, "/header", "two").await, 200);
+    for (at, body, words) in [
+        ("route%20%2Fheader/reset", json!({ "id": "no hash" }), "16 hexadecimal digits"),
+        ("route%20%2Fheader/reset", json!({ "id": id, "key": "two" }), "needs no id"),
+        ("route%20%2Fall/reset", json!({ "id": id }), "needs no id"),
+    ] {
+        let answer = world.post(&format!("rate-limits/{at}"), body).await;
+        assert_eq!(answer.status, 422, "{}", answer.text());
+        assert!(answer.text().contains(words), "{}", answer.text());
+    }
+    assert_eq!(world.get("rate-limits?near=1001").await.status, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_does_not_fit_is_refused_with_what_would() {
     let upstream = Upstream::statuses(&[200]).await;
     let world = limited(&upstream).await;

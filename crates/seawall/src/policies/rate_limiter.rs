@@ -44,6 +44,13 @@ pub struct Quota {
     pub reset_after: Duration,
 }
 
+impl Quota {
+    /// The share of the limit that is left, 0 to 1.
+    pub fn left(&self) -> f64 {
+        self.remaining as f64 / self.limit.max(1) as f64
+    }
+}
+
 /// A rate limiter, for all calls together or for each key.
 #[derive(Debug)]
 pub struct RateLimiter {
@@ -245,6 +252,24 @@ impl RateLimiter {
             }
             Limiter::Shared(shared) => shared.reset(key),
         }
+    }
+
+    /// The keys that have used most of their limit, at most `most`, with what is left of it, the least first. None where
+    /// there is one limit for all calls, and none of the keys that share a limit because there was no place for them. It
+    /// looks at every key: for people, not for the path of a call.
+    pub fn nearest(&self, now: Instant, most: usize) -> Vec<(Key, Quota)> {
+        let keys = match &self.limiter {
+            Limiter::Word(_, state) => state.each_key(),
+            Limiter::Several(_, state) => state.each_key(),
+            Limiter::Shared(shared) => shared.each_key(),
+        };
+        let quotas = keys.into_iter().map(|key| (key, self.quota(now, key)));
+        let mut used: Vec<_> = quotas.filter(|(_, quota)| quota.remaining < quota.limit).collect();
+        used.sort_by(|(one, a), (other, b)| {
+            a.left().total_cmp(&b.left()).then(one.hash().cmp(&other.hash()))
+        });
+        used.truncate(most);
+        used
     }
 
     /// The number of keys that are remembered now; 0 if there is one limit for all calls.

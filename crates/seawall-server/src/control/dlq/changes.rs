@@ -6,7 +6,7 @@ use crate::{
     control::{
         Control,
         extract::JsonBody,
-        problem::{Answer, problem, wrong},
+        problem::{Answer, ApiError, problem, wrong},
     },
     wall_clock,
 };
@@ -61,7 +61,7 @@ async fn delete(
     Ok(Json(LetterChange { letters: done.map_err(|error| store_failed(&error))? }))
 }
 
-fn bounded(selection: LetterSelection) -> Result<Vec<LetterId>, crate::control::problem::ApiError> {
+pub(super) fn bounded(selection: LetterSelection) -> Result<Vec<LetterId>, ApiError> {
     if selection.ids.len() > MAX_SELECTED {
         return Err(wrong("ids", &format!("at most {MAX_SELECTED} letters can be named")));
     }

@@ -1,10 +1,10 @@
 //! Dead letters as a file: exported and imported, a line of JSON each, without ever holding many of them in memory.
 
-use super::{LetterFilter, store_failed};
+use super::{LetterFilter, LetterSelection, LettersById, changes::bounded, store_failed};
 use crate::{
     control::{
         Control,
-        extract::Query,
+        extract::{JsonBody, Query},
         problem::{Answer, ApiError, problem},
     },
     dead_letters::DeadLetters,
@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
-use seawall_store::letters::{self, Content, Letter, Put};
+use seawall_store::letters::{self, Content, Letter, LetterId, Put};
 use serde::{Deserialize, Serialize};
 use std::{
     pin::Pin,
@@ -43,7 +43,7 @@ const SLOWEST_PIECE: Duration = Duration::from_secs(10);
 const MAX_NAMED: usize = 100;
 
 pub(super) fn write_routes() -> OpenApiRouter<Control> {
-    OpenApiRouter::new().routes(routes!(export)).routes(routes!(import))
+    OpenApiRouter::new().routes(routes!(export, export_selected)).routes(routes!(import))
 }
 
 /// Exports letters with their payloads, the newest first: a line of JSON each. It needs the scope to write, since payloads
@@ -57,12 +57,30 @@ async fn export(
     let query = filter.query()?;
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(send_all(control.letters.clone(), query, sender));
+    Ok(file_of(receiver))
+}
+
+/// Exports single letters with their payloads, in the order in which they are named: a line of JSON each. Those that are
+/// not there are left out.
+#[utoipa::path(post, path = "/dlq/export", request_body = LettersById,
+    responses((status = 200, content((String = "application/x-ndjson")))))]
+async fn export_selected(
+    State(control): State<Control>,
+    JsonBody(selection): JsonBody<LetterSelection>,
+) -> Result<Response, ApiError> {
+    let ids = bounded(selection)?;
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::spawn(async move { send_these(&control.letters, ids, &sender).await });
+    Ok(file_of(receiver))
+}
+
+fn file_of(receiver: mpsc::Receiver<Line>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, NDJSON),
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"dead-letters.ndjson\""),
     ];
-    Ok((headers, Body::new(Lines(receiver))).into_response())
+    (headers, Body::new(Lines(receiver))).into_response()
 }
 
 type Line = Result<Bytes, BoxError>;
@@ -77,23 +95,36 @@ async fn send_all(letters: Arc<DeadLetters>, query: letters::Query, sender: mpsc
             Ok(page) => page,
             Err(error) => return drop(sender.send(Err(error.into())).await),
         };
-        for envelope in page.letters {
-            let line = match letters.read(move |letters| letters.get(envelope.id)).await {
-                Ok(Some(letter)) => line_of(&letter),
-                // It was deleted meanwhile.
-                Ok(None) => continue,
-                Err(error) => Err(error.into()),
-            };
-            let is_last = line.is_err();
-            if sender.send(line).await.is_err() || is_last {
-                return;
-            }
+        let ids = page.letters.iter().map(|envelope| envelope.id).collect();
+        if !send_these(&letters, ids, &sender).await {
+            return;
         }
         after = match page.next {
             Some(next) => Some(next),
             None => return,
         };
     }
+}
+
+/// Sends these letters; `false` where that ended before the last one.
+async fn send_these(
+    letters: &Arc<DeadLetters>,
+    ids: Vec<LetterId>,
+    sender: &mpsc::Sender<Line>,
+) -> bool {
+    for id in ids {
+        let line = match letters.read(move |letters| letters.get(id)).await {
+            Ok(Some(letter)) => line_of(&letter),
+            // It was deleted meanwhile.
+            Ok(None) => continue,
+            Err(error) => Err(error.into()),
+        };
+        let is_last = line.is_err();
+        if sender.send(line).await.is_err() || is_last {
+            return false;
+        }
+    }
+    true
 }
 
 fn line_of(letter: &Letter) -> Line {

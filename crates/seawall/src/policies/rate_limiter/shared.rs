@@ -222,6 +222,11 @@ impl Shared {
         lock(&self.local).limiter.reset(key);
     }
 
+    /// The keys that this instance knows; none where there is one limit for all calls.
+    pub(super) fn each_key(&self) -> Vec<Key> {
+        if self.keyed { lock(&self.book).each_key() } else { Vec::new() }
+    }
+
     pub(super) fn keys(&self) -> usize {
         if self.keyed { lock(&self.book).keys() } else { 0 }
     }

@@ -84,6 +84,14 @@ impl<C: Cell> State<C> {
         }
     }
 
+    /// The keys that have a state of their own, in no order.
+    pub(super) fn each_key(&self) -> Vec<Key> {
+        match self {
+            Self::One(_) => Vec::new(),
+            Self::Keyed(keyed) => keyed.all().into_iter().map(|(key, _)| key).collect(),
+        }
+    }
+
     /// The number of keys that have a state; 0 if there is one for all calls.
     pub(super) fn keys(&self) -> usize {
         match self {

@@ -388,6 +388,11 @@ impl Book {
         self.calls.len()
     }
 
+    /// The keys that have an account of their own.
+    pub(super) fn each_key(&self) -> Vec<Key> {
+        self.accounts.keys().copied().filter(|key| *key != Key::NONE).collect()
+    }
+
     /// How many keys are remembered.
     pub(super) fn keys(&self) -> usize {
         self.accounts.len()
