@@ -17,3 +17,8 @@ pub use embedded::Embedded;
 pub use log::{Log, MAX_RECORD, Value};
 pub use memory::InMemory;
 pub use store::{Result, Store, StoreError};
+
+/// The programs of the page on dead letters, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/dead-letters.md")]
+struct DeadLettersPage;

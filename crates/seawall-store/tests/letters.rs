@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use seawall::{Payload, Registry, policies, prelude::*};
 use seawall_store::letters::{
-    Content, EmbeddedLetters, InMemoryLetters, Keys, Letter, QueueConfig, Queues, WhenFull,
-    contract,
+    Content, EmbeddedLetters, InMemoryLetters, Keys, Letter, LetterId, LetterWriter, Letters,
+    QueueConfig, Queues, Redaction, WhenFull, contract,
 };
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 use steps::{Numbers, letter};
 
 mod steps;
@@ -87,4 +88,48 @@ fn letters_come_back_from_json_and_show_no_secret() {
         let debug = format!("{letter:?}");
         assert!(!debug.contains("s3cret") && !debug.contains("\"text"), "{debug}");
     }
+}
+
+/// Calls of the library that failed for good are letters with their attempts, without secrets; what a place does not take is
+/// told to the caller.
+#[tokio::test]
+async fn library() {
+    let full = QueueConfig { max_letters: 2, when_full: WhenFull::Reject, ..Default::default() };
+    let letters = Arc::new(InMemoryLetters::new(Queues { default: full, ..Queues::default() }));
+    let writer = LetterWriter::start(letters.clone(), Redaction::default()).unwrap();
+    let registry = Registry::builder().dead_letters(Arc::new(writer)).build();
+    let orders = registry.register("orders", policies![dead_letter(), retry(2)]).unwrap();
+    let fail = |key: &'static str| {
+        let payload = move || {
+            Payload::new("order 7")
+                .idempotency_key(key)
+                .tenant("acme")
+                .header("authorization", "Bearer a-secret")
+        };
+        orders.run(|_| async { Err::<(), _>("down") }).payload(payload)
+    };
+    let first = fail("one").await.unwrap_err();
+    let id: LetterId = first.letter_id().unwrap().parse().unwrap();
+    let letter = letters.get(id).unwrap().unwrap();
+    let shown = &letter.envelope;
+    assert_eq!((shown.operation.as_str(), shown.queue.as_str()), ("orders", "default"));
+    assert_eq!((shown.error_class.as_str(), shown.error.as_str()), ("unknown", "down"));
+    assert_eq!((shown.tenant.as_deref(), shown.payload_bytes), (Some("acme"), 7));
+    let attempts: Vec<_> =
+        letter.attempts.iter().map(|one| (&*one.outcome, &*one.errors)).collect();
+    let down = ["down".to_owned()];
+    assert_eq!(attempts, [("failure", &down[..]), ("failure", &down[..])]);
+    assert!(letter.attempts[0].at <= letter.attempts[1].at && letter.attempts[1].at > 1 << 40);
+    let Content::Open { headers, .. } = &letter.content else { panic!("{letter:?}") };
+    assert_eq!(headers[0].value, "[redacted]");
+
+    // The same work is the same letter.
+    assert_eq!(fail("one").await.unwrap_err().letter_id(), first.letter_id());
+    // Many at once are written together; the queue has room for one more.
+    let (two, three) = tokio::join!(fail("two"), fail("three"));
+    let told: Vec<String> = [two, three].map(|one| one.unwrap_err().to_string()).into();
+    let refused = told.iter().filter(|text| text.ends_with("a dead letter: its queue is full"));
+    assert_eq!(refused.count(), 1, "{told:?}");
+    let counts = orders.counts();
+    assert_eq!((counts.dead_letters, counts.dead_letters_lost), (3, 1));
 }

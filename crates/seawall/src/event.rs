@@ -124,6 +124,13 @@ pub enum Kind {
         /// The number of the alternative, from 1.
         nth: u32,
     },
+    /// The payload of a call that failed for good is kept as a dead letter.
+    LetterKept,
+    /// A call failed for good, a policy asked for a dead letter, and none is known to be kept.
+    LetterLost {
+        /// The reason.
+        why: LetterLoss,
+    },
     /// A circuit changed its state.
     CircuitChanged(Transition),
     /// The execution ended with this outcome.
@@ -164,6 +171,8 @@ impl Kind {
             Self::TimedOut { .. } => "timed_out",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::FellBack { .. } => "fell_back",
+            Self::LetterKept => "letter_kept",
+            Self::LetterLost { .. } => "letter_lost",
             Self::CircuitChanged(_) => "circuit_changed",
             Self::Finished { .. } => "finished",
             Self::Abandoned { .. } => "abandoned",
@@ -184,6 +193,7 @@ impl Kind {
             Self::FaultInjected(_) => Some("chaos"),
             Self::TimedOut { .. } => Some("timeout"),
             Self::FellBack { .. } => Some("fallback"),
+            Self::LetterKept | Self::LetterLost { .. } => Some("dead_letter"),
             Self::CircuitChanged(_) => Some("circuit_breaker"),
             _ => None,
         }
@@ -226,6 +236,8 @@ impl fmt::Display for Kind {
                 write!(f, "the caller's deadline passed after {}", Short(*limit))
             }
             Self::FellBack { nth } => write!(f, "fell back to alternative {nth}"),
+            Self::LetterKept => f.write_str("kept as a dead letter"),
+            Self::LetterLost { why } => write!(f, "not kept as a dead letter: {}", why.label()),
             Self::CircuitChanged(transition) => transition.fmt(f),
             Self::Finished { outcome, took, calls } => {
                 write!(f, "{} after {} and {calls} calls", outcome.label(), Short(*took))
@@ -250,6 +262,37 @@ impl Withheld {
         match self {
             Self::Budget => "budget",
             Self::Paused => "paused",
+        }
+    }
+}
+
+/// The reason why work that failed for good is not known to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterLoss {
+    /// The caller gave no payload.
+    NoPayload,
+    /// There is no place for dead letters.
+    NoPlace,
+    /// The place did not take the letter.
+    NotStored,
+    /// It was not stored within the time that the policy gives. It may be yet.
+    TooSlow,
+    /// The caller went away before it was stored. It may be yet.
+    CallerGone,
+    /// A timeout outside of the policy, or a panic, ended the call before the policy could decide.
+    CutOff,
+}
+
+impl LetterLoss {
+    /// The label in logs and on the wire: `no_payload`, `no_place`, `not_stored`, `too_slow`, `caller_gone` or `cut_off`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NoPayload => "no_payload",
+            Self::NoPlace => "no_place",
+            Self::NotStored => "not_stored",
+            Self::TooSlow => "too_slow",
+            Self::CallerGone => "caller_gone",
+            Self::CutOff => "cut_off",
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     event::Kind,
     outcome::{CallerFault, Outcome},
     pipeline::Pipeline,
-    policies::Slot,
+    policies::{Policy, Slot, dead_letter::DeadLetterConfig},
     policy::{Cause, Step},
     random::Random,
     rejection::{Reason, Rejection},
@@ -106,7 +106,18 @@ pub struct Execution<P: Deref<Target = Pipeline> = Arc<Pipeline>> {
     next_call: u32,
     /// Alternatives called without a fallback policy.
     stood_in: u32,
+    /// The policy that said that the work has failed for good, and the outcome then.
+    given_up: Option<(u16, Outcome)>,
     phase: Phase,
+}
+
+/// A dead letter that a policy asked for.
+pub struct LetterDue {
+    pub(crate) config: DeadLetterConfig,
+    /// What the work came to.
+    pub(crate) outcome: Outcome,
+    /// The execution, as events name it.
+    pub(crate) execution: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -131,14 +142,20 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
         now: Instant,
         waker: &Waker,
     ) -> Self {
-        let mut this = Self::prepare(pipeline, attributes, seed);
+        let mut this = Self::prepare(pipeline, attributes, seed, false);
         this.begin(now, waker);
         this
     }
 
-    /// An execution that has not begun: for drivers that learn the time and their waker later.
+    /// An execution that has not begun: for drivers that learn the time and their waker later. `has_payload` says whether the
+    /// driver keeps what failed for good.
     #[inline(always)]
-    pub(crate) fn prepare(pipeline: P, attributes: Attributes, seed: u64) -> Self {
+    pub(crate) fn prepare(
+        pipeline: P,
+        attributes: Attributes,
+        seed: u64,
+        has_payload: bool,
+    ) -> Self {
         Self {
             pipeline,
             nodes: SmallVec::new(),
@@ -151,10 +168,12 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 now: Instant::from_nanos(0),
                 attempt: 1,
                 concurrent: true,
+                has_payload,
             },
             started_at: Instant::from_nanos(0),
             next_call: 0,
             stood_in: 0,
+            given_up: None,
             // Dropped now, it has nothing to give back, and nothing to say.
             phase: Phase::Over,
         }
@@ -163,6 +182,16 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
     /// For drivers that make one call after the other: nothing is hedged.
     pub(crate) fn set_sequential(&mut self) {
         self.common.concurrent = false;
+    }
+
+    /// The dead letter that a policy asked for; none where the work has not failed for good.
+    pub(crate) fn letter_due(&self) -> Option<LetterDue> {
+        let (depth, outcome) = self.given_up?;
+        let config = match self.pipeline.policies().get(usize::from(depth)) {
+            Some(Policy::DeadLetter(policy)) => policy.config().clone(),
+            _ => DeadLetterConfig::default(),
+        };
+        Some(LetterDue { config, outcome, execution: self.common.seed })
     }
 
     #[inline]

@@ -28,6 +28,7 @@ mod attributes;
 mod backoff;
 mod command;
 pub mod config;
+mod dead_letters;
 mod error;
 mod event;
 mod execution;
@@ -59,8 +60,11 @@ mod window;
 pub use attributes::{Attributes, Key, Priority};
 pub use backoff::{Backoff, Growth, Jitter};
 pub use command::{CallId, Command, Resolution};
+pub use dead_letters::{
+    DeadLetters, FailedCall, LetterAttempt, LetterDraft, LetterFate, Payload, Storing,
+};
 pub use error::{Elapsed, Error, Rejected};
-pub use event::{Event, Fault, Kind, Observer, State, Transition, Why, Withheld};
+pub use event::{Event, Fault, Kind, LetterLoss, Observer, State, Transition, Why, Withheld};
 pub use execution::Execution;
 pub use histogram::{Histogram, Latencies};
 pub use metrics::{Counter, Counts, Metrics, Series};
@@ -79,6 +83,7 @@ pub use policies::circuit_breaker::{
     CircuitBreaker, CircuitBreakerConfig, CircuitSnapshot, CircuitView, Force, Forced, KeyedCounts,
     Permit,
 };
+pub use policies::dead_letter::{DeadLetter, DeadLetterConfig};
 pub use policies::fallback::{Fallback, FallbackConfig};
 pub use policies::hedge::{Hedge, HedgeConfig};
 pub use policies::rate_limiter::{
@@ -101,7 +106,7 @@ pub use registry::{
     Fallible, Health, Operation, Registry, RegistryBuilder, RegistryChange, RegistryError, global,
 };
 pub use rejection::{Reason, Rejection};
-pub use run::{Attempt, HeldPermits, Run, RunFuture, Work, WorkResult};
+pub use run::{Attempt, HeldPermits, KeptFuture, KeptRun, Run, RunFuture, Work, WorkResult};
 #[cfg(feature = "macros")]
 pub use seawall_macros::resilient;
 pub use time::{Clock, Instant, SystemClock, Timer};
@@ -131,9 +136,9 @@ pub mod prelude {
     pub use crate::{
         policies,
         policies::{
-            bulkhead::bulkhead, chaos::chaos, circuit_breaker::breaker, fallback::fallback,
-            hedge::hedge, rate_limiter::rate_limit, retry::retry, throttle::throttle,
-            timeout::timeout,
+            bulkhead::bulkhead, chaos::chaos, circuit_breaker::breaker, dead_letter::dead_letter,
+            fallback::fallback, hedge::hedge, rate_limiter::rate_limit, retry::retry,
+            throttle::throttle, timeout::timeout,
         },
     };
 }
@@ -171,4 +176,6 @@ mod guides {
     struct Fallback;
     #[doc = include_str!("../../../docs/policies/chaos.md")]
     struct Chaos;
+    #[doc = include_str!("../../../docs/policies/dead-letter.md")]
+    struct DeadLetter;
 }

@@ -162,6 +162,10 @@ counters! {
     store_round_trips <- [Kind::StoreAnswered { .. }] => Series::Operation("seawall_store_round_trips_total");
     /// Times that the store of a shared rate limit was lost.
     store_losses <- [Kind::StoreLost] => Series::Operation("seawall_store_losses_total");
+    /// Calls that failed for good and are kept as dead letters.
+    dead_letters <- [Kind::LetterKept] => Series::Operation("seawall_dead_letters_total");
+    /// Calls that failed for good, for which a dead letter was asked, and that are not known to be kept.
+    dead_letters_lost <- [Kind::LetterLost { .. }] => Series::Operation("seawall_dead_letters_lost_total");
     /// Times that the circuit opened, failed probes included. What an operator forces is not among them; what happens
     /// in shadow is.
     circuit_breaker_opens <- [Kind::CircuitChanged(Transition { to: State::Open, .. })]

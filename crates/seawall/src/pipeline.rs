@@ -3,6 +3,7 @@
 use crate::{
     attributes::Key,
     config::{ConfigError, Problems},
+    dead_letters::DeadLetters,
     event::{Observer, State, Transition},
     name::Name,
     policies::{
@@ -23,6 +24,7 @@ pub struct Pipeline {
     policies: Arc<[Policy]>,
     controls: Arc<Controls>,
     observer: Option<Arc<dyn Observer>>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
     /// Every policy hands a success on as it is.
     hands_successes_on: bool,
     /// More than one call may be in progress at a time.
@@ -42,6 +44,7 @@ impl Pipeline {
             name: name.into(),
             controls: Arc::default(),
             observer: None,
+            dead_letters: None,
             hands_successes_on: on_success().all(|it| it != OnSuccess::Decides),
             hedges: policies.iter().any(|policy| matches!(policy, Policy::Hedge(_))),
             needs_success_time: on_success().any(|it| it == needs_time),
@@ -98,6 +101,7 @@ impl Pipeline {
             breaker.take_over(&former);
         }
         fresh.observer.clone_from(&self.observer);
+        fresh.dead_letters.clone_from(&self.dead_letters);
         fresh.pause_repeats(self.repeats_are_paused());
         Ok(fresh)
     }
@@ -113,6 +117,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..self }
+    }
+
+    /// This pipeline with a place for the dead letters of its calls, as
+    /// [`RegistryBuilder::dead_letters`](crate::RegistryBuilder::dead_letters) gives it to every operation.
+    #[must_use]
+    pub fn with_dead_letters(self, place: Arc<dyn DeadLetters>) -> Self {
+        Self { dead_letters: Some(place), ..self }
     }
 
     /// The name of the pipeline, which is the name of its operation in events and errors.
@@ -269,6 +280,14 @@ impl Pipeline {
 
     pub(crate) fn observer(&self) -> Option<&dyn Observer> {
         self.observer.as_deref()
+    }
+
+    pub(crate) fn shared_observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.observer.as_ref()
+    }
+
+    pub(crate) fn dead_letters(&self) -> Option<&Arc<dyn DeadLetters>> {
+        self.dead_letters.as_ref()
     }
 }
 

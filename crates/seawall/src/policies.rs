@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 pub(crate) mod bulkhead;
 pub(crate) mod chaos;
 pub(crate) mod circuit_breaker;
+pub(crate) mod dead_letter;
 pub(crate) mod fallback;
 pub(crate) mod hedge;
 pub(crate) mod rate_limiter;
@@ -229,6 +230,14 @@ patterns! {
     Throttle(throttle::Throttle, Arc<throttle::Throttle>, throttle::ThrottleConfig, "throttle"),
     /// Injects faults, to test how callers cope with them.
     Chaos(chaos::Chaos, Arc<chaos::Chaos>, chaos::ChaosConfig, "chaos"),
+    /// Keeps the payload of a call that failed for good as a dead letter. For operations of the library: a route of the
+    /// gateway has `dead_letter` in its place.
+    DeadLetter(
+        dead_letter::DeadLetter,
+        dead_letter::DeadLetter,
+        dead_letter::DeadLetterConfig,
+        "dead_letter"
+    ),
 }
 
 #[cfg(test)]
@@ -249,6 +258,7 @@ mod tests {
             hedge(second),
             throttle(),
             chaos(),
+            dead_letter(),
         ];
         let labels: Vec<&str> = all.iter().map(PolicyConfig::label).collect();
         assert_eq!(labels, Policy::LABELS);

@@ -34,6 +34,8 @@ pub enum Step {
     Wait,
     /// This frame is done, with this outcome; whatever still runs inside of it is cancelled.
     Finish(Outcome),
+    /// As `Finish`; and the work has failed for good, so that a driver with a payload keeps that as a dead letter.
+    DeadLetter(Outcome),
 }
 
 /// The reason why a frame is released.

@@ -1,6 +1,7 @@
 //! Operations by name: the one place where state lives, that handles address and the API shows.
 
 use crate::{
+    dead_letters::DeadLetters,
     event::{Observer, State},
     metrics::Metrics,
     name::Name,
@@ -49,6 +50,7 @@ struct Shared<Tm> {
     timer: Tm,
     defaults: Defaults,
     observers: Vec<Arc<dyn Observer>>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
     repeats_paused: AtomicBool,
     operations: RwLock<BTreeMap<Name, Arc<Registered>>>,
 }
@@ -183,7 +185,11 @@ impl<Tm: Timer + Clone> Registry<Tm> {
         let metrics = Arc::new(Metrics::default());
         metrics.begin(self.now());
         let observer = self.observer(&metrics);
-        let pipeline = ArcSwap::from_pointee(pipeline.with_observer(observer.clone()));
+        let mut pipeline = pipeline.with_observer(observer.clone());
+        if let Some(place) = &self.shared.dead_letters {
+            pipeline = pipeline.with_dead_letters(place.clone());
+        }
+        let pipeline = ArcSwap::from_pointee(pipeline);
         Arc::new(Registered { pipeline, changing: Mutex::default(), metrics, observer })
     }
 

@@ -17,12 +17,14 @@ mod blocking;
 mod builder;
 mod driver;
 mod function;
+mod kept;
 mod results;
 mod work;
 
 pub(crate) use function::{Answer, NoFallback};
 
 pub use builder::{Run, RunFuture};
+pub use kept::{KeptFuture, KeptRun};
 pub use work::{Attempt, Work, WorkResult};
 
 /// The permits of a stream that has begun, by [`Run::held`]. Say how the stream ended with [`end`](Self::end); dropping

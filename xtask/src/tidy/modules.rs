@@ -20,7 +20,7 @@ const CORE: Building = Building {
         &["keyed", "outcome"],
         &["command", "error", "event", "recent"],
         // The contract, and beside it what several policies count with.
-        &["observers", "policy", "window"],
+        &["dead_letters", "observers", "policy", "window"],
         &["policies"],
         &["metrics", "pipeline", "profiles"],
         &["execution"],

@@ -232,6 +232,13 @@ fn check_chosen(
 }
 
 fn check_policies(policies: &[PolicyConfig], report: &mut Report<'_>) {
+    for (at, policy) in policies.iter().enumerate() {
+        if matches!(policy, PolicyConfig::DeadLetter(_)) {
+            let message = "the gateway keeps requests, not the payloads of calls";
+            let right = "write dead_letter: true at the routes whose requests shall be kept";
+            report.error(format!("policies[{at}].type"), message, right);
+        }
+    }
     let mut problems = Problems::default();
     seawall::check_policies(policies, &mut problems);
     add(problems.into_result(), report);

@@ -55,6 +55,8 @@ pub(super) struct Common {
     pub(super) attempt: u32,
     /// The driver can have two calls in progress at once.
     pub(super) concurrent: bool,
+    /// The driver has a payload, of which a dead letter can be made.
+    pub(super) has_payload: bool,
 }
 
 impl Common {

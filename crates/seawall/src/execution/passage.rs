@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     command::{CallId, Command, Resolution},
-    event::Kind,
+    event::{Kind, LetterLoss},
     outcome::Outcome,
     pipeline::Pipeline,
     policies::{Frame, Policy, Slot, fallback::Fallback},
@@ -29,13 +29,20 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                 Step::Wait => None,
                 // Nothing begins after a deadline; the policy that set it is about to report that it has passed.
                 Step::Call | Step::Fallback { .. } if deadline <= self.common.now => None,
-                Step::Call => self.enter(at as u16, depth + 1, deadline, waker),
+                Step::Call => {
+                    // What an inner policy gave up is tried again.
+                    self.given_up = None;
+                    self.enter(at as u16, depth + 1, deadline, waker)
+                }
                 Step::Fallback { nth } => {
                     let after = self.take_failure(at).unwrap_or(NOT_CALLED);
                     self.call_alternative(at as u16, deadline, *nth, after);
                     None
                 }
-                Step::Finish(outcome) => {
+                Step::Finish(outcome) | Step::DeadLetter(outcome) => {
+                    if matches!(step, Step::DeadLetter(_)) {
+                        self.give_up_work(depth, *outcome);
+                    }
                     let resolution = self.recall(at, outcome);
                     self.finish(at, resolution, waker)
                 }
@@ -187,6 +194,11 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                     resolution.outcome = outcome;
                     at = outer;
                 }
+                Step::DeadLetter(outcome) => {
+                    self.give_up_work(self.nodes[outer].depth, outcome);
+                    resolution.outcome = outcome;
+                    at = outer;
+                }
                 Step::Fallback { nth } => {
                     let deadline = self.nodes[outer].deadline;
                     if deadline > self.common.now {
@@ -202,6 +214,15 @@ impl<P: Deref<Target = Pipeline>> Execution<P> {
                     return Some((outer, step));
                 }
             }
+        }
+    }
+
+    /// The policy at `depth` says that the work has failed for good.
+    #[cold]
+    fn give_up_work(&mut self, depth: u16, outcome: Outcome) {
+        self.given_up = Some((depth, outcome));
+        if !self.common.has_payload {
+            self.emit(Kind::LetterLost { why: LetterLoss::NoPayload });
         }
     }
 

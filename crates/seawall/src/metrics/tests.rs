@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    event::{Transition, Why},
+    event::{LetterLoss, Transition, Why},
     name::Name,
     outcome::CallerFault,
     rejection::Rejection,
@@ -77,6 +77,9 @@ fn every_event_is_counted_where_it_belongs() {
         Kind::FaultInjected(crate::event::Fault::Error),
         Kind::TimedOut { limit },
         Kind::FellBack { nth: 1 },
+        Kind::LetterKept,
+        Kind::LetterLost { why: LetterLoss::NoPlace },
+        Kind::LetterLost { why: LetterLoss::TooSlow },
         Kind::LimitDegraded { how: "local" },
         Kind::StoreAnswered { asks: 7, took: limit },
         Kind::StoreAnswered { asks: 1, took: limit },
@@ -117,6 +120,8 @@ fn every_event_is_counted_where_it_belongs() {
         faults_injected: 1,
         timeouts: 1,
         fallbacks: 1,
+        dead_letters: 1,
+        dead_letters_lost: 2,
         queued: 1,
         degraded_decisions: 1,
         store_round_trips: 2,

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// | `seawall_in_flight` | gauge of executions in progress | – |
 /// | `seawall_attempts_total`, `seawall_failed_attempts_total` | counters | – |
 /// | `seawall_rejections_total` | counter | `reason` |
-/// | `seawall_retries_total`, `seawall_retries_unaffordable_total`, `seawall_repeats_paused_total`, `seawall_hedges_total`, `seawall_timeouts_total`, `seawall_fallbacks_total`, `seawall_queued_total`, `seawall_degraded_decisions_total`, `seawall_store_round_trips_total`, `seawall_store_losses_total`, `seawall_faults_injected_total`, `seawall_abandoned_total` | counters | – |
+/// | `seawall_retries_total`, `seawall_retries_unaffordable_total`, `seawall_repeats_paused_total`, `seawall_hedges_total`, `seawall_timeouts_total`, `seawall_fallbacks_total`, `seawall_queued_total`, `seawall_degraded_decisions_total`, `seawall_store_round_trips_total`, `seawall_store_losses_total`, `seawall_dead_letters_total`, `seawall_dead_letters_lost_total`, `seawall_faults_injected_total`, `seawall_abandoned_total` | counters | – |
 /// | `seawall_shadow_decisions_total` | counter of what policies in shadow would have done | `policy` |
 /// | `circuit_breaker_state` | gauge: 0 closed, 1 open, 2 half-open; forced: 3 open, 4 closed, 5 off | `name` in place of `operation` |
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,6 +70,8 @@ impl Observer for MetricsObserver {
             Kind::FaultInjected(_) => add("seawall_faults_injected_total"),
             Kind::TimedOut { .. } => add("seawall_timeouts_total"),
             Kind::FellBack { .. } => add("seawall_fallbacks_total"),
+            Kind::LetterKept => add("seawall_dead_letters_total"),
+            Kind::LetterLost { .. } => add("seawall_dead_letters_lost_total"),
             Kind::CircuitChanged(change) => {
                 gauge!("circuit_breaker_state", "name" => operation()).set(change.to as u8);
             }

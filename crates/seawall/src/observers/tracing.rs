@@ -38,7 +38,7 @@ impl Observer for TracingObserver {
             Kind::CircuitChanged(change) if change.to.is_open() && !event.shadow => {
                 at!(Level::WARN, event);
             }
-            Kind::StoreLost => at!(Level::WARN, event),
+            Kind::StoreLost | Kind::LetterLost { .. } => at!(Level::WARN, event),
             Kind::CircuitChanged(_) | Kind::StoreFound => at!(Level::INFO, event),
             Kind::Started
             | Kind::CallStarted { .. }
@@ -57,6 +57,7 @@ impl Observer for TracingObserver {
             | Kind::FaultInjected(_)
             | Kind::TimedOut { .. }
             | Kind::DeadlinePassed { .. }
+            | Kind::LetterKept
             | Kind::FellBack { .. } => at!(Level::DEBUG, event),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Registry, RegistryError, Shared};
 use crate::{
+    dead_letters::DeadLetters,
     event::Observer,
     policies::PolicyConfig,
     profiles::{Preset, preset, presets},
@@ -31,13 +32,14 @@ pub struct RegistryBuilder<Tm = DefaultTimer> {
     timer: Tm,
     defaults: Defaults,
     observers: Vec<Arc<dyn Observer>>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
 }
 
 impl Registry {
     /// Begins a registry; [`build`](RegistryBuilder::build) makes it.
     pub fn builder() -> RegistryBuilder {
         let defaults = of_preset(&presets()[0]);
-        RegistryBuilder { timer: DefaultTimer, defaults, observers: Vec::new() }
+        RegistryBuilder { timer: DefaultTimer, defaults, observers: Vec::new(), dead_letters: None }
     }
 }
 
@@ -71,21 +73,28 @@ impl<Tm> RegistryBuilder<Tm> {
         self
     }
 
+    /// Sets the place where calls are kept that failed for good: of operations with a [`DeadLetter`](crate::DeadLetter), those
+    /// that say what their payload is. Without one, such calls are counted as lost.
+    pub fn dead_letters(self, place: Arc<dyn DeadLetters>) -> Self {
+        Self { dead_letters: Some(place), ..self }
+    }
+
     /// Sets the timer that all operations wait on, and whose time they see.
     pub fn timer<T>(self, timer: T) -> RegistryBuilder<T> {
-        let Self { defaults, observers, .. } = self;
-        RegistryBuilder { timer, defaults, observers }
+        let Self { defaults, observers, dead_letters, .. } = self;
+        RegistryBuilder { timer, defaults, observers, dead_letters }
     }
 }
 
 impl<Tm: Timer + Clone> RegistryBuilder<Tm> {
     /// Makes the registry.
     pub fn build(self) -> Registry<Tm> {
-        let Self { timer, defaults, observers } = self;
+        let Self { timer, defaults, observers, dead_letters } = self;
         let shared = Shared {
             timer,
             defaults,
             observers,
+            dead_letters,
             repeats_paused: Default::default(),
             operations: Default::default(),
         };

@@ -16,8 +16,10 @@ use crate::{
     time::{Clock, Instant, SystemClock},
 };
 use std::{
+    future::Future,
+    pin::pin,
     sync::Arc,
-    task::{Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -28,16 +30,17 @@ pub(super) fn drive_blocking<W: BlockingWork>(
     clock: impl Clock,
     attributes: Attributes,
     classify: &impl Classify<W::Value, W::Error>,
-    mut work: W,
+    work: &mut W,
 ) -> Result<W::Value, Error<W::Error>> {
     let fallbacks = work.alternatives();
     // A plain function's value is whole when it returns.
     let attributes = Attributes { fallbacks, streamed: false, ..attributes };
-    let mut driver = Driver::new(pipeline, clock, attributes);
+    let mut driver = Driver::new(pipeline, clock, attributes, work.has_payload());
     driver.begin();
     loop {
         match driver.running.execution.poll_command() {
             Some(Command::Call { id, attempt, deadline }) => {
+                work.call_began(id, attempt, driver.at);
                 let attempt = Attempt { number: attempt, deadline };
                 let result = driver.running.operation(|| work.call(attempt));
                 let outcome = classify.classify(&result);
@@ -45,6 +48,7 @@ pub(super) fn drive_blocking<W: BlockingWork>(
                     driver.running.execution.handle_used_tokens(tokens);
                 }
                 let now = driver.now();
+                work.call_ended(id, &result, outcome, now);
                 // First the timers, as an async driver would have met them.
                 driver.running.execution.handle_wake(now, &driver.waker);
                 driver.ended(id, outcome, result.map_err(Error::Inner), now);
@@ -63,7 +67,14 @@ pub(super) fn drive_blocking<W: BlockingWork>(
                 driver.ended(id, outcome, came_to, now);
             }
             Some(Command::Cancel(id)) => driver.results.retain(|(call, _)| *call != id),
-            Some(Command::Done(done)) => return answer(done, pipeline, &mut driver.results),
+            Some(Command::Done(done)) => {
+                if work.has_payload()
+                    && let Some(due) = driver.running.execution.letter_due()
+                {
+                    work.failed_for_good(due);
+                }
+                return answer(done, pipeline, &mut driver.results);
+            }
             None => driver.pause(),
         }
     }
@@ -75,32 +86,36 @@ struct Driver<'p, C: Clock, T, E> {
     results: Results<T, E>,
     /// What passed on this thread while the clock stood still, as one that a test has paused does.
     stood: Duration,
+    /// The instant that was read last.
+    at: Instant,
 }
 
 impl<'p, C: Clock, T, E> Driver<'p, C, T, E> {
     /// Inlined, so that it is built where it stays.
     #[inline(always)]
-    fn new(pipeline: &'p Pipeline, clock: C, attributes: Attributes) -> Self {
+    fn new(pipeline: &'p Pipeline, clock: C, attributes: Attributes, has_payload: bool) -> Self {
         Self {
             running: Running {
-                execution: Execution::prepare(pipeline, attributes, fresh_seed()),
+                execution: Execution::prepare(pipeline, attributes, fresh_seed(), has_payload),
                 clock,
                 in_operation: false,
             },
             waker: Waker::from(Arc::new(Unpark(std::thread::current()))),
             results: Results::new(),
             stood: Duration::ZERO,
+            at: Instant::EPOCH,
         }
     }
 
     fn begin(&mut self) {
-        let now = self.running.clock.now();
+        let now = self.now();
         self.running.execution.set_sequential();
         self.running.execution.begin(now, &self.waker);
     }
 
-    fn now(&self) -> Instant {
-        self.running.clock.now() + self.stood
+    fn now(&mut self) -> Instant {
+        self.at = self.running.clock.now() + self.stood;
+        self.at
     }
 
     fn ended(&mut self, id: CallId, outcome: Outcome, came_to: Result<T, Error<E>>, now: Instant) {
@@ -120,6 +135,22 @@ impl<'p, C: Clock, T, E> Driver<'p, C, T, E> {
         }
         let now = self.now();
         self.running.execution.handle_wake(now, &self.waker);
+    }
+}
+
+/// Waits on this thread for a future, at most so long.
+pub(super) fn park_until_ready<F: Future>(future: F, at_most: Duration) -> Option<F::Output> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let (mut future, until) = (pin!(future), SystemClock.now() + at_most);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        let left = until.since(SystemClock.now());
+        if left.is_zero() {
+            return None;
+        }
+        std::thread::park_timeout(left);
     }
 }
 

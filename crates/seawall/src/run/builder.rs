@@ -48,11 +48,11 @@ use std::{
 #[derive(Clone, Debug)]
 #[must_use = "the call is made by `.await`, `held` or `blocking`"]
 pub struct Run<P, Tm, W, C = AnyError> {
-    pipeline: P,
-    timer: Tm,
-    attributes: Attributes,
-    classify: C,
-    work: W,
+    pub(super) pipeline: P,
+    pub(super) timer: Tm,
+    pub(super) attributes: Attributes,
+    pub(super) classify: C,
+    pub(super) work: W,
 }
 
 impl<P, Tm, W> Run<P, Tm, W> {
@@ -176,8 +176,8 @@ where
     /// # Errors
     /// The last real error, a timeout, or a refusal.
     pub fn blocking(self) -> Result<W::Value, Error<W::Error>> {
-        let Self { pipeline, timer, attributes, classify, work } = self;
-        drive_blocking(&pipeline, timer, attributes, &classify, work)
+        let Self { pipeline, timer, attributes, classify, mut work } = self;
+        drive_blocking(&pipeline, timer, attributes, &classify, &mut work)
     }
 }
 
@@ -225,9 +225,14 @@ where
     W: Work,
     C: Classify<W::Value, W::Error>,
 {
+    /// Takes the driver out of a run that has ended.
+    pub(super) fn take_driver(self: Pin<&mut Self>) -> Option<Driver<P, Tm, W>> {
+        self.project().driver.take()
+    }
+
     /// Polls the run and leaves its driver where it is, with its permits.
     #[inline]
-    fn poll_value(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WorkResult<W>> {
+    pub(super) fn poll_value(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WorkResult<W>> {
         let this = self.project();
         let Some(driver) = this.driver else { panic!("a run was polled after it had ended") };
         let places = Places { call: this.call, alternative: this.alternative, sleep: this.sleep };

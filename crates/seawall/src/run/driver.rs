@@ -8,7 +8,7 @@ use crate::{
     attributes::Attributes,
     command::{CallId, Command, Resolution},
     error::Error,
-    execution::Execution,
+    execution::{Execution, LetterDue},
     outcome::Classify,
     pipeline::Pipeline,
     random::fresh_seed,
@@ -55,7 +55,12 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<P, Tm, W> {
         let attributes = Attributes { fallbacks: work.alternatives(), ..attributes };
         Self {
             running: Running {
-                execution: Execution::prepare(pipeline, attributes, fresh_seed()),
+                execution: Execution::prepare(
+                    pipeline,
+                    attributes,
+                    fresh_seed(),
+                    work.has_payload(),
+                ),
                 clock: timer,
                 in_operation: false,
             },
@@ -69,6 +74,19 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<P, Tm, W> {
             excluded: Duration::ZERO,
             polled_at: Instant::from_nanos(0),
         }
+    }
+
+    /// The dead letter that a policy asked for, when the run has ended.
+    pub(super) fn letter_due(&self) -> Option<LetterDue> {
+        self.running.execution.letter_due()
+    }
+
+    pub(super) fn pipeline(&self) -> &Pipeline {
+        self.running.execution.pipeline()
+    }
+
+    pub(super) fn work(&self) -> &W {
+        &self.work
     }
 
     pub(super) fn poll<C>(
@@ -104,8 +122,9 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<P, Tm, W> {
                 if outcome.is_success() && self.succeed(id) {
                     return Poll::Ready(result.map_err(Error::Inner));
                 }
-                self.results.push((id, result));
                 let now = self.running.clock.now();
+                self.work.call_ended(id, &result, outcome, now);
+                self.results.push((id, result));
                 self.running.execution.handle_result(id, outcome, now, cx.waker());
             } else if self.poll_timer(places.sleep.as_mut(), cx).is_ready() {
                 // Whether the deadline has passed is read from the clock, not from the sleep.
@@ -184,7 +203,8 @@ impl<P: Deref<Target = Pipeline>, Tm: Timer, W: Work> Driver<P, Tm, W> {
         deadline: Instant,
         places: &mut Places<'_, W, Tm>,
     ) {
-        let Self { running, work, .. } = self;
+        let Self { running, work, polled_at, .. } = self;
+        work.call_began(id, number, *polled_at);
         let call = running.operation(|| work.call(Attempt { number, deadline }));
         if self.call_id.is_none() {
             self.call_id = Some(id);

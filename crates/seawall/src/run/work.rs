@@ -1,6 +1,6 @@
 //! The work that a driver runs: the caller's operation, and its alternatives.
 
-use crate::{error::Error, time::Instant};
+use crate::{command::CallId, error::Error, execution::LetterDue, outcome::Outcome, time::Instant};
 use std::{future::Future, time::Duration};
 
 /// The attempt that an operation is called for.
@@ -52,6 +52,24 @@ pub trait Work {
     fn caller_wait(&self) -> Duration {
         Duration::ZERO
     }
+
+    /// Whether this work is kept as a dead letter where it fails for good and a policy asks for that.
+    fn has_payload(&self) -> bool {
+        false
+    }
+
+    /// A call of the operation began.
+    fn call_began(&mut self, _id: CallId, _attempt: u32, _now: Instant) {}
+
+    /// A call, of the operation or of an alternative, ended by itself and with anything but a plain success.
+    fn call_ended(
+        &mut self,
+        _id: CallId,
+        _result: &Result<Self::Value, Self::Error>,
+        _outcome: Outcome,
+        _now: Instant,
+    ) {
+    }
 }
 
 /// What a plain function comes to: its value or its own error.
@@ -81,4 +99,25 @@ pub trait BlockingWork {
         &mut self,
         failed: Error<Self::Error>,
     ) -> Result<Answered<Self>, Error<Self::Error>>;
+
+    /// As [`Work::has_payload`].
+    fn has_payload(&self) -> bool {
+        false
+    }
+
+    /// It has failed for good, and a policy asks for a dead letter.
+    fn failed_for_good(&mut self, _due: LetterDue) {}
+
+    /// As [`Work::call_began`].
+    fn call_began(&mut self, _id: CallId, _attempt: u32, _now: Instant) {}
+
+    /// As [`Work::call_ended`].
+    fn call_ended(
+        &mut self,
+        _id: CallId,
+        _result: &Answered<Self>,
+        _outcome: Outcome,
+        _now: Instant,
+    ) {
+    }
 }

@@ -8,5 +8,6 @@ mod blocking;
 mod closures;
 mod custom;
 mod endings;
+mod letters;
 mod stage;
 mod streams;

@@ -2,10 +2,10 @@
 
 use seawall::{
     Adaptive, Aimd, Algorithm, AwsBudget, Backoff, BulkheadConfig, ChaosConfig,
-    CircuitBreakerConfig, ControlledDelay, CustomFrame, CustomPolicy, Cx, FallbackConfig, Gradient,
-    Growth, GrpcBudget, HedgeConfig, Instant, Jitter, Limit, Outcome, Percentile, Policy,
-    PolicyConfig, QueueOrder, Random, RateLimiterConfig, RetryBudget, RetryConfig, Schedule,
-    ShareBudget, Step, ThrottleConfig, TimeoutConfig, Window,
+    CircuitBreakerConfig, ControlledDelay, CustomFrame, CustomPolicy, Cx, DeadLetterConfig,
+    FallbackConfig, Gradient, Growth, GrpcBudget, HedgeConfig, Instant, Jitter, Limit, Outcome,
+    Percentile, Policy, PolicyConfig, QueueOrder, Random, RateLimiterConfig, RetryBudget,
+    RetryConfig, Schedule, ShareBudget, Step, ThrottleConfig, TimeoutConfig, Window,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -71,6 +71,11 @@ pub(crate) fn policy(random: &mut Random) -> Policy {
                 lasts: ms(random, 100),
                 every: None,
             }),
+            ..Default::default()
+        }),
+        10 => PolicyConfig::DeadLetter(DeadLetterConfig {
+            on_rejected: random.below(2) == 0,
+            on_permanent: random.below(2) == 0,
             ..Default::default()
         }),
         _ => return Policy::Custom(Arc::new(Doubled { after: ms(random, 100) })),

@@ -80,6 +80,7 @@ fn policies_keep_their_bounds() {
         ("type: bulkhead, max_concurrent: 0", "max_concurrent", "1000000"),
         ("type: rate_limiter, rate: 10, per: 5ns", "rate", "nanosecond"),
         ("type: retry, backoff: { min_delay: 2m }", "backoff.min_delay", "max_delay"),
+        ("type: dead_letter", "type", "dead_letter: true"),
     ] {
         let path = format!("upstreams.chat.policies[0].{path}:");
         check("strategy: balanced", &with(policy), &[(&path, words)]);
