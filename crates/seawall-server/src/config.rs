@@ -69,6 +69,7 @@ seawall::configuration! {
         /// Keys of the control plane, and what they open.
         auth: AuthConfig = AuthConfig::default(),
         /// Where the state is kept that survives a restart.
+        #[nested]
         store: StoreConfig = StoreConfig::default(),
         /// Requests that failed for good, kept until somebody replays or deletes them.
         #[nested]

@@ -6,6 +6,7 @@ mod connection;
 mod letters;
 mod limits;
 mod script;
+mod tls;
 
 use connection::Link;
 pub use connection::{RedisAddress, RedisConfig, RedisConfigError};
@@ -13,6 +14,7 @@ pub use letters::{RedisLetters, RedisLettersConfig};
 pub use limits::{Sharing, share_limits};
 use seawall::fresh_seed;
 use std::{fmt, sync::Arc};
+pub use tls::{RedisIdentity, RedisTls};
 use tokio::task::JoinSet;
 
 /// What a process shares with others through Redis goes over this connection; clones are the same connection. It is opened in the
@@ -37,7 +39,7 @@ impl Redis {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn open(config: RedisConfig) -> Result<Self, RedisConfigError> {
-        let (link, keep_up) = Link::new(&config.address)?;
+        let (link, keep_up) = Link::new(&config)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_up);
         let instance = format!("{:016x}-{:x}", fresh_seed(), std::process::id());

@@ -2,9 +2,9 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use seawall::config::{Problems, days, millis, secs};
-use seawall_store::redis::{RedisAddress, RedisConfig};
+use seawall_store::redis::{RedisAddress, RedisConfig, RedisIdentity, RedisTls};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
+use std::{borrow::Cow, fmt, fs, path::PathBuf, time::Duration};
 
 /// Characters of the shortest key that may open a server to other machines.
 pub(crate) const SHORTEST_KEY: usize = 16;
@@ -105,7 +105,7 @@ seawall::configuration! {
 
 seawall::configuration! {
     /// A Redis 6 or a Valkey: one of `url`, `cluster` and `sentinel` says how it is reached. Addresses are URLs,
-    /// `redis://[user:password@]host[:port][/database]`, and are never shown.
+    /// `redis://[user:password@]host[:port][/database]`, and are never shown. Connections to `rediss://…` are encrypted.
     #[check(Self::check_address)]
     pub struct RedisStoreConfig {
         /// The address of one server.
@@ -116,6 +116,46 @@ seawall::configuration! {
         sentinel: Option<SentinelConfig> = None,
         /// What all of its keys begin with, so that others can use the same Redis. Instances with one prefix share limits.
         prefix: String = "seawall".to_owned(),
+        /// The certificates of encrypted connections. Left out: the server's comes from an authority that browsers trust.
+        #[nested]
+        tls: Option<RedisTlsConfig> = None,
+    }
+}
+
+seawall::configuration! {
+    /// Files with certificates in PEM, for addresses that begin with `rediss://`. They are read at the start.
+    #[check(Self::check_identity)]
+    pub struct RedisTlsConfig {
+        /// The authorities that the server's certificate may come from, in place of those that browsers trust.
+        #[schemars(with = "Option<String>")]
+        authorities: Option<PathBuf> = None,
+        /// The certificate that is shown to a server that asks for one.
+        #[schemars(with = "Option<String>")]
+        certificate: Option<PathBuf> = None,
+        /// The private key of `certificate`.
+        #[schemars(with = "Option<String>")]
+        key: Option<PathBuf> = None,
+    }
+}
+
+impl RedisTlsConfig {
+    fn check_identity(&self, problems: &mut Problems) {
+        let both = self.certificate.is_some() == self.key.is_some();
+        problems.require(both, "key", "it", "given together with certificate");
+    }
+
+    fn read(&self) -> Result<RedisTls, String> {
+        let read = |field: &str, path: &Option<PathBuf>| {
+            let text = path.as_ref().map(|path| {
+                let failed =
+                    |error| format!("store.redis.tls.{field}: {}: {error}", path.display());
+                fs::read(path).map_err(failed)
+            });
+            text.transpose()
+        };
+        let identity = read("certificate", &self.certificate)?.zip(read("key", &self.key)?);
+        let identity = identity.map(|(certificate, key)| RedisIdentity { certificate, key });
+        Ok(RedisTls { authorities: read("authorities", &self.authorities)?, identity })
     }
 }
 
@@ -141,10 +181,19 @@ impl RedisStoreConfig {
         let full =
             sentinel.is_none_or(|named| !named.addresses.is_empty() && !named.master.is_empty());
         problems.require(full, "sentinel", "it", "addresses and the name of a master");
+        let login = sentinel.and_then(|named| named.login.as_ref());
+        let known = sentinel.map_or(&[][..], |named| &named.addresses);
+        let mut addresses = self.url.iter().chain(&self.cluster).chain(known).chain(login);
+        let encrypted = addresses.any(|one| one.expose().starts_with("rediss:"));
+        let used = self.tls.is_none() || encrypted;
+        problems.require(used, "tls", "it", "left out, where no address begins with rediss://");
     }
 
     /// What the store's client takes; `None` where no address is given.
-    pub(crate) fn connection(&self) -> Option<RedisConfig> {
+    ///
+    /// # Errors
+    /// The file of a certificate that cannot be read, and why.
+    pub(crate) fn connection(&self) -> Result<Option<RedisConfig>, String> {
         let texts =
             |secrets: &[Secret]| secrets.iter().map(|one| one.expose().to_owned()).collect();
         let address = match (&self.url, &self.sentinel) {
@@ -154,10 +203,11 @@ impl RedisStoreConfig {
                 master: named.master.clone(),
                 master_url: named.login.as_ref().map(|login| login.expose().to_owned()),
             },
-            (None, None) if self.cluster.is_empty() => return None,
+            (None, None) if self.cluster.is_empty() => return Ok(None),
             (None, None) => RedisAddress::Cluster(texts(&self.cluster)),
         };
-        Some(RedisConfig { address, prefix: self.prefix.clone() })
+        let tls = self.tls.as_ref().map(RedisTlsConfig::read).transpose()?.unwrap_or_default();
+        Ok(Some(RedisConfig { address, prefix: self.prefix.clone(), tls }))
     }
 }
 
@@ -181,6 +231,7 @@ seawall::configuration! {
         #[range(1..=10_000)]
         max_revisions: usize = 100,
         /// The thresholds of alerts.
+        #[nested]
         alerts: AlertConfig = AlertConfig::default(),
     }
 }

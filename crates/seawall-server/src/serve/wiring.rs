@@ -140,7 +140,8 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
 
 /// The connection to the Redis by which instances share things, where one is configured.
 fn redis(config: &GatewayConfig) -> Result<Option<Redis>, ServeError> {
-    let connection = config.store.redis.as_ref().and_then(RedisStoreConfig::connection);
+    let connection = config.store.redis.as_ref().map(RedisStoreConfig::connection).transpose();
+    let connection = connection.map_err(ServeError::Config)?.flatten();
     connection.map(Redis::open).transpose().map_err(unusable)
 }
 

@@ -1,11 +1,13 @@
 //! A connection to Redis that all of a process share. It comes back by itself.
 
+use super::tls::RedisTls;
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
+    RedisResult, TlsMode,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
-    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
+    sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use std::{
     fmt,
@@ -27,23 +29,27 @@ pub struct RedisConfig {
     pub address: RedisAddress,
     /// What all keys in it begin with, so that it can be used for other things, too.
     pub prefix: String,
+    /// The certificates of encrypted connections.
+    pub tls: RedisTls,
 }
 
-/// Where Redis is. Addresses are URLs, `redis://[user:password@]host[:port][/database]`.
+/// Where Redis is. Addresses are URLs, `redis://[user:password@]host[:port][/database]`; connections to `rediss://…` are
+/// encrypted.
 #[derive(Clone)]
 pub enum RedisAddress {
     /// One server.
     Standalone(String),
     /// Some nodes of a Cluster; it names the others.
     Cluster(Vec<String>),
-    /// Sentinels, and the name of the master that they watch. User, password and database are those of the master; they
-    /// stand in `master_url`, whose host means nothing.
+    /// Sentinels, and the name of the master that they watch. User and password of the first Sentinel are those of all.
+    /// User, password and database of the master stand in `master_url`, whose host means nothing.
     Sentinel {
         /// The Sentinels.
         sentinels: Vec<String>,
         /// The name of the master.
         master: String,
-        /// How to log in at the master; left out: without a password, in database 0.
+        /// How to log in at the master, encrypted where it begins with `rediss://`; left out: without a password, in
+        /// database 0.
         master_url: Option<String>,
     },
 }
@@ -119,37 +125,27 @@ impl Connection {
 
 /// Makes connections.
 enum Source {
-    Standalone(Client),
+    Standalone(Box<Client>),
     Cluster(Box<ClusterClient>),
     Sentinel(Box<SentinelClient>),
 }
 
 impl Source {
-    fn new(address: &RedisAddress) -> Result<Self, RedisConfigError> {
-        let wrong = |error: RedisError| RedisConfigError(error.to_string());
-        Ok(match address {
-            RedisAddress::Standalone(url) => {
-                Self::Standalone(Client::open(url.as_str()).map_err(wrong)?)
-            }
+    fn new(config: &RedisConfig) -> RedisResult<Self> {
+        let tls = &config.tls;
+        Ok(match &config.address {
+            RedisAddress::Standalone(url) => Self::Standalone(tls.client(url)?.into()),
             RedisAddress::Cluster(nodes) => {
-                let client = ClusterClient::builder(nodes.iter().map(String::as_str))
+                let builder = ClusterClient::builder(nodes.iter().map(String::as_str))
                     .connection_timeout(CONNECT_TIMEOUT)
                     .response_timeout(CONNECT_TIMEOUT)
-                    .retries(2)
-                    .build();
-                Self::Cluster(client.map_err(wrong)?.into())
+                    .retries(2);
+                let encrypted = nodes.iter().any(|node| is_encrypted(node));
+                let builder = if encrypted { builder.certs(tls.certificates()) } else { builder };
+                Self::Cluster(builder.build()?.into())
             }
             RedisAddress::Sentinel { sentinels, master, master_url } => {
-                let login = master_url.as_deref().map(IntoConnectionInfo::into_connection_info);
-                let login = login.transpose().map_err(wrong)?;
-                let login = login.map(|info| {
-                    SentinelNodeConnectionInfo::default()
-                        .set_redis_connection_info(info.redis_settings().clone())
-                });
-                let sentinels = sentinels.iter().map(String::as_str).collect();
-                let of_master = SentinelServerType::Master;
-                let client = SentinelClient::build(sentinels, master.clone(), login, of_master);
-                Self::Sentinel(client.map_err(wrong)?.into())
+                Self::Sentinel(sentinel(tls, sentinels, master, master_url.as_deref())?.into())
             }
         })
     }
@@ -170,6 +166,47 @@ impl Source {
     }
 }
 
+fn is_encrypted(url: &str) -> bool {
+    url.starts_with("rediss:")
+}
+
+/// What finds the master of this name.
+fn sentinel(
+    tls: &RedisTls,
+    sentinels: &[String],
+    master: &str,
+    master_url: Option<&str>,
+) -> RedisResult<SentinelClient> {
+    let known = |url: &String| Ok(tls.client(url)?.get_connection_info().clone());
+    let known = sentinels.iter().map(known).collect::<RedisResult<Vec<ConnectionInfo>>>()?;
+    let addresses = known.iter().map(|info| info.addr().clone());
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?;
+    if let Some(settings) = known.first().map(ConnectionInfo::redis_settings) {
+        if let Some(user) = settings.username() {
+            builder = builder.set_client_to_sentinel_username(user);
+        }
+        if let Some(password) = settings.password() {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
+    }
+    let Some(url) = master_url else { return builder.build() };
+    if is_encrypted(url) {
+        builder = builder
+            .set_client_to_redis_tls_mode(TlsMode::Secure)
+            .set_client_to_redis_certificates(tls.certificates());
+    }
+    let info = url.into_connection_info()?;
+    let settings = info.redis_settings();
+    builder = builder.set_client_to_redis_db(settings.db());
+    if let Some(user) = settings.username() {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = settings.password() {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    builder.build()
+}
+
 /// The connection of a process, and its number: it grows with each new one.
 #[derive(Clone)]
 pub(super) struct Link {
@@ -187,9 +224,10 @@ struct Broken {
 impl Link {
     /// A link, and what keeps it up as long as it runs.
     pub(super) fn new(
-        address: &RedisAddress,
+        config: &RedisConfig,
     ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), RedisConfigError> {
-        let source = Source::new(address)?;
+        let wrong = |error: RedisError| RedisConfigError(error.to_string());
+        let source = Source::new(config).map_err(wrong)?;
         let (publish, present) = watch::channel(None);
         let broken = Arc::new(Broken::default());
         let link = Self { present, broken: broken.clone() };

@@ -48,7 +48,7 @@ impl Sharing {
 ///
 /// ```no_run
 /// use seawall::{Registry, SharedLimit, prelude::*};
-/// use seawall_store::redis::{Redis, RedisAddress, RedisConfig, share_limits};
+/// use seawall_store::redis::{Redis, RedisAddress, RedisConfig, RedisTls, share_limits};
 /// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,7 +56,7 @@ impl Sharing {
 /// let limit = rate_limit(100, Duration::from_secs(1)).shared(SharedLimit::default().lease(10));
 /// registry.register("search", policies![limit])?;
 /// let address = RedisAddress::Standalone("redis://127.0.0.1/".into());
-/// let redis = Redis::open(RedisConfig { address, prefix: "seawall".into() })?;
+/// let redis = Redis::open(RedisConfig { address, prefix: "seawall".into(), tls: RedisTls::default() })?;
 /// let _sharing = share_limits(&registry, &redis);
 /// # Ok(()) }
 /// ```

@@ -1,8 +1,8 @@
 //! Four processes use one key. Each is this test's own binary, started again as a worker.
 
-use crate::kit::{Cluster, Server, wait_until};
+use crate::kit::{Cluster, Server, connect, wait_until};
 use seawall::{Algorithm, Error, Registry, SharedLimit, prelude::*};
-use seawall_store::redis::{Redis, RedisAddress, RedisConfig, share_limits};
+use seawall_store::redis::{RedisAddress, share_limits};
 use std::{
     convert::Infallible,
     env,
@@ -56,8 +56,7 @@ async fn work(told: &str) {
     let limit = limit.burst(burst).algorithm(algorithm).shared(shared);
     let registry = Registry::default();
     let operation = registry.register("fleet", policies![limit]).unwrap();
-    let config = RedisConfig { address, prefix: "test".into() };
-    let redis = Redis::open(config).unwrap();
+    let redis = connect(address);
     let _sharing = share_limits(&registry, &redis);
     while operation.pipeline().is_degraded() {
         tokio::time::sleep(Duration::from_millis(10)).await;

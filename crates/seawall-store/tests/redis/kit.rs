@@ -1,5 +1,6 @@
 //! Redis servers for a test: real ones, which end with it.
 
+use seawall_store::redis::{Redis, RedisAddress, RedisConfig, RedisTls};
 use std::{
     fs,
     net::TcpListener,
@@ -9,6 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+
+/// A connection to this Redis, as each test has its own.
+pub(crate) fn connect(address: RedisAddress) -> Redis {
+    let config = RedisConfig { address, prefix: "test".into(), tls: RedisTls::default() };
+    Redis::open(config).unwrap()
+}
 
 /// How long anything may take to come up on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,6 +100,13 @@ impl Server {
         server
     }
 
+    /// One that takes encrypted connections as well, of clients with a certificate of the same authority.
+    pub(crate) fn encrypted(certificates: &Path) -> Encrypted<Self> {
+        let (port, arguments) = encryption(certificates);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Encrypted { server: Self::with(&arguments), ports: vec![port] }
+    }
+
     fn wait(&self) {
         wait_until("Redis answers", || cli(self.port, &["ping"]).contains("PONG"));
     }
@@ -125,12 +139,42 @@ impl Server {
     }
 }
 
+/// What takes encrypted connections at these ports.
+pub(crate) struct Encrypted<S> {
+    #[expect(dead_code, reason = "it ends with the test")]
+    server: S,
+    ports: Vec<u16>,
+}
+
+impl<S> Encrypted<S> {
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.ports.iter().map(|port| format!("rediss://127.0.0.1:{port}/")).collect()
+    }
+}
+
+/// A port for encrypted connections, and the arguments for them.
+fn encryption(certificates: &Path) -> (u16, Vec<String>) {
+    let port = free_port();
+    let file = |name: &str| certificates.join(name).display().to_string();
+    let arguments = [
+        ("--tls-port", port.to_string()),
+        ("--tls-cert-file", file("server.pem")),
+        ("--tls-key-file", file("server-key.pem")),
+        ("--tls-ca-cert-file", file("authority.pem")),
+        ("--tls-auth-clients", "yes".to_owned()),
+    ];
+    (port, arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect())
+}
+
 fn cli(port: u16, command: &[&str]) -> String {
     let mut cli = Command::new("redis-cli");
     cli.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(command);
     let output = cli.output().expect("`cargo xtask test tools` installs redis-cli");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// What makes a server the node of a Cluster.
+const CLUSTERED: [&str; 4] = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
 
 /// A Cluster of three nodes without replicas.
 pub(crate) struct Cluster {
@@ -139,9 +183,22 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let node =
-            |_| Server::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
-        let nodes: Vec<Server> = (0..3).map(node).collect();
+        Self::of((0..3).map(|_| Server::with(&CLUSTERED)).collect())
+    }
+
+    /// One whose nodes take encrypted connections as well, and make them among themselves.
+    pub(crate) fn encrypted(certificates: &Path) -> Encrypted<Self> {
+        let node = || {
+            let (port, encryption) = encryption(certificates);
+            let encryption = encryption.iter().map(String::as_str).chain(["--tls-cluster", "yes"]);
+            let arguments: Vec<&str> = CLUSTERED.into_iter().chain(encryption).collect();
+            (Server::with(&arguments), port)
+        };
+        let (nodes, ports) = (0..3).map(|_| node()).unzip();
+        Encrypted { server: Self::of(nodes), ports }
+    }
+
+    fn of(nodes: Vec<Server>) -> Self {
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
         let mut create = Command::new("redis-cli");
         create.args(["--cluster", "create"]).args(addresses).arg("--cluster-yes");
@@ -216,5 +273,19 @@ impl Sentinels {
 
     pub(crate) fn urls(&self) -> Vec<String> {
         self.sentinels.iter().map(|(_, _, port)| format!("redis://127.0.0.1:{port}/")).collect()
+    }
+
+    /// From now on the servers want one password, and the Sentinels another.
+    pub(crate) fn protect(&self, server: &str, sentinel: &str) {
+        for (_, _, port) in &self.sentinels {
+            cli(*port, &["sentinel", "set", "main", "auth-pass", server]);
+            cli(*port, &["acl", "setuser", "default", "resetpass", &format!(">{sentinel}")]);
+            assert!(cli(*port, &["ping"]).contains("NOAUTH"));
+        }
+        for one in [&self.master, &self.replica] {
+            one.run(&["config", "set", "masterauth", server]);
+            one.run(&["config", "set", "requirepass", server]);
+            assert!(one.run(&["ping"]).contains("NOAUTH"));
+        }
     }
 }

@@ -1,21 +1,17 @@
 //! Dead letters in a real Redis.
 
 use crate::{
-    kit::{Cluster, Sentinels, Server},
+    kit::{Cluster, Sentinels, Server, connect},
     steps,
 };
 use seawall_store::{
     letters::{InMemoryLetters, Keys, QueueConfig, Queues, WhenFull, contract},
-    redis::{Redis, RedisAddress, RedisConfig, RedisLetters, RedisLettersConfig},
+    redis::{Redis, RedisAddress, RedisLetters, RedisLettersConfig},
 };
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
-
-fn connect(address: RedisAddress) -> Redis {
-    Redis::open(RedisConfig { address, prefix: "test".into() }).unwrap()
-}
 
 fn of(sentinels: &Sentinels) -> RedisAddress {
     RedisAddress::Sentinel { sentinels: sentinels.urls(), master: "main".into(), master_url: None }

@@ -1,8 +1,8 @@
 //! Redis hangs, dies, moves, and comes back: no call waits for it longer than it may, and all goes on by itself.
 
-use crate::kit::{Cluster, Sentinels, Server};
+use crate::kit::{Cluster, Sentinels, Server, connect};
 use seawall::{DegradedMode, Error, Operation, Registry, SharedLimit, prelude::*};
-use seawall_store::redis::{Redis, RedisAddress, RedisConfig, Sharing, share_limits};
+use seawall_store::redis::{RedisAddress, Sharing, share_limits};
 use std::{
     convert::Infallible,
     sync::{
@@ -38,8 +38,7 @@ impl Program {
         let shared = SharedLimit::default().timeout(TIMEOUT).degraded(degraded).instances(2);
         let limit = rate_limit(100, Duration::from_secs(1)).shared(shared);
         let operation = registry.register("program", policies![limit]).unwrap();
-        let config = RedisConfig { address, prefix: "test".into() };
-        let redis = Redis::open(config).unwrap();
+        let redis = connect(address);
         let sharing = share_limits(&registry, &redis);
         let seen = Arc::new(Seen::default());
         let mut calls = tokio::task::JoinSet::new();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fleet;
+mod guarded;
 mod kit;
 mod letters;
 mod loss;

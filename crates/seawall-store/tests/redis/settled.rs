@@ -1,10 +1,10 @@
 //! What calls have used is settled in a real Redis, for all instances.
 
-use crate::kit::Server;
+use crate::kit::{Server, connect};
 use seawall::{
     Algorithm, Attributes, Operation, RateLimiterConfig, Registry, SharedLimit, Unit, prelude::*,
 };
-use seawall_store::redis::{Redis, RedisAddress, RedisConfig, Sharing, share_limits};
+use seawall_store::redis::{RedisAddress, Sharing, share_limits};
 use std::{
     convert::Infallible,
     time::{Duration, Instant},
@@ -18,7 +18,7 @@ async fn instance(server: &Server, config: RateLimiterConfig) -> (Operation, Sha
     let shared = SharedLimit::default().timeout(Duration::from_secs(5)).name("model".to_owned());
     let operation = registry.register("op", policies![config.shared(shared)]).unwrap();
     let address = RedisAddress::Standalone(server.url());
-    let redis = Redis::open(RedisConfig { address, prefix: "test".into() }).unwrap();
+    let redis = connect(address);
     let sharing = share_limits(&registry, &redis);
     while operation.pipeline().is_degraded() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -78,7 +78,7 @@ async fn calls_and_tokens_of_one_operation_are_counted_apart() {
     let tokens = rate_limit(1_000, HOUR).unit(Unit::Tokens).shared(shared);
     let operation = registry.register("op", policies![calls, tokens]).unwrap();
     let address = RedisAddress::Standalone(server.url());
-    let redis = Redis::open(RedisConfig { address, prefix: "test".into() }).unwrap();
+    let redis = connect(address);
     let _sharing = share_limits(&registry, &redis);
     while operation.pipeline().is_degraded() {
         tokio::time::sleep(Duration::from_millis(5)).await;

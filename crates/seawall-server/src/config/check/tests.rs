@@ -213,6 +213,30 @@ fn a_limit_that_nothing_shares_is_looked_at() {
 }
 
 #[test]
+fn certificates_are_for_encrypted_connections() {
+    let check = |redis: &str, expected: &[(&str, &str)]| {
+        check("preset: production", &format!("store: {{ redis: {{ {redis} }} }}"), expected);
+    };
+    check("url: 'rediss://a', tls: { authorities: a, certificate: b, key: c }", &[]);
+    let sentinel = "addresses: ['redis://a'], master: main, login: 'rediss://any'";
+    check(&format!("sentinel: {{ {sentinel} }}, tls: {{ authorities: a }}"), &[]);
+    check("url: 'redis://a', tls: { authorities: a }", &[("store.redis.tls:", "rediss://")]);
+    check("url: 'rediss://a', tls: { key: a }", &[("store.redis.tls.key:", "certificate")]);
+    check("url: 'rediss://a', cluster: ['redis://b']", &[("store.redis.url:", "only one of")]);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_named() {
+    let text = GOOD.replace(
+        "preset: production",
+        "store: { redis: { url: 'rediss://a', tls: { authorities: /no/such.pem } } }",
+    );
+    let config: GatewayConfig = load_str("f", &text, Format::Yaml).unwrap();
+    let message = config.store.redis.unwrap().connection().err().unwrap();
+    assert!(message.starts_with("store.redis.tls.authorities: /no/such.pem: "), "{message}");
+}
+
+#[test]
 fn a_tier_that_nobody_may_say_is_looked_at() {
     let warned = |proxies: &str| {
         let limit = "rate_limit: { tier: 'header:x-plan' }, methods: [GET, POST]";
