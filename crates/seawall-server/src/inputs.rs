@@ -26,7 +26,7 @@ pub struct Inputs {
 #[derive(Clone, Debug)]
 enum Base {
     File(PathBuf),
-    Code { document: String, secrets: Secrets },
+    Code { document: String, secrets: Box<Secrets> },
 }
 
 /// What a configuration made in code has of secrets: they do not go through a text.
@@ -59,7 +59,7 @@ impl Inputs {
             }
         }
         let secrets = Secrets { keys: config.auth.keys.clone(), redis: config.store.redis.clone() };
-        let base = Base::Code { document: document.to_string(), secrets };
+        let base = Base::Code { document: document.to_string(), secrets: secrets.into() };
         Self { base, variables: BTreeMap::new(), listen: None }
     }
 
@@ -122,7 +122,7 @@ impl Inputs {
     pub(crate) fn read(&self) -> Result<Sources, LoadError> {
         let secrets = match &self.base {
             Base::File(_) => Secrets::default(),
-            Base::Code { secrets, .. } => secrets.clone(),
+            Base::Code { secrets, .. } => (**secrets).clone(),
         };
         Ok(Sources { layers: self.layers(self.variable("SEAWALL_ENV"))?, secrets })
     }
