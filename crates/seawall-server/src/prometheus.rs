@@ -196,6 +196,11 @@ impl Page {
         });
         let help = "1 for the state that the circuit is in; one with a mode does not act.";
         self.family("seawall_circuit_state", "gauge", help, states);
+        let shared = rows.iter().filter_map(|row| Some((row, row.circuit.as_ref()?.shared?)));
+        let alone = shared.map(|(row, shared)| (row.name(), u8::from(shared.degraded)));
+        let help =
+            "1 while a shared circuit is this instance's own, because the store does not answer.";
+        self.family("seawall_circuit_degraded", "gauge", help, alone);
         let breakers = || rows.iter().filter(|row| row.circuit.is_some());
         let in_a_row = |row: &Row| row.circuit.as_ref().map_or(0, |view| view.failure_count);
         let series = breakers().map(|row| (row.name(), in_a_row(row)));

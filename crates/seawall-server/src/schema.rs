@@ -62,7 +62,7 @@ pub(crate) use bodies;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seawall::{Counts, KeyedCounts, Mode, State, Tally};
+    use seawall::{Counts, KeyedCounts, Mode, SharedCircuitView, State, Tally};
     use serde_json::{Value, json};
 
     #[test]
@@ -77,6 +77,7 @@ mod tests {
             (of(described::<Mode>()), &["enforce", "shadow", "off"][..]),
             (of(described::<Option<Tally>>()), &["failures", "null"][..]),
             (of(described::<Option<KeyedCounts>>()), &["not_closed", "null"][..]),
+            (of(described::<Option<SharedCircuitView>>()), &["degraded", "probes", "null"][..]),
         ] {
             assert!(words.iter().all(|word| schema.to_string().contains(word)), "{schema}");
             assert_ne!(schema, Value::Null);

@@ -1,13 +1,16 @@
 //! What instances share through Redis 6 or Valkey: standalone, a Cluster, or masters that Sentinels name.
 //!
-//! A process opens one [`Redis`] and hands it to all that shares something there, as [`share_limits`] does.
+//! A process opens one [`Redis`] and hands it to all that shares something there, as [`share_limits`] and [`share_circuits`] do.
 
+mod circuits;
 mod connection;
 mod letters;
 mod limits;
 mod script;
+mod subscription;
 mod tls;
 
+pub use circuits::share_circuits;
 use connection::Link;
 pub use connection::{RedisAddress, RedisConfig, RedisConfigError};
 pub use letters::{RedisLetters, RedisLettersConfig};

@@ -82,10 +82,16 @@ pub enum Kind {
         /// How long the round trip took.
         took: Duration,
     },
-    /// The store of a shared rate limit does not answer any more.
-    StoreLost,
-    /// The store of a shared rate limit answers again, or for the first time.
-    StoreFound,
+    /// The store through which instances share something does not answer any more.
+    StoreLost {
+        /// The policy that shares something: `rate_limiter` or `circuit_breaker`.
+        policy: &'static str,
+    },
+    /// The store through which instances share something answers again, or for the first time.
+    StoreFound {
+        /// The policy that shares something: `rate_limiter` or `circuit_breaker`.
+        policy: &'static str,
+    },
     /// A retry was scheduled.
     RetryScheduled {
         /// The attempt that will run, from 2.
@@ -162,8 +168,8 @@ impl Kind {
             Self::Queued { .. } => "queued",
             Self::LimitDegraded { .. } => "limit_degraded",
             Self::StoreAnswered { .. } => "store_answered",
-            Self::StoreLost => "store_lost",
-            Self::StoreFound => "store_found",
+            Self::StoreLost { .. } => "store_lost",
+            Self::StoreFound { .. } => "store_found",
             Self::RetryScheduled { .. } => "retry_scheduled",
             Self::Withheld { .. } => "withheld",
             Self::Hedged { .. } => "hedged",
@@ -184,11 +190,11 @@ impl Kind {
         match self {
             Self::Rejected(rejection) => Some(rejection.reason.policy()),
             Self::RetryScheduled { .. } => Some("retry"),
-            Self::LimitDegraded { .. }
-            | Self::StoreAnswered { .. }
-            | Self::StoreLost
-            | Self::StoreFound => Some("rate_limiter"),
-            Self::Queued { policy } | Self::Withheld { policy, .. } => Some(policy),
+            Self::LimitDegraded { .. } | Self::StoreAnswered { .. } => Some("rate_limiter"),
+            Self::Queued { policy }
+            | Self::Withheld { policy, .. }
+            | Self::StoreLost { policy }
+            | Self::StoreFound { policy } => Some(policy),
             Self::Hedged { .. } => Some("hedge"),
             Self::FaultInjected(_) => Some("chaos"),
             Self::TimedOut { .. } => Some("timeout"),
@@ -223,8 +229,8 @@ impl fmt::Display for Kind {
             Self::StoreAnswered { asks, took } => {
                 write!(f, "{asks} questions answered by the store in {}", Short(*took))
             }
-            Self::StoreLost => f.write_str("the store of the rate limit does not answer"),
-            Self::StoreFound => f.write_str("the store of the rate limit answers"),
+            Self::StoreLost { policy } => write!(f, "the store of the {policy} does not answer"),
+            Self::StoreFound { policy } => write!(f, "the store of the {policy} answers"),
             Self::RetryScheduled { attempt, delay } => {
                 write!(f, "attempt {attempt} follows in {}", Short(*delay))
             }

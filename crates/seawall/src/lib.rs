@@ -80,8 +80,9 @@ pub use policies::bulkhead::{
 };
 pub use policies::chaos::{Chaos, ChaosConfig, Schedule};
 pub use policies::circuit_breaker::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitSnapshot, CircuitView, Force, Forced, KeyedCounts,
-    Permit,
+    CircuitBreaker, CircuitBreakerConfig, CircuitReport, CircuitSnapshot, CircuitView,
+    FleetCircuit, Force, Forced, KeyedCounts, OpenBy, Permit, ProbeLease, ReportedState,
+    SharedCircuit, SharedCircuitView, SharedCircuits,
 };
 pub use policies::dead_letter::{DeadLetter, DeadLetterConfig};
 pub use policies::fallback::{Fallback, FallbackConfig};

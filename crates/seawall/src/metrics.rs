@@ -160,8 +160,8 @@ counters! {
     degraded_decisions <- [Kind::LimitDegraded { .. }] => Series::Operation("seawall_degraded_decisions_total");
     /// Round trips to the store of a shared rate limit.
     store_round_trips <- [Kind::StoreAnswered { .. }] => Series::Operation("seawall_store_round_trips_total");
-    /// Times that the store of a shared rate limit was lost.
-    store_losses <- [Kind::StoreLost] => Series::Operation("seawall_store_losses_total");
+    /// Times that the store of a shared rate limit or circuit was lost.
+    store_losses <- [Kind::StoreLost { .. }] => Series::Operation("seawall_store_losses_total");
     /// Calls that failed for good and are kept as dead letters.
     dead_letters <- [Kind::LetterKept] => Series::Operation("seawall_dead_letters_total");
     /// Calls that failed for good, for which a dead letter was asked, and that are not known to be kept.

@@ -9,7 +9,7 @@ use crate::{
     policies::{
         Policy, PolicyConfig,
         bulkhead::Bulkhead,
-        circuit_breaker::{CircuitBreaker, CircuitView},
+        circuit_breaker::{CircuitBreaker, CircuitView, SharedCircuits},
         rate_limiter::{RateLimiter, SharedLimits},
     },
     policy::{Controls, MOST_POLICIES, Mode, OnSuccess},
@@ -211,7 +211,9 @@ impl Pipeline {
     /// The outermost circuit breaker as the next call would meet it, with its mode; none where there is no circuit breaker.
     pub fn circuit(&self, now: Instant) -> Option<CircuitView> {
         let (index, breaker) = self.indexed_breaker()?;
-        Some(CircuitView { mode: self.mode(index), ..breaker.view(now) })
+        let (mode, view) = (self.mode(index), breaker.view(now));
+        let shared = view.shared.filter(|_| mode == Mode::Enforce);
+        Some(CircuitView { mode, shared, ..view })
     }
 
     /// The state and the mode of the outermost circuit breaker: a part of [`circuit`](Self::circuit) that costs two reads. Of
@@ -226,6 +228,20 @@ impl Pipeline {
             Policy::CircuitBreaker(breaker) => Some((index, breaker)),
             _ => None,
         })
+    }
+
+    /// The circuits that it shares with other instances, for whoever connects them to their store.
+    pub fn shared_circuits(&self) -> Vec<SharedCircuits> {
+        let breakers = self.policies.iter().enumerate().filter_map(|(at, policy)| match policy {
+            Policy::CircuitBreaker(breaker) => Some((at, breaker)),
+            _ => None,
+        });
+        breakers
+            .filter_map(|breaker| {
+                let observer = self.observer.clone();
+                SharedCircuits::of(&self.name, breaker, &self.controls, observer)
+            })
+            .collect()
     }
 
     /// Whether the pipeline has a fallback, in whatever mode.

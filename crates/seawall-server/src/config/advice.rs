@@ -15,6 +15,20 @@ const NOT_SHARED: (&str, &str) = (
     "name one in store.redis",
 );
 
+/// A shared circuit without a store.
+const ALONE: (&str, &str) = (
+    "there is no store to share the circuit through: each instance has its own",
+    "name one in store.redis",
+);
+
+fn shares_limits(policy: &PolicyConfig) -> bool {
+    matches!(policy, PolicyConfig::RateLimiter(limit) if limit.shared.is_some())
+}
+
+fn shares_circuits(policy: &PolicyConfig) -> bool {
+    matches!(policy, PolicyConfig::CircuitBreaker(breaker) if breaker.shared.is_some())
+}
+
 impl GatewayConfig {
     /// Adds warnings about what the policies of each operation amount to, together and along their routes.
     pub(super) fn advise(&self, report: &mut Report<'_>) {
@@ -67,12 +81,13 @@ impl GatewayConfig {
             let policies = self.chosen_policies(name, &settings, &catalog);
             let path = seawall_config::path_of(&[section, name]);
             report.within(path, |report| {
-                let shares = |policy: &PolicyConfig| {
-                    matches!(policy, PolicyConfig::RateLimiter(limit) if limit.shared.is_some())
-                };
-                if self.store.redis.is_none() && policies.iter().any(shares) {
-                    let (message, right) = NOT_SHARED;
-                    report.warning("policies", message, right);
+                if self.store.redis.is_none() {
+                    let all = [NOT_SHARED, ALONE].into_iter().zip([shares_limits, shares_circuits]);
+                    for ((message, right), shares) in all {
+                        if policies.iter().any(shares) {
+                            report.warning("policies", message, right);
+                        }
+                    }
                 }
                 let mut advice = Advice { report, policies: &policies, rate: self.rate_of(name) };
                 advice.all();

@@ -57,7 +57,8 @@ async fn health(State(control): State<Control>) -> Response {
 #[derive(Serialize, ToSchema)]
 struct Component {
     name: String,
-    /// The kind of part: `circuit_breaker`, `store`, `dead_letters`, `configuration`, `gateway` or `shared_limits`.
+    /// The kind of part: `circuit_breaker`, `store`, `dead_letters`, `configuration`, `gateway`, `shared_limits` or
+    /// `shared_circuits`.
     kind: &'static str,
     status: ComponentStatus,
     /// The reason for the status, in a few words.
@@ -102,6 +103,7 @@ fn components(control: &Control) -> Vec<Component> {
     let mut components = circuits(&control.registry);
     components.extend([configuration(control), store(control), letters(control), gateway(control)]);
     components.extend(shared_limits(&control.registry));
+    components.extend(shared_circuits(&control.registry));
     components
 }
 
@@ -122,6 +124,23 @@ fn shared_limits(registry: &Registry) -> Option<Component> {
         )
     };
     (!shared.is_empty()).then(|| Component::new("shared_limits", status, reason))
+}
+
+/// The circuits that are shared with other instances; none where there is no such circuit.
+fn shared_circuits(registry: &Registry) -> Option<Component> {
+    let now = registry.now();
+    let all = registry.operations();
+    let views = all.iter().filter_map(|one| Some((one, one.pipeline().circuit(now)?.shared?)));
+    let shared: Vec<_> = views.collect();
+    let alone = shared.iter().filter(|(_, shared)| shared.degraded);
+    let alone: Vec<String> = alone.map(|(one, _)| one.name().to_string()).collect();
+    let (status, reason) = if alone.is_empty() {
+        (ComponentStatus::Healthy, "what one instance learns, all know".to_owned())
+    } else {
+        let reason = format!("the store does not answer; on its own: {}", alone.join(", "));
+        (ComponentStatus::Degraded, reason)
+    };
+    (!shared.is_empty()).then(|| Component::new("shared_circuits", status, reason))
 }
 
 fn gateway(control: &Control) -> Component {

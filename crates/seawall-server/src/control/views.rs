@@ -7,7 +7,7 @@ use crate::{
     schema::described,
     wall_clock,
 };
-use seawall::{Counts, Instant, KeyedCounts, Mode, State, Tally, Transition};
+use seawall::{Counts, Instant, KeyedCounts, Mode, SharedCircuitView, State, Tally, Transition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -139,6 +139,10 @@ pub struct CircuitBreakerView {
     /// The number of circuits, if there is one for each key.
     #[schema(schema_with = described::<Option<KeyedCounts>>)]
     pub keys: Option<KeyedCounts>,
+    /// How it stands with the instances that share the circuit; `null` if none do, or the breaker does not enforce.
+    #[serde(default)]
+    #[schema(schema_with = described::<Option<SharedCircuitView>>)]
+    pub shared: Option<SharedCircuitView>,
     /// When an open circuit lets its first probe through.
     pub next_probe_at: Option<String>,
     /// The last change of state.
@@ -175,6 +179,7 @@ impl CircuitBreakerView {
                 until: forced.until.map(|at| wall_clock::of(at, now)),
             }),
             keys: view.keys,
+            shared: view.shared,
             next_probe_at: view.next_probe_at.map(|at| wall_clock::of(at, now)),
             last_transition: view.last_transition.map(|change| TransitionView::of(change, now)),
             metrics: CircuitMetrics::of(operation, now, config.keyed),

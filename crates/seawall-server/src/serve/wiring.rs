@@ -22,7 +22,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use seawall::Observer;
-use seawall_store::redis::{Redis, share_limits};
+use seawall_store::redis::{Redis, share_circuits, share_limits};
 use seawall_tower::TokioTimer;
 use std::{
     collections::BTreeMap,
@@ -89,6 +89,7 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
     let mut tasks = JoinSet::new();
     if let Some(redis) = &redis {
         tasks.spawn(share_limits(&registry, redis).run());
+        tasks.spawn(share_circuits(&registry, redis).run());
     }
 
     // Who looks at it, and who writes it down.

@@ -16,6 +16,7 @@ mod policies;
 mod proxy;
 mod redis;
 mod refusals;
+mod shared_circuits;
 mod shared_letters;
 mod shared_limits;
 mod streams;

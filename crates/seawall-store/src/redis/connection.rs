@@ -17,10 +17,10 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 /// How long reaching the store may take: names are looked up, and Sentinels asked.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before it is tried again, at first and at most; with jitter.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which Redis, and under which names.
 #[derive(Clone)]
@@ -124,14 +124,15 @@ impl Connection {
 }
 
 /// Makes connections.
-enum Source {
+pub(super) enum Source {
     Standalone(Box<Client>),
-    Cluster(Box<ClusterClient>),
+    /// With some of its nodes.
+    Cluster(Box<ClusterClient>, Vec<Client>),
     Sentinel(Box<SentinelClient>),
 }
 
 impl Source {
-    fn new(config: &RedisConfig) -> RedisResult<Self> {
+    pub(super) fn new(config: &RedisConfig) -> RedisResult<Self> {
         let tls = &config.tls;
         Ok(match &config.address {
             RedisAddress::Standalone(url) => Self::Standalone(tls.client(url)?.into()),
@@ -142,12 +143,26 @@ impl Source {
                     .retries(2);
                 let encrypted = nodes.iter().any(|node| is_encrypted(node));
                 let builder = if encrypted { builder.certs(tls.certificates()) } else { builder };
-                Self::Cluster(builder.build()?.into())
+                let nodes = nodes.iter().map(|url| tls.client(url)).collect::<RedisResult<_>>()?;
+                Self::Cluster(builder.build()?.into(), nodes)
             }
             RedisAddress::Sentinel { sentinels, master, master_url } => {
                 Self::Sentinel(sentinel(tls, sentinels, master, master_url.as_deref())?.into())
             }
         })
+    }
+
+    /// A client of one server: of a Cluster that of node number `nth`, modulo the number of those that are named; under
+    /// Sentinels that of the master.
+    pub(super) async fn server(&mut self, nth: usize) -> RedisResult<Client> {
+        match self {
+            Self::Standalone(client) => Ok(Client::clone(client)),
+            Self::Cluster(_, nodes) => nodes
+                .get(nth % nodes.len().max(1))
+                .cloned()
+                .ok_or_else(|| (ErrorKind::Client, "no node is named").into()),
+            Self::Sentinel(client) => client.async_get_client().await,
+        }
     }
 
     async fn connect(&mut self) -> RedisResult<Connection> {
@@ -158,7 +173,7 @@ impl Source {
             Self::Standalone(client) => Connection::Single(
                 client.get_multiplexed_async_connection_with_config(&config).await?,
             ),
-            Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+            Self::Cluster(client, _) => Connection::Cluster(client.get_async_connection().await?),
             Self::Sentinel(client) => {
                 Connection::Single(client.get_async_connection_with_config(&config).await?)
             }

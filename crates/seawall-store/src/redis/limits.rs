@@ -30,10 +30,10 @@ const LONGEST_JITTER: Duration = Duration::from_millis(50);
 /// How often the registry is looked through for operations that share limits.
 const DISCOVERY: Duration = Duration::from_millis(500);
 
-/// The sharing of a registry's limits; it ends when this is dropped.
+/// The sharing of a registry's limits, or of its circuits; it ends when this is dropped.
 #[derive(Debug)]
-#[must_use = "the limits are shared for as long as it lives"]
-pub struct Sharing(JoinSet<()>);
+#[must_use = "they are shared for as long as it lives"]
+pub struct Sharing(pub(super) JoinSet<()>);
 
 impl Sharing {
     /// Waits for its end, which never comes by itself.

@@ -38,6 +38,12 @@ pub(super) static LEASE: Lua = Lua {
     hash: LazyLock::new(|| Script::new(include_str!("letters/lease.lua")).get_hash().to_owned()),
 };
 
+/// Carries circuits.
+pub(super) static CIRCUIT: Lua = Lua {
+    text: include_str!("circuit.lua"),
+    hash: LazyLock::new(|| Script::new(include_str!("circuit.lua")).get_hash().to_owned()),
+};
+
 /// The keys and arguments of one call.
 #[derive(Clone)]
 pub(super) struct Call<A = String> {

@@ -132,6 +132,8 @@ pub enum Why {
     SwitchedOff,
     /// The circuit took up a state that was saved, by an earlier run of the process or by another one.
     Restored,
+    /// The circuit is shared with other instances, and took up the state that it has there.
+    Shared,
 }
 
 impl fmt::Display for Why {
@@ -158,6 +160,7 @@ impl fmt::Display for Why {
             Self::ForceExpired => f.write_str("the time is over for which an operator forced it"),
             Self::SwitchedOff => f.write_str("its mode is off: what it knew is forgotten"),
             Self::Restored => f.write_str("restored from a saved state"),
+            Self::Shared => f.write_str("another instance shared it"),
         }
     }
 }

@@ -35,7 +35,7 @@ impl Observer for MetricsObserver {
         }
         match event.kind {
             Kind::Started => gauge!("seawall_in_flight", "operation" => operation()).increment(1),
-            Kind::CallStarted { .. } | Kind::DeadlinePassed { .. } | Kind::StoreFound => {}
+            Kind::CallStarted { .. } | Kind::DeadlinePassed { .. } | Kind::StoreFound { .. } => {}
             Kind::CallFinished { outcome: Outcome::Rejected(rejection), .. }
             | Kind::Rejected(rejection) => {
                 let reason = rejection.reason.label();
@@ -60,7 +60,7 @@ impl Observer for MetricsObserver {
             Kind::Queued { .. } => add("seawall_queued_total"),
             Kind::LimitDegraded { .. } => add("seawall_degraded_decisions_total"),
             Kind::StoreAnswered { .. } => add("seawall_store_round_trips_total"),
-            Kind::StoreLost => add("seawall_store_losses_total"),
+            Kind::StoreLost { .. } => add("seawall_store_losses_total"),
             Kind::RetryScheduled { .. } => add("seawall_retries_total"),
             Kind::Withheld { why: Withheld::Budget, .. } => {
                 add("seawall_retries_unaffordable_total");

@@ -38,8 +38,8 @@ impl Observer for TracingObserver {
             Kind::CircuitChanged(change) if change.to.is_open() && !event.shadow => {
                 at!(Level::WARN, event);
             }
-            Kind::StoreLost | Kind::LetterLost { .. } => at!(Level::WARN, event),
-            Kind::CircuitChanged(_) | Kind::StoreFound => at!(Level::INFO, event),
+            Kind::StoreLost { .. } | Kind::LetterLost { .. } => at!(Level::WARN, event),
+            Kind::CircuitChanged(_) | Kind::StoreFound { .. } => at!(Level::INFO, event),
             Kind::Started
             | Kind::CallStarted { .. }
             | Kind::CallFinished { .. }

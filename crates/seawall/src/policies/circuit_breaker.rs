@@ -23,22 +23,30 @@ mod cell;
 mod circuit;
 mod marks;
 mod settings;
+mod shared;
 mod snapshot;
 mod view;
 
 pub use circuit::Force;
 pub use settings::{CircuitBreakerConfig, breaker};
+pub use shared::{
+    CircuitReport, FleetCircuit, OpenBy, ProbeLease, ReportedState, SharedCircuit,
+    SharedCircuitView, SharedCircuits,
+};
 pub use snapshot::CircuitSnapshot;
 pub use view::{CircuitView, Forced, KeyedCounts};
 
 use cell::{Cell, Cells};
 use circuit::{Circuit, Word};
+use shared::Sharing;
 
 /// A circuit breaker: one circuit for all calls, or one for each key.
 #[derive(Debug)]
 pub struct CircuitBreaker {
     config: CircuitBreakerConfig,
     cells: Cells,
+    /// What ties its circuits to those of other instances, where they are shared.
+    sharing: Option<Arc<Sharing>>,
 }
 
 /// The admission of one call, from [`CircuitBreaker::try_acquire`] (it borrows the breaker) or
@@ -73,7 +81,8 @@ impl CircuitBreaker {
     /// Every field out of its bounds.
     pub fn new(config: CircuitBreakerConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { cells: Cells::new(&config), config })
+        let sharing = config.shared.clone().map(|shared| Arc::new(Sharing::new(shared)));
+        Ok(Self { cells: Cells::new(&config, sharing.as_ref()), config, sharing })
     }
 
     /// The configuration of the breaker.
@@ -161,7 +170,8 @@ impl CircuitBreaker {
         let cell = self.circuit(&own);
         let (admission, transition) = update(&cell.word, |word| {
             let word = Word::unpack(word);
-            let (next, admission) = word.admit(&self.config, now, &mut draw);
+            let (next, admission) =
+                word.admit(&self.config, now, &mut draw, || cell.may_probe(now));
             (next.pack(), (admission, word.change_to(&next, now)))
         });
         let transition = transition.map(|change| cell.note(change));

@@ -237,6 +237,24 @@ fn a_certificate_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_circuit_that_nothing_shares_is_looked_at() {
+    let warned = |store: &str, shared: &str| {
+        let text = format!(
+            "{store}upstreams:\n  a: {{ endpoints: ['http://127.0.0.1:1'], policies: [{{ type: circuit_breaker{shared} }}] }}\n\
+             routes:\n  - {{ path: /*, upstream: a }}\n"
+        );
+        let source = seawall_config::Source::new("f", text, Format::Yaml);
+        let loaded = source.load::<GatewayConfig>().unwrap();
+        loaded
+            .warnings
+            .iter()
+            .any(|warning| warning.to_string().contains("each instance has its own"))
+    };
+    assert!(warned("", ", shared: {}") && !warned("", ""));
+    assert!(!warned("store: { redis: { url: 'redis://127.0.0.1' } }\n", ", shared: {}"));
+}
+
+#[test]
 fn a_tier_that_nobody_may_say_is_looked_at() {
     let warned = |proxies: &str| {
         let limit = "rate_limit: { tier: 'header:x-plan' }, methods: [GET, POST]";

@@ -1,6 +1,9 @@
 //! One circuit with what it counted; and where each key has its own, all of them.
 
-use super::circuit::{Circuit, Word};
+use super::{
+    circuit::{Circuit, Word},
+    shared::{Link, Sharing},
+};
 use crate::{
     attributes::Key,
     event::{State, Transition},
@@ -23,6 +26,8 @@ pub(super) struct Cell {
     last_used: AtomicU64,
     /// Written at changes of state, read by views; never on the path of a call.
     pub(super) history: Mutex<History>,
+    /// What ties it to the circuit of other instances, where it is shared.
+    pub(super) link: Option<Box<Link>>,
 }
 
 /// The history of a circuit: the causes of its present state.
@@ -39,13 +44,14 @@ pub(super) struct History {
 }
 
 impl Cell {
-    pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
+    pub(super) fn new(config: &CircuitBreakerConfig, link: Option<Box<Link>>) -> Self {
         Self {
             word: AtomicU64::new(Word::CLOSED.pack()),
             window: config.window.as_ref().map(|window| Ring::new(window, config.bounds())),
             last_failure: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
             history: Mutex::default(),
+            link,
         }
     }
 
@@ -54,8 +60,24 @@ impl Cell {
         Word::unpack(self.word.load(Ordering::Acquire))
     }
 
+    /// Whether a call may begin to probe: of a shared circuit one instance probes for all.
+    #[inline]
+    pub(super) fn may_probe(&self, now: Instant) -> bool {
+        self.link.as_ref().is_none_or(|link| link.may_probe(now))
+    }
+
+    /// Notes a change that calls or an operator made.
     #[cold]
     pub(super) fn note(&self, change: Transition) -> Transition {
+        self.remember(change);
+        if let Some(link) = &self.link {
+            link.changed(&change);
+        }
+        change
+    }
+
+    /// Keeps a change for views.
+    pub(super) fn remember(&self, change: Transition) -> Transition {
         let mut history = lock(&self.history);
         history.last = Some(change);
         history.broken = match change.to {
@@ -77,11 +99,12 @@ pub(super) enum Cells {
 }
 
 impl Cells {
-    pub(super) fn new(config: &CircuitBreakerConfig) -> Self {
+    pub(super) fn new(config: &CircuitBreakerConfig, sharing: Option<&Arc<Sharing>>) -> Self {
         if config.keyed {
-            Self::Keyed(KeyedCells::new(config))
+            Self::Keyed(KeyedCells::new(config, sharing.cloned()))
         } else {
-            Self::One(Cell::new(config))
+            let link = sharing.map(|sharing| Link::new(sharing.clone(), Key::NONE).into());
+            Self::One(Cell::new(config, link))
         }
     }
 
@@ -117,21 +140,25 @@ pub(super) struct KeyedCells {
     pub(super) overflow: Arc<Cell>,
     /// A closed circuit that was asked within this time still counts.
     rest: Duration,
+    sharing: Option<Arc<Sharing>>,
 }
 
 impl KeyedCells {
-    fn new(config: &CircuitBreakerConfig) -> Self {
-        let overflow = Arc::new(Cell::new(config));
+    fn new(config: &CircuitBreakerConfig, sharing: Option<Arc<Sharing>>) -> Self {
+        // No other instance has the keys that found no place here.
+        let overflow = Arc::new(Cell::new(config, None));
         let rest = match config.window {
             Some(Window::Time(length)) => length,
             _ => config.recovery_timeout,
         };
         // Under a flood of keys it looks some times in that while, not at every call.
-        Self { by_key: Keyed::with_overflow(config.max_keys, &overflow, rest / 16), overflow, rest }
+        let by_key = Keyed::with_overflow(config.max_keys, &overflow, rest / 16);
+        Self { by_key, overflow, rest, sharing }
     }
 
     pub(super) fn cell(&self, key: Key, now: Instant, config: &CircuitBreakerConfig) -> Arc<Cell> {
-        let fresh = || Arc::new(Cell::new(config));
+        let link = || Some(Link::new(self.sharing.clone()?, key).into());
+        let fresh = || Arc::new(Cell::new(config, link()));
         self.by_key.update(
             key,
             now,

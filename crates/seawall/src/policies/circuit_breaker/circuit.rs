@@ -150,13 +150,14 @@ impl Word {
     }
 
     /// May a call pass at `now`? The generation that admits it, or the refusal. `draw` is uniform in
-    /// `[0, 1)`, and asked only where chance decides.
+    /// `[0, 1)`, and asked only where chance decides; `may_probe` only where the call would begin to probe.
     #[inline]
     pub(super) fn admit(
         self,
         config: &CircuitBreakerConfig,
         now: Instant,
         draw: impl FnOnce() -> f64,
+        may_probe: impl FnOnce() -> bool,
     ) -> Answer {
         let refuse = |reason, wait| (self, Err(Rejection::new(reason, wait)));
         match self.circuit {
@@ -179,10 +180,13 @@ impl Word {
             Circuit::Open { until, openings } => {
                 match until.left(now, config.longest_open_time(openings)) {
                     Some(left) => refuse(Reason::CircuitOpen, Some(left)),
+                    // Another instance probes.
+                    None if !may_probe() => refuse(Reason::ProbesTaken, None),
                     None => self.admit_probe(config, now),
                 }
             }
             // Every probe hangs.
+            Circuit::HalfOpen { .. } if !may_probe() => refuse(Reason::ProbesTaken, None),
             Circuit::HalfOpen { .. } => self.admit_probe(config, now),
             Circuit::Forced { .. } => self.admit_forced(config, now),
         }

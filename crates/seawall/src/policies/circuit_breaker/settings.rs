@@ -1,5 +1,6 @@
 //! The settings of a circuit breaker.
 
+use super::shared::SharedCircuit;
 use crate::{
     config::{Problems, days, hours, secs},
     policy::policy_config,
@@ -70,6 +71,9 @@ policy_config! {
         /// The most keys that have a circuit of their own. When all of them are in use, further keys share one circuit.
         #[range(1..=1_000_000)]
         max_keys: u32 = 10_000,
+        /// Where the circuit is shared with other instances through a store: how. Left out: this instance has its own.
+        #[nested]
+        shared: Option<SharedCircuit> = None,
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     cell::{Cell, Cells, History},
     circuit::{Circuit, Force, Word},
     marks::{ForceEnd, LONGEST_FORCE, OpenEnd},
+    shared::SharedCircuitView,
 };
 use crate::{
     attributes::Key,
@@ -48,6 +49,8 @@ pub struct CircuitView {
     pub forced: Option<Forced>,
     /// The number of circuits and of those that are not closed, if there is one for each key; none if one is for all.
     pub keys: Option<KeyedCounts>,
+    /// How it stands with the other instances; none if the circuit is not shared, or the breaker does not act.
+    pub shared: Option<SharedCircuitView>,
 }
 
 impl CircuitView {
@@ -150,6 +153,7 @@ impl Cell {
             broken: history.broken,
             forced,
             keys: None,
+            shared: self.link.as_ref().map(|link| link.view(now)),
         }
     }
 }
@@ -186,8 +190,9 @@ impl CircuitBreaker {
         let shared = keyed.overflow.view(now, &self.config);
         let views = all.into_iter().map(|(_, view)| view).chain([shared]);
         let worst = views.min_by_key(|view| view.state.refuses_less());
-        let worst = worst.unwrap_or_else(|| Cell::new(&self.config).view(now, &self.config));
-        CircuitView { keys, ..worst }
+        let worst = worst.unwrap_or_else(|| Cell::new(&self.config, None).view(now, &self.config));
+        let shared = worst.shared.or_else(|| Some(self.sharing.as_ref()?.view(now)));
+        CircuitView { keys, shared, ..worst }
     }
 
     /// The circuits of a keyed breaker, by key, in no order; none where one is for all.
@@ -259,6 +264,7 @@ impl CircuitBreaker {
             let change = |at| Transition { at, from, to: State::Closed, why: Why::SwitchedOff };
             let change = at.filter(|_| from != State::Closed).map(change);
             *lock(&cell.history) = History { last: change, ..History::default() };
+            cell.link.iter().for_each(|link| link.forgot());
             last = change.or(last);
         });
         last

@@ -180,7 +180,7 @@ impl Shared {
         let mut verdict = lock(&self.book).poll(ticket, cx.waker);
         if verdict.is_none() && cx.now >= until {
             if self.change(|book, wakers| book.lose(true, wakers)) {
-                cx.emit(Kind::StoreLost);
+                cx.emit(Kind::StoreLost { policy: "rate_limiter" });
             }
             verdict = lock(&self.book).poll(ticket, cx.waker).or(Some(Verdict::Lost));
         }

@@ -172,7 +172,7 @@ impl SharedLimits {
             }
             if shared.is_degraded() {
                 lock(&shared.book).connect();
-                self.emit(now, Kind::StoreFound);
+                self.emit(now, Kind::StoreFound { policy: "rate_limiter" });
             }
         });
     }
@@ -181,7 +181,7 @@ impl SharedLimits {
     pub fn lost(&self, now: Instant) {
         self.with(|shared| {
             if shared.change(|book, wakers| book.lose(false, wakers)) {
-                self.emit(now, Kind::StoreLost);
+                self.emit(now, Kind::StoreLost { policy: "rate_limiter" });
             }
         });
     }
