@@ -7,7 +7,7 @@ use crate::{
     event::{Event, Observer},
     execution::Execution,
     pipeline::Pipeline,
-    policies::rate_limiter::{gcra::Gcra, rate_limit, settings::Unit},
+    policies::rate_limiter::{rate_limit, settings::Unit},
     policy::Mode,
 };
 use std::{

@@ -1,7 +1,7 @@
 //! A thousand instances of one limit, with leases, before a store that is slow and sometimes lost.
 
 use super::*;
-use crate::random::Random;
+use crate::{policies::rate_limiter::Algorithm, random::Random};
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 const INSTANCES: usize = 1_000;
@@ -35,11 +35,13 @@ struct World {
     queue: BinaryHeap<Reverse<(u64, u64, Happens)>>,
     count: u64,
     random: Random,
-    /// When the store's bucket is full again.
-    full_at: Instant,
+    /// The limiter that counts in the store.
+    store: RateLimiter,
     lost: std::ops::Range<u64>,
     load: f64,
     accepted: Vec<u64>,
+    /// The calls of each instance that passed.
+    shares: Vec<usize>,
     degraded: Vec<u64>,
     longest_wait: Duration,
     trips: usize,
@@ -55,18 +57,18 @@ impl World {
         at(0) + Duration::from_micros(micros)
     }
 
-    /// One question at the store, as the scripts decide it.
+    /// One question at the store, as the scripts decide it: the store counts as a limiter of one process does.
     fn decide(&mut self, now: Instant, ask: &LimitAsk) -> LimitGrant {
-        let gcra = Gcra::new(RATE, SECOND, 0);
-        let left = gcra.remaining(self.full_at, now) as u32;
+        let left = self.store.quota(now, Key::NONE).remaining as u32;
         let given = if left >= ask.first { ask.needed.min(left) } else { 0 };
         let all = given == ask.needed;
         let calls = given + if all { ask.ahead.min((left - given) / 2) } else { 0 };
         if calls > 0 {
-            self.full_at = gcra.take(self.full_at, now, calls).unwrap();
+            self.store.try_acquire(now, Key::NONE, calls).unwrap();
         }
-        let wait = || gcra.reserve(self.full_at, now, ask.first.max(1)).unwrap().1;
-        let retry_after = (!all).then(wait).map(|wait| wait.max(Duration::from_micros(1)));
+        let refusal = || self.store.try_acquire(now, Key::NONE, ask.first.max(1)).unwrap_err();
+        let wait = || refusal().retry_after.unwrap().max(Duration::from_micros(1));
+        let retry_after = (!all).then(wait);
         LimitGrant { calls, retry_after, remaining: left - calls, reset_after: Duration::ZERO }
     }
 
@@ -89,6 +91,7 @@ impl World {
 
     fn note(&mut self, instance: usize, micros: u64, degraded_before: usize, answer: &Now) {
         if *answer == Now::Passed {
+            self.shares[instance] += 1;
             let degraded = self.instances[instance].degraded_decisions() > degraded_before;
             if degraded { &mut self.degraded } else { &mut self.accepted }.push(micros);
         }
@@ -167,10 +170,11 @@ impl World {
     }
 
     /// `load` is what the instances would like to call, as a part of the limit.
-    fn run(load: f64, lost: std::ops::Range<u64>) -> Self {
+    fn run(algorithm: Algorithm, load: f64, lost: std::ops::Range<u64>) -> Self {
         let shared = SharedLimit::default().lease(LEASE).timeout(TIMEOUT);
+        let limit = rate_limit(RATE, SECOND).algorithm(algorithm);
         let instance = |_| {
-            let instance = Instance::new(rate_limit(RATE, SECOND).shared(shared.clone()));
+            let instance = Instance::new(limit.clone().shared(shared.clone()));
             instance.limits.connected(at(0), Some(INSTANCES as u32));
             instance
         };
@@ -182,10 +186,11 @@ impl World {
             queue: BinaryHeap::new(),
             count: 0,
             random: Random::new(7),
-            full_at: Instant::EPOCH,
+            store: RateLimiter::new(limit).unwrap(),
             lost,
             load,
             accepted: Vec::new(),
+            shares: vec![0; INSTANCES],
             degraded: Vec::new(),
             longest_wait: Duration::ZERO,
             trips: 0,
@@ -216,27 +221,58 @@ fn most_within(instants: &[u64], millis: u64) -> usize {
     most
 }
 
-/// What the documentation promises for a window: the limit, and `instances × lease`.
-fn promised(millis: u64) -> usize {
-    RATE as usize + RATE as usize * millis as usize / 1_000 + INSTANCES * LEASE as usize
+/// What the documentation promises for any stretch of so many milliseconds: what the algorithm allows, and
+/// `instances × lease`.
+fn promised(algorithm: Algorithm, millis: u64) -> usize {
+    let rate = RATE as usize;
+    let allowed = match algorithm {
+        Algorithm::TokenBucket => rate + rate * millis as usize / 1_000,
+        // Each window has its own calls, and a stretch may touch one more than it is long.
+        Algorithm::FixedWindow => rate * (millis.div_ceil(1_000) as usize + 1),
+        // Twice the limit at most within one period, as around the turn of a window.
+        Algorithm::SlidingWindow => rate * (millis.div_ceil(1_000) as usize + 1),
+        Algorithm::SlidingLog => rate * millis.div_ceil(1_000) as usize,
+    };
+    allowed + INSTANCES * LEASE as usize
 }
 
 #[test]
 fn a_thousand_instances_stay_within_the_limit_and_the_stated_slack() {
-    let world = World::run(2.0, 0..0);
-    for millis in [100, 1_000, 3_000] {
-        let (most, bound) = (most_within(&world.accepted, millis), promised(millis));
-        assert!(most <= bound, "{most} within {millis} ms are more than {bound}");
+    for algorithm in [
+        Algorithm::TokenBucket,
+        Algorithm::FixedWindow,
+        Algorithm::SlidingWindow,
+        Algorithm::SlidingLog,
+    ] {
+        let world = World::run(algorithm, 2.0, 0..0);
+        for millis in [100, 1_000, 3_000] {
+            let (most, bound) = (most_within(&world.accepted, millis), promised(algorithm, millis));
+            assert!(most <= bound, "{algorithm:?}: {most} in {millis} ms are more than {bound}");
+        }
+        let least = RATE as usize * LENGTH as usize / 1_000 * 9 / 10;
+        assert!(world.accepted.len() > least, "{algorithm:?}: {} are few", world.accepted.len());
+        assert_eq!(world.degraded.len(), 0);
+        assert!(world.longest_wait < Duration::from_millis(10), "{:?}", world.longest_wait);
+        let (fair, shares) = (world.accepted.len() / INSTANCES, &world.shares);
+        let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+        assert!(2 * least >= fair, "{algorithm:?}: {least} calls of an instance are not {fair}");
+        println!("{algorithm:?}: {least} to {most} calls an instance, {fair} on average");
+        println!(
+            "{algorithm:?}: {} accepted, at most {} in a second (bound {}), {} round trips",
+            world.accepted.len(),
+            most_within(&world.accepted, 1_000),
+            promised(algorithm, 1_000),
+            world.trips
+        );
+        if algorithm == Algorithm::TokenBucket {
+            assert!(world.accepted.len() > RATE as usize * LENGTH as usize / 1_000);
+        }
     }
-    let least = RATE as usize * LENGTH as usize / 1_000;
-    assert!(world.accepted.len() > least, "{} are too few", world.accepted.len());
-    assert_eq!(world.degraded.len(), 0);
-    assert!(world.longest_wait < Duration::from_millis(10), "{:?}", world.longest_wait);
 }
 
 #[test]
 fn below_the_limit_most_calls_of_a_thousand_instances_need_no_round_trip() {
-    let world = World::run(0.5, 0..0);
+    let world = World::run(Algorithm::TokenBucket, 0.5, 0..0);
     let calls = world.accepted.len();
     assert!(calls > RATE as usize * LENGTH as usize * 9 / 20_000, "{calls} are too few");
     assert!(3 * world.trips < calls, "{} round trips for {calls} calls", world.trips);
@@ -245,10 +281,10 @@ fn below_the_limit_most_calls_of_a_thousand_instances_need_no_round_trip() {
 #[test]
 fn a_thousand_instances_go_on_with_their_shares_while_the_store_is_lost() {
     let lost = 1_500..2_500;
-    let world = World::run(2.0, lost.clone());
+    let world = World::run(Algorithm::TokenBucket, 2.0, lost.clone());
     assert!(world.longest_wait <= TIMEOUT, "{:?} is a long wait", world.longest_wait);
     let most = most_within(&world.accepted, 1_000);
-    assert!(most <= promised(1_000), "{most} in a second");
+    assert!(most <= promised(Algorithm::TokenBucket, 1_000), "{most} in a second");
     // Each counts by itself: its share for the time, and once what a full bucket has.
     let away = (lost.end - lost.start) + 600;
     let shares = RATE as usize + RATE as usize * away as usize / 1_000;
