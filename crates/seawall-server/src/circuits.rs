@@ -45,8 +45,9 @@ struct Saved {
     circuits: BTreeMap<Name, Vec<CircuitSnapshot>>,
 }
 
-/// Saves the circuits of the registry, and restores them. Those of single keys are left out: a key is hashed with a secret
-/// that the process takes along when it ends, so they could not be found again.
+/// Saves the circuits of the registry, and restores them. Those of single keys are left out where the breaker is not shared:
+/// such a key is hashed with a secret that the process takes along when it ends, so they could not be found again. The keys
+/// of a shared breaker are equal in all processes.
 pub(crate) struct SavedCircuits {
     registry: Registry,
     changes: Arc<CircuitChanges>,
@@ -97,7 +98,9 @@ impl SavedCircuits {
             return Ok(());
         }
         let mut circuits = self.registry.circuits();
-        circuits.retain(|_, circuits| circuits.iter().all(|circuit| circuit.key.is_none()));
+        circuits.retain(|name, circuits| {
+            circuits.iter().all(|circuit| circuit.key.is_none()) || self.is_shared(name)
+        });
         let saved = Saved { at: wall_clock::now_ms(), circuits };
         if let Err(error) = self.value.put(&saved) {
             self.changes.are_unsaved.store(true, Ordering::Release);
@@ -105,6 +108,14 @@ impl SavedCircuits {
         }
         *written = saved.circuits.into_keys().collect();
         Ok(())
+    }
+
+    /// Whether the operation of this name shares its circuits with other instances.
+    fn is_shared(&self, name: &Name) -> bool {
+        let operation = self.registry.find(name);
+        let pipeline = operation.map(|operation| operation.pipeline());
+        let breaker = pipeline.as_ref().and_then(|pipeline| pipeline.circuit_breaker());
+        breaker.is_some_and(|breaker| breaker.shared().is_some())
     }
 
     /// Saves on a thread that may wait for the disk.
@@ -132,7 +143,7 @@ impl SavedCircuits {
 mod tests {
     use super::*;
     use crate::{feed::Feed, persistence::testing::Brittle};
-    use seawall::{Force, Mode, policies, prelude::breaker};
+    use seawall::{Attributes, Force, Key, Mode, SharedCircuit, State, policies, prelude::breaker};
     use seawall_store::{InMemory, Store};
     use seawall_tower::TokioTimer;
 
@@ -151,6 +162,9 @@ mod tests {
         }
         let keyed = policies![breaker().failure_threshold(1).keyed(true)];
         registry.register("keyed", keyed).unwrap();
+        let shared = breaker().failure_threshold(1).keyed(true).recovery_timeout(MINUTE);
+        let shared = policies![shared.shared(SharedCircuit::default())];
+        registry.register("keyed and shared", shared).unwrap();
         let persistence = Persistence::new(store.clone(), Feed::new());
         let circuits = SavedCircuits::new(registry.clone(), changes, &persistence);
         circuits.restore();
@@ -220,6 +234,26 @@ mod tests {
         assert_eq!(left(&registry, "a"), Some(Duration::ZERO));
         let again = registry.find("a").unwrap();
         assert_eq!(again.call(async || Ok::<_, ()>(1)).await, Ok(1), "it probes");
+    }
+
+    #[tokio::test]
+    async fn circuits_of_keys_are_restored_where_they_are_shared() {
+        let store: Arc<dyn Store> = Arc::new(InMemory::default());
+        let (registry, circuits) = process(&store);
+        let key = Key::from_hash(0x7e57_ab1e);
+        let attributes = Attributes { key, ..Attributes::default() };
+        for name in ["keyed", "keyed and shared"] {
+            let operation = registry.find(name).unwrap();
+            let call = operation.run(|_| async { Err::<(), _>("down") }).attributes(attributes);
+            assert!(call.await.is_err());
+        }
+        circuits.save().unwrap();
+        let (registry, _) = process(&store);
+        let state = |name: &str| {
+            let pipeline = registry.find(name).unwrap().pipeline();
+            pipeline.circuit_state(registry.now(), key).unwrap().0
+        };
+        assert_eq!((state("keyed"), state("keyed and shared")), (State::Closed, State::Open));
     }
 
     #[tokio::test]
