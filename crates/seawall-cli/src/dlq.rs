@@ -3,13 +3,13 @@
 use crate::{
     failure::{Ended, Failure, Failure::Unusable},
     output::Paint,
-    remote::{Server, part},
+    remote::{Reply, Server, part},
 };
 use clap::{Args, Subcommand};
 use http::Method;
 use seawall_server::wire::{
     ImportAnswer, Job, LetterChange, LetterId, LetterQuery, LetterSelection, PurgeRequest,
-    ReplayOrder, Selection,
+    ReplayOrder, ResealRequest, Resealed, Selection,
 };
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
@@ -81,6 +81,8 @@ enum Command {
         #[arg(long)]
         expect: u64,
     },
+    /// Encrypts all letters with the newest key that are not encrypted with it yet
+    Reseal,
     /// Writes letters with their payloads as lines of JSON
     Export {
         #[command(flatten)]
@@ -235,6 +237,7 @@ impl Dlq {
                 let purge = PurgeRequest { query: filter.query()?, expect: *expect };
                 self.change("purge", &purge, "deleted")
             }
+            Command::Reseal => return self.reseal(),
             Command::Export { filter, out } => {
                 transfer::export(remote, &filter.parameters()?, out.as_deref())
             }
@@ -248,6 +251,26 @@ impl Dlq {
         self.server.show(&reply, |change: &LetterChange, _: Paint| {
             format!("{} letters {done}\n", change.letters)
         })
+    }
+
+    fn reseal(&self) -> Ended {
+        let mut all = Resealed::default();
+        loop {
+            let request = ResealRequest { after: all.next };
+            let step: Reply<Resealed> =
+                self.server.remote.send(&Method::POST, "/dlq/reseal", &request)?;
+            all.resealed += step.read.resealed;
+            all.unreadable += step.read.unreadable;
+            all.next = step.read.next;
+            if all.next.is_none() {
+                break;
+            }
+            eprintln!("{} letters encrypted so far", all.resealed);
+        }
+        let left = all.unreadable > 0;
+        let json = serde_json::to_value(&all).map_err(|error| Unusable(error.to_string()))?;
+        self.server.show(&Reply { json, read: all }, |all: &Resealed, _| view::resealed(all))?;
+        Ok(if left { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     fn import(&self, file: &std::path::Path) -> Ended {

@@ -65,6 +65,7 @@
 //! | POST `/dlq/release` | lets quarantined letters be replayed again |
 //! | POST `/dlq/delete` | deletes letters |
 //! | POST `/dlq/purge` | deletes all letters that a query means |
+//! | POST `/dlq/reseal` | encrypts letters with the newest key |
 //! | GET `/dlq/export` | letters as lines of JSON |
 //! | POST `/dlq/import` | stores letters that were exported |
 //! | GET `/dlq/replays` | replays, the latest first |
@@ -129,7 +130,8 @@ pub use config::{
     RollbackRequest,
 };
 pub use dlq::{
-    ImportAnswer, LetterChange, LetterSelection, LetterStats, LetterView, PurgeRequest, RefusedLine,
+    ImportAnswer, LetterChange, LetterSelection, LetterStats, LetterView, PurgeRequest,
+    RefusedLine, ResealRequest,
 };
 pub use operations::{OperationDetail, OperationLine, Operations, PolicyValue, PolicyView};
 use parameters::Known;

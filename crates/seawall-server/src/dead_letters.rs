@@ -42,6 +42,7 @@ pub(crate) struct DeadLetters {
     stats: ArcSwap<Stats>,
     failure: Mutex<Option<String>>,
     writers: Arc<Semaphore>,
+    encrypts: bool,
     pub(crate) counters: Counters,
 }
 
@@ -103,20 +104,25 @@ impl DeadLetters {
         let letters = &config.dead_letters;
         let bounds = letters.bounds();
         let file = letters.file(config.store.path.as_deref());
+        let keys = keys(letters, variables)?;
+        let encrypts = !keys.is_empty();
         let place: Arc<dyn Letters> = match (letters.redis(), file) {
             (Some(in_redis), _) => {
                 let redis =
                     redis.ok_or("dead_letters.store is redis, and store.redis is not set")?;
-                let opened = RedisLetters::open(redis, in_redis, bounds, keys(letters, variables)?);
+                let opened = RedisLetters::open(redis, in_redis, bounds, keys);
                 Arc::new(opened.map_err(|error| error.to_string())?)
             }
             (None, Some(path)) => {
-                let opened = EmbeddedLetters::open(&path, bounds, keys(letters, variables)?);
+                let opened = EmbeddedLetters::open(&path, bounds, keys);
                 Arc::new(opened.map_err(|error| error.to_string())?)
             }
-            (None, None) => Arc::new(InMemoryLetters::new(bounds)),
+            (None, None) => {
+                let place = Arc::new(InMemoryLetters::new(bounds));
+                return Ok(Self::new(place, letters));
+            }
         };
-        Ok(Self::new(place, letters))
+        Ok(Self { encrypts, ..Self::new(place, letters) })
     }
 
     /// No letters, in memory, with the defaults of everything.
@@ -133,6 +139,7 @@ impl DeadLetters {
             stats: ArcSwap::default(),
             failure: Mutex::default(),
             writers: Arc::new(Semaphore::new(WRITERS)),
+            encrypts: false,
             counters: Counters::default(),
         };
         this.renew(config);
@@ -160,6 +167,11 @@ impl DeadLetters {
     /// Where the letters are, for people.
     pub(crate) fn place(&self) -> String {
         self.letters.place()
+    }
+
+    /// Whether letters are encrypted.
+    pub(crate) fn encrypts(&self) -> bool {
+        self.encrypts
     }
 
     /// Whether other instances have the same letters.

@@ -53,8 +53,8 @@ pub mod wire {
             LetterStats, LetterView, LimitKey, LimiterView, MistakeView, ModeChange, ModeRequest,
             NearKey, OperationDetail, OperationLimits, OperationLine, OperationMetrics, Operations,
             PauseChange, PauseRequest, PolicyValue, PolicyView, ProblemDocument, PurgeRequest,
-            QuotaView, RateLimitList, RefusedLine, RevisionHistory, RevisionLine, RollbackRequest,
-            StateChange, Suite, TransitionView,
+            QuotaView, RateLimitList, RefusedLine, ResealRequest, RevisionHistory, RevisionLine,
+            RollbackRequest, StateChange, Suite, TransitionView,
         },
         feed::Line,
         latency::LatencyView,
@@ -64,6 +64,6 @@ pub mod wire {
     pub use seawall_store::letters::{
         Attempt, Envelope, Fingerprint, Group, Groups, Header, Job, JobStatus, LetterId,
         Page as LetterPage, Payload, Progress, Query as LetterQuery, QueueStats, ReplayOrder,
-        Selection, State as LetterState, Stats as LettersStats,
+        Resealed, Selection, State as LetterState, Stats as LettersStats,
     };
 }

@@ -31,7 +31,7 @@ pub use config::{QueueConfig, Queues, WhenFull};
 pub use content::{Content, Header, Payload};
 pub use embedded::EmbeddedLetters;
 pub use id::{Fingerprint, LetterId};
-pub use job::{Job, JobStatus, MAX_SELECTED, Progress, ReplayOrder, Selection};
+pub use job::{Job, JobLease, JobStatus, MAX_SELECTED, Progress, ReplayOrder, Selection};
 pub use keys::Keys;
 pub use letter::{Attempt, Envelope, FailedWork, Letter, MAX_ATTEMPTS, State};
 pub use library::LetterWriter;
@@ -39,6 +39,7 @@ pub use memory::InMemoryLetters;
 pub use query::{Group, Groups, MAX_GROUPS, Page, Query};
 pub use redact::{REDACTED, Redaction};
 pub use replay::{Action, Replay};
+pub use seal::Resealed;
 pub use stats::{QueueStats, Stats};
 
 /// A place for dead letters.
@@ -129,6 +130,15 @@ pub trait Letters: fmt::Debug + Send + Sync {
     /// When that cannot be written.
     fn expire(&self, now: u64) -> Result<u64>;
 
+    /// Encrypts letters again that are not encrypted with the newest key yet: a step of those behind `after`, oldest first. Only
+    /// a place that was opened with keys encrypts.
+    ///
+    /// # Errors
+    /// When they cannot be read or written; then those of the step are as they were.
+    fn reseal(&self, _after: Option<LetterId>) -> Result<Resealed> {
+        Ok(Resealed::default())
+    }
+
     /// The state of all queues.
     ///
     /// # Errors
@@ -178,15 +188,6 @@ pub const MAX_QUEUES: usize = 1000;
 
 /// Jobs that a place for letters remembers.
 pub const MAX_JOBS: usize = 100;
-
-/// The answer to whoever wants to run a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobLease {
-    /// The caller may run it. Another instance has asked to bring it to this state, if there is one.
-    Held(Option<JobStatus>),
-    /// Another instance runs it.
-    Elsewhere,
-}
 
 /// What became of a letter that was put.
 #[derive(Clone, Debug, PartialEq, Eq)]

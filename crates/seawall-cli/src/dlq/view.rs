@@ -7,7 +7,7 @@ use crate::{
 };
 use seawall_server::wire::{
     Envelope, Groups, ImportAnswer, Job, JobStatus, LetterPage, LetterState, LetterStats,
-    LetterView,
+    LetterView, Resealed,
 };
 use serde::Serialize;
 
@@ -191,6 +191,16 @@ pub(super) fn imported(answer: &ImportAnswer) -> String {
     let mut text = format!("{stored} letters stored, {merged} merged, {refused} refused\n");
     for error in errors {
         text += &format!("line {}: {}\n", error.line, output::plain(&error.reason));
+    }
+    text
+}
+
+pub(super) fn resealed(all: &Resealed) -> String {
+    let Resealed { resealed, unreadable, .. } = all;
+    let mut text = format!("{resealed} letters encrypted with the newest key\n");
+    if *unreadable > 0 {
+        text +=
+            &format!("{unreadable} letters cannot be opened with any key, and stay as they are\n");
     }
     text
 }

@@ -67,6 +67,10 @@ fn letters_are_listed_replayed_carried_and_purged() {
     assert_eq!((code, &*text), (Some(0), "3 letters stored, 0 merged, 0 refused\n"));
     assert_eq!(serving.run(&["dlq", "delete", id]).1, "1 letters deleted\n");
 
+    let (code, _, told) = serving.run(&["dlq", "reseal"]);
+    assert_eq!(code, Some(1), "there is no key: {told}");
+    assert!(told.contains("SEAWALL_DEAD_LETTER_KEYS"), "{told}");
+
     for (arguments, part) in [
         (&["dlq", "replay"][..], "--all"),
         (&["dlq", "replay", "--all", "--queue", "orders"], "one of these"),

@@ -20,7 +20,7 @@ use seawall_store::{
     StoreError,
     letters::{
         self, Attempt, Content, Envelope, Groups, Header, Job, Letter, LetterId, Page, Payload,
-        ReplayOrder, Stats,
+        ReplayOrder, Resealed, Stats,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -36,13 +36,15 @@ bodies! {
     ReplayJobs = Vec<Job>,
     LettersById = LetterSelection,
     Purge = PurgeRequest,
+    Reseal = ResealRequest,
+    ResealAnswer = Resealed,
 }
 
 mod changes;
 mod replays;
 mod transfer;
 
-pub use changes::{LetterChange, LetterSelection, PurgeRequest};
+pub use changes::{LetterChange, LetterSelection, PurgeRequest, ResealRequest};
 pub use transfer::{ImportAnswer, RefusedLine};
 
 pub(super) fn read_routes() -> OpenApiRouter<Control> {

@@ -214,3 +214,36 @@ async fn depth_raises_an_alert() {
     let mut parts = health["components"].as_array().unwrap().iter();
     assert!(parts.any(|part| part["kind"] == "dead_letters" && part["status"] == "healthy"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_rotated_from_beginning_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = keeping(folder.path(), "");
+    let (old, new) = (
+        "old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "new:HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
+    );
+    let world = World::with(&yaml, &[("SEAWALL_DEAD_LETTER_KEYS", old)]).await;
+    let id = fail(&world, "/orders/1").await;
+    for n in 2..40 {
+        fail(&world, &format!("/orders/{n}")).await;
+    }
+    let none = world.posted("dlq/reseal", json!({})).await;
+    assert_eq!(none, json!({ "resealed": 0, "unreadable": 0 }), "all of them have this key");
+
+    let both = format!("{new},{old}");
+    let home = world.ended().await;
+    let world = World::again(home, &yaml, &[("SEAWALL_DEAD_LETTER_KEYS", &both)]).await;
+    let all = world.posted("dlq/reseal", json!({})).await;
+    assert_eq!(all, json!({ "resealed": 39, "unreadable": 0 }));
+    assert_eq!(world.post("dlq/reseal", json!({ "before": null })).await.status, 422);
+
+    let home = world.ended().await;
+    let world = World::again(home, &yaml, &[("SEAWALL_DEAD_LETTER_KEYS", new)]).await;
+    let letter = world.json(&format!("dlq/letters/{id}")).await;
+    assert_eq!(letter["payload"]["text"], "a payload", "the old key is not needed any more");
+    let home = world.ended().await;
+    let world = World::again(home, &yaml, &[]).await;
+    let refused = world.post("dlq/reseal", json!({})).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+}

@@ -7,11 +7,16 @@ use crate::{
 use http::Method;
 use http_body_util::Full;
 use serde_json::{Value, json};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+/// Tells a gateway in a process of its own which file is its configuration.
+const RUNNER: &str = "SEAWALL_LETTERS_RUNNER";
 const API: &str = "/internal/resilience/dlq";
 
 /// An upstream that fails until it is healed.
@@ -26,8 +31,8 @@ async fn sick() -> (Upstream, Arc<AtomicBool>) {
     (upstream, healed)
 }
 
-/// A gateway before this upstream that keeps letters in this Redis.
-async fn keeping(redis: &Redis, upstream: &Upstream) -> Gateway {
+/// A file for gateways before this upstream that keep letters in this Redis.
+fn file(redis: &Redis, upstream: &Upstream, folder: &Path) -> PathBuf {
     let yaml = format!(
         "listen: 127.0.0.1:0\nstore: {{ redis: {{ url: '{}' }} }}\n\
          upstreams: {{ shop: {{ endpoints: ['{}'], policies: [] }} }}\n\
@@ -36,10 +41,61 @@ async fn keeping(redis: &Redis, upstream: &Upstream) -> Gateway {
         redis.url(),
         upstream.endpoint()
     );
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("seawall.yaml");
+    let file = folder.join("seawall.yaml");
     std::fs::write(&file, yaml).unwrap();
-    Gateway::start_file(&file).await
+    file
+}
+
+async fn keeping(redis: &Redis, upstream: &Upstream) -> Gateway {
+    let folder = tempfile::tempdir().unwrap();
+    Gateway::start_file(&file(redis, upstream, folder.path())).await
+}
+
+/// Not a test by itself: a gateway in a process of its own, which is killed. It replays slowly what it finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn runner() {
+    let Ok(file) = std::env::var(RUNNER) else { return };
+    let gateway = Gateway::start_file(Path::new(&file)).await;
+    let slow = json!({ "selection": { "query": {} }, "rate": 2, "concurrency": 1 });
+    change(&gateway, "replays", slow).await;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_gateway_that_is_killed_goes_on_elsewhere() {
+    let (redis, (upstream, healed)) = (Redis::start(), sick().await);
+    let gateway = keeping(&redis, &upstream).await;
+    for n in 0..8 {
+        assert_eq!(failed(&gateway, &format!("/orders/{n}")).await.len(), 36);
+    }
+    healed.store(true, Ordering::SeqCst);
+    let (folder, before) = (tempfile::tempdir().unwrap(), upstream.calls());
+    let mut other = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["shared_letters::runner", "--exact"])
+        .env(RUNNER, file(&redis, &upstream, folder.path()))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the other gateway replays", || async { upstream.calls() >= before + 2 }).await;
+    let (_, _) = (other.kill().unwrap(), other.wait().unwrap());
+    let jobs = json_of(&gateway, "replays").await;
+    assert_eq!(
+        (&jobs[0]["status"], jobs.as_array().unwrap().len()),
+        (&json!("running"), 1),
+        "{jobs}"
+    );
+    eventually("this gateway ends the job", || async {
+        json_of(&gateway, "replays").await[0]["status"] == "done"
+    })
+    .await;
+    eventually("what was on the way has ended", || async {
+        json_of(&gateway, "stats").await["queues"]["orders"]["replaying"] == 0
+    })
+    .await;
+    let stats = json_of(&gateway, "stats").await["queues"]["orders"].clone();
+    // One may have been on the way when it was killed; it counts as failed, and is there for another job.
+    assert!(stats["replayed"].as_u64() >= Some(7), "{stats}");
+    assert!(upstream.calls() - before <= 8, "none is sent twice by one job");
 }
 
 async fn order(gateway: &Gateway, path: &str) -> Answer {

@@ -6,7 +6,7 @@ mod tables;
 mod writer;
 
 use super::{
-    Begun, Letters, Put, ReplayOutcome,
+    Begun, Letters, Put, ReplayOutcome, Resealed,
     arrival::Arrival,
     config::Queues,
     content::Content,
@@ -16,7 +16,7 @@ use super::{
     letter::{Letter, State},
     lifecycle,
     query::{Groups, Page, Query},
-    seal,
+    seal::{self, RESEALED},
     stats::Stats,
 };
 use crate::store::Result;
@@ -56,45 +56,6 @@ impl EmbeddedLetters {
         let letters = Self { writer, file, queues: RwLock::new(Arc::new(queues)), keys };
         letters.end_interrupted_replays()?;
         Ok(letters)
-    }
-
-    /// Encrypts every letter with the newest key that is not encrypted with it yet, and returns how many there were, and
-    /// how many could not be opened and stay as they are. It goes in steps, and letters can be used meanwhile.
-    ///
-    /// # Errors
-    /// When they cannot be read or written.
-    pub fn reseal(&self) -> Result<(u64, u64)> {
-        let (mut resealed, mut unreadable, mut after) = (0, 0, 0);
-        loop {
-            let records = self.file.read(|tables| tables.contents(after, 16))?;
-            let Some((last, _)) = records.last() else { return Ok((resealed, unreadable)) };
-            after = *last;
-            let newest = self.keys.newest().map(|(name, _)| name);
-            let mut replaced = Vec::new();
-            for (id, record) in records {
-                if seal::key_of(&record) == newest && seal::is_whole(&record) {
-                    continue;
-                }
-                let id = LetterId::from_number(id);
-                match seal::open(id, &record, &self.keys) {
-                    Content::Open { headers, payload } => {
-                        let over = seal::is_compressed(&record).then_some(0);
-                        let sealed = seal::seal(id, &headers, &payload.0, over, &self.keys);
-                        let sealed = sealed.map_err(|error| self.error(error))?;
-                        replaced.push((id.number(), record.len() as u64, sealed));
-                    }
-                    Content::Unreadable(_) => unreadable += 1,
-                }
-            }
-            resealed += self.writer.write(move |tables| tables.replace_contents(&replaced))?;
-        }
-    }
-
-    fn error(
-        &self,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> crate::store::StoreError {
-        crate::store::StoreError::new(self.place(), cause)
     }
 
     fn queues(&self) -> Arc<Queues> {
@@ -276,6 +237,23 @@ impl Letters for EmbeddedLetters {
                 Ok(removed)
             })?;
         }
+    }
+
+    fn reseal(&self, after: Option<LetterId>) -> Result<Resealed> {
+        let after = after.map_or(0, LetterId::number);
+        let records = self.file.read(|tables| tables.contents(after, RESEALED))?;
+        let (mut step, mut replaced) = (Resealed::default(), Vec::new());
+        for (id, record) in records {
+            let id = LetterId::from_number(id);
+            step.next = Some(id);
+            match seal::reseal(id, &record, &self.keys) {
+                Ok(None) => {}
+                Ok(Some(sealed)) => replaced.push((id.number(), record.len() as u64, sealed)),
+                Err(_) => step.unreadable += 1,
+            }
+        }
+        step.resealed = self.writer.write(move |tables| tables.replace_contents(&replaced))?;
+        Ok(step)
     }
 
     fn stats(&self) -> Result<Stats> {

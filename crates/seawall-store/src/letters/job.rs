@@ -84,6 +84,15 @@ pub enum JobStatus {
     Done,
 }
 
+/// The answer to whoever wants to run a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobLease {
+    /// The caller may run it. Another instance has asked to bring it to this state, if there is one.
+    Held(Option<JobStatus>),
+    /// Another instance runs it.
+    Elsewhere,
+}
+
 /// What a job has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

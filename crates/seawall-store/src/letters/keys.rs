@@ -16,7 +16,7 @@ pub(super) const SALT: usize = 32;
 
 /// Keys of 32 bytes with their names, as `name:base64`, one a line or with commas between them. The first seals new
 /// letters; all of them open letters. To rotate, write the new key before the others, and let
-/// [`EmbeddedLetters::reseal`](super::EmbeddedLetters::reseal) encrypt every letter with it; then the old one may go.
+/// [`Letters::reseal`](super::Letters::reseal) encrypt every letter with it; then the old one may go.
 ///
 /// `head -c 32 /dev/urandom | base64` makes a key. Debug output has the names only.
 #[derive(Clone, Default)]

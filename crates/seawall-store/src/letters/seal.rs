@@ -13,7 +13,24 @@ use super::{
     record::{framed, unframed},
 };
 use ring::aead::{Aad, Nonce};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::io::{Error, ErrorKind, Read};
+
+/// What a step of encrypting letters again has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Resealed {
+    /// Letters that were encrypted with the newest key.
+    pub resealed: u64,
+    /// Letters that cannot be opened with any key, and stay as they are.
+    pub unreadable: u64,
+    /// The letter behind which the next step begins; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<LetterId>,
+}
+
+/// Letters of one step of encrypting again.
+pub(crate) const RESEALED: usize = 16;
 
 const COMPRESSED: u8 = 1;
 const ENCRYPTED: u8 = 2;
@@ -65,20 +82,33 @@ pub(crate) fn open(id: LetterId, record: &[u8], keys: &Keys) -> Content {
     opened(id, record, keys).unwrap_or_else(|error| Content::Unreadable(error.to_string()))
 }
 
+/// A record again, sealed with the newest key; none where it is already. What cannot be opened says why.
+///
+/// # Errors
+/// When it cannot be opened or sealed.
+pub(crate) fn reseal(id: LetterId, record: &[u8], keys: &Keys) -> Result<Option<Vec<u8>>, Error> {
+    let newest = keys.newest().map(|(name, _)| name);
+    if key_of(record) == newest && unframed(record).is_some() {
+        return Ok(None);
+    }
+    match opened(id, record, keys)? {
+        Content::Open { headers, payload } => {
+            let over = is_compressed(record).then_some(0);
+            seal(id, &headers, &payload.0, over, keys).map(Some)
+        }
+        Content::Unreadable(why) => Err(Error::other(why)),
+    }
+}
+
 /// The name of the key under which a record is sealed; none where it is not encrypted.
-pub(crate) fn key_of(record: &[u8]) -> Option<&str> {
+fn key_of(record: &[u8]) -> Option<&str> {
     let (flags, rest) = unframed(record)?.split_first()?;
     let (length, rest) = rest.split_first().filter(|_| flags & ENCRYPTED != 0)?;
     std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
 }
 
-/// Whether the checksum of a record is right.
-pub(crate) fn is_whole(record: &[u8]) -> bool {
-    unframed(record).is_some()
-}
-
 /// Whether a record is compressed.
-pub(crate) fn is_compressed(record: &[u8]) -> bool {
+fn is_compressed(record: &[u8]) -> bool {
     record.get(4).is_some_and(|flags| flags & COMPRESSED != 0)
 }
 

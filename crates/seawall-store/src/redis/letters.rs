@@ -11,7 +11,7 @@ mod writer;
 use super::{Redis, connection::RedisConfigError};
 use crate::{
     letters::{
-        Begun, JobLease, Letters, Put, ReplayOutcome,
+        Begun, JobLease, Letters, Put, ReplayOutcome, Resealed,
         arrival::Arrival,
         config::Queues,
         content::Content,
@@ -21,6 +21,7 @@ use crate::{
         letter::{Envelope, Letter, State},
         lifecycle,
         query::{Groups, Page, Query},
+        seal,
         stats::Stats,
     },
     store::{Result, StoreError},
@@ -278,6 +279,31 @@ impl Place {
         Ok(all)
     }
 
+    async fn reseal(&self, after: Option<LetterId>) -> Result<Resealed> {
+        let (ids, records) = self.contents(after).await?;
+        let mut step = Resealed {
+            next: ids.last().copied().map(LetterId::from_number),
+            ..Resealed::default()
+        };
+        let mut replaced = Vec::new();
+        for (id, record) in records {
+            match seal::reseal(LetterId::from_number(id), &record, &self.keys) {
+                Ok(None) => {}
+                Ok(Some(sealed)) => replaced.push((id, record, sealed)),
+                Err(_) => step.unreadable += 1,
+            }
+        }
+        let ids: Vec<_> = replaced.iter().map(|(id, ..)| *id).collect();
+        let resealed = self.change(&ids, |transaction| {
+            let replace = |(id, record, sealed): &&(u128, Vec<u8>, Vec<u8>)| {
+                transaction.replace_content(*id, record.clone(), sealed.clone())
+            };
+            replaced.iter().filter(replace).count()
+        });
+        step.resealed = resealed.await? as u64;
+        Ok(step)
+    }
+
     async fn purge(&self, query: Query) -> Result<u64> {
         let (mut removed, mut after) = (0, None);
         loop {
@@ -363,6 +389,10 @@ impl Letters for RedisLetters {
 
     fn expire(&self, now: u64) -> Result<u64> {
         self.wait(|place| async move { place.expire(now).await })
+    }
+
+    fn reseal(&self, after: Option<LetterId>) -> Result<Resealed> {
+        self.wait(|place| async move { place.reseal(after).await })
     }
 
     fn stats(&self) -> Result<Stats> {

@@ -1,6 +1,6 @@
 //! Changes of dead letters: released from quarantine, deleted one by one, or purged.
 
-use super::{LettersById, Purge, store_failed};
+use super::{LettersById, Purge, Reseal, ResealAnswer, store_failed};
 use crate::{
     actor::Actor,
     control::{
@@ -12,13 +12,24 @@ use crate::{
 };
 use axum::{Json, extract::State, http::StatusCode};
 use schemars::JsonSchema;
-use seawall_store::letters::{LetterId, MAX_SELECTED, Query};
+use seawall_store::{
+    StoreError,
+    letters::{LetterId, Letters, MAX_SELECTED, Query, Resealed},
+};
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+/// How long one request encrypts letters again.
+const RESEAL_FOR: Duration = Duration::from_secs(1);
+
 pub(super) fn write_routes() -> OpenApiRouter<Control> {
-    OpenApiRouter::new().routes(routes!(release)).routes(routes!(delete)).routes(routes!(purge))
+    OpenApiRouter::new()
+        .routes(routes!(release))
+        .routes(routes!(delete))
+        .routes(routes!(purge))
+        .routes(routes!(reseal))
 }
 
 /// Letters by their identifiers.
@@ -66,6 +77,53 @@ pub(super) fn bounded(selection: LetterSelection) -> Result<Vec<LetterId>, ApiEr
         return Err(wrong("ids", &format!("at most {MAX_SELECTED} letters can be named")));
     }
     Ok(selection.ids)
+}
+
+/// A request to encrypt letters again.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResealRequest {
+    /// Only letters behind this one: `next` of the answer before.
+    #[serde(default)]
+    pub after: Option<LetterId>,
+}
+
+/// Encrypts letters with the newest key that are not encrypted with it yet, the oldest first, for about a second. Repeat it
+/// with `next` of the answer until there is none; from then on older keys are not needed any more, unless letters are
+/// `unreadable`.
+#[utoipa::path(post, path = "/dlq/reseal", request_body = Reseal,
+    responses((status = 200, body = ResealAnswer), (status = 409)))]
+async fn reseal(
+    State(control): State<Control>,
+    actor: Actor,
+    JsonBody(ResealRequest { after }): JsonBody<ResealRequest>,
+) -> Answer<Resealed> {
+    if !control.letters.encrypts() {
+        let detail = "letters are encrypted in a file or in Redis, and with a key: set SEAWALL_DEAD_LETTER_KEYS, or \
+                      dead_letters.keys_file, and start again";
+        return Err(problem(StatusCode::CONFLICT, "Letters are not encrypted", detail));
+    }
+    let resealed = control.letters.change(move |letters| reseal_for_a_while(letters, after)).await;
+    let resealed = resealed.map_err(|error| store_failed(&error))?;
+    let letters = resealed.resealed;
+    tracing::info!(letters, by = actor.name, "dead letters encrypted again");
+    Ok(Json(resealed))
+}
+
+fn reseal_for_a_while(
+    letters: &dyn Letters,
+    after: Option<LetterId>,
+) -> Result<Resealed, StoreError> {
+    let (began, mut all) = (Instant::now(), Resealed { next: after, ..Resealed::default() });
+    loop {
+        let step = letters.reseal(all.next)?;
+        all.resealed += step.resealed;
+        all.unreadable += step.unreadable;
+        all.next = step.next;
+        if all.next.is_none() || began.elapsed() >= RESEAL_FOR {
+            return Ok(all);
+        }
+    }
 }
 
 /// A request to delete all letters that a query means.

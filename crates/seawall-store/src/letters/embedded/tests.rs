@@ -23,6 +23,19 @@ fn letter(n: u64, payload: &[u8]) -> Letter {
     Letter::new(work, 1000 + n, &Redaction::default())
 }
 
+/// Encrypts all letters again, and returns how many there were, and how many could not be opened.
+fn reseal(letters: &EmbeddedLetters) -> (u64, u64) {
+    let (mut all, mut after) = ((0, 0), None);
+    loop {
+        let step = letters.reseal(after).unwrap();
+        all = (all.0 + step.resealed, all.1 + step.unreadable);
+        after = step.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
 fn has(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
@@ -37,13 +50,13 @@ fn keys_are_rotated_and_every_letter_is_encrypted_with_the_newest() {
     letters.put(all.clone()).unwrap();
     drop(letters);
     let letters = open(&path, ONE);
-    assert_eq!(letters.reseal().unwrap(), (100, 0), "what was in clear");
+    assert_eq!(reseal(&letters), (100, 0), "what was in clear");
     letters.put(vec![letter(200, &payload)]).unwrap();
-    assert_eq!(letters.reseal().unwrap(), (0, 0));
+    assert_eq!(reseal(&letters), (0, 0));
     drop(letters);
     let letters = open(&path, &format!("{TWO},{ONE}"));
     letters.put(vec![letter(201, &payload)]).unwrap();
-    assert_eq!(letters.reseal().unwrap(), (101, 0));
+    assert_eq!(reseal(&letters), (101, 0));
     drop(letters);
     let letters = open(&path, TWO);
     for envelope in letters.page(&Query::default(), None, 200).unwrap().letters {
@@ -58,7 +71,7 @@ fn keys_are_rotated_and_every_letter_is_encrypted_with_the_newest() {
     let begun = letters.begin_replay(id).unwrap();
     assert!(matches!(begun, Begun::Unreadable(_)), "{begun:?}");
     assert_eq!(letters.get(id).unwrap().unwrap().envelope.state, State::Waiting);
-    assert_eq!(letters.reseal().unwrap(), (0, 102));
+    assert_eq!(reseal(&letters), (0, 102));
     let stats = letters.stats().unwrap().queues.remove("q").unwrap();
     assert_eq!(letters.purge(&Query::default()).unwrap(), 102);
     let after = letters.stats().unwrap().queues.remove("q").unwrap();

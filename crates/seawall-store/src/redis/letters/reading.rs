@@ -11,7 +11,7 @@ use crate::{
         letter::{Attempt, Envelope, Letter, STATES, State},
         query::{Grouping, Groups, Page, Query},
         record::decoded,
-        seal,
+        seal::{self, RESEALED},
         stats::{QueueStats, Stats},
     },
     store::Result,
@@ -168,6 +168,25 @@ impl Place {
             let letters = self.envelopes(&piece).await?.into_iter().flatten();
             letters.filter(|letter| query.matches(letter)).for_each(|letter| groups.add(letter));
         }
+    }
+
+    /// The identifiers of a few letters from behind `after` on, oldest first, and the records of the contents of those that are
+    /// there.
+    pub(super) async fn contents(
+        &self,
+        after: Option<LetterId>,
+    ) -> Result<(Vec<u128>, Vec<(u128, Vec<u8>)>)> {
+        let query = Query { oldest_first: true, ..Query::default() };
+        let ids = Walk::new(self, &query, after).next(self, RESEALED).await?;
+        let mut commands = Pipeline::new();
+        ids.iter().for_each(|id| {
+            commands.cmd("HGET").arg(self.layout.letter(*id)).arg("content");
+        });
+        let mut records = Vec::new();
+        for (id, answer) in ids.iter().zip(self.ask(&commands).await?) {
+            records.extend(self.read::<Option<Vec<u8>>>(answer)?.map(|record| (*id, record)));
+        }
+        Ok((ids, records))
     }
 
     /// Letters whose time is over at `now`, those that end first; so many of them are passed over.

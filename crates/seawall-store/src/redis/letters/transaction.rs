@@ -44,6 +44,8 @@ struct Row {
     now: Option<Kept>,
     /// The content's record that is to be written.
     content: Option<Vec<u8>>,
+    /// The one that it is written in place of.
+    seen: Option<Vec<u8>>,
 }
 
 pub(super) struct Transaction<'p> {
@@ -103,7 +105,7 @@ impl<'p> Transaction<'p> {
                 let attempts = attempts.as_deref().and_then(decoded).unwrap_or_default();
                 Kept { envelope, attempts, bytes }
             });
-            let row = Row { head, owner, now: before.clone(), before, content: None };
+            let row = Row { head, owner, now: before.clone(), before, content: None, seen: None };
             self.rows.insert(id, row);
         }
         Ok(())
@@ -172,6 +174,15 @@ impl<'p> Transaction<'p> {
             counts.enter(after, 0);
         }
         Some(done)
+    }
+
+    /// Writes a record of a content in place of the one that was seen. Returns whether the letter is there.
+    pub(super) fn replace_content(&mut self, id: u128, seen: Vec<u8>, record: Vec<u8>) -> bool {
+        let Some(row) = self.rows.get_mut(&id) else { return false };
+        let Some(now) = &mut row.now else { return false };
+        now.bytes = record.len() as u64;
+        (row.seen, row.content) = (Some(seen), Some(record));
+        true
     }
 
     /// Removes a letter that was read, and counts that as this event.
@@ -330,6 +341,9 @@ impl<'p> Transaction<'p> {
         for (id, row) in rows() {
             commit.see(&layout.letter(id), "head", row.head.as_deref());
             commit.see(&layout.replaying, &text(id), row.owner.as_deref());
+            if row.seen.is_some() {
+                commit.see(&layout.letter(id), "content", row.seen.as_deref());
+            }
             commit.remove(layout, id, row);
             for (kept, step) in [(&row.before, -1), (&row.now, 1)] {
                 let Some(Kept { envelope, bytes, .. }) = kept else { continue };
