@@ -31,6 +31,7 @@ mod schema;
 mod serve;
 mod table;
 mod template;
+mod tenants;
 mod top;
 
 /// Keeps services standing when the things they call fail.
@@ -67,6 +68,8 @@ enum Command {
     Breakers(breakers::Breakers),
     /// Shows what is left of rate limits, and resets them
     Limits(limits::Limits),
+    /// Shows what tenants use and what is left to them, and resets it
+    Tenants(tenants::Tenants),
     /// Shows operations with their policies, and sets the modes of the policies
     Operations(operations::Operations),
     /// Pauses and releases all retries and hedges, or those of one operation
@@ -101,6 +104,7 @@ impl Command {
             Self::Top(top) => top.run(),
             Self::Breakers(breakers) => breakers.run(),
             Self::Limits(limits) => limits.run(),
+            Self::Tenants(tenants) => tenants.run(),
             Self::Operations(operations) => operations.run(),
             Self::Retries(retries) => retries.run(),
             Self::Events(events) => events.run(),

@@ -11,6 +11,7 @@ use crate::{
     inputs::{ApiLayer, Inputs},
     revisions::{Cause, Entry, History, Revision},
     runtime::Registry,
+    tenants::Tenants,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -44,6 +45,7 @@ pub(crate) struct Followers {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) access: Arc<Access>,
     pub(crate) letters: Arc<DeadLetters>,
+    pub(crate) tenants: Arc<Tenants>,
     /// The configuration from which operations start that code registers by name.
     pub(crate) defaults: Arc<ArcSwap<GatewayConfig>>,
 }
@@ -207,6 +209,7 @@ impl ActiveConfig {
         // From here on nothing can fail.
         self.followers.access.renew(&revision.config, self.inputs.variables());
         self.followers.letters.renew(&revision.config.dead_letters);
+        self.followers.tenants.renew(&revision.config.tenants);
         self.followers.defaults.store(revision.config.clone());
         self.trail().set_bounds(&revision.config.monitoring);
         self.current.store(revision.clone());

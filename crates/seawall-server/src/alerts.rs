@@ -65,6 +65,8 @@ pub enum Category {
     Store,
     /// Dead letters: too many, too old, or not kept.
     DeadLetters,
+    /// Budgets of tenants that are nearly or wholly used up, and models without a price.
+    Budgets,
 }
 
 /// One alert, from its start on.

@@ -1,8 +1,8 @@
 //! Benchmarks of the running server: the real paths, on its own configuration, bounded in time.
 
 use crate::{
-    config::GatewayConfig, dead_letters::DeadLetters, gateway::Gateway, inputs::Inputs, prometheus,
-    runtime::Registry,
+    config::GatewayConfig, dead_letters::DeadLetters, gateway::Gateway, inputs::Inputs,
+    persistence::Persistence, prometheus, runtime::Registry, tenants::Tenants,
 };
 use seawall::{Override, PolicyConfig};
 use seawall_tower::TokioTimer;
@@ -236,7 +236,9 @@ fn prepared(subject: Subject, fixture: &Fixture) -> Option<Work> {
         Subject::ServiceInit => Box::new(move || {
             let registry = seawall::Registry::builder().timer(TokioTimer).build();
             let letters = Arc::new(DeadLetters::in_memory());
-            black_box(Gateway::new(&config, &registry, letters)).is_ok()
+            let persistence = Persistence::in_memory();
+            let tenants = Arc::new(Tenants::new(&config.tenants, &persistence));
+            black_box(Gateway::new(&config, &registry, letters, tenants)).is_ok()
         }),
         Subject::BreakerCall => called(&["circuit_breaker"])?,
         Subject::RetryDecision => called(&["retry"])?,

@@ -15,6 +15,7 @@ mod endpoint;
 mod matching;
 mod network;
 mod operating;
+mod tenants;
 mod tiers;
 mod upstream;
 
@@ -22,15 +23,21 @@ pub(crate) use check::{NAME_RULE, is_name};
 pub use dead_letters::{DeadLetterQueueConfig, DeadLettersConfig, LetterStore, RouteDeadLetter};
 pub use effective::EffectivePolicy;
 pub(crate) use endpoint::Endpoint;
-pub(crate) use matching::{KeySource, PathPattern, is_reserved};
+pub(crate) use matching::{KeySource, PathPattern, is_reserved, shared_key};
 pub(crate) use network::Network;
 pub(crate) use operating::SHORTEST_KEY;
 pub use operating::{
     AlertConfig, AuthConfig, KeyConfig, MonitoringConfig, RedisStoreConfig, Scope, Secret,
     SentinelConfig, StoreConfig,
 };
+pub(crate) use tenants::TenantSource;
+pub use tenants::{
+    BudgetConfig, BudgetUnit, Period, PriceConfig, RequestLimitConfig, TenantConfig, TenantsConfig,
+};
 pub use tiers::TierConfig;
-pub use upstream::{Protocol, RateLimitConfig, Repeatable, RouteConfig, UpstreamConfig};
+pub use upstream::{
+    Protocol, RateLimitConfig, Repeatable, RouteConfig, TokenLimitConfig, UpstreamConfig,
+};
 
 seawall::configuration! {
     /// The configuration of a server: where it listens, which upstreams it stands in front of, and how it protects them.
@@ -64,6 +71,9 @@ seawall::configuration! {
         /// Which request goes to which upstream; the first route that matches decides.
         #[nested]
         routes: Vec<RouteConfig> = Vec::new(),
+        /// Whose requests are, and what each tenant may use.
+        #[nested]
+        tenants: TenantsConfig = TenantsConfig::default(),
         /// Operations that code in the same process calls by name.
         operations: BTreeMap<String, OperationConfig> = BTreeMap::new(),
         /// Keys of the control plane, and what they open.

@@ -17,6 +17,9 @@
 //! | GET `/rate-limits/{name}` | the rate limits of one operation |
 //! | POST `/rate-limits/{name}/quota` | what is left of the limit of one key |
 //! | POST `/rate-limits/{name}/reset` | forgets what was counted for one key |
+//! | GET `/tenants` | the tenants, those with the most requests first |
+//! | GET `/tenants/{name}` | one tenant: its use, its limits and what is left of its budgets |
+//! | POST `/tenants/{name}/reset` | makes the budgets and limits of a tenant whole again |
 //! | GET `/operations` | all operations, in pages |
 //! | POST `/operations` | registers an operation |
 //! | GET `/operations/{name}` | one operation: its policies with the origin of every value |
@@ -81,7 +84,7 @@
 use crate::{
     access::Access, active::ActiveConfig, alerts::Alerts, circuits::SavedCircuits,
     dead_letters::DeadLetters, feed::Feed, persistence::Persistence, replays::Replays,
-    runtime::Registry, sampler::Snapshot,
+    runtime::Registry, sampler::Snapshot, tenants::Tenants,
 };
 use axum::{
     Router,
@@ -119,6 +122,7 @@ mod refusals;
 mod switches;
 mod table;
 mod tag;
+mod tenants;
 mod validation;
 mod views;
 
@@ -142,6 +146,7 @@ pub use problem::{MistakeView, ProblemDocument};
 pub use rate_limits::{LimitKey, LimiterView, NearKey, OperationLimits, QuotaView, RateLimitList};
 pub(crate) use refusals::Refusals;
 pub use switches::{ModeChange, ModeRequest, PauseChange, PauseRequest};
+pub use tenants::{BudgetView, ModelUseView, TenantList, TenantView};
 pub(crate) use validation::Turns;
 pub use views::{CircuitBreakerView, CircuitMetrics, ForcedView, OperationMetrics, TransitionView};
 
@@ -153,6 +158,7 @@ pub(crate) struct Control {
     pub(crate) live: Arc<ActiveConfig>,
     pub(crate) store: Arc<Persistence>,
     pub(crate) letters: Arc<DeadLetters>,
+    pub(crate) tenants: Arc<Tenants>,
     pub(crate) replays: Arc<Replays>,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) feed: Arc<Feed>,
@@ -188,6 +194,7 @@ fn read_routes() -> OpenApiRouter<Control> {
         .merge(chapter("health", health::read_routes().merge(metrics::read_routes())))
         .merge(chapter("circuit breakers", breakers::read_routes()))
         .merge(chapter("rate limits", rate_limits::read_routes()))
+        .merge(chapter("tenants", tenants::read_routes()))
         .merge(chapter("operations", operations::read_routes()))
         .merge(chapter("configuration", config::read_routes()))
         .merge(chapter("presets", presets::read_routes()))
@@ -206,6 +213,7 @@ fn write_routes() -> OpenApiRouter<Control> {
         .merge(chapter("health", metrics::write_routes()))
         .merge(chapter("circuit breakers", breakers::write_routes()))
         .merge(chapter("rate limits", rate_limits::write_routes()))
+        .merge(chapter("tenants", tenants::write_routes()))
         .merge(chapter("operations", operations::write_routes().merge(switches::write_routes())))
         .merge(chapter("configuration", config::write_routes()))
         .merge(chapter("monitoring", monitoring::write_routes().merge(alerts::write_routes())))

@@ -7,6 +7,7 @@ use crate::{
     config::{GatewayConfig, KeySource},
     dead_letters::DeadLetters,
     runtime::{HeldPermits, Operation, Registry},
+    tenants::{TenantCall, Tenants},
 };
 use arc_swap::ArcSwap;
 use http::{
@@ -14,7 +15,7 @@ use http::{
     request::Parts,
 };
 use hyper::body::Incoming;
-use seawall::{Attributes, Error, Key, Verdict};
+use seawall::{Attributes, Class, Error, Key, Outcome, Verdict};
 use seawall_tower::circuit_header;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -37,10 +38,12 @@ mod route;
 mod routing_table;
 mod sse;
 mod sse_monitor;
+mod tenant;
 mod trace;
 mod upload;
 mod upstream;
 mod upstream_body;
+mod usage;
 mod work;
 
 use dead_letter::{Draft, FinalFailure, describe_letter};
@@ -67,6 +70,7 @@ pub(crate) struct Gateway {
     table: ArcSwap<RoutingTable>,
     pseudonym: Arc<Pseudonym>,
     letters: Arc<DeadLetters>,
+    tenants: Arc<Tenants>,
     pub(crate) in_flight: InFlight,
 }
 
@@ -86,12 +90,14 @@ impl Gateway {
         config: &GatewayConfig,
         registry: &Registry,
         letters: Arc<DeadLetters>,
+        tenants: Arc<Tenants>,
     ) -> Result<Self, String> {
         let table = RoutingTable::default().plan(config, registry)?.commit()?;
         Ok(Self {
             table: ArcSwap::from_pointee(table),
             pseudonym: Arc::new(Pseudonym::new()),
             letters,
+            tenants,
             in_flight: InFlight::default(),
         })
     }
@@ -101,6 +107,12 @@ impl Gateway {
         let table = self.table.load();
         let route = table.routes.iter().find(|route| route.has_operation(operation))?;
         Some(route.key_source().clone())
+    }
+
+    /// The operation with the rate limits of this tenant, and the key by which they count; `None` if it has none.
+    pub(crate) fn tenant_limits(&self, name: &str) -> Option<(Operation, Key)> {
+        let table = self.table.load();
+        table.tenants.of(name).map(|(operation, key)| (operation.clone(), key))
     }
 
     /// Makes everything that another configuration needs, and touches nothing that is in force.
@@ -157,41 +169,67 @@ impl Gateway {
         }
         let address = table.forwarding.client(&parts.headers, client.peer.ip());
         trace.key = route.key(&parts.headers, address);
-        let operation = route.operation(&parts.headers, table.forwarding.trusts(client.peer.ip()));
+        let trusted = table.forwarding.trusts(client.peer.ip().to_canonical());
+        let operation = route.operation(&parts.headers, trusted);
         trace.operation = Some(operation.clone());
-        let draft = Draft::of(route, &parts, client.peer, &self.letters.redaction());
+        let tenant = self.tenants.identify(&parts.headers, trusted);
+        let redaction = self.letters.redaction();
+        let draft = Draft::of(route, &parts, client.peer, &redaction, tenant.as_deref());
         if draft.is_some() {
             trace.note_attempts();
         }
-        let request = match self.receive(parts, body, table, client, trace).await {
+        let mut request = match self.receive(parts, body, table, client, trace).await {
             Ok(request) => request,
             Err(error) => return problem_response(&error.problem(), api),
         };
-        match drive(operation, route, &request, trace).await {
+        if protocol.has_tokens() && (route.counts_tokens || tenant.is_some()) {
+            request.count_tokens();
+        }
+        let tenant = match &tenant {
+            Some(name) => match self.admit_tenant(name, &request, table).await {
+                Ok(call) => Some(call),
+                Err(problem) => return problem.answer(api),
+            },
+            None => None,
+        };
+        let admitted = Admitted { operation, request, tenant, draft, api };
+        self.answer(route, table, admitted, trace).await
+    }
+
+    /// Asks the upstreams of a route, and answers.
+    async fn answer(
+        &self,
+        route: &Route,
+        table: &RoutingTable,
+        admitted: Admitted<'_>,
+        trace: &RequestTrace,
+    ) -> Response<ResponseBody> {
+        let Admitted { operation, request, tenant, draft, api } = admitted;
+        let error = match drive(operation, route, &request, trace).await {
             Ok((answer, permits)) => {
                 let failure = final_failure(&answer);
+                let permits = RoutePermits { route: permits, tenant, request: &request };
                 let mut response = self.respond(answer, permits, table.limits.write_timeout);
                 if let Some((draft, failure)) = draft.zip(failure) {
                     let kept = draft.keep(&self.letters, request.kept_body(), failure, trace).await;
                     describe_letter(response.headers_mut(), &kept);
                 }
-                response
+                return response;
             }
-            Err(error) => match request.fault() {
-                Some(fault) => problem_response(&fault.problem(), api),
-                None => {
-                    let refusal = refusal::of(route, error, trace);
-                    let kept = match draft.zip(refusal.final_failure()) {
-                        Some((draft, failure)) => {
-                            let body = request.kept_body();
-                            Some(draft.keep(&self.letters, body, failure, trace).await)
-                        }
-                        None => None,
-                    };
-                    refusal.answer(api, trace, kept.as_ref())
-                }
-            },
+            Err(error) => error,
+        };
+        end_failed(tenant);
+        if let Some(fault) = request.fault() {
+            return problem_response(&fault.problem(), api);
         }
+        let refusal = refusal::of(route, error, trace);
+        let kept = match draft.zip(refusal.final_failure()) {
+            Some((draft, failure)) => {
+                Some(draft.keep(&self.letters, request.kept_body(), failure, trace).await)
+            }
+            None => None,
+        };
+        refusal.answer(api, trace, kept.as_ref())
     }
 
     /// Reads a request, and makes its headers those that upstreams get.
@@ -230,10 +268,11 @@ impl Gateway {
     fn respond(
         &self,
         answer: UpstreamAnswer<'_>,
-        route_permits: HeldPermits,
+        route: RoutePermits<'_>,
         write_timeout: Duration,
     ) -> Response<ResponseBody> {
         let UpstreamAnswer { upstream, started, permits } = answer;
+        let start = started.outcome();
         let StartedResponse { mut parts, body, .. } = started;
         self.pseudonym.add_to(&mut parts.headers, parts.version);
         // The version is of one connection, as those headers are.
@@ -245,8 +284,34 @@ impl Gateway {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
         describe_upstream(&mut parts.headers, upstream);
-        let permits = AnswerPermits { upstream: permits, route: route_permits };
+        let RoutePermits { route, tenant, request } = route;
+        let estimate = request.estimate.clone();
+        let permits = AnswerPermits { upstream: permits, route, start, estimate, tenant };
         Response::from_parts(parts, StreamedBody::response(body, permits, write_timeout))
+    }
+}
+
+/// A request that its route and its tenant take.
+struct Admitted<'a> {
+    operation: &'a Operation,
+    request: InboundRequest,
+    tenant: Option<TenantCall>,
+    /// What a letter about it would need.
+    draft: Option<Draft>,
+    api: Option<Api>,
+}
+
+/// What an answer holds beside the permits of its upstream.
+struct RoutePermits<'a> {
+    route: HeldPermits,
+    tenant: Option<TenantCall>,
+    request: &'a InboundRequest,
+}
+
+/// Ends a tenant's request that got no answer: it has used nothing.
+fn end_failed(tenant: Option<TenantCall>) {
+    if let Some(tenant) = tenant {
+        tenant.end(Outcome::failure(Class::Unknown));
     }
 }
 
@@ -257,7 +322,8 @@ async fn drive<'a>(
     request: &'a InboundRequest,
     trace: &'a RequestTrace,
 ) -> Result<(UpstreamAnswer<'a>, HeldPermits), Error<UpstreamError<'a>>> {
-    let attributes = Attributes { key: trace.key, ..Attributes::default() };
+    let tokens = request.expected_tokens();
+    let attributes = Attributes { key: trace.key, tokens, ..Attributes::default() };
     let work = RouteWork { request, upstreams: &route.upstreams, trace };
     operation.drive(work).attributes(attributes).classify(classify_answer).held().await
 }

@@ -28,14 +28,16 @@ mod runtime;
 mod sampler;
 mod schema;
 mod serve;
+mod tenants;
 mod wall_clock;
 
 pub use active::Startup;
 pub use config::{
-    AlertConfig, AuthConfig, DeadLetterQueueConfig, DeadLettersConfig, EffectivePolicy,
-    GatewayConfig, KeyConfig, LetterStore, Limits, MonitoringConfig, OperationConfig, Protocol,
-    RateLimitConfig, RedisStoreConfig, Repeatable, RouteConfig, RouteDeadLetter, Scope, Secret,
-    SentinelConfig, StoreConfig, StrategyConfig, TierConfig, UpstreamConfig,
+    AlertConfig, AuthConfig, BudgetConfig, BudgetUnit, DeadLetterQueueConfig, DeadLettersConfig,
+    EffectivePolicy, GatewayConfig, KeyConfig, LetterStore, Limits, MonitoringConfig,
+    OperationConfig, Period, PriceConfig, Protocol, RateLimitConfig, RedisStoreConfig, Repeatable,
+    RequestLimitConfig, RouteConfig, RouteDeadLetter, Scope, Secret, SentinelConfig, StoreConfig,
+    StrategyConfig, TenantConfig, TenantsConfig, TierConfig, TokenLimitConfig, UpstreamConfig,
 };
 pub use inputs::{Inputs, PROTECTED};
 pub use serve::{ServeError, Server, Stop};
@@ -47,14 +49,15 @@ pub mod wire {
         alerts::{Alert, Category, Level},
         benchmark::Measured,
         control::{
-            AlertList, AlertSummary, BenchmarkAnswer, ChangeMode, CircuitBreakerView,
+            AlertList, AlertSummary, BenchmarkAnswer, BudgetView, ChangeMode, CircuitBreakerView,
             CircuitBreakers, CircuitMetrics, ConfigAnswer, ConfigChanged, ConfigRequest,
             ForceRequest, ForcedState, ForcedView, ImportAnswer, LetterChange, LetterSelection,
             LetterStats, LetterView, LimitKey, LimiterView, MistakeView, ModeChange, ModeRequest,
-            NearKey, OperationDetail, OperationLimits, OperationLine, OperationMetrics, Operations,
-            PauseChange, PauseRequest, PolicyValue, PolicyView, ProblemDocument, PurgeRequest,
-            QuotaView, RateLimitList, RefusedLine, ResealRequest, RevisionHistory, RevisionLine,
-            RollbackRequest, StateChange, Suite, TransitionView,
+            ModelUseView, NearKey, OperationDetail, OperationLimits, OperationLine,
+            OperationMetrics, Operations, PauseChange, PauseRequest, PolicyValue, PolicyView,
+            ProblemDocument, PurgeRequest, QuotaView, RateLimitList, RefusedLine, ResealRequest,
+            RevisionHistory, RevisionLine, RollbackRequest, StateChange, Suite, TenantList,
+            TenantView, TransitionView,
         },
         feed::Line,
         latency::LatencyView,

@@ -33,6 +33,11 @@ impl Persistence {
         Self { store, failures: Arc::new(Failures { by_log: Mutex::default(), feed }) }
     }
 
+    /// A persistence that ends with the process.
+    pub(crate) fn in_memory() -> Self {
+        Self::new(Arc::new(InMemory::default()), Feed::new())
+    }
+
     /// The log of this name.
     pub(crate) fn log<R: Serialize + DeserializeOwned>(&self, name: &'static str) -> Log<R> {
         let log = seawall_store::Log::new(self.store.clone(), name);
@@ -170,15 +175,10 @@ impl Failures {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! Stores for tests: one that keeps nothing, and one whose disk can be full.
+    //! A store for tests whose disk can be full.
 
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
-
-    /// A persistence in memory, for tests.
-    pub(crate) fn in_memory() -> Persistence {
-        Persistence::new(Arc::new(InMemory::default()), Feed::new())
-    }
 
     /// A store whose writes fail while it is full.
     #[derive(Debug, Default)]

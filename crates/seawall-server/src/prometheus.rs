@@ -304,9 +304,10 @@ mod tests {
             .split('`')
             .filter(|word| word.starts_with("seawall_") && word.ends_with("_total"))
         {
-            let of_control = ["seawall_control", "seawall_dlq", "seawall_requests"]
-                .iter()
-                .any(|start| word.starts_with(start));
+            let of_control =
+                ["seawall_control", "seawall_dlq", "seawall_requests", "seawall_tenant"]
+                    .iter()
+                    .any(|start| word.starts_with(start));
             assert!(of_control || text.contains(&format!("# TYPE {word} ")), "there is no {word}");
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     persistence::Persistence,
     revisions::Revision,
     runtime::{Operation, Registry},
+    tenants::Tenants,
     wall_clock,
 };
 use bytes::Bytes;
@@ -143,6 +144,7 @@ pub(crate) struct Sampler {
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Arc<Persistence>,
     pub(crate) letters: Arc<DeadLetters>,
+    pub(crate) tenants: Arc<Tenants>,
 }
 
 impl Sampler {
@@ -186,6 +188,7 @@ impl Sampler {
                 trail: self.live.trail(),
                 store_failure: self.store.failure(),
                 letters: &self.letters,
+                tenants: &self.tenants,
                 refused_file: self.live.history().refused_file(),
             };
             conditions = inspected.conditions(&monitoring.alerts);

@@ -47,7 +47,7 @@ const SERVER: Building = Building {
         // Leaves: the configuration, types on the server's runtime, times, and what answers are made of.
         &["config", "feed", "latency", "runtime", "schema", "wall_clock"],
         &["access", "actor", "dead_letters", "persistence", "prometheus"],
-        &["circuits", "journal"],
+        &["circuits", "journal", "tenants"],
         &["audit_trail", "gateway", "inputs"],
         // What is in force and what it was before, and what watches it.
         &["replays", "revisions"],

@@ -12,3 +12,4 @@ mod remote;
 mod rules;
 mod serve;
 mod support;
+mod tenants;

@@ -5,6 +5,7 @@ use crate::{
     audit_trail::{AuditTrail, MetricType, UsageStatistics},
     config::AlertConfig,
     dead_letters::DeadLetters,
+    tenants::Tenants,
     wall_clock,
 };
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub(crate) struct Inspected<'a> {
     /// The reason why the store cannot be written.
     pub(crate) store_failure: Option<String>,
     pub(crate) letters: &'a DeadLetters,
+    pub(crate) tenants: &'a Tenants,
     /// The reason why the present content of the file is not in force.
     pub(crate) refused_file: Option<String>,
 }
@@ -45,6 +47,7 @@ impl Inspected<'_> {
         found.extend(of_events(self.trail, bounds));
         found.extend(self.store());
         found.extend(of_letters(self.letters));
+        found.extend(of_tenants(self.tenants));
         found.extend(self.file(bounds));
         found
     }
@@ -108,6 +111,50 @@ fn of_letters(letters: &DeadLetters) -> Vec<Condition> {
             let title = "Old dead letters";
             found.push(of(Level::Warning, title, Some(name), description, bound, age));
         }
+    }
+    found
+}
+
+/// At most so many tenants have alerts at once: those whose budgets are used up first.
+const MOST_TENANTS: usize = 50;
+
+/// The conditions of tenants: a budget is nearly used up, or wholly, or a model has no price.
+fn of_tenants(tenants: &Tenants) -> Vec<Condition> {
+    let mut found: Vec<Condition> = Vec::new();
+    for tenant in tenants.lines() {
+        for budget in tenant.budgets.iter().filter(|budget| budget.is_warned()) {
+            let used_up = budget.used >= budget.limit;
+            let (level, title) = match used_up {
+                true => (Level::Error, "Budget used up"),
+                false => (Level::Warning, "Budget nearly used up"),
+            };
+            let (unit, per) = (budget.unit.label(), budget.per.label());
+            let share = budget.used / budget.limit;
+            found.push(Condition {
+                level,
+                category: Category::Budgets,
+                title,
+                description: format!("{} of its {unit} of this {per} are used", percent(share)),
+                operation: Some(format!("tenant {} ({unit} per {per})", tenant.name)),
+                threshold: if used_up { 1.0 } else { budget.warn_at },
+                actual: share,
+            });
+        }
+    }
+    found.sort_by_key(|condition| std::cmp::Reverse(condition.level));
+    found.truncate(MOST_TENANTS);
+    let unpriced = tenants.unpriced();
+    if !unpriced.is_empty() {
+        let models: Vec<&str> = unpriced.keys().take(5).map(String::as_str).collect();
+        found.push(Condition {
+            level: Level::Warning,
+            category: Category::Budgets,
+            title: "Models without a price",
+            description: format!("what they use costs no budget: {}", models.join(", ")),
+            operation: None,
+            threshold: 0.0,
+            actual: unpriced.len() as f64,
+        });
     }
     found
 }

@@ -4,15 +4,25 @@ use super::*;
 use crate::{
     actor::Actor,
     audit_trail::{AuditTrail, MetricType, Record},
-    config::{AlertConfig, MonitoringConfig},
+    config::{AlertConfig, MonitoringConfig, TenantsConfig},
     dead_letters::DeadLetters,
-    persistence::testing::in_memory,
+    persistence::Persistence,
+    tenants::Tenants,
 };
 use std::{sync::LazyLock, time::Duration};
 
 fn inspected<'a>(operations: &'a [Watched], trail: &'a AuditTrail) -> Inspected<'a> {
     static NO_LETTERS: LazyLock<DeadLetters> = LazyLock::new(DeadLetters::in_memory);
-    Inspected { operations, trail, store_failure: None, letters: &NO_LETTERS, refused_file: None }
+    static NO_TENANTS: LazyLock<Tenants> =
+        LazyLock::new(|| Tenants::new(&TenantsConfig::default(), &Persistence::in_memory()));
+    Inspected {
+        operations,
+        trail,
+        store_failure: None,
+        letters: &NO_LETTERS,
+        tenants: &NO_TENANTS,
+        refused_file: None,
+    }
 }
 
 fn condition(level: Level, actual: f64) -> Condition {
@@ -29,7 +39,7 @@ fn condition(level: Level, actual: f64) -> Condition {
 
 #[test]
 fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
-    let alerts = Alerts::new(in_memory().log("alerts"));
+    let alerts = Alerts::new(Persistence::in_memory().log("alerts"));
     assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.5)]).len(), 1);
     assert_eq!(alerts.evaluate(&[condition(Level::Critical, 0.6)]).len(), 0);
     assert_eq!(alerts.lasting()[0].actual_value, 0.6);
@@ -47,7 +57,7 @@ fn an_alert_lasts_as_long_as_its_cause_and_does_not_repeat() {
 
 #[test]
 fn alerts_that_lasted_when_the_process_ended_are_over_after_the_start() {
-    let store = in_memory();
+    let store = Persistence::in_memory();
     let alerts = Alerts::new(store.log("alerts"));
     alerts.evaluate(&[condition(Level::Critical, 0.5)]);
     alerts.save().unwrap();
@@ -58,7 +68,8 @@ fn alerts_that_lasted_when_the_process_ended_are_over_after_the_start() {
 
 #[test]
 fn every_bound_acts() {
-    let quiet = AuditTrail::new(&MonitoringConfig::default(), in_memory().log("trail"));
+    let quiet =
+        AuditTrail::new(&MonitoringConfig::default(), Persistence::in_memory().log("trail"));
     let bounds = AlertConfig::default();
     let base = Watched { operation: "a".into(), ended: 100, ..Watched::default() };
     let check = |watched: Watched, expected: &[(Level, Category)]| {
@@ -85,7 +96,8 @@ fn every_bound_acts() {
 #[test]
 fn the_configuration_has_alerts_of_its_own() {
     let titles = |records: &[(MetricType, f64)]| -> Vec<&'static str> {
-        let trail = AuditTrail::new(&MonitoringConfig::default(), in_memory().log("trail"));
+        let trail =
+            AuditTrail::new(&MonitoringConfig::default(), Persistence::in_memory().log("trail"));
         for (kind, value) in records {
             trail.record(Record::new(*kind, "simple", "x", *value), &Actor::default());
         }
@@ -103,7 +115,8 @@ fn the_configuration_has_alerts_of_its_own() {
 
 #[test]
 fn a_store_and_a_file_that_fail_have_alerts_while_they_fail() {
-    let trail = AuditTrail::new(&MonitoringConfig::default(), in_memory().log("trail"));
+    let trail =
+        AuditTrail::new(&MonitoringConfig::default(), Persistence::in_memory().log("trail"));
     let bounds = AlertConfig::default();
     let failing = Inspected {
         store_failure: Some("no room".into()),

@@ -1,7 +1,7 @@
 //! Tests of bounds, sessions and statistics.
 
 use super::{statistics::share, *};
-use crate::persistence::testing::in_memory;
+use crate::persistence::Persistence;
 use std::time::Duration;
 
 fn bounds(max_events: usize, max_sessions: usize) -> MonitoringConfig {
@@ -14,14 +14,14 @@ fn load(preset: &str, ms: f64) -> Record {
 
 #[test]
 fn events_are_bounded_in_number_and_age() {
-    let trail = AuditTrail::new(&bounds(100, 10), in_memory().log("trail"));
+    let trail = AuditTrail::new(&bounds(100, 10), Persistence::in_memory().log("trail"));
     for n in 0..150 {
         trail.record(load("simple", f64::from(n)), &Actor::default());
     }
     let kept = trail.since_hours(1.0);
     assert_eq!((kept.len(), kept[0].value), (100, 50.0));
     let old = Record { timestamp: wall_clock::now_ms() - 7_200_000, ..load("simple", 1.0) };
-    let trail = AuditTrail::new(&bounds(100, 10), in_memory().log("trail"));
+    let trail = AuditTrail::new(&bounds(100, 10), Persistence::in_memory().log("trail"));
     trail.record(old, &Actor::default());
     assert_eq!((trail.since_hours(1.0).len(), trail.since_hours(3.0).len()), (0, 1));
     trail.set_bounds(&MonitoringConfig { retention: Duration::from_secs(3600), ..bounds(100, 10) });
@@ -33,7 +33,7 @@ fn events_are_bounded_in_number_and_age() {
 
 #[test]
 fn sessions_belong_to_who_began_them_and_are_bounded() {
-    let trail = AuditTrail::new(&bounds(100, 3), in_memory().log("trail"));
+    let trail = AuditTrail::new(&bounds(100, 3), Persistence::in_memory().log("trail"));
     let mine = trail.session("me", None);
     assert_eq!(trail.session("me", Some(&mine)), mine);
     assert_ne!(trail.session("you", Some(&mine)), mine, "not yours");
@@ -49,7 +49,7 @@ fn sessions_belong_to_who_began_them_and_are_bounded() {
 
 #[test]
 fn stored_records_come_back_once() {
-    let store = in_memory();
+    let store = Persistence::in_memory();
     let open = || AuditTrail::new(&bounds(100, 3), store.log("trail"));
     let trail = open();
     trail.record(load("simple", 1.0), &Actor::named("me"));

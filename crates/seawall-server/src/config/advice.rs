@@ -1,10 +1,10 @@
 //! Warnings about configurations that are valid and may still do harm: arithmetic that an operator would otherwise do
 //! during an outage.
 
-use super::{GatewayConfig, LetterStore, RateLimitConfig, Repeatable, RouteConfig};
+use super::{GatewayConfig, LetterStore, RateLimitConfig, Repeatable, RouteConfig, TenantsConfig};
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, RateLimiterConfig, RetryConfig,
-    Window,
+    Unit, Window,
 };
 use seawall_config::Report;
 use std::time::Duration;
@@ -37,9 +37,10 @@ impl GatewayConfig {
             for (tier, limit) in route.rate_limit.iter().flat_map(RateLimitConfig::limiters) {
                 if limit.burst > limit.rate {
                     let tier = tier.map(|tier| format!("tiers.{tier}.")).unwrap_or_default();
+                    let unit = if limit.unit == Unit::Tokens { "tokens." } else { "" };
                     let message =
                         format!("a burst of {} on top of a rate of {}", limit.burst, limit.rate);
-                    let field = format!("routes[{at}].rate_limit.{tier}burst");
+                    let field = format!("routes[{at}].rate_limit.{tier}{unit}burst");
                     report.warning(field, message, "use rate or less");
                 }
             }
@@ -74,6 +75,7 @@ impl GatewayConfig {
             }
             self.advise_total(at, route, report);
         }
+        self.advise_tenants(report);
         let (settings, catalog) = (self.settings(), self.catalog());
         let names = self.upstreams.keys().map(|name| ("upstreams", name));
         for (section, name) in names.chain(self.operations.keys().map(|name| ("operations", name)))
@@ -129,6 +131,25 @@ impl GatewayConfig {
         }
     }
 
+    fn advise_tenants(&self, report: &mut Report<'_>) {
+        let tenants = &self.tenants;
+        let source = tenants.source();
+        if source.is_none() && *tenants != TenantsConfig::default() && tenants.from.is_none() {
+            let message = "nothing says whose a request is, so there are no tenants";
+            report.warning("tenants.from", message, "write header:<name>, key, or claim:<name>");
+        }
+        let believed = source.is_some_and(|source| source.needs_trust());
+        if believed && self.trusted_proxies.is_empty() {
+            let message = "nobody is trusted to say a request's tenant: each is anonymous";
+            let right = "name who sets it in trusted_proxies";
+            report.warning("tenants.from", message, right);
+        }
+        if tenants.shared.is_some() && self.store.redis.is_none() {
+            let (message, right) = NOT_SHARED;
+            report.warning("tenants.shared", message, right);
+        }
+    }
+
     /// Calls a second that the routes let through to an upstream; none where one of them has no limit.
     fn rate_of(&self, name: &str) -> Option<f64> {
         let leading = self.routes.iter().filter(|route| {
@@ -137,8 +158,10 @@ impl GatewayConfig {
         let rates: Option<Vec<f64>> = leading
             .map(|route| {
                 let limit = route.rate_limit.as_ref().filter(|limit| limit.key.is_none())?;
-                let each = limit.limiters().into_iter();
-                Some(each.map(|(_, one)| f64::from(one.rate) / one.per.as_secs_f64()).sum())
+                let each = limit.limiters().into_iter().map(|(_, one)| one);
+                let each: Vec<_> = each.filter(|one| one.unit == Unit::Calls).collect();
+                let a_second = each.iter().map(|one| f64::from(one.rate) / one.per.as_secs_f64());
+                (!each.is_empty()).then(|| a_second.sum())
             })
             .collect();
         rates.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum())

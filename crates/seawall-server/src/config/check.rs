@@ -9,11 +9,13 @@ use super::{
     operating::SHORTEST_KEY,
 };
 use seawall::{
-    Catalog, PolicyConfig,
+    Catalog, PolicyConfig, Unit,
     config::{Check, ConfigError, Problems},
 };
-use seawall_config::{Document, Report};
+use seawall_config::{Document, Report, path_of};
 use std::collections::BTreeMap;
+
+mod tenants;
 
 impl Document for GatewayConfig {
     fn check(&self, report: &mut Report<'_>) {
@@ -24,18 +26,19 @@ impl Document for GatewayConfig {
         self.check_operating(report);
         self.check_dead_letters(report);
         self.check_proxies(report);
+        report.within("tenants", |report| self.tenants.check_names(report));
         if self.upstreams.is_empty() && self.operations.is_empty() {
             report.error("upstreams", "there is nothing to stand in front of", "name an upstream");
         }
         for (name, upstream) in &self.upstreams {
-            let path = seawall_config::path_of(&["upstreams", name]);
+            let path = path_of(&["upstreams", name]);
             report.within(path, |report| {
                 upstream.check(name, &catalog, report);
                 self.check_loops(upstream, report);
             });
         }
         for (name, operation) in &self.operations {
-            let path = seawall_config::path_of(&["operations", name]);
+            let path = path_of(&["operations", name]);
             report.within(path, |report| {
                 check_name(name, report);
                 if self.upstreams.contains_key(name) {
@@ -85,14 +88,14 @@ impl GatewayConfig {
     /// The presets and strategies that the file defines.
     fn check_profiles(&self, catalog: &Catalog, report: &mut Report<'_>) {
         for (name, strategy) in &self.strategies {
-            let path = seawall_config::path_of(&["strategies", name]);
+            let path = path_of(&["strategies", name]);
             report.within(path, |report| {
                 check_name(name, report);
                 check_policies(&strategy.policies, report);
             });
         }
         for (name, preset) in &self.presets {
-            let path = seawall_config::path_of(&["presets", name]);
+            let path = path_of(&["presets", name]);
             report.within(path, |report| {
                 check_name(name, report);
                 check_strategy("default_strategy", &preset.default_strategy, catalog, report);
@@ -150,7 +153,7 @@ impl GatewayConfig {
             }
             report.within("key_prefix", |report| check_name(&letters.key_prefix, report));
             for name in letters.queues.keys() {
-                let path = seawall_config::path_of(&["queues", name]);
+                let path = path_of(&["queues", name]);
                 report.within(path, |report| check_name(name, report));
             }
         });
@@ -211,7 +214,7 @@ fn check_overrides(
     report: &mut Report<'_>,
 ) {
     for (operation, strategy) in overrides {
-        let field = seawall_config::path_of(&["operation_overrides", operation]);
+        let field = path_of(&["operation_overrides", operation]);
         check_strategy(&field, strategy, catalog, report);
     }
 }
@@ -345,6 +348,7 @@ impl RateLimitConfig {
             report.error("key", message, "write peer, or header: and a header's name");
         }
         match (&self.tier, self.rate) {
+            (None, None) if self.tokens.is_some() => {}
             (None, None) => {
                 let right = "say how many requests may come in each per, or by which header tiers are known: tier";
                 report.error("rate", "a limit has no rate", right);
@@ -356,13 +360,18 @@ impl RateLimitConfig {
             }
             _ => {}
         }
+        if self.tier.is_some() && self.tokens.is_some() {
+            let message = "a limit of tokens beside tiers, which have their own";
+            report.error("tokens", message, "say it in each of tiers");
+        }
         self.check_tiers(report);
         for (tier, limiter) in self.limiters() {
-            match tier {
-                Some(tier) => {
-                    report.within(format!("tiers.{tier}"), |report| add(limiter.validate(), report))
-                }
-                None => add(limiter.validate(), report),
+            let tokens = (limiter.unit == Unit::Tokens).then(|| "tokens".to_owned());
+            let path = tier.map(|tier| format!("tiers.{tier}")).into_iter().chain(tokens);
+            let path: Vec<String> = path.collect();
+            match path.is_empty() {
+                true => add(limiter.validate(), report),
+                false => report.within(path.join("."), |report| add(limiter.validate(), report)),
             }
         }
     }

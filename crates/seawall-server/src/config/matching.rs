@@ -56,6 +56,11 @@ impl Subject<'_> {
     }
 }
 
+/// The key of this text in every process.
+pub(crate) fn shared_key(text: &str) -> Key {
+    Subject::Text(text.as_bytes()).shared_key()
+}
+
 /// The header that `header:<name>` names; `None` where it names none.
 pub(super) fn header_of(text: &str) -> Option<HeaderName> {
     HeaderName::try_from(text.strip_prefix("header:")?).ok()

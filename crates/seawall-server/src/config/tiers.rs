@@ -1,9 +1,9 @@
 //! Tiers of a route's rate limit: what a request's plan allows.
 
-use super::{RateLimitConfig, matching::header_of};
+use super::{RateLimitConfig, TokenLimitConfig, matching::header_of};
 use http::HeaderName;
 use seawall::{
-    RateLimiterConfig,
+    RateLimiterConfig, Unit,
     config::{days, hours},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -21,12 +21,15 @@ seawall::configuration! {
         /// Requests allowed on top of `rate` after a quiet time.
         #[range(0..=1_000_000_000)]
         burst: u32 = 0,
+        /// A limit of the tokens of language models, beside that of requests.
+        #[nested]
+        tokens: Option<TokenLimitConfig> = None,
     }
 }
 
 /// The tiers where a file names none.
 fn built_in() -> BTreeMap<String, TierConfig> {
-    let hourly = |rate, burst| TierConfig { rate, per: hours(1), burst };
+    let hourly = |rate, burst| TierConfig { rate, per: hours(1), burst, tokens: None };
     [
         ("free", hourly(100, 10)),
         ("basic", hourly(1_000, 100)),
@@ -52,24 +55,42 @@ impl RateLimitConfig {
         }
     }
 
-    /// The rate limiters that these fields describe, with the tier of each: without tiers one, under no name; with them
-    /// the one of `default_tier` first.
+    /// The rate limiters that these fields describe, with the tier of each: without tiers under no name; with them those of
+    /// `default_tier` first. A limit of tokens stands behind that of requests.
     pub(crate) fn limiters(&self) -> Vec<(Option<String>, RateLimiterConfig)> {
-        let limiter = |rate, per, burst| RateLimiterConfig {
-            rate,
-            per,
-            burst,
-            keyed: self.key.is_some(),
-            max_keys: self.max_keys,
-            shared: self.shared.clone(),
-            ..Default::default()
-        };
-        let mut tiers: Vec<_> = self.tiers_in_force().into_iter().collect();
+        let tiers = self.tiers_in_force();
         if tiers.is_empty() {
-            return vec![(None, limiter(self.rate.unwrap_or_default(), self.per, self.burst))];
+            let calls = self.rate.map(|rate| (rate, self.per, self.burst));
+            return self.both(calls, self.tokens.as_ref()).map(|limit| (None, limit)).collect();
         }
+        let mut tiers: Vec<_> = tiers.into_iter().collect();
         tiers.sort_by_key(|(name, _)| *name != self.default_tier);
-        let tiers = tiers.into_iter();
-        tiers.map(|(name, tier)| (Some(name), limiter(tier.rate, tier.per, tier.burst))).collect()
+        let of_tier = |(name, tier): (String, TierConfig)| {
+            let calls = Some((tier.rate, tier.per, tier.burst));
+            let limits = self.both(calls, tier.tokens.as_ref());
+            limits.map(|limit| (Some(name.clone()), limit)).collect::<Vec<_>>()
+        };
+        tiers.into_iter().flat_map(of_tier).collect()
+    }
+
+    fn both(
+        &self,
+        calls: Option<(u32, Duration, u32)>,
+        tokens: Option<&TokenLimitConfig>,
+    ) -> impl Iterator<Item = RateLimiterConfig> {
+        let limiter = |unit| {
+            move |(rate, per, burst)| RateLimiterConfig {
+                rate,
+                per,
+                burst,
+                unit,
+                keyed: self.key.is_some(),
+                max_keys: self.max_keys,
+                shared: self.shared.clone(),
+                ..Default::default()
+            }
+        };
+        let tokens = tokens.map(|limit| (limit.rate, limit.per, limit.burst));
+        calls.map(limiter(Unit::Calls)).into_iter().chain(tokens.map(limiter(Unit::Tokens)))
     }
 }

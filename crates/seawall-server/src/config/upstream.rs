@@ -115,7 +115,7 @@ seawall::configuration! {
 seawall::configuration! {
     /// A limit of the requests along a route.
     pub struct RateLimitConfig {
-        /// Requests allowed in each `per`. Left out only where there are tiers.
+        /// Requests allowed in each `per`. Left out only where there are tiers, or `tokens`.
         #[range(1..=1_000_000_000)]
         rate: Option<u32> = None,
         /// The period that `rate` counts in.
@@ -124,6 +124,9 @@ seawall::configuration! {
         /// Requests allowed on top of `rate` after a quiet time.
         #[range(0..=1_000_000_000)]
         burst: u32 = 0,
+        /// A limit of the tokens of language models that the requests use, beside that of their number.
+        #[nested]
+        tokens: Option<TokenLimitConfig> = None,
         /// One limit for each `peer` (the client's address, as far as `trusted_proxies` can be believed) or
         /// `header:<name>`; left out: one for all.
         key: Option<String> = None,
@@ -141,5 +144,23 @@ seawall::configuration! {
         max_keys: u32 = 100_000,
         /// Shares the limit with other instances through `store.redis`; says how. Left out: this instance counts alone.
         shared: Option<seawall::SharedLimit> = None,
+    }
+}
+
+seawall::configuration! {
+    /// A limit of tokens of language models: those of requests and answers together. Before a request is sent, an estimate is
+    /// taken: a quarter of its bytes, and the bound that it sets for the answer, or 1,000. What its answer reports settles it:
+    /// more becomes a debt, which later requests wait for; the rest goes back, all of it where the request failed.
+    #[schemars(extend("required" = ["rate"]))]
+    pub struct TokenLimitConfig {
+        /// Tokens allowed in each `per`. An estimate beyond the whole limit takes all of it.
+        #[range(1..=1_000_000_000)]
+        rate: u32 = 0,
+        /// The period that `rate` counts in.
+        #[range(positive..=days(31))]
+        per: Duration = secs(60),
+        /// Tokens allowed on top of `rate` after a quiet time.
+        #[range(0..=1_000_000_000)]
+        burst: u32 = 0,
     }
 }

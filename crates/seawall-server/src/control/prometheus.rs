@@ -5,6 +5,7 @@ use crate::{
     alerts::Level,
     gateway::in_flight::EarlyRefusal,
     prometheus::{self, Page, escaped},
+    tenants::{Count, NANOS},
     wall_clock,
 };
 use axum::{
@@ -32,6 +33,7 @@ fn answer(control: &Control) -> Response {
     of_gateway(&mut page, control);
     of_control(&mut page, control);
     of_letters(&mut page, control);
+    of_tenants(&mut page, control);
     (kind, page.text).into_response()
 }
 
@@ -101,6 +103,69 @@ fn of_letters(page: &mut Page, control: &Control) {
     page.family("seawall_dlq_lost_total", "counter", help, by("reason", counted.lost));
     let failed = u8::from(control.letters.failure().is_some());
     page.gauge("seawall_dlq_store_failed", "1 while dead letters cannot be kept.", failed);
+}
+
+/// The numbers of tenants: those with the most requests by name, the others as one.
+fn of_tenants(page: &mut Page, control: &Control) {
+    let ranked = control.tenants.ranked();
+    let named = ranked.named.iter().map(|(name, counts)| (&**name, counts));
+    let all: Vec<_> = named
+        .chain(control.tenants.are_configured().then_some(("other", &ranked.other)))
+        .map(|(name, counts)| (format!("tenant=\"{}\"", escaped(name)), counts))
+        .collect();
+    let help = "Requests of tenants, those that were refused included.";
+    let requests = all.iter().map(|(tenant, one)| (tenant.clone(), one.of(Count::Requests)));
+    page.family("seawall_tenant_requests_total", "counter", help, requests);
+    let by = |label: &str, kinds: &[(&str, Count)]| {
+        let series = all.iter().flat_map(|(tenant, one)| {
+            kinds
+                .iter()
+                .map(move |(kind, count)| (format!("{tenant},{label}=\"{kind}\""), one.of(*count)))
+        });
+        series.collect::<Vec<_>>()
+    };
+    let reasons = [
+        ("rate_limited", Count::RateLimited),
+        ("tenant_concurrency", Count::Concurrent),
+        ("tenant_budget", Count::Budget),
+        ("tenant_unknown", Count::Unknown),
+    ];
+    let help = "Requests of tenants that were refused on their account, by reason.";
+    page.family("seawall_tenant_refused_total", "counter", help, by("reason", &reasons));
+    let kinds = [
+        ("input", Count::Input),
+        ("cached_input", Count::CachedInput),
+        ("cache_write", Count::CacheWrite),
+        ("output", Count::Output),
+    ];
+    let help = "Tokens of language models that tenants have used, by kind.";
+    page.family("seawall_tenant_tokens_total", "counter", help, by("kind", &kinds));
+    let cost =
+        all.iter().map(|(tenant, one)| (tenant.clone(), one.of(Count::Money) as f64 / NANOS));
+    let help = "What tenants have spent, by tenants.prices.";
+    page.family("seawall_tenant_cost_total", "counter", help, cost);
+    let lines = control.tenants.lines();
+    let shown = lines.iter().filter(|line| ranked.named.contains_key(&*line.name));
+    let tenant = |name: &str| format!("tenant=\"{}\"", escaped(name));
+    let in_flight: Vec<_> =
+        shown.clone().map(|line| (tenant(&line.name), line.in_flight)).collect();
+    let help = "Requests of tenants in progress.";
+    page.family("seawall_tenant_in_flight", "gauge", help, in_flight);
+    let budgets = shown.flat_map(|line| {
+        line.budgets.iter().map(|budget| {
+            let (unit, per) = (budget.unit.label(), budget.per.label());
+            let labels = format!("{},unit=\"{unit}\",per=\"{per}\"", tenant(&line.name));
+            (labels, budget.used / budget.limit)
+        })
+    });
+    let help = "The share of tenants' budgets that is used.";
+    page.family("seawall_tenant_budget_used", "gauge", help, budgets.collect::<Vec<_>>());
+    page.gauge("seawall_tenants", "Tenants that are remembered or named.", lines.len());
+    let unpriced = control.tenants.unpriced();
+    let unpriced =
+        unpriced.iter().map(|(model, count)| (format!("model=\"{}\"", escaped(model)), *count));
+    let help = "Tokens of models that have no price in tenants.prices, so that no budget of money has them.";
+    page.family("seawall_tenant_unpriced_tokens_total", "counter", help, unpriced);
 }
 
 fn queue(name: &str) -> String {

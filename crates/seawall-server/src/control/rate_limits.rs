@@ -35,7 +35,7 @@ pub struct QuotaView {
 }
 
 impl QuotaView {
-    fn of(quota: Quota) -> Self {
+    pub(super) fn of(quota: Quota) -> Self {
         let Quota { limit, remaining, reset_after } = quota;
         Self { limit, remaining, reset_after: reset_after.as_secs_f64() }
     }

@@ -48,6 +48,7 @@ impl Draft {
         parts: &Parts,
         client: SocketAddr,
         redaction: &Redaction,
+        tenant: Option<&str>,
     ) -> Option<Self> {
         let queue = route.dead_letter.as_ref()?.clone();
         if parts.headers.contains_key(ATTEMPT_HEADER) {
@@ -64,7 +65,8 @@ impl Draft {
             method: parts.method.to_string(),
             path: without_secrets(path, redaction),
             client,
-            tenant: route.tenant(&headers, redaction),
+            tenant: tenant
+                .map_or_else(|| route.tenant(&headers, redaction), |name| Some(name.into())),
             headers,
         })
     }

@@ -25,6 +25,10 @@ pub(super) struct EventJson<'a> {
     /// The member `promptFeedback`.
     pub(super) prompt_feedback: Option<&'a RawValue>,
     pub(super) sequence_number: Option<u64>,
+    /// The tokens used so far: `usage`, or Google's `usageMetadata`.
+    pub(super) usage: Option<&'a RawValue>,
+    /// The message that Anthropic's first event has.
+    pub(super) message: Option<&'a RawValue>,
 }
 
 impl<'a> EventJson<'a> {
@@ -63,6 +67,8 @@ impl<'a> EventJson<'a> {
             "response" => &mut self.response,
             "content_block" => &mut self.content_block,
             "candidates" => &mut self.candidates,
+            "usage" | "usageMetadata" => &mut self.usage,
+            "message" => &mut self.message,
             "promptFeedback" => &mut self.prompt_feedback,
             _ => return map.next_value::<IgnoredAny>().map(drop),
         };

@@ -1,8 +1,9 @@
 //! The gateway's own answers: problem documents, with the `error` member of the client's API.
 
-use super::{dead_letter::Kept, protocol::Api, response_body::ResponseBody};
+use super::{dead_letter::Kept, protocol::Api, response_body::ResponseBody, tenant::TENANT_BUDGET};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use seawall_tower::Problem;
+use serde_json::{Map, Value};
 
 /// A problem that no policy made.
 pub(crate) fn gateway_problem(status: StatusCode, title: &'static str, detail: String) -> Problem {
@@ -39,20 +40,36 @@ pub(super) fn problem_response_about(
     response
 }
 
+/// The response of a problem whose document has these members, too.
+pub(super) fn problem_response_with(
+    problem: &Problem,
+    api: Option<Api>,
+    members: &Map<String, Value>,
+) -> Response<ResponseBody> {
+    let mut response = problem_response(problem, api);
+    let mut document: Value = serde_json::from_str(&document(problem, api)).unwrap_or_default();
+    for (name, value) in members {
+        document[name.as_str()] = value.clone();
+    }
+    *response.body_mut() = document.to_string().into();
+    response
+}
+
 /// Whether another try would not help: calls were made and failed as often as they may (502, 504), the path is
-/// configured wrongly (508), or it is not known when the cause will be gone.
+/// configured wrongly (508), a tenant's budget is used up, or it is not known when the cause will be gone.
 fn is_final(problem: &Problem) -> bool {
     let named = [502, 504, 508].contains(&problem.status.as_u16());
-    named || (problem.status.is_server_error() && problem.retry_after.is_none())
+    let spent = problem.reason == TENANT_BUDGET;
+    named || spent || (problem.status.is_server_error() && problem.retry_after.is_none())
 }
 
 /// A problem document with the letter that its request has become, or why there is none.
 fn with_letter(document: &str, kept: &Kept) -> String {
-    let mut document: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
+    let mut document: Value = serde_json::from_str(document).unwrap_or_default();
     match kept {
         Ok(id) => document["dead_letter_id"] = id.to_string().into(),
         Err(why) => {
-            document["dead_letter_id"] = serde_json::Value::Null;
+            document["dead_letter_id"] = Value::Null;
             document["dead_letter_not_kept"] = why.to_string().into();
         }
     }
@@ -62,7 +79,7 @@ fn with_letter(document: &str, kept: &Kept) -> String {
 fn document(problem: &Problem, api: Option<Api>) -> String {
     let Some(api) = api else { return problem.body() };
     let retry_after = problem.retry_after.filter(|_| !is_final(problem));
-    let mut document: serde_json::Value =
+    let mut document: Value =
         serde_json::from_str(&Problem { retry_after, ..problem.clone() }.body())
             .unwrap_or_default();
     document["error"] = api.error(problem.status, problem.reason, &problem.detail);
@@ -91,7 +108,7 @@ mod tests {
             [Api::Chat, Api::Responses, Api::Assistants, Api::Messages, Api::GenerateContent]
                 .map(Some);
         for api in apis.into_iter().chain([None]) {
-            let document: serde_json::Value =
+            let document: Value =
                 serde_json::from_str(&document(&sample(StatusCode::SERVICE_UNAVAILABLE), api))
                     .unwrap();
             assert_eq!(document["status"], 503);
@@ -120,9 +137,8 @@ mod tests {
             (529, "overloaded_error", "server_error", "INTERNAL"),
         ] {
             let problem = sample(StatusCode::from_u16(status).unwrap());
-            let read = |api| -> serde_json::Value {
-                serde_json::from_str(&document(&problem, Some(api))).unwrap()
-            };
+            let read =
+                |api| -> Value { serde_json::from_str(&document(&problem, Some(api))).unwrap() };
             let (messages, chat) = (read(Api::Messages), read(Api::Chat));
             let generated = read(Api::GenerateContent);
             assert_eq!(generated["error"]["status"], google, "{status}");

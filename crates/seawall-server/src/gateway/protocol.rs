@@ -30,6 +30,11 @@ impl Protocol {
         method.is_idempotent() || self != Self::Http
     }
 
+    /// Whether its answers report tokens of language models.
+    pub(super) fn has_tokens(self) -> bool {
+        self != Self::Http
+    }
+
     /// The API of a client that asks for this path; `None` for any other HTTP.
     pub(super) fn api(self, path: &str) -> Option<Api> {
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or("");

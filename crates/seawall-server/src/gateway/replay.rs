@@ -3,16 +3,16 @@
 //! Nothing here makes a letter, so a replay that fails goes back to the letter that it is of.
 
 use super::{
-    Gateway, correlation_id,
+    Admitted, Gateway, RoutePermits, correlation_id,
     dead_letter::{CLIENT, METHOD, PATH},
-    drive, refusal,
+    drive, end_failed, refusal,
     request::InboundRequest,
     response_body::ResponseBody,
     route::{self, Match, Route},
     routing_table::RoutingTable,
     trace::RequestTrace,
 };
-use crate::{runtime::Operation, wall_clock};
+use crate::wall_clock;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request::Parts};
 use http_body_util::BodyExt;
 use seawall::{Error, Outcome};
@@ -67,7 +67,20 @@ impl Gateway {
         let body = payload.0.clone().into();
         let mut request = InboundRequest::kept(parts, body);
         self.complete_headers(&mut request, Version::HTTP_11, &table, client, &trace);
-        let end = self.sent(operation, route, &request, &table, &trace).await;
+        let has_tenant = self.tenants.are_configured();
+        if route.upstreams[0].protocol.has_tokens() && (route.counts_tokens || has_tenant) {
+            request.count_tokens();
+        }
+        let tenant = match letter.envelope.tenant.as_deref().filter(|_| has_tenant) {
+            // The letter may not have the secrets by which its tenant was known.
+            Some(name) => match self.admit_tenant(name, &request, &table).await {
+                Ok(call) => Some(call),
+                Err(problem) => return Replayed::Refused(problem.detail()),
+            },
+            None => None,
+        };
+        let admitted = Admitted { operation, request, tenant, draft: None, api: None };
+        let end = self.sent(route, admitted, &table, &trace).await;
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last = trace.attempts().pop().unwrap_or_default();
         let attempt = Attempt { at, duration_ms, ..last };
@@ -89,13 +102,15 @@ impl Gateway {
 
     async fn sent(
         &self,
-        operation: &Operation,
         route: &Route,
-        request: &InboundRequest,
+        admitted: Admitted<'_>,
         table: &RoutingTable,
         trace: &RequestTrace,
     ) -> Result<(), Unanswered> {
-        let driven = drive(operation, route, request, trace).await;
+        let Admitted { operation, request, tenant, .. } = admitted;
+        let driven = drive(operation, route, &request, trace).await;
+        let (tenant, failed) = if driven.is_ok() { (tenant, None) } else { (None, tenant) };
+        end_failed(failed);
         let (answer, permits) = driven.map_err(|error| {
             let refused = match &error {
                 Error::Rejected(_) => true,
@@ -112,6 +127,7 @@ impl Gateway {
         })?;
         let (outcome, name) = (answer.started.outcome(), answer.upstream.name.clone());
         let status = answer.started.parts.status;
+        let permits = RoutePermits { route: permits, tenant, request: &request };
         let body = self.respond(answer, permits, table.limits.write_timeout).into_body();
         let ended = read_to_end(body).await;
         if outcome != Outcome::Success {

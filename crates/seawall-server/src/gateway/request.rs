@@ -6,6 +6,7 @@ use super::{
     headers::{has_token, remove_connection_headers},
     interim::InterimRelay,
     upload::{StreamedUpload, UploadLease},
+    usage::Estimate,
 };
 use crate::config::Limits;
 use bytes::{Bytes, BytesMut};
@@ -37,6 +38,8 @@ pub(super) struct InboundRequest {
     pub(super) interim: Option<InterimRelay>,
     /// Whether its client repeats requests by itself. Two layers of retries would multiply.
     pub(super) is_retried_outside: bool,
+    /// The tokens of language models that it is expected to use; `None` where nobody counts them.
+    pub(super) estimate: Option<Estimate>,
     body: RequestBody,
     fault: SharedFault,
 }
@@ -106,9 +109,33 @@ impl InboundRequest {
             takes_trailers,
             interim: None,
             is_retried_outside,
+            estimate: None,
             body,
             fault,
         }
+    }
+
+    /// Estimates the tokens that the request will use, so that limits count them. Its answer must be readable for that: it is
+    /// asked for without compression.
+    pub(super) fn count_tokens(&mut self) {
+        let path = self.uri.path();
+        self.estimate = Some(match &self.body {
+            RequestBody::Buffered(body) => Estimate::of(path, &body.data(), 0),
+            RequestBody::Streamed(upload) => {
+                let length = self.headers.get(header::CONTENT_LENGTH);
+                let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+                Estimate::of(path, &upload.kept(), length.unwrap_or(0))
+            }
+        });
+        let plain = HeaderValue::from_static("identity");
+        if let Some(encoding) = self.headers.get_mut(header::ACCEPT_ENCODING) {
+            *encoding = plain;
+        }
+    }
+
+    /// The number of tokens that limits take for the request before it is sent.
+    pub(super) fn expected_tokens(&self) -> u32 {
+        self.estimate.as_ref().map_or(0, Estimate::total)
     }
 
     /// Adds the headers that belong to the connection to an upstream.

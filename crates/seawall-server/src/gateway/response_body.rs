@@ -7,8 +7,12 @@ use super::{
     sse_monitor::{FinalBytes, SseMonitor, StreamEnd},
     upstream::CLIENT_FAULT,
     upstream_body::UpstreamBody,
+    usage::Estimate,
 };
-use crate::runtime::{BoxError, HeldPermits};
+use crate::{
+    runtime::{BoxError, HeldPermits},
+    tenants::TenantCall,
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -98,6 +102,12 @@ pub(crate) type SharedBody = Mutex<Option<StreamedBody>>;
 pub(super) struct AnswerPermits {
     pub(super) upstream: HeldPermits,
     pub(super) route: HeldPermits,
+    /// The outcome of the call as far as the start of its answer says. Where that is a failure, it is that of the whole.
+    pub(super) start: Outcome,
+    /// The tokens that were expected of the request, where somebody counts them.
+    pub(super) estimate: Option<Estimate>,
+    /// The tenant whose request it is.
+    pub(super) tenant: Option<TenantCall>,
 }
 
 /// An upstream's body on its way to the client.
@@ -172,12 +182,33 @@ impl StreamedBody {
     /// Reports how the calls ended that the route and its upstream made for this answer.
     fn end(&mut self, outcome: Outcome) {
         self.outcome.get_or_insert(outcome);
-        if let Some(AnswerPermits { upstream, route }) = self.permits.take() {
+        self.report_use();
+        if let Some(AnswerPermits { upstream, route, start, tenant, .. }) = self.permits.take() {
+            let outcome = if start.is_success() { outcome } else { start };
             upstream.end(outcome);
             route.end(outcome);
+            if let Some(tenant) = tenant {
+                tenant.end(outcome);
+            }
         }
         if let Some(watch) = self.reader_watch.take() {
             watch.abort();
+        }
+    }
+
+    /// Reports the tokens that were used, as far as the answer was read: limits are settled with it when the permits go.
+    fn report_use(&mut self) {
+        let Some(permits) = &mut self.permits else { return };
+        let Some(used) =
+            permits.estimate.as_ref().and_then(|estimate| self.upstream.seen().used(estimate))
+        else {
+            return;
+        };
+        let tokens = u32::try_from(used.total()).unwrap_or(u32::MAX);
+        permits.upstream.used_tokens(tokens);
+        permits.route.used_tokens(tokens);
+        if let Some(tenant) = &mut permits.tenant {
+            tenant.used(used);
         }
     }
 
@@ -302,11 +333,12 @@ impl StreamedBody {
 }
 
 impl Drop for StreamedBody {
-    /// A client that leaves when it has the whole answer leaves a success behind.
+    /// A client that leaves when it has the whole answer leaves a success behind; in any case it has used what came by then.
     fn drop(&mut self) {
         if let Some(outcome) = self.upstream.monitor.as_ref().and_then(SseMonitor::left) {
             self.end(outcome);
         }
+        self.report_use();
         if let Some(watch) = self.reader_watch.take() {
             watch.abort();
         }

@@ -40,6 +40,17 @@ pub(super) struct ResponseTimeouts {
     pub(super) hold: Duration,
 }
 
+/// The facts that decide how an answer is read.
+#[derive(Clone, Copy)]
+pub(super) struct Reading {
+    /// The API whose events it has.
+    pub(super) api: Option<Api>,
+    /// Whether it is looked through for the tokens that were used.
+    pub(super) counts_tokens: bool,
+    /// The instant at which the call began.
+    pub(super) began: Instant,
+}
+
 /// An answer that has started.
 pub(super) struct StartedResponse {
     pub(super) parts: Parts,
@@ -55,19 +66,24 @@ impl StartedResponse {
         self.failed.unwrap_or_else(|| seawall_tower::classify_status(*status, headers))
     }
 
-    /// Waits for the start of an answer to a call that began at `began`.
+    /// Waits for the start of an answer.
     pub(super) async fn read(
         response: Response<Incoming>,
-        api: Option<Api>,
+        reading: Reading,
         timeouts: ResponseTimeouts,
-        began: Instant,
         upload: Option<Arc<StreamedUpload>>,
     ) -> Result<Self, CallError> {
+        let Reading { api, began, .. } = reading;
         let (parts, body) = response.into_parts();
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
         let first_content = timeouts.first_byte.filter(|_| !is_error);
         let clock = LateClock::new(timeouts.idle, first_content, began, upload);
-        let body = UpstreamBody::new(body, &parts.headers, api.filter(|_| !is_error), clock);
+        let reading = Reading {
+            api: api.filter(|_| !is_error),
+            counts_tokens: reading.counts_tokens && !is_error,
+            began,
+        };
+        let body = UpstreamBody::new(body, &parts.headers, reading, clock);
         let (now, hold) = (Instant::now(), timeouts.hold);
         let until = match (api, body.kind) {
             (Some(_), _) => None,

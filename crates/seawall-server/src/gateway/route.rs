@@ -16,6 +16,8 @@ pub(crate) struct Route {
     methods: Vec<Method>,
     key: KeySource,
     path: String,
+    /// Whether a limit on the way counts tokens of language models.
+    pub(super) counts_tokens: bool,
     /// The queue for requests that failed for good.
     pub(super) dead_letter: Option<String>,
     operations: Operations,
@@ -46,6 +48,7 @@ impl Route {
         config: &RouteConfig,
         operations: Vec<(Option<String>, Operation)>,
         upstreams: Vec<Arc<Upstream>>,
+        counts_tokens: bool,
     ) -> Option<Self> {
         let limit = config.rate_limit.as_ref();
         let key = KeySource::parse(limit.and_then(|limit| limit.key.as_deref()))?;
@@ -58,6 +61,7 @@ impl Route {
             methods: methods.ok()?,
             key,
             path: config.path.clone(),
+            counts_tokens,
             dead_letter: config.dead_letter.queue().map(str::to_owned),
             operations: Operations {
                 tier: limit.and_then(RateLimitConfig::tier_header),

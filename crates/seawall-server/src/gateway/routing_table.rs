@@ -2,10 +2,13 @@
 
 use super::{Route, Upstream, forward::Forwarding};
 use crate::{
-    config::{GatewayConfig, Limits, RateLimitConfig, RouteConfig, UpstreamConfig},
+    config::{
+        GatewayConfig, Limits, RateLimitConfig, RouteConfig, TenantsConfig, UpstreamConfig,
+        shared_key,
+    },
     runtime::{Operation, Registry},
 };
-use seawall::{FallbackConfig, PolicyConfig, RegistryChange, TimeoutConfig};
+use seawall::{FallbackConfig, Key, PolicyConfig, RegistryChange, TimeoutConfig, Unit};
 use seawall_tower::TokioTimer;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,9 +18,31 @@ pub(super) struct RoutingTable {
     pub(super) routes: Vec<Arc<Route>>,
     pub(super) limits: Limits,
     pub(super) forwarding: Forwarding,
+    pub(super) tenants: TenantLimits,
     upstreams: BTreeMap<String, KnownUpstream>,
     /// The operations that this table registered, by name, with the policies they were given.
     operations: BTreeMap<String, Vec<PolicyConfig>>,
+}
+
+/// The operations that hold the rate limits of tenants.
+#[derive(Default)]
+pub(super) struct TenantLimits {
+    /// Those of tenants with a name in the configuration; `None` for one that has no limit.
+    named: BTreeMap<String, Option<Operation>>,
+    /// That of all others, with a limit for each.
+    default: Option<Operation>,
+    is_shared: bool,
+}
+
+impl TenantLimits {
+    /// The operation with the limits of this tenant, and the key by which they count.
+    pub(super) fn of(&self, name: &str) -> Option<(&Operation, Key)> {
+        match self.named.get(name) {
+            Some(operation) => Some((operation.as_ref()?, Key::NONE)),
+            None if self.is_shared => Some((self.default.as_ref()?, shared_key(name))),
+            None => Some((self.default.as_ref()?, Key::of(name))),
+        }
+    }
 }
 
 /// An upstream, with the configuration that it was made from.
@@ -62,6 +87,7 @@ impl RoutingTable {
             let policies = config.chosen_policies(name, &settings, &catalog);
             self.operation(&mut plan, name, policies)?;
         }
+        self.tenants(&mut plan, &config.tenants)?;
         for (at, route) in config.routes.iter().enumerate() {
             let route = self.route(&mut plan, route, at)?;
             plan.table.routes.push(Arc::new(route));
@@ -70,6 +96,28 @@ impl RoutingTable {
         gone.for_each(|name| plan.change.remove(name));
         plan.change.check().map_err(|error| error.to_string())?;
         Ok(plan)
+    }
+
+    /// Plans the rate limits of tenants.
+    fn tenants(&self, plan: &mut Plan, config: &TenantsConfig) -> Result<(), String> {
+        if config.source().is_none() {
+            return Ok(());
+        }
+        plan.table.tenants.is_shared = config.shared.is_some();
+        for (name, tenant) in config.plans() {
+            let policies = config.policies(&tenant, name.is_none());
+            // No tenant of the configuration has a name with brackets.
+            let of = format!("tenant {}", name.unwrap_or("(default)"));
+            let operation = match policies.is_empty() {
+                true => None,
+                false => Some(self.operation(plan, &of, policies)?),
+            };
+            match name {
+                Some(name) => _ = plan.table.tenants.named.insert(name.to_owned(), operation),
+                None => plan.table.tenants.default = operation,
+            }
+        }
+        Ok(())
     }
 
     /// Plans the operation of this name, with these policies.
@@ -107,11 +155,16 @@ impl RoutingTable {
     /// Makes a route, and plans its operation.
     fn route(&self, plan: &mut Plan, config: &RouteConfig, at: usize) -> Result<Route, String> {
         let limiters = config.rate_limit.as_ref().map(RateLimitConfig::limiters);
-        let limiters = limiters.unwrap_or_default().into_iter();
-        let limits = limiters.map(|(tier, limit)| (tier, Some(PolicyConfig::RateLimiter(limit))));
-        let mut limits: Vec<_> = limits.collect();
+        let mut limits: Vec<(Option<String>, Vec<PolicyConfig>)> = Vec::new();
+        for (tier, limit) in limiters.unwrap_or_default() {
+            let limit = PolicyConfig::RateLimiter(limit);
+            match limits.last_mut().filter(|(last, _)| *last == tier) {
+                Some((_, of_tier)) => of_tier.push(limit),
+                None => limits.push((tier, vec![limit])),
+            }
+        }
         if limits.is_empty() {
-            limits.push((None, None));
+            limits.push((None, Vec::new()));
         }
         let fallback = PolicyConfig::Fallback(FallbackConfig {
             max_fallbacks: 32,
@@ -127,19 +180,25 @@ impl RoutingTable {
             name = format!("{name} [{at}]");
         }
         let mut operations = Vec::new();
-        for (tier, limit) in limits {
-            let policies = [limit, total.clone(), Some(fallback.clone())];
-            let policies = policies.into_iter().flatten().collect();
+        for (tier, mut policies) in limits {
+            policies.extend(total.clone());
+            policies.push(fallback.clone());
             let name =
                 tier.as_ref().map_or_else(|| name.clone(), |tier| format!("{name} [{tier}]"));
             operations.push((tier, self.operation(plan, &name, policies)?));
         }
         let names = std::iter::once(&config.upstream).chain(&config.fallback);
+        let counts_tokens = |name: &str| {
+            let policies = plan.table.operations.get(name).map_or(&[][..], Vec::as_slice);
+            policies.iter().any(|policy| matches!(policy, PolicyConfig::RateLimiter(limit) if limit.unit == Unit::Tokens))
+        };
+        let own = operations.iter().map(|(_, operation)| operation.name().to_string());
+        let counts_tokens = own.chain(names.clone().cloned()).any(|name| counts_tokens(&name));
         let chain: Option<Vec<_>> = names
             .map(|name| plan.table.upstreams.get(name).map(|named| named.upstream.clone()))
             .collect();
         chain
-            .and_then(|chain| Route::new(config, operations, chain))
+            .and_then(|chain| Route::new(config, operations, chain, counts_tokens))
             .ok_or_else(|| format!("routes[{at}] is not a route"))
     }
 }

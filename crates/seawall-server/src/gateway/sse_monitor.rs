@@ -7,6 +7,7 @@
 use super::{
     protocol::{Api, EventMeaning, Reader, StreamFault},
     sse::{SseEvent, SseSplitter, join},
+    usage::Seen,
 };
 use bytes::Bytes;
 use seawall::{Class, Outcome};
@@ -27,6 +28,8 @@ struct Progress {
     /// The outcome of the stream, once the stream itself reported one; what follows does not count.
     ended: Option<Outcome>,
     events: u32,
+    /// Events that brought a part of the answer.
+    parts: u64,
 }
 
 /// The end of a stream: its outcome, and what its client still gets.
@@ -45,8 +48,13 @@ pub(super) enum FinalBytes {
 
 impl SseMonitor {
     pub(super) fn new(api: Api) -> Self {
-        let progress =
-            Progress { reader: Reader::default(), content: false, ended: None, events: 0 };
+        let progress = Progress {
+            reader: Reader::default(),
+            content: false,
+            ended: None,
+            events: 0,
+            parts: 0,
+        };
         Self { api, events: SseSplitter::default(), progress }
     }
 
@@ -81,6 +89,13 @@ impl SseMonitor {
     /// The number of events that have come.
     pub(super) fn events(&self) -> u32 {
         self.progress.events
+    }
+
+    /// What was seen by now of the tokens that the call used.
+    pub(super) fn seen(&self) -> Seen {
+        let Progress { reader, parts, .. } = &self.progress;
+        let is_whole = self.left().is_some_and(|outcome| outcome.is_success());
+        Seen { reported: reader.usage(), parts: *parts, is_whole }
     }
 
     /// The outcome if the client leaves before the rest, where it is known: a complete answer is a success.
@@ -130,7 +145,10 @@ impl Progress {
             if last { self.reader.read_last(event) } else { Some(self.reader.read(event)) };
         match meaning {
             None | Some(EventMeaning::Quiet) => {}
-            Some(EventMeaning::Content) => self.content = true,
+            Some(EventMeaning::Content) => {
+                self.content = true;
+                self.parts = self.parts.saturating_add(1);
+            }
             Some(EventMeaning::Done) => self.ended = Some(Outcome::Success),
             Some(EventMeaning::Failed(outcome)) => self.ended = Some(outcome),
         }

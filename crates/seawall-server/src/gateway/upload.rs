@@ -64,6 +64,11 @@ impl StreamedUpload {
         self.lock().is_consumed
     }
 
+    /// The part of the body that was read, while no more of it was taken.
+    pub(super) fn kept(&self) -> Bytes {
+        self.lock().kept.clone()
+    }
+
     /// How long the gateway has waited for the client's bytes.
     pub(super) fn waited(&self) -> Duration {
         let state = self.lock();

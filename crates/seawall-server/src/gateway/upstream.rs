@@ -3,7 +3,7 @@
 use super::{
     headers::is_plainly_coded,
     request::{InboundRequest, OutgoingBody, RequestError},
-    response_start::{ResponseTimeouts, StartedResponse},
+    response_start::{Reading, ResponseTimeouts, StartedResponse},
     upstream_body::no_content_within,
 };
 use crate::{
@@ -212,7 +212,8 @@ impl Upstream {
             let response = self.within_first_byte(request, began, asking).await?;
             let api = self.protocol.api(request.uri.path());
             let began = began + request.waited().saturating_sub(waited);
-            StartedResponse::read(response, api, self.timeouts, began, request.upload()).await
+            let reading = Reading { api, counts_tokens: request.estimate.is_some(), began };
+            StartedResponse::read(response, reading, self.timeouts, request.upload()).await
         };
         started.await.map_err(|error| match request.fault() {
             Some(_) => CallError { kind: CallErrorKind::ClientFault, ..error },

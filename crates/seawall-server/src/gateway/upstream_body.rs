@@ -1,7 +1,11 @@
 //! The body of an upstream's answer: what was held of it, what it says of itself, and when it is late.
 
 use super::{
-    headers::with_clean_trailers, protocol::Api, sse_monitor::SseMonitor, upload::StreamedUpload,
+    headers::with_clean_trailers,
+    response_start::Reading,
+    sse_monitor::SseMonitor,
+    upload::StreamedUpload,
+    usage::{Seen, UsageScan},
 };
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -18,6 +22,8 @@ pub(super) struct UpstreamBody {
     pub(super) held: VecDeque<Frame<Bytes>>,
     /// Reads along an event stream of a known API.
     pub(super) monitor: Option<SseMonitor>,
+    /// Reads along a JSON document, for the tokens that it reports.
+    usage: Option<UsageScan>,
     pub(super) kind: ContentKind,
     /// Whether something came that is more than a sign of life.
     pub(super) has_begun: bool,
@@ -32,16 +38,18 @@ impl UpstreamBody {
     pub(super) fn new(
         body: Incoming,
         headers: &HeaderMap,
-        api: Option<Api>,
+        reading: Reading,
         clock: LateClock,
     ) -> Self {
         let kind = ContentKind::of(headers);
-        let is_readable =
-            kind == ContentKind::Events && !body.is_end_stream() && !is_encoded(headers);
+        let is_plain = !body.is_end_stream() && !is_encoded(headers);
+        let is_readable = kind == ContentKind::Events && is_plain;
+        let reports = reading.counts_tokens && kind == ContentKind::Json && is_plain;
         Self {
             body,
             held: VecDeque::new(),
-            monitor: api.filter(|_| is_readable).map(SseMonitor::new),
+            monitor: reading.api.filter(|_| is_readable).map(SseMonitor::new),
+            usage: reports.then(UsageScan::default),
             kind,
             has_begun: false,
             clock,
@@ -53,6 +61,9 @@ impl UpstreamBody {
     pub(super) fn take(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         self.clock.restart_pause();
         let mut frame = with_clean_trailers(frame);
+        if let Some((usage, data)) = self.usage.as_mut().zip(frame.data_ref()) {
+            usage.feed(data);
+        }
         if let Some(monitor) = &mut self.monitor {
             frame = frame.map_data(|data| monitor.feed(data));
         }
@@ -61,6 +72,15 @@ impl UpstreamBody {
             self.clock.content_came();
         }
         frame
+    }
+
+    /// What was seen by now of the tokens that the call used.
+    pub(super) fn seen(&self) -> Seen {
+        match (&self.monitor, &self.usage) {
+            (Some(monitor), _) => monitor.seen(),
+            (None, Some(usage)) => usage.seen(),
+            (None, None) => Seen::default(),
+        }
     }
 
     /// Whether a piece is more than a sign of life.

@@ -77,6 +77,7 @@ impl<'a> RouteWork<'a> {
         trace.note_upstream(position);
         Box::pin(async move {
             let attributes = Attributes {
+                tokens: request.expected_tokens(),
                 repeatable: upstream.may_repeat(request),
                 max_retry_after: if fallback_stands_ready { WORTH_WAITING } else { Duration::MAX },
                 ..Attributes::default()

@@ -7,6 +7,7 @@ use crate::{
     circuits::SavedCircuits,
     control::{Audit, Benchmarks},
     dead_letters::DeadLetters,
+    tenants::Tenants,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub(super) struct Persister {
     pub(super) benchmarks: Arc<Benchmarks>,
     pub(super) letters: Arc<DeadLetters>,
     pub(super) circuits: Arc<SavedCircuits>,
+    pub(super) tenants: Arc<Tenants>,
 }
 
 impl Persister {
@@ -34,6 +36,7 @@ impl Persister {
         let _ = self.audit.save();
         let _ = self.benchmarks.journal.save();
         let _ = self.circuits.save();
+        let _ = self.tenants.save();
     }
 
     /// Follows changes of the files, and saves, for ever. Files and store may take their time, so that is done off the

@@ -19,6 +19,7 @@ use crate::{
     revisions::{Entry, History},
     runtime::Registry,
     sampler::{self, Sampler},
+    tenants::Tenants,
 };
 use arc_swap::ArcSwap;
 use seawall::Observer;
@@ -75,11 +76,10 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
 
     // The data path, and the one place where its configuration is changed.
     let redis = redis(&config)?;
-    let letters = DeadLetters::open(&config, variables, redis.as_ref());
-    let letters = Arc::new(letters.map_err(ServeError::Config)?);
+    let letters = letters(&config, variables, redis.as_ref())?;
     let (followers, circuits) =
         data_path(&config, (variables, letters), observers, &feed, &persistence)?;
-    let Followers { registry, gateway, access, letters, .. } = followers.clone();
+    let Followers { registry, gateway, access, letters, tenants, .. } = followers.clone();
     let replays = Replays::new(letters.clone(), gateway.clone());
     let trail = Arc::new(AuditTrail::new(&config.monitoring, persistence.log("monitoring")));
     let history = History::new(revisions, trail, feed.clone());
@@ -104,6 +104,7 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
         feed: feed.clone(),
         store: persistence.clone(),
         letters: letters.clone(),
+        tenants: tenants.clone(),
     };
     let persister = Persister {
         live: live.clone(),
@@ -112,6 +113,7 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
         benchmarks: benchmarks.clone(),
         letters: letters.clone(),
         circuits: circuits.clone(),
+        tenants: tenants.clone(),
     };
     tasks.spawn(sampler::sample(sampler, publish));
     tasks.spawn(persister.clone().run());
@@ -122,6 +124,7 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
         live: live.clone(),
         store: persistence,
         letters,
+        tenants,
         replays: replays.clone(),
         alerts,
         feed: feed.clone(),
@@ -146,6 +149,15 @@ fn redis(config: &GatewayConfig) -> Result<Option<Redis>, ServeError> {
     connection.map(Redis::open).transpose().map_err(unusable)
 }
 
+/// The place of the dead letters of this configuration.
+fn letters(
+    config: &GatewayConfig,
+    variables: &BTreeMap<String, String>,
+    redis: Option<&Redis>,
+) -> Result<Arc<DeadLetters>, ServeError> {
+    DeadLetters::open(config, variables, redis).map(Arc::new).map_err(ServeError::Config)
+}
+
 /// Everything that follows the configuration, and what saves the circuits.
 fn data_path(
     config: &Arc<GatewayConfig>,
@@ -156,9 +168,11 @@ fn data_path(
 ) -> Result<(Followers, Arc<SavedCircuits>), ServeError> {
     let defaults = Arc::new(ArcSwap::new(config.clone()));
     let (registry, circuits) = operations(defaults.clone(), observers, feed, persistence);
-    let gateway = Gateway::new(config, &registry, letters.clone()).map_err(ServeError::Config)?;
+    let tenants = Arc::new(Tenants::new(&config.tenants, persistence));
+    let gateway = Gateway::new(config, &registry, letters.clone(), tenants.clone());
+    let gateway = Arc::new(gateway.map_err(ServeError::Config)?);
     let access = Arc::new(Access::new(config, variables));
-    let followers = Followers { registry, gateway: Arc::new(gateway), access, letters, defaults };
+    let followers = Followers { registry, gateway, access, letters, tenants, defaults };
     Ok((followers, circuits))
 }
 

@@ -21,4 +21,6 @@ mod shared_letters;
 mod shared_limits;
 mod streams;
 mod support;
+mod tenants;
+mod tokens;
 mod wire;

@@ -4,7 +4,9 @@ use super::{Api, DONE, DONE_DATA, FAILED, KNOWN, QUIET, QUIET_ENDS, RUN_OVER, St
 use crate::gateway::{
     event_json::{Choice, EventJson, is_whole, members, text, words_of},
     sse::SseEvent,
+    usage::usage_inside,
 };
+use crate::tenants::Usage;
 use seawall::{Class, Outcome};
 use serde_json::value::RawValue;
 
@@ -39,6 +41,8 @@ pub(in crate::gateway) struct Reader {
     /// Whether an event was too long to be read in full: it may have been the last.
     in_doubt: bool,
     sequence_number: u64,
+    /// The tokens that events have reported.
+    usage: Usage,
 }
 
 impl Reader {
@@ -67,6 +71,7 @@ impl Reader {
         }
         let members = EventJson::read(data);
         self.sequence_number = members.sequence_number.unwrap_or(self.sequence_number);
+        self.read_usage(&members);
         let names = [name, &*members.kind];
         let failed = names.iter().any(|name| FAILED.contains(name)) || members.object == "error";
         if failed || members.error.is_some() {
@@ -88,6 +93,24 @@ impl Reader {
         }
         self.in_doubt |= !event.whole && !known;
         self.read_names(names, &members, data)
+    }
+
+    /// The tokens that events have reported so far.
+    pub(in crate::gateway) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Reads the tokens that an event reports: itself, or in the message or the response that it has.
+    fn read_usage(&mut self, members: &EventJson<'_>) {
+        if let Some(usage) = members.usage {
+            self.usage.merge(Usage::read(usage));
+        }
+        for whole in [members.message, members.response].into_iter().flatten() {
+            // Most events with a response have it without its usage.
+            if memchr::memmem::find(whole.get().as_bytes(), b"\"usage\"").is_some() {
+                self.usage.merge(usage_inside(whole));
+            }
+        }
     }
 
     /// Whether long data belongs to an event that neither ends nor fails a stream, as far as that is seen without
