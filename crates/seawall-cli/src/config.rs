@@ -50,6 +50,9 @@ enum Command {
         /// Apply the change only if this revision is in force
         #[arg(long, value_name = "REVISION")]
         expect: Option<u64>,
+        /// Apply the change on this instance alone, until the next change of its fleet
+        #[arg(long)]
+        local: bool,
     },
     /// Lists the revisions, the latest first, with who made them and what they changed
     History {
@@ -64,6 +67,9 @@ enum Command {
         /// Show what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Change this instance alone, until the next change of its fleet
+        #[arg(long)]
+        local: bool,
     },
 }
 
@@ -86,30 +92,38 @@ impl Config {
         match &self.command {
             Command::Show { origins } => server
                 .show(&remote.read("/config")?, |answer, paint| shown(answer, *origins, paint)),
-            Command::Diff { change } => self.put(change, true, None),
-            Command::Apply { change, expect } => self.put(change, false, *expect),
+            Command::Diff { change } => self.put(change, true, None, false),
+            Command::Apply { change, expect, local } => self.put(change, false, *expect, *local),
             Command::History { limit } => {
                 let reply = remote.read(&format!("/config/history?limit={limit}"))?;
                 server.show(&reply, difference::history)
             }
-            Command::Rollback { revision, dry_run } => {
+            Command::Rollback { revision, dry_run, local } => {
                 let (revision, dry_run) = (*revision, *dry_run);
                 let request = RollbackRequest { revision, dry_run, expected_revision: None };
-                let reply = remote.send(&Method::POST, "/config/rollback", &request)?;
+                let reply =
+                    remote.send(&Method::POST, &reaching("/config/rollback", *local), &request)?;
                 self.changed(&reply, dry_run)
             }
         }?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn put(&self, change: &Change, dry_run: bool, expect: Option<u64>) -> Result<(), Failure> {
+    fn put(
+        &self,
+        change: &Change,
+        dry_run: bool,
+        expect: Option<u64>,
+        local: bool,
+    ) -> Result<(), Failure> {
         let request = ConfigRequest {
             configuration: fields(&change.file, change.env.as_deref())?,
             mode: change.mode,
             dry_run,
             expected_revision: expect,
         };
-        self.changed(&self.server.remote.send(&Method::PUT, "/config", &request)?, dry_run)
+        let path = reaching("/config", local);
+        self.changed(&self.server.remote.send(&Method::PUT, &path, &request)?, dry_run)
     }
 
     fn changed(&self, reply: &Reply<ConfigChanged>, dry_run: bool) -> Result<(), Failure> {
@@ -118,6 +132,11 @@ impl Config {
         }
         self.server.show(reply, |answer, paint| difference::changed(answer, dry_run, paint))
     }
+}
+
+/// The path of a change that reaches the whole fleet, or one instance alone.
+fn reaching(path: &str, local: bool) -> String {
+    if local { format!("{path}?local=true") } else { path.to_owned() }
 }
 
 fn shown(answer: &ConfigAnswer, origins: bool, paint: Paint) -> String {

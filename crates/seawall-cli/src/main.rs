@@ -29,6 +29,7 @@ mod retries;
 mod rules;
 mod schema;
 mod serve;
+mod status;
 mod table;
 mod template;
 mod tenants;
@@ -62,6 +63,8 @@ enum Command {
     Template(template::Templates),
     /// Converts the variables of former systems into a preset and the differences from it
     Migrate(migrate::Migrate),
+    /// Shows how a running server is, and all instances of its fleet
+    Status(status::Status),
     /// Shows the operations of a running server live, the worst first
     Top(top::Top),
     /// Shows, resets and forces circuit breakers
@@ -101,6 +104,7 @@ impl Command {
             Self::Preset(presets) => presets.run(),
             Self::Template(templates) => templates.run(),
             Self::Migrate(migrate) => migrate.run(),
+            Self::Status(status) => status.run(),
             Self::Top(top) => top.run(),
             Self::Breakers(breakers) => breakers.run(),
             Self::Limits(limits) => limits.run(),

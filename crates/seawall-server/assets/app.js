@@ -8,6 +8,7 @@ import { ConfigurationPage } from './configuration.js';
 import { showConnection } from './connection.js';
 import { byId, put } from './dom.js';
 import { Tail } from './events.js';
+import { FleetPage } from './fleet.js';
 import { duration, zone } from './format.js';
 import { judge, show, tally } from './health.js';
 import { askForKey } from './key.js';
@@ -36,6 +37,7 @@ const page = new OperationPage();
 const timeline = new Timeline();
 const letters = new LettersPage();
 const limits = new LimitsPage();
+const fleet = new FleetPage();
 const configuration = new ConfigurationPage();
 const cards = new Cards(byId('cards'), (name) => {
   tail.show(name);
@@ -107,6 +109,7 @@ function draw() {
   if (view === 'operation') page.draw(known, snapshot);
   if (view === 'letters') letters.draw(snapshot);
   if (view === 'limits') limits.draw();
+  fleet.draw();
   if (view === 'timeline') timeline.draw(known, snapshot);
   configuration.follow(snapshot.revision);
   put(byId('preset'), snapshot.preset);
@@ -173,6 +176,7 @@ follow((route) => {
   page.show(view === 'operation' ? route.rest[0] : '');
   letters.show(view === 'letters' ? (route.rest[0] ?? 'groups') : '');
   limits.show(view === 'limits');
+  fleet.show(view === 'fleet');
   timeline.show(view === 'timeline');
   configuration.show(view === 'configuration' ? (route.rest[0] ?? 'change') : '');
   if (snapshot) schedule();

@@ -3,7 +3,7 @@
 
 import { byId } from './dom.js';
 
-const VIEWS = ['overview', 'operation', 'letters', 'limits', 'timeline', 'configuration'];
+const VIEWS = ['overview', 'operation', 'letters', 'limits', 'fleet', 'timeline', 'configuration'];
 
 /** The address of an operation's page. */
 export const operationAddress = (name) => `#/operation/${encodeURIComponent(name)}`;

@@ -148,18 +148,20 @@ impl ActiveConfig {
                 *files = WatchedFiles::new(&read);
                 Ok(applied)
             }
-            Err(error) => {
-                let (why, present) = (error.in_a_line(), self.now());
-                let preset = &present.config.preset;
-                if edit.is_reload() {
-                    files.look_again();
-                    self.history.note_refused_file(why, preset, actor);
-                } else {
-                    self.history.note_refused_change(why, preset, actor);
-                }
+            Err(error) if edit.is_reload() => {
+                files.look_again();
+                let preset = &self.now().config.preset;
+                self.history.note_refused_file(error.in_a_line(), preset, actor);
                 Err(error)
             }
+            Err(error) => Err(self.refused(error, actor)),
         }
+    }
+
+    /// Notes that a change was refused.
+    pub(crate) fn refused(&self, error: ChangeError, actor: &Actor) -> ChangeError {
+        self.history.note_refused_change(error.in_a_line(), &self.now().config.preset, actor);
+        error
     }
 
     /// Checks that the revision that an edit was made for is still in force.
@@ -250,6 +252,7 @@ fn needs_restart(old: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> 
         ("dead_letters.path", file(old) != file(new)),
         ("dead_letters.store", in_redis(old) != in_redis(new)),
         ("dead_letters.keys_file", keys(old) != keys(new)),
+        ("fleet", old.fleet != new.fleet),
         ("limits.max_connections", old.limits.max_connections != new.limits.max_connections),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()

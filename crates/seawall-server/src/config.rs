@@ -12,6 +12,7 @@ mod check;
 mod dead_letters;
 mod effective;
 mod endpoint;
+mod fleet;
 mod matching;
 mod network;
 mod operating;
@@ -23,6 +24,7 @@ pub(crate) use check::{NAME_RULE, is_name};
 pub use dead_letters::{DeadLetterQueueConfig, DeadLettersConfig, LetterStore, RouteDeadLetter};
 pub use effective::EffectivePolicy;
 pub(crate) use endpoint::Endpoint;
+pub use fleet::FleetConfig;
 pub(crate) use matching::{KeySource, PathPattern, is_reserved, shared_key};
 pub(crate) use network::Network;
 pub(crate) use operating::SHORTEST_KEY;
@@ -81,6 +83,9 @@ seawall::configuration! {
         /// Where the state is kept that survives a restart.
         #[nested]
         store: StoreConfig = StoreConfig::default(),
+        /// The instances that serve together, and how a change reaches all of them. Left out: this instance is on its own.
+        #[nested]
+        fleet: Option<FleetConfig> = None,
         /// Requests that failed for good, kept until somebody replays or deletes them.
         #[nested]
         dead_letters: DeadLettersConfig = DeadLettersConfig::default(),

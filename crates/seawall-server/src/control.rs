@@ -25,6 +25,8 @@
 //! | GET `/operations/{name}` | one operation: its policies with the origin of every value |
 //! | PUT `/operations/{name}/mode` | sets the mode of policies of one type |
 //! | POST `/retries/pause` | pauses retries and hedges, or lets them begin again |
+//! | GET `/fleet` | the instances of the fleet, and its revision |
+//! | GET `/fleet/instance` | this instance, as the others see it |
 //! | GET `/config` | the configuration in force, with the source of every value |
 //! | PUT `/config` | checks a change, then puts all of it in force, or nothing |
 //! | POST `/config/reload` | reads the files again |
@@ -83,8 +85,8 @@
 
 use crate::{
     access::Access, active::ActiveConfig, alerts::Alerts, circuits::SavedCircuits,
-    dead_letters::DeadLetters, feed::Feed, persistence::Persistence, replays::Replays,
-    runtime::Registry, sampler::Snapshot, tenants::Tenants,
+    dead_letters::DeadLetters, feed::Feed, fleet::Fleet, persistence::Persistence,
+    replays::Replays, runtime::Registry, sampler::Snapshot, tenants::Tenants,
 };
 use axum::{
     Router,
@@ -107,6 +109,7 @@ mod dashboard;
 mod dlq;
 mod events;
 mod extract;
+mod fleet;
 mod health;
 mod metrics;
 mod monitoring;
@@ -156,6 +159,7 @@ pub(crate) struct Control {
     pub(crate) registry: Registry,
     pub(crate) circuits: Arc<SavedCircuits>,
     pub(crate) live: Arc<ActiveConfig>,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) store: Arc<Persistence>,
     pub(crate) letters: Arc<DeadLetters>,
     pub(crate) tenants: Arc<Tenants>,
@@ -197,6 +201,7 @@ fn read_routes() -> OpenApiRouter<Control> {
         .merge(chapter("tenants", tenants::read_routes()))
         .merge(chapter("operations", operations::read_routes()))
         .merge(chapter("configuration", config::read_routes()))
+        .merge(chapter("fleet", fleet::read_routes()))
         .merge(chapter("presets", presets::read_routes()))
         .merge(chapter("templates", presets::template_routes()))
         .merge(chapter("validation", validation::read_routes()))

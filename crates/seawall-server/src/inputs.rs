@@ -1,7 +1,7 @@
 //! The inputs of a server's configuration: a file with its environment sections, variables, and a change through the
 //! API. Files are read again at each reload.
 
-use crate::config::{GatewayConfig, KeyConfig, RedisStoreConfig};
+use crate::config::{GatewayConfig, KeyConfig, RedisStoreConfig, Secret};
 use seawall_config::{ENVIRONMENTS, Format, Layers, LoadError, Loaded, Mistakes, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use std::{
 
 /// The sections that the API may not change: a key must not open more than it was made for, and an address or a file in
 /// use cannot move.
-pub const PROTECTED: [&str; 4] = ["auth", "dead_letters", "listen", "store"];
+pub const PROTECTED: [&str; 5] = ["auth", "dead_letters", "fleet", "listen", "store"];
 
 /// The inputs of a configuration: a file or code, and the variables over it.
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ enum Base {
 struct Secrets {
     keys: Vec<KeyConfig>,
     redis: Option<RedisStoreConfig>,
+    fleet_key: Option<Secret>,
 }
 
 /// A change through the API: a document over what the files and variables say, or in their place.
@@ -53,12 +54,16 @@ impl Inputs {
     /// The inputs of a configuration made in code.
     pub fn of(config: &GatewayConfig) -> Self {
         let mut document = serde_json::to_value(config).unwrap_or_default();
-        for (section, field) in [("auth", "keys"), ("store", "redis")] {
+        for (section, field) in [("auth", "keys"), ("store", "redis"), ("fleet", "key")] {
             if let Some(section) = document.get_mut(section).and_then(Value::as_object_mut) {
                 section.remove(field);
             }
         }
-        let secrets = Secrets { keys: config.auth.keys.clone(), redis: config.store.redis.clone() };
+        let secrets = Secrets {
+            keys: config.auth.keys.clone(),
+            redis: config.store.redis.clone(),
+            fleet_key: config.fleet.as_ref().and_then(|fleet| fleet.key.clone()),
+        };
         let base = Base::Code { document: document.to_string(), secrets: secrets.into() };
         Self { base, variables: BTreeMap::new(), listen: None }
     }
@@ -203,10 +208,13 @@ impl Sources {
                 layers.load()?
             }
         };
-        let Secrets { keys, redis } = &self.secrets;
+        let Secrets { keys, redis, fleet_key } = &self.secrets;
         loaded.document.auth.keys.extend(keys.iter().cloned());
         if loaded.document.store.redis.is_none() {
             loaded.document.store.redis.clone_from(redis);
+        }
+        if let Some(fleet) = loaded.document.fleet.as_mut().filter(|fleet| fleet.key.is_none()) {
+            fleet.key.clone_from(fleet_key);
         }
         Ok(loaded)
     }

@@ -16,6 +16,7 @@ mod config;
 mod control;
 mod dead_letters;
 mod feed;
+mod fleet;
 mod gateway;
 mod inputs;
 mod journal;
@@ -34,7 +35,7 @@ mod wall_clock;
 pub use active::Startup;
 pub use config::{
     AlertConfig, AuthConfig, BudgetConfig, BudgetUnit, DeadLetterQueueConfig, DeadLettersConfig,
-    EffectivePolicy, GatewayConfig, KeyConfig, LetterStore, Limits, MonitoringConfig,
+    EffectivePolicy, FleetConfig, GatewayConfig, KeyConfig, LetterStore, Limits, MonitoringConfig,
     OperationConfig, Period, PriceConfig, Protocol, RateLimitConfig, RedisStoreConfig, Repeatable,
     RequestLimitConfig, RouteConfig, RouteDeadLetter, Scope, Secret, SentinelConfig, StoreConfig,
     StrategyConfig, TenantConfig, TenantsConfig, TierConfig, TokenLimitConfig, UpstreamConfig,
@@ -60,6 +61,9 @@ pub mod wire {
             TenantView, TransitionView,
         },
         feed::Line,
+        fleet::{
+            FleetInstance, FleetKind, FleetRevisionView, FleetView, InstanceReport, InstanceState,
+        },
         latency::LatencyView,
         revisions::{Cause, Difference},
         sampler::{Activity, CircuitLine, HealthView, Minute, OperationView, Snapshot},

@@ -31,6 +31,8 @@ pub enum Cause {
     Api,
     /// A former revision was put in force again.
     Rollback,
+    /// Another instance of the fleet changed the configuration of all.
+    Fleet,
 }
 
 /// One state of the configuration, with all that can be asked of it.

@@ -5,6 +5,7 @@ use crate::{
     alerts::{Alert, Alerts, Inspected, Watched},
     dead_letters::DeadLetters,
     feed::Feed,
+    fleet::{Fleet, Load},
     latency::LatencyView,
     persistence::Persistence,
     revisions::Revision,
@@ -47,6 +48,9 @@ pub struct Snapshot {
     pub alerts: Vec<Alert>,
     /// All operations, by name.
     pub operations: Vec<OperationView>,
+    /// What the other instances of the fleet are shown of all operations.
+    #[serde(skip)]
+    pub(crate) load: Load,
     /// The message for readers that have the last hour already; made once for all of them.
     #[serde(skip)]
     brief: OnceLock<Bytes>,
@@ -145,6 +149,7 @@ pub(crate) struct Sampler {
     pub(crate) store: Arc<Persistence>,
     pub(crate) letters: Arc<DeadLetters>,
     pub(crate) tenants: Arc<Tenants>,
+    pub(crate) fleet: Arc<Fleet>,
 }
 
 impl Sampler {
@@ -163,7 +168,7 @@ impl Sampler {
                 view
             })
             .collect();
-        let revision = self.live.now();
+        let (revision, health) = (self.live.now(), HealthView::of(registry));
         self.evaluate_alerts(&watched, &revision);
         Snapshot {
             at: wall_clock::now(),
@@ -172,7 +177,8 @@ impl Sampler {
             preset: revision.config.preset.clone(),
             revision: revision.number,
             repeats_paused: registry.repeats_are_paused(),
-            health: HealthView::of(registry),
+            load: load(&watched, now.since(self.started), &health),
+            health,
             alerts: self.alerts.lasting(),
             operations: views,
             brief: OnceLock::new(),
@@ -190,6 +196,7 @@ impl Sampler {
                 letters: &self.letters,
                 tenants: &self.tenants,
                 refused_file: self.live.history().refused_file(),
+                fleet: self.fleet.health(),
             };
             conditions = inspected.conditions(&monitoring.alerts);
         }
@@ -243,6 +250,22 @@ impl Snapshot {
             message(&brief)
         };
         self.brief.get_or_init(make).clone()
+    }
+}
+
+/// The calls of the last minute, of a server that has been up for so long. A request is one of a route and one of each upstream
+/// that it was sent to: it counts once, as what its client got.
+fn load(watched: &[Watched], up: Duration, health: &HealthView) -> Load {
+    let is_route = |one: &&Watched| one.operation.starts_with("route ");
+    let routes: Vec<&Watched> = watched.iter().filter(is_route).collect();
+    let counted = if routes.is_empty() { watched.iter().collect() } else { routes };
+    let ended: u64 = counted.iter().map(|one| one.ended).sum();
+    let failed: u64 = counted.iter().map(|one| one.failed).sum();
+    let tenth = |number: f64| (number * 10.0).round() / 10.0;
+    Load {
+        calls_per_second: tenth(ended as f64 / up.as_secs_f64().clamp(1.0, 60.0)),
+        error_share: failed as f64 / ended.max(1) as f64,
+        open_circuits: health.circuits.open.len(),
     }
 }
 

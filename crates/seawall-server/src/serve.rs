@@ -6,6 +6,7 @@ use crate::{
     actor::Actor,
     config::is_reserved,
     feed::Feed,
+    fleet::Fleet,
     gateway::{Client, Gateway, client_body::UnreadBody, response_body::ResponseBody},
     replays::Replays,
     revisions::Cause,
@@ -86,6 +87,7 @@ pub struct Server {
     feed: Arc<Feed>,
     persister: Persister,
     replays: Arc<Replays>,
+    fleet: Arc<Fleet>,
     draining: Arc<AtomicBool>,
     stop: (watch::Sender<bool>, watch::Receiver<bool>),
     /// The sampler and the persister: they end with the server.
@@ -233,6 +235,7 @@ impl Server {
         }
         let mut tasks = self.tasks;
         tasks.shutdown().await;
+        self.fleet.leave().await;
         let persister = self.persister;
         if let Err(error) = tokio::task::spawn_blocking(move || persister.save()).await {
             tracing::error!(%error, "the store was not written");

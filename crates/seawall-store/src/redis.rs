@@ -4,6 +4,7 @@
 
 mod circuits;
 mod connection;
+mod fleet;
 mod letters;
 mod limits;
 mod script;
@@ -13,6 +14,7 @@ mod tls;
 pub use circuits::share_circuits;
 use connection::Link;
 pub use connection::{RedisAddress, RedisConfig, RedisConfigError};
+pub use fleet::{FleetError, FleetStore, Member, Pulse, Verdict};
 pub use letters::{RedisLetters, RedisLettersConfig};
 pub use limits::{Sharing, share_limits};
 use seawall::fresh_seed;

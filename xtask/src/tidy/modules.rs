@@ -52,7 +52,8 @@ const SERVER: Building = Building {
         // What is in force and what it was before, and what watches it.
         &["replays", "revisions"],
         &["active"],
-        &["alerts", "benchmark"],
+        &["benchmark", "fleet"],
+        &["alerts"],
         &["sampler"],
         &["control"],
         &["serve"],

@@ -41,6 +41,7 @@ fn word(cause: Cause) -> &'static str {
         Cause::Signal => "signal",
         Cause::Api => "api",
         Cause::Rollback => "rollback",
+        Cause::Fleet => "fleet",
     }
 }
 

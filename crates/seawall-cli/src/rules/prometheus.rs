@@ -39,6 +39,7 @@ fn rules(bounds: &AlertConfig) -> Vec<Rule> {
     let mut rules = circuits(bounds);
     rules.extend(calls(bounds));
     rules.extend(retries_and_limits(bounds));
+    rules.extend(shared_stores(bounds));
     rules.push(Rule {
         name: "SeawallAbsent",
         severity: "critical",
@@ -192,6 +193,43 @@ fn retries_and_limits(bounds: &AlertConfig) -> Vec<Rule> {
                  threshold. Its dependency has become slow, or there are more calls than it was made for.",
                 percent(bounds.bulkhead_share)
             ),
+        },
+    ]
+}
+
+/// Stores that instances share, and the fleet that they make.
+fn shared_stores(bounds: &AlertConfig) -> Vec<Rule> {
+    let lost = bounds.store_lost;
+    vec![
+        Rule {
+            name: "SharedLimitDegraded",
+            severity: "warning",
+            expression: "rate(seawall_degraded_decisions_total[5m]) > 0".into(),
+            lasts: lost,
+            summary: "The shared rate limit of {{ $labels.operation }} is decided without its store".into(),
+            description: "The Redis that counts the rate limit of {{ $labels.operation }} for all instances does not answer: \
+                          each decides by its `degraded` configuration. It ends by itself when Redis is back."
+                .into(),
+        },
+        Rule {
+            name: "FleetStoreLost",
+            severity: "warning",
+            expression: "seawall_fleet_degraded == 1".into(),
+            lasts: lost,
+            summary: "The store of the fleet does not answer".into(),
+            description: "Requests go on, and the configuration cannot be changed for all instances. \
+                          `seawall config apply --local` changes one."
+                .into(),
+        },
+        Rule {
+            name: "FleetRevisionRefused",
+            severity: "critical",
+            expression: "seawall_fleet_revision_refused == 1".into(),
+            lasts: MINUTE,
+            summary: "An instance cannot put the fleet's revision in force".into(),
+            description: "Its own file makes the change impossible, and it goes on with what it had. \
+                          `seawall status --fleet` says why."
+                .into(),
         },
     ]
 }

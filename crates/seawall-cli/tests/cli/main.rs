@@ -11,5 +11,6 @@ mod readme;
 mod remote;
 mod rules;
 mod serve;
+mod status;
 mod support;
 mod tenants;

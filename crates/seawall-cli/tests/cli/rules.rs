@@ -107,6 +107,27 @@ const CASES: &[Case] = &[
         &[[r#"seawall_repeats_paused{operation="a"}"#, "1+0x30 0 1+0x40"]],
     ),
     (
+        "SharedLimitDegraded",
+        "warning",
+        5,
+        &[[r#"seawall_degraded_decisions_total{operation="a"}"#, "0+5x10"]],
+        &[[r#"seawall_degraded_decisions_total{operation="a"}"#, "0+0x10"]],
+    ),
+    (
+        "FleetStoreLost",
+        "warning",
+        5,
+        &[["seawall_fleet_degraded", "1+0x10"]],
+        &[["seawall_fleet_degraded", "1 1 1 1 0 0 1+0x5"]],
+    ),
+    (
+        "FleetRevisionRefused",
+        "critical",
+        5,
+        &[["seawall_fleet_revision_refused", "1+0x10"]],
+        &[["seawall_fleet_revision_refused", "1 1 1 0 0 0 0 0"]],
+    ),
+    (
         "RateLimitHitRate",
         "warning",
         20,

@@ -27,6 +27,8 @@ pub(crate) enum ConfigEdit {
     },
     /// A former revision, in force again as a new one.
     Rollback(u64),
+    /// The change through the API that is in force in the whole fleet, in place of the one here.
+    Fleet(Option<ApiLayer>, Cause),
 }
 
 /// The result of an edit, or of a dry run of one.
@@ -60,11 +62,15 @@ pub(crate) enum ChangeError {
     Exists(String),
     /// The edit was made for another revision than this one, which is in force.
     Outdated(u64),
+    /// Not every instance of the fleet could make the edit, or another change came first; the text says which, and why.
+    NotEverywhere(String),
+    /// The store that the fleet shares does not answer.
+    FleetLost(String),
 }
 
 impl ConfigEdit {
     /// Whether the edit only reads the files again.
-    pub(super) fn is_reload(&self) -> bool {
+    pub(crate) fn is_reload(&self) -> bool {
         matches!(self, Self::Reload(_))
     }
 
@@ -94,6 +100,11 @@ impl ConfigEdit {
             Self::Rollback(number) => {
                 let entry = history.find(*number).ok_or(ChangeError::UnknownRevision(*number))?;
                 (Some(rollback(entry.values().unwrap_or_default())), Cause::Rollback)
+            }
+            // Whoever can write into the store must not open more than the API may.
+            Self::Fleet(layer, cause) => {
+                layer.as_ref().map_or(Ok(()), |layer| refuse_protected(&layer.document))?;
+                (layer.clone(), *cause)
             }
         })
     }
@@ -166,9 +177,11 @@ impl fmt::Display for ChangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mistakes(mistakes) => mistakes.fmt(f),
-            Self::Unreadable(error) | Self::Failed(error) | Self::NoRoom(error) => {
-                f.write_str(error)
-            }
+            Self::Unreadable(error)
+            | Self::Failed(error)
+            | Self::NoRoom(error)
+            | Self::NotEverywhere(error)
+            | Self::FleetLost(error) => f.write_str(error),
             Self::Exists(name) => write!(f, "there is an operation {name:?} already"),
             Self::Protected(field) => {
                 write!(f, "{field} is set in files and variables only, not through the API")

@@ -5,6 +5,7 @@ use crate::{
     audit_trail::{AuditTrail, MetricType, UsageStatistics},
     config::AlertConfig,
     dead_letters::DeadLetters,
+    fleet::FleetHealth,
     tenants::Tenants,
     wall_clock,
 };
@@ -20,6 +21,8 @@ pub(crate) struct Inspected<'a> {
     pub(crate) tenants: &'a Tenants,
     /// The reason why the present content of the file is not in force.
     pub(crate) refused_file: Option<String>,
+    /// The fleet, where the instances share a store.
+    pub(crate) fleet: Option<FleetHealth>,
 }
 
 /// One operation in the last minute.
@@ -35,6 +38,8 @@ pub(crate) struct Watched {
     pub(crate) p95: Option<Duration>,
     /// How long the circuit of the operation has been open.
     pub(crate) open_for: Option<Duration>,
+    /// How long a limit that the operation shares with other instances has been decided without its store.
+    pub(crate) degraded_for: Option<Duration>,
     /// The share of its bulkhead's places in use.
     pub(crate) bulkhead: Option<f64>,
 }
@@ -49,6 +54,7 @@ impl Inspected<'_> {
         found.extend(of_letters(self.letters));
         found.extend(of_tenants(self.tenants));
         found.extend(self.file(bounds));
+        found.extend(self.fleet.iter().flat_map(|fleet| of_fleet(fleet, bounds)));
         found
     }
 
@@ -159,6 +165,31 @@ fn of_tenants(tenants: &Tenants) -> Vec<Condition> {
     found
 }
 
+/// The conditions of the fleet: its store does not answer, or its revision is not in force here.
+fn of_fleet(fleet: &FleetHealth, bounds: &AlertConfig) -> Vec<Condition> {
+    let mut found = Vec::new();
+    let bound = bounds.store_lost;
+    if let Some((why, lasts)) = fleet.lost.as_ref().filter(|(_, lasts)| *lasts > bound) {
+        let lasts = lasts.as_secs_f64();
+        found.push(Condition {
+            level: Level::Warning,
+            category: Category::Store,
+            title: "Fleet store lost",
+            description: format!(
+                "the store of the fleet has not answered for {lasts:.0} s, so the configuration cannot be changed: {why}"
+            ),
+            operation: None,
+            threshold: bound.as_secs_f64(),
+            actual: lasts,
+        });
+    }
+    let refused = fleet.refused.clone();
+    found.extend(
+        refused.map(|why| of_configuration(Level::Error, "Fleet revision refused", why, 0.0, 1.0)),
+    );
+    found
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
@@ -170,9 +201,27 @@ impl Watched {
         in_last_minute
             .into_iter()
             .filter(|_| is_enough)
-            .chain([self.open_circuit(bounds), self.full_bulkhead(bounds)])
+            .chain([self.open_circuit(bounds), self.full_bulkhead(bounds), self.lost_store(bounds)])
             .flatten()
             .collect()
+    }
+
+    fn lost_store(&self, bounds: &AlertConfig) -> Option<Condition> {
+        let (lasts, bound) = (self.degraded_for?, bounds.store_lost);
+        (lasts > bound).then(|| Condition {
+            level: Level::Warning,
+            category: Category::Store,
+            title: "Shared limit without its store",
+            description: format!(
+                "the store that the rate limit of {} shares with other instances has not answered for {:.0} s: this instance \
+                 decides alone",
+                self.operation,
+                lasts.as_secs_f64()
+            ),
+            operation: Some(self.operation.clone()),
+            threshold: bound.as_secs_f64(),
+            actual: lasts.as_secs_f64(),
+        })
     }
 
     /// A part of the calls that ended.

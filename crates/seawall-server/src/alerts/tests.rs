@@ -22,6 +22,7 @@ fn inspected<'a>(operations: &'a [Watched], trail: &'a AuditTrail) -> Inspected<
         letters: &NO_LETTERS,
         tenants: &NO_TENANTS,
         refused_file: None,
+        fleet: None,
     }
 }
 

@@ -25,6 +25,7 @@ impl Document for GatewayConfig {
         self.check_profiles(&catalog, report);
         self.check_operating(report);
         self.check_dead_letters(report);
+        self.check_fleet(report);
         self.check_proxies(report);
         report.within("tenants", |report| self.tenants.check_names(report));
         if self.upstreams.is_empty() && self.operations.is_empty() {
@@ -157,6 +158,21 @@ impl GatewayConfig {
                 report.within(path, |report| check_name(name, report));
             }
         });
+    }
+
+    fn check_fleet(&self, report: &mut Report<'_>) {
+        let Some(fleet) = &self.fleet else { return };
+        match (self.store.redis.is_some(), fleet.instances.is_empty()) {
+            (false, true) => {
+                let message = "nothing says which instances there are";
+                report.error("fleet", message, "set store.redis, or fleet.instances");
+            }
+            (true, false) => {
+                let message = "the instances find one another in store.redis";
+                report.error("fleet.instances", message, "remove it, or store.redis");
+            }
+            _ => {}
+        }
     }
 
     fn check_operating(&self, report: &mut Report<'_>) {

@@ -263,6 +263,9 @@ seawall::configuration! {
         p95_critical: Duration = secs(5),
         /// A critical alert is raised where a circuit has been open for longer.
         circuit_open: Duration = secs(300),
+        /// A warning is raised where a store that instances share has not answered for longer: limits that are shared are decided
+        /// without it, or the fleet's configuration cannot be changed.
+        store_lost: Duration = secs(60),
         /// A warning is raised where more of a bulkhead's places are in use.
         #[range(0.0..=1.0)]
         bulkhead_share: f64 = 0.8,

@@ -9,7 +9,10 @@ use super::{
     table::{Column, TableFormat, csv, page},
     tag::tagged,
 };
-use crate::{access::Peer, actor::Actor, journal::Journal, persistence::Persistence, wall_clock};
+use crate::{
+    access::Peer, actor::Actor, fleet::FleetRevisionView, journal::Journal,
+    persistence::Persistence, wall_clock,
+};
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -41,9 +44,11 @@ pub(crate) struct AuditEntry {
     at: String,
     /// The name of the key with which the request was made.
     who: String,
-    /// The address from which the request came.
+    /// The address from which the request came; of a change that was made on another instance of the fleet, its name.
     from: String,
+    /// The method of the request; `FLEET` for a change that was made on another instance.
     method: String,
+    /// The path of the request, or the revision of the fleet.
     path: String,
     /// The status of the answer: below 400 the change was made, from 400 on it was refused.
     status: u16,
@@ -87,6 +92,20 @@ impl Audit {
     pub(crate) fn save(&self) -> Result<(), StoreError> {
         let saved = self.journal.save();
         self.strangers.save().and(saved)
+    }
+
+    /// Adds an entry for a change that another instance of the fleet made, and that is in force here.
+    pub(crate) fn note_fleet(&self, made: &FleetRevisionView) {
+        self.journal.add(AuditEntry {
+            id: self.next_id(),
+            at: wall_clock::now(),
+            who: made.who.clone(),
+            from: made.instance.clone(),
+            method: "FLEET".to_owned(),
+            path: format!("revision {}", made.number),
+            status: 200,
+            reason: None,
+        });
     }
 
     fn next_id(&self) -> u64 {

@@ -99,11 +99,22 @@ async fn show(State(control): State<Control>) -> Response {
     tagged(&body)
 }
 
+/// How far a change reaches.
+#[derive(Clone, Copy, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Reach {
+    /// Whether the change is made on this instance alone, also where it belongs to a fleet: until the fleet's next change.
+    #[serde(default)]
+    #[param(default = false)]
+    local: bool,
+}
+
 /// A change of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigRequest {
-    /// Fields of the file. `auth`, `dead_letters`, `listen` and `store` may not be among them; `null` takes a field away.
+    /// Fields of the file. `auth`, `dead_letters`, `fleet`, `listen` and `store` may not be among them; `null` takes a field away.
     #[schema(value_type = Object)]
     pub configuration: Map<String, Value>,
     /// How the fields are put in force.
@@ -156,12 +167,13 @@ impl ConfigChanged {
     }
 }
 
-/// Checks a change, then puts all of it in force, or nothing.
-#[utoipa::path(put, path = "/config", request_body = ConfigRequest,
-    responses((status = 200, body = ConfigChanged), (status = 409)))]
+/// Checks a change, then puts all of it in force, or nothing: on all instances of the fleet, or on none.
+#[utoipa::path(put, path = "/config", params(Reach), request_body = ConfigRequest,
+    responses((status = 200, body = ConfigChanged), (status = 409), (status = 503)))]
 async fn put(
     State(control): State<Control>,
     actor: Actor,
+    Query(reach): Query<Reach>,
     JsonBody(asked): JsonBody<ConfigRequest>,
 ) -> Answer<ConfigChanged> {
     let document = Value::Object(asked.configuration);
@@ -175,16 +187,15 @@ async fn put(
         let applied = tried.map_err(|why| refused(&why))?;
         return Ok(Json(ConfigChanged::of(&applied, true)));
     }
-    let applied = control.applied(edit, actor, asked.expected_revision).await;
-    let applied = applied.map_err(|why| refused(&why))?;
+    let applied = control.applied(edit, actor, asked.expected_revision, reach).await?;
     Ok(Json(ConfigChanged::of(&applied, false)))
 }
 
 /// Reads the file and what it includes again, and puts it in force.
 #[utoipa::path(post, path = "/config/reload", responses((status = 200, body = ConfigChanged)))]
 async fn reload(State(control): State<Control>, actor: Actor) -> Answer<ConfigChanged> {
-    let applied = control.applied(ConfigEdit::Reload(Cause::File), actor, None).await;
-    let applied = applied.map_err(|why| refused(&why))?;
+    let edit = ConfigEdit::Reload(Cause::File);
+    let applied = control.applied(edit, actor, None, Reach { local: true }).await?;
     Ok(Json(ConfigChanged::of(&applied, false)))
 }
 
@@ -301,22 +312,23 @@ pub struct RollbackRequest {
     pub expected_revision: Option<u64>,
 }
 
-/// Puts a former revision in force again, as a new one. `auth`, `dead_letters`, `listen` and `store` stay as they are.
-#[utoipa::path(post, path = "/config/rollback", request_body = RollbackRequest,
-    responses((status = 200, body = ConfigChanged), (status = 409)))]
+/// Puts a former revision in force again, as a new one. `auth`, `dead_letters`, `fleet`, `listen` and `store` stay as they are.
+#[utoipa::path(post, path = "/config/rollback", params(Reach), request_body = RollbackRequest,
+    responses((status = 200, body = ConfigChanged), (status = 409), (status = 503)))]
 async fn rollback(
     State(control): State<Control>,
     actor: Actor,
+    Query(reach): Query<Reach>,
     JsonBody(asked): JsonBody<RollbackRequest>,
 ) -> Answer<ConfigChanged> {
     let edit = ConfigEdit::Rollback(asked.revision);
     let applied = if asked.dry_run {
         let live = control.live.clone();
-        blocking(move || live.dry_run(&edit, asked.expected_revision)).await?
+        let tried = blocking(move || live.dry_run(&edit, asked.expected_revision)).await?;
+        tried.map_err(|why| refused(&why))?
     } else {
-        control.applied(edit, actor, asked.expected_revision).await
+        control.applied(edit, actor, asked.expected_revision, reach).await?
     };
-    let applied = applied.map_err(|why| refused(&why))?;
     Ok(Json(ConfigChanged::of(&applied, asked.dry_run)))
 }
 
@@ -333,6 +345,10 @@ pub(super) fn refused(why: &ChangeError) -> ApiError {
         }
         ChangeError::UnknownRevision(_) => of(StatusCode::NOT_FOUND, "Unknown revision"),
         ChangeError::Outdated(_) => of(StatusCode::CONFLICT, "Another revision is in force"),
+        ChangeError::NotEverywhere(_) => of(StatusCode::CONFLICT, "Refused by the fleet"),
+        ChangeError::FleetLost(_) => {
+            of(StatusCode::SERVICE_UNAVAILABLE, "The store of the fleet is lost")
+        }
         ChangeError::NoRoom(_) => of(StatusCode::CONFLICT, "No room"),
         ChangeError::Exists(_) => of(StatusCode::CONFLICT, "Operation exists"),
         ChangeError::Failed(_) => failed(&text),
@@ -347,15 +363,15 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 impl Control {
-    /// Puts a change in force, off the threads that serve.
+    /// Puts a change in force: on all instances of the fleet, or on this one alone.
     pub(super) async fn applied(
         &self,
         edit: ConfigEdit,
         actor: Actor,
         expected: Option<u64>,
-    ) -> Result<Applied, ChangeError> {
-        let live = self.live.clone();
-        let work = tokio::task::spawn_blocking(move || live.apply(&edit, &actor, expected));
-        work.await.unwrap_or_else(|error| Err(ChangeError::Failed(error.to_string())))
+        reach: Reach,
+    ) -> Result<Applied, ApiError> {
+        let applied = self.fleet.apply(edit, actor, expected, reach.local).await;
+        applied.map_err(|why| refused(&why))
     }
 }

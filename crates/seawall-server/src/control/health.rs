@@ -57,8 +57,8 @@ async fn health(State(control): State<Control>) -> Response {
 #[derive(Serialize, ToSchema)]
 struct Component {
     name: String,
-    /// The kind of part: `circuit_breaker`, `store`, `dead_letters`, `configuration`, `gateway`, `shared_limits` or
-    /// `shared_circuits`.
+    /// The kind of part: `circuit_breaker`, `store`, `dead_letters`, `configuration`, `gateway`, `shared_limits`,
+    /// `shared_circuits` or `fleet`.
     kind: &'static str,
     status: ComponentStatus,
     /// The reason for the status, in a few words.
@@ -104,6 +104,7 @@ fn components(control: &Control) -> Vec<Component> {
     components.extend([configuration(control), store(control), letters(control), gateway(control)]);
     components.extend(shared_limits(&control.registry));
     components.extend(shared_circuits(&control.registry));
+    components.extend(fleet(control));
     components
 }
 
@@ -141,6 +142,22 @@ fn shared_circuits(registry: &Registry) -> Option<Component> {
         (ComponentStatus::Degraded, reason)
     };
     (!shared.is_empty()).then(|| Component::new("shared_circuits", status, reason))
+}
+
+/// The place of this instance in its fleet; none where the instances share no store.
+fn fleet(control: &Control) -> Option<Component> {
+    let health = control.fleet.health()?;
+    let (status, reason) = match (health.refused, health.lost) {
+        (Some(why), _) => (ComponentStatus::Degraded, why),
+        (None, Some((why, _))) => {
+            (ComponentStatus::Degraded, format!("the store of the fleet does not answer: {why}"))
+        }
+        (None, None) => {
+            let reason = format!("{} alive, revision {}", health.alive, health.revision);
+            (ComponentStatus::Healthy, reason)
+        }
+    };
+    Some(Component::new("fleet", status, reason))
 }
 
 fn gateway(control: &Control) -> Component {

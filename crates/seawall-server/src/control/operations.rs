@@ -2,7 +2,7 @@
 
 use super::{
     Control,
-    config::refused,
+    config::Reach,
     extract::{JsonBody, PathName, Query, number, within},
     problem::{ApiError, wrong},
     table::{Column, TableFormat, csv, page},
@@ -258,11 +258,12 @@ struct NewOperation {
 }
 
 /// Registers an operation: it becomes part of the configuration, as a change through the API.
-#[utoipa::path(post, path = "/operations", request_body = NewOperation,
-    responses((status = 201, body = OperationDetail), (status = 409)))]
+#[utoipa::path(post, path = "/operations", params(Reach), request_body = NewOperation,
+    responses((status = 201, body = OperationDetail), (status = 409), (status = 503)))]
 async fn register(
     State(control): State<Control>,
     actor: Actor,
+    Query(reach): Query<Reach>,
     JsonBody(asked): JsonBody<NewOperation>,
 ) -> Result<Response, ApiError> {
     let name = asked.name.clone();
@@ -274,7 +275,7 @@ async fn register(
         config["policies"] = policies.into();
     }
     let edit = ConfigEdit::Register { name: name.clone(), config };
-    control.applied(edit, actor, None).await.map_err(|why| refused(&why))?;
+    control.applied(edit, actor, None, reach).await?;
     let operation = control.operation(&name)?;
     Ok((StatusCode::CREATED, Json(detail(&control, &operation))).into_response())
 }

@@ -34,6 +34,7 @@ fn answer(control: &Control) -> Response {
     of_control(&mut page, control);
     of_letters(&mut page, control);
     of_tenants(&mut page, control);
+    of_fleet(&mut page, control);
     (kind, page.text).into_response()
 }
 
@@ -64,6 +65,21 @@ fn of_control(page: &mut Page, control: &Control) {
     page.family("seawall_control_refusals_total", "counter", help, refusals);
     let failed = u8::from(control.store.failure().is_some());
     page.gauge("seawall_store_failed", "1 while the store cannot be written.", failed);
+}
+
+/// The numbers of the fleet; an instance on its own is one alone.
+fn of_fleet(page: &mut Page, control: &Control) {
+    let health = control.fleet.health().unwrap_or_default();
+    let help = "Instances of the fleet that are alive, as of the last heartbeat of this one.";
+    page.gauge("seawall_fleet_instances", help, health.alive);
+    let help = "The fleet's revision that is in force here; 0 for none.";
+    page.gauge("seawall_fleet_revision_in_force", help, health.revision);
+    let lost = u8::from(health.lost.is_some());
+    let help = "1 while the store of the fleet does not answer.";
+    page.gauge("seawall_fleet_degraded", help, lost);
+    let refused = u8::from(health.refused.is_some());
+    let help = "1 while the fleet's revision cannot be put in force here.";
+    page.gauge("seawall_fleet_revision_refused", help, refused);
 }
 
 /// The numbers of dead letters.

@@ -39,6 +39,8 @@ pub(super) struct Window {
     minutes_begun: u64,
     minute: Option<Begun>,
     circuit: Option<CircuitView>,
+    /// Since when a limit that is shared has been decided without its store.
+    degraded: Option<Instant>,
 }
 
 /// The present minute: when it began, what was counted by then, and at the last look.
@@ -111,6 +113,8 @@ impl Window {
         self.alerting.turn(&self.latest, now, ALERTING);
         push(&mut self.seconds, (now, self.now), ALERT_SECONDS + 1);
         self.circuit = operation.pipeline().circuit(now);
+        let degraded = operation.pipeline().is_degraded();
+        self.degraded = degraded.then(|| self.degraded.unwrap_or(now));
         self.count_minute(now);
     }
 
@@ -201,6 +205,7 @@ impl Window {
             failed: done.failed() + done.refused(),
             timed_out: done.timed_out,
             p95: self.latest.since(&self.alerting.older).quantile(0.95),
+            degraded_for: self.degraded.map(|since| now.since(since)),
             open_for: self
                 .circuit
                 .as_ref()

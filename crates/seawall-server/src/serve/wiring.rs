@@ -11,6 +11,7 @@ use crate::{
     control::{Audit, Benchmarks, Control},
     dead_letters::DeadLetters,
     feed::Feed,
+    fleet::{Fleet, FleetParts, FleetRevisionView, Load},
     gateway::Gateway,
     inputs::Inputs,
     journal::Journal,
@@ -18,7 +19,7 @@ use crate::{
     replays::Replays,
     revisions::{Entry, History},
     runtime::Registry,
-    sampler::{self, Sampler},
+    sampler::{self, Sampler, Snapshot},
     tenants::Tenants,
 };
 use arc_swap::ArcSwap;
@@ -86,42 +87,29 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
     let (started, draining) = (registry.now(), Arc::new(AtomicBool::new(false)));
     let live = Arc::new(ActiveConfig::new(startup, followers, history));
     circuits.restore();
-    let mut tasks = JoinSet::new();
-    if let Some(redis) = &redis {
-        tasks.spawn(share_limits(&registry, redis).run());
-        tasks.spawn(share_circuits(&registry, redis).run());
-    }
+    let mut tasks = sharing(redis.as_ref(), &registry);
+    let (publish, snapshots) = watch::channel(None);
+    let audit = Arc::new(Audit::new(&persistence));
+    let parts = FleetParts {
+        live: live.clone(),
+        store: persistence.clone(),
+        letters: letters.clone(),
+        feed: feed.clone(),
+        draining: draining.clone(),
+        audit: noting(audit.clone()),
+        load: load(snapshots.clone()),
+    };
+    let fleet = Fleet::new(&config, address, redis.as_ref(), parts);
+    Handle::current().block_on(fleet.join());
 
     // Who looks at it, and who writes it down.
     let alerts = Arc::new(Alerts::new(persistence.log("alerts")));
-    let audit = Arc::new(Audit::new(&persistence));
     let benchmarks = Arc::new(Benchmarks::new(persistence.log("benchmarks")));
-    let (publish, snapshots) = watch::channel(None);
-    let sampler = Sampler {
-        started,
-        live: live.clone(),
-        alerts: alerts.clone(),
-        feed: feed.clone(),
-        store: persistence.clone(),
-        letters: letters.clone(),
-        tenants: tenants.clone(),
-    };
-    let persister = Persister {
-        live: live.clone(),
-        alerts: alerts.clone(),
-        audit: audit.clone(),
-        benchmarks: benchmarks.clone(),
-        letters: letters.clone(),
-        circuits: circuits.clone(),
-        tenants: tenants.clone(),
-    };
-    tasks.spawn(sampler::sample(sampler, publish));
-    tasks.spawn(persister.clone().run());
-    tasks.spawn(circuits.clone().run());
     let control = Control {
         registry,
         circuits,
         live: live.clone(),
+        fleet: fleet.clone(),
         store: persistence,
         letters,
         tenants,
@@ -137,9 +125,21 @@ fn wire(startup: Startup, observers: Vec<Arc<dyn Observer>>) -> Result<Server, S
         draining: draining.clone(),
         started,
     };
+    let persister = background(&control, publish, &mut tasks);
     let shared = Arc::new(Shared { gateway, control: control.router() });
-    let stop = watch::channel(false);
-    Ok(Server { listener, address, shared, live, feed, persister, replays, draining, stop, tasks })
+    Ok(Server {
+        listener,
+        address,
+        shared,
+        live,
+        feed,
+        persister,
+        replays,
+        fleet,
+        draining,
+        stop: watch::channel(false),
+        tasks,
+    })
 }
 
 /// The connection to the Redis by which instances share things, where one is configured.
@@ -156,6 +156,58 @@ fn letters(
     redis: Option<&Redis>,
 ) -> Result<Arc<DeadLetters>, ServeError> {
     DeadLetters::open(config, variables, redis).map(Arc::new).map_err(ServeError::Config)
+}
+
+/// What the instances of a service share through Redis, where there is one: the tasks that do it.
+fn sharing(redis: Option<&Redis>, registry: &Registry) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    if let Some(redis) = redis {
+        tasks.spawn(share_limits(registry, redis).run());
+        tasks.spawn(share_circuits(registry, redis).run());
+    }
+    tasks
+}
+
+/// Starts the tasks that look at what the control plane shows, and write it down; the last of them is the result, for the end.
+fn background(
+    control: &Control,
+    publish: watch::Sender<Option<Arc<Snapshot>>>,
+    tasks: &mut JoinSet<()>,
+) -> Persister {
+    let sampler = Sampler {
+        started: control.started,
+        live: control.live.clone(),
+        alerts: control.alerts.clone(),
+        feed: control.feed.clone(),
+        store: control.store.clone(),
+        letters: control.letters.clone(),
+        tenants: control.tenants.clone(),
+        fleet: control.fleet.clone(),
+    };
+    let persister = Persister {
+        live: control.live.clone(),
+        alerts: control.alerts.clone(),
+        audit: control.audit.clone(),
+        benchmarks: control.benchmarks.clone(),
+        letters: control.letters.clone(),
+        circuits: control.circuits.clone(),
+        tenants: control.tenants.clone(),
+    };
+    tasks.spawn(sampler::sample(sampler, publish));
+    tasks.spawn(control.circuits.clone().run());
+    tasks.spawn(control.fleet.clone().run());
+    tasks.spawn(persister.clone().run());
+    persister
+}
+
+/// Writes changes of other instances into the audit log.
+fn noting(audit: Arc<Audit>) -> Box<dyn Fn(&FleetRevisionView) + Send + Sync> {
+    Box::new(move |made| audit.note_fleet(made))
+}
+
+/// Reads the load of this instance from the latest snapshot.
+fn load(snapshots: watch::Receiver<Option<Arc<Snapshot>>>) -> Box<dyn Fn() -> Load + Send + Sync> {
+    Box::new(move || snapshots.borrow().as_ref().map_or_else(Load::default, |one| one.load))
 }
 
 /// Everything that follows the configuration, and what saves the circuits.

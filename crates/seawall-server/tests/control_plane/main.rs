@@ -10,10 +10,13 @@ mod circuits;
 mod configuration;
 mod dead_letters;
 mod described;
+mod fleet;
 mod kept;
 mod monitoring;
 mod presets;
 mod rate_limits;
+#[path = "../gateway/redis.rs"]
+mod redis;
 mod said;
 #[allow(dead_code, reason = "the gateway's tests need more of it")]
 #[path = "../gateway/support.rs"]

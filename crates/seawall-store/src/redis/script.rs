@@ -44,6 +44,12 @@ pub(super) static CIRCUIT: Lua = Lua {
     hash: LazyLock::new(|| Script::new(include_str!("circuit.lua")).get_hash().to_owned()),
 };
 
+/// What the instances of a fleet know of one another.
+pub(super) static FLEET: Lua = Lua {
+    text: include_str!("fleet.lua"),
+    hash: LazyLock::new(|| Script::new(include_str!("fleet.lua")).get_hash().to_owned()),
+};
+
 /// The keys and arguments of one call.
 #[derive(Clone)]
 pub(super) struct Call<A = String> {

@@ -8,6 +8,7 @@ mod guarded;
 mod kit;
 mod letters;
 mod loss;
+mod revision;
 mod settled;
 #[path = "../steps/mod.rs"]
 mod steps;
