@@ -13,15 +13,20 @@ use std::{
 };
 
 /// The time between two heartbeats, where nothing new is published in between.
-const PERIOD: Duration = Duration::from_millis(250);
+const PERIOD: Duration = Duration::from_millis(500);
 
 impl Fleet {
     /// Sends heartbeats and follows what the fleet changes, for ever.
     pub(super) async fn follow(self: &Arc<Self>, store: &FleetStore) {
-        loop {
-            self.beat(store).await;
-            let _ = tokio::time::timeout(PERIOD, self.news.notified()).await;
-        }
+        let fleet = self.clone();
+        let listening = store.listen(move || fleet.news.notify_one());
+        let beating = async {
+            loop {
+                self.beat(store).await;
+                let _ = tokio::time::timeout(PERIOD, self.news.notified()).await;
+            }
+        };
+        tokio::join!(listening, beating);
     }
 
     /// One heartbeat, and what follows from its answer.

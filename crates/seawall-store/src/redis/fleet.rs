@@ -4,6 +4,7 @@
 use super::{
     Redis,
     script::{Call, FLEET},
+    subscription::subscribe,
 };
 use redis::FromRedisValue;
 use std::{fmt, time::Duration};
@@ -110,6 +111,12 @@ impl FleetStore {
     /// The channel on which it is said that there is something new.
     fn channel(&self) -> String {
         self.redis.key("fleet", "news")
+    }
+
+    /// Calls `news` whenever an instance has changed something in the store, for ever. What is changed while there is no connection
+    /// is seen by the next heartbeat only.
+    pub async fn listen(&self, news: impl Fn() + Send + Sync + 'static) {
+        subscribe(&self.redis.0.config, &self.channel(), move |_| news()).await;
     }
 
     /// Waits until there is a connection.

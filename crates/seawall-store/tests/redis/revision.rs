@@ -1,14 +1,17 @@
 //! What the instances of a fleet share: who is alive, and one revision for all, on each kind of Redis.
 
 use crate::kit::{Cluster, Sentinels, Server};
-use seawall_store::redis::{FleetStore, Pulse, Redis, RedisAddress, RedisConfig, Verdict};
+use seawall_store::redis::{
+    FleetStore, Pulse, Redis, RedisAddress, RedisConfig, RedisTls, Verdict,
+};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const LONG: Duration = Duration::from_secs(60);
 
 /// An instance of its own, on a connection of its own.
 async fn instance(address: &RedisAddress, name: &str) -> FleetStore {
-    let config = RedisConfig { address: address.clone(), prefix: "test".into() };
+    let tls = RedisTls::default();
+    let config = RedisConfig { address: address.clone(), prefix: "test".into(), tls };
     let store = FleetStore::new(&Redis::open(config).unwrap(), name);
     tokio::time::timeout(LONG, store.connected()).await.unwrap();
     store
