@@ -41,7 +41,7 @@ pub struct InstanceReport {
     pub address: String,
     /// Its version.
     pub version: String,
-    /// When it started.
+    /// The time at which the instance started.
     pub started_at: String,
     /// Its state.
     pub state: InstanceState,
@@ -110,7 +110,7 @@ pub struct FleetView {
 pub struct FleetRevisionView {
     /// The number of the revision among those of the fleet.
     pub number: u64,
-    /// When it was made.
+    /// The time at which the revision was made.
     pub at: String,
     /// The name of the key that made it.
     pub who: String,

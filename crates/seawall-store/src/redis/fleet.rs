@@ -27,7 +27,7 @@ pub struct FleetStore {
     id: String,
 }
 
-/// What a heartbeat learns.
+/// The answer of the store to a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulse {
     /// Whether the fleet has room for this instance; without it, it does not vote and is not shown.
