@@ -72,6 +72,7 @@
 //! | POST `/dlq/purge` | deletes all letters that a query means |
 //! | POST `/dlq/reseal` | encrypts letters with the newest key |
 //! | GET `/dlq/export` | letters as lines of JSON |
+//! | POST `/dlq/export` | single letters as lines of JSON |
 //! | POST `/dlq/import` | stores letters that were exported |
 //! | GET `/dlq/replays` | replays, the latest first |
 //! | POST `/dlq/replays` | begins a replay |

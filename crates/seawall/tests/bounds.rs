@@ -14,6 +14,8 @@ use std::time::Duration;
 /// Fields that have to go along, so that only the bound itself is at issue.
 const ALONG: &[(&str, &str, &str)] = &[
     ("circuit_breaker", "slow_call_duration", r#"{ "window": { "calls": 10 } }"#),
+    ("circuit_breaker", "shared.lease", r#"{ "shared": { "timeout": "100ms" } }"#),
+    ("circuit_breaker", "shared.timeout", r#"{ "shared": { "lease": "60s" } }"#),
     ("rate_limiter", "per", r#"{ "rate": 1 }"#),
     ("rate_limiter", "rate", r#"{ "per": 60 }"#),
     ("rate_limiter", "shared.lease", r#"{ "rate": 1000000 }"#),

@@ -375,7 +375,8 @@ impl Pattern for Arc<RateLimiter> {
                 let step = shared.wake(waiting, cx, self.amount(cx.attributes));
                 match step {
                     Step::Wait => {}
-                    Step::Call => *frame = self.through(cx.now, cx.attributes),
+                    // The store counted it at some time since it was asked.
+                    Step::Call => *frame = self.through(waiting.since, cx.attributes),
                     _ => *frame = Frame::Through,
                 }
                 step

@@ -59,6 +59,7 @@ enum Entry {
 /// A call that waits for the store.
 pub(crate) struct Waiting {
     ticket: u64,
+    pub(super) since: Instant,
     until: Instant,
 }
 
@@ -140,7 +141,7 @@ impl Shared {
             Entry::Waiting { ticket, until } => {
                 cx.emit(Kind::Queued { policy: "rate_limiter" });
                 cx.wake_at(until);
-                (Some(Waiting { ticket, until }), Step::Wait)
+                (Some(Waiting { ticket, since: cx.now, until }), Step::Wait)
             }
             entry => (None, self.step(entry, cx)),
         }
@@ -176,7 +177,7 @@ impl Shared {
     }
 
     pub(super) fn wake(&self, waiting: &Waiting, cx: &mut Cx<'_>, cost: u32) -> Step {
-        let Waiting { ticket, until } = *waiting;
+        let Waiting { ticket, until, .. } = *waiting;
         let mut verdict = lock(&self.book).poll(ticket, cx.waker);
         if verdict.is_none() && cx.now >= until {
             if self.change(|book, wakers| book.lose(true, wakers)) {

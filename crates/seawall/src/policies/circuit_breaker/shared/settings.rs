@@ -14,7 +14,7 @@ config! {
         open_by: OpenBy = OpenBy::Any,
         /// How long the store may take to answer. No call waits for it: where it takes longer, this instance goes on alone
         /// until the store answers again.
-        #[range(positive..=secs(60))]
+        #[range(positive..=secs(30))]
         timeout: Duration = millis(500),
         /// How long the right to probe stays with an instance that has fallen silent. Three times in that while an instance
         /// says that it is alive, and reads what it may have missed.
