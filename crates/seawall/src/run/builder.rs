@@ -97,7 +97,8 @@ impl<P, Tm, F, M, C> Run<P, Tm, NoFallback<F, M>, C> {
     ///     .attributes(Attributes::default().tokens(400))
     ///     .settle(|answer| answer.as_ref().ok().map(|answer| answer.total_tokens))
     ///     .await?;
-    /// let (limiter, _) = model.pipeline().rate_limiters().next().unwrap();
+    /// # let pipeline = model.pipeline();
+    /// # let (limiter, _) = pipeline.rate_limiters().next().unwrap();
     /// # assert_eq!(limiter.quota(model.now(), seawall::Key::NONE).remaining / 10, 85);
     /// # Ok(()) }
     /// ```
