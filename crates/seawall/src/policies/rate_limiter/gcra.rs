@@ -89,7 +89,7 @@ impl Gcra {
     }
 
     /// The `tat` after a call took `cost` and used `used`: what it left goes back; what it used beyond that is a debt, of at
-    /// most [`LARGEST_DEBT`] whole buckets, which later calls wait for.
+    /// most ten whole buckets, which later calls wait for.
     pub fn settle(&self, tat: Instant, now: Instant, cost: u32, used: u32) -> Instant {
         let time = |calls: u32| self.interval.saturating_mul(u64::from(calls));
         if used <= cost {
