@@ -284,7 +284,7 @@ impl Fleet {
             Others::None => (FleetKind::Alone, Vec::new()),
             Others::Listed(peers) => (FleetKind::Listed, peers.known()),
             Others::Shared(store) => match store.members().await {
-                Ok(members) => (FleetKind::Shared, members.iter().filter_map(seen).collect()),
+                Ok(members) => (FleetKind::Shared, members.iter().map(seen).collect()),
                 Err(error) => {
                     degraded = Some(error.to_string());
                     (FleetKind::Shared, Vec::new())
@@ -301,14 +301,14 @@ impl Fleet {
 }
 
 /// An instance as the store knows it. One whose report cannot be read is of another version, and shown as far as possible.
-fn seen(member: &Member) -> Option<(InstanceReport, Option<Duration>)> {
-    let report: InstanceReport = serde_json::from_str(&member.report).ok().or_else(|| {
+fn seen(member: &Member) -> (InstanceReport, Option<Duration>) {
+    let report = serde_json::from_str(&member.report).unwrap_or_else(|_| {
         let mut report = peers::unknown(FleetStore::name_of(&member.id), "");
         report.id.clone_from(&member.id);
         report.reason = Some("its report cannot be read; is it of another version?".to_owned());
-        Some(report)
-    })?;
-    Some((report, Some(member.age)))
+        report
+    });
+    (report, Some(member.age))
 }
 
 /// The instances by name, with the one that is asked. Of two with one name, one that is gone was the same before a restart.

@@ -4,6 +4,7 @@
 
 mod circuits;
 mod connection;
+mod discovery;
 mod fleet;
 mod letters;
 mod limits;
@@ -14,12 +15,13 @@ mod tls;
 pub use circuits::share_circuits;
 use connection::Link;
 pub use connection::{RedisAddress, RedisConfig, RedisConfigError};
+pub use discovery::Sharing;
 pub use fleet::{FleetError, FleetStore, Member, Pulse, Verdict};
 pub use letters::{RedisLetters, RedisLettersConfig};
-pub use limits::{Sharing, share_limits};
+pub use limits::share_limits;
 use seawall::fresh_seed;
 use std::{fmt, sync::Arc};
-pub use tls::{RedisIdentity, RedisTls};
+pub use tls::{RedisIdentity, RedisTls, is_encrypted};
 use tokio::task::JoinSet;
 
 /// What a process shares with others through Redis goes over this connection; clones are the same connection. It is opened in the

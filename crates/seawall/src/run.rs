@@ -18,6 +18,7 @@ mod builder;
 mod driver;
 mod function;
 mod kept;
+mod recorded;
 mod results;
 mod work;
 

@@ -2,7 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use seawall::config::{Problems, days, millis, secs};
-use seawall_store::redis::{RedisAddress, RedisConfig, RedisIdentity, RedisTls};
+use seawall_store::redis::{RedisAddress, RedisConfig, RedisIdentity, RedisTls, is_encrypted};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, fs, path::PathBuf, time::Duration};
 
@@ -184,7 +184,7 @@ impl RedisStoreConfig {
         let login = sentinel.and_then(|named| named.login.as_ref());
         let known = sentinel.map_or(&[][..], |named| &named.addresses);
         let mut addresses = self.url.iter().chain(&self.cluster).chain(known).chain(login);
-        let encrypted = addresses.any(|one| one.expose().starts_with("rediss:"));
+        let encrypted = addresses.any(|one| is_encrypted(one.expose()));
         let used = self.tls.is_none() || encrypted;
         problems.require(used, "tls", "it", "left out, where no address begins with rediss://");
     }

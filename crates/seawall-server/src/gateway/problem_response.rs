@@ -14,20 +14,16 @@ pub(crate) fn gateway_problem(status: StatusCode, title: &'static str, detail: S
 /// whether to try again: `Retry-After` says when, for a request that was refused and did not run; `x-should-retry:
 /// false` says not to, for one that ran and failed here as often as it may.
 pub(super) fn problem_response(problem: &Problem, api: Option<Api>) -> Response<ResponseBody> {
-    problem_response_about(problem, api, None)
+    problem_response_with(problem, api, &Map::new())
 }
 
-/// The response of a problem that says what became of the request as a dead letter.
-pub(super) fn problem_response_about(
+/// The response of a problem whose document has these members, too.
+pub(super) fn problem_response_with(
     problem: &Problem,
     api: Option<Api>,
-    kept: Option<&Kept>,
+    members: &Map<String, Value>,
 ) -> Response<ResponseBody> {
-    let document = match kept {
-        None => document(problem, api),
-        Some(kept) => with_letter(&document(problem, api), kept),
-    };
-    let mut response = Response::new(document.into());
+    let mut response = Response::new(with_members(document(problem, api), members).into());
     *response.status_mut() = problem.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -40,19 +36,15 @@ pub(super) fn problem_response_about(
     response
 }
 
-/// The response of a problem whose document has these members, too.
-pub(super) fn problem_response_with(
-    problem: &Problem,
-    api: Option<Api>,
-    members: &Map<String, Value>,
-) -> Response<ResponseBody> {
-    let mut response = problem_response(problem, api);
-    let mut document: Value = serde_json::from_str(&document(problem, api)).unwrap_or_default();
-    for (name, value) in members {
-        document[name.as_str()] = value.clone();
+/// The members that say what became of a request as a dead letter.
+pub(super) fn letter_members(kept: &Kept) -> Map<String, Value> {
+    let mut members = Map::new();
+    let id = kept.as_ref().map_or(Value::Null, |id| id.to_string().into());
+    members.insert("dead_letter_id".into(), id);
+    if let Err(why) = kept {
+        members.insert("dead_letter_not_kept".into(), why.to_string().into());
     }
-    *response.body_mut() = document.to_string().into();
-    response
+    members
 }
 
 /// Whether another try would not help: calls were made and failed as often as they may (502, 504), the path is
@@ -63,15 +55,13 @@ fn is_final(problem: &Problem) -> bool {
     named || spent || (problem.status.is_server_error() && problem.retry_after.is_none())
 }
 
-/// A problem document with the letter that its request has become, or why there is none.
-fn with_letter(document: &str, kept: &Kept) -> String {
-    let mut document: Value = serde_json::from_str(document).unwrap_or_default();
-    match kept {
-        Ok(id) => document["dead_letter_id"] = id.to_string().into(),
-        Err(why) => {
-            document["dead_letter_id"] = Value::Null;
-            document["dead_letter_not_kept"] = why.to_string().into();
-        }
+fn with_members(document: String, members: &Map<String, Value>) -> String {
+    if members.is_empty() {
+        return document;
+    }
+    let mut document: Value = serde_json::from_str(&document).unwrap_or_default();
+    for (name, value) in members {
+        document[name.as_str()] = value.clone();
     }
     document.to_string()
 }

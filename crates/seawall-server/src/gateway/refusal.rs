@@ -9,7 +9,7 @@ use super::{
     dead_letter::{FinalFailure, Kept, describe_letter},
     describe_upstream,
     in_flight::EarlyRefusal,
-    problem_response::{gateway_problem, problem_response, problem_response_about},
+    problem_response::{gateway_problem, letter_members, problem_response, problem_response_with},
     protocol::Api,
     request::RequestError,
     response_body::ResponseBody,
@@ -93,7 +93,8 @@ impl Refusal<'_> {
             "no answer: {}",
             problem.detail
         );
-        let mut response = problem_response_about(problem, api, kept);
+        let letter = kept.map(letter_members).unwrap_or_default();
+        let mut response = problem_response_with(problem, api, &letter);
         match (upstream, &trace.operation) {
             (Some(upstream), _) => describe_upstream(response.headers_mut(), upstream),
             (None, Some(operation)) => {

@@ -1,17 +1,10 @@
 //! Requests that failed for good: kept without their secrets, and replayed through the live pipeline.
 
-use crate::support::{Answer, Gateway, Upstream, eventually, nobody, respond, send};
+use crate::support::{Answer, Gateway, Upstream, eventually, nobody, send, sick};
 use http::Method;
 use http_body_util::Full;
 use serde_json::{Value, json};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 const API: &str = "/internal/resilience/dlq";
 const SECRET: &str = "s3cret-of-a-client";
@@ -26,18 +19,6 @@ async fn keeping(folder: &Path, endpoint: &str, policies: &str, more: &str) -> G
         file.display()
     ))
     .await
-}
-
-/// An upstream that fails until it is healed.
-async fn sick() -> (Upstream, Arc<AtomicBool>) {
-    let healed = Arc::new(AtomicBool::new(false));
-    let state = healed.clone();
-    let upstream = Upstream::start(move |_, _| {
-        let status = if state.load(Ordering::SeqCst) { 200 } else { 503 };
-        async move { respond(status, status.to_string()) }
-    })
-    .await;
-    (upstream, healed)
 }
 
 async fn order(gateway: &Gateway, path: &str, body: &str) -> Answer {

@@ -2,34 +2,19 @@
 
 use crate::{
     redis::{PASSWORD, Redis},
-    support::{Answer, Gateway, Upstream, eventually, respond, send},
+    support::{Answer, Gateway, Upstream, eventually, send, sick},
 };
 use http::Method;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::Ordering,
 };
 
 /// Tells a gateway in a process of its own which file is its configuration.
 const RUNNER: &str = "SEAWALL_LETTERS_RUNNER";
 const API: &str = "/internal/resilience/dlq";
-
-/// An upstream that fails until it is healed.
-async fn sick() -> (Upstream, Arc<AtomicBool>) {
-    let healed = Arc::new(AtomicBool::new(false));
-    let state = healed.clone();
-    let upstream = Upstream::start(move |_, _| {
-        let status = if state.load(Ordering::SeqCst) { 200 } else { 503 };
-        async move { respond(status, status.to_string()) }
-    })
-    .await;
-    (upstream, healed)
-}
 
 /// A file for gateways before this upstream that keep letters in this Redis.
 fn file(redis: &Redis, upstream: &Upstream, folder: &Path) -> PathBuf {

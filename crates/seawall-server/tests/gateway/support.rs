@@ -16,7 +16,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -253,4 +253,16 @@ where
         assert!(start.elapsed() < Duration::from_secs(20), "not in twenty seconds: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// An upstream that fails until it is healed.
+pub(crate) async fn sick() -> (Upstream, Arc<AtomicBool>) {
+    let healed = Arc::new(AtomicBool::new(false));
+    let state = healed.clone();
+    let upstream = Upstream::start(move |_, _| {
+        let status = if state.load(Ordering::SeqCst) { 200 } else { 503 };
+        async move { respond(status, status.to_string()) }
+    })
+    .await;
+    (upstream, healed)
 }

@@ -1,7 +1,8 @@
 //! Takes the reports of shared circuits to Redis, and brings the circuits of all instances back.
 
 use super::{
-    Redis, Sharing,
+    Redis,
+    discovery::{Connectors, Sharing, follow, lock},
     script::{CIRCUIT, Call},
     subscription::subscribe,
 };
@@ -10,11 +11,7 @@ use seawall::{
     CircuitReport, FleetCircuit, Instant, Key, ProbeLease, Registry, ReportedState, SharedCircuits,
     Timer,
 };
-use std::{
-    future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// The most reports in one round trip.
@@ -23,8 +20,6 @@ const BATCH: usize = 64;
 const ALIVE: Duration = Duration::from_secs(5);
 /// The pause before Redis is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How often the registry is looked through for breakers that share circuits.
-const DISCOVERY: Duration = Duration::from_millis(500);
 
 /// Shares the circuits of a registry's operations through Redis: of those whose circuit breaker has a `shared` configuration,
 /// now and in the future. Everything happens in tasks of the present tokio runtime. Redis need not be there, now or ever:
@@ -50,9 +45,13 @@ where
     Tm: Timer + Clone + Send + Sync + 'static,
     Tm::Sleep: Send,
 {
-    let known = Arc::new(Mutex::default());
+    let known: Arc<Connectors<SharedCircuits>> = Arc::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow(registry.clone(), redis.clone(), known.clone()));
+    let (through, clock) = (redis.clone(), registry.clone());
+    let connect = move |circuits: SharedCircuits| {
+        Connector { circuits, redis: through.clone(), clock: clock.clone() }.run()
+    };
+    tasks.spawn(follow(registry.clone(), known.clone(), connect));
     let (redis, registry) = (redis.clone(), registry.clone());
     tasks.spawn(async move {
         let instance = redis.instance().to_owned();
@@ -69,45 +68,6 @@ where
 /// The channel on which changes are published.
 fn channel(redis: &Redis) -> String {
     format!("{}:circuits", redis.0.config.prefix)
-}
-
-/// The breakers that are shared now, each with the task that carries its reports.
-type Connectors = Mutex<Vec<(SharedCircuits, AbortHandle)>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Gives every shared breaker of the registry a connector, and takes it from those that are gone.
-async fn follow<Tm>(registry: Registry<Tm>, redis: Redis, known: Arc<Connectors>)
-where
-    Tm: Timer + Clone + Send + Sync + 'static,
-{
-    let mut tasks = JoinSet::new();
-    loop {
-        let operations = registry.operations();
-        let present: Vec<SharedCircuits> =
-            operations.iter().flat_map(|one| one.pipeline().shared_circuits()).collect();
-        {
-            let mut known = lock(&known);
-            known.retain(|(circuits, task)| {
-                let stays = present.iter().any(|one| one.is_same(circuits));
-                if !stays {
-                    task.abort();
-                }
-                stays
-            });
-            for circuits in present {
-                if !known.iter().any(|(one, _)| one.is_same(&circuits)) {
-                    let (redis, clock) = (redis.clone(), registry.clone());
-                    let connector = Connector { circuits: circuits.clone(), redis, clock };
-                    known.push((circuits, tasks.spawn(connector.run())));
-                }
-            }
-        }
-        while tasks.try_join_next().is_some() {}
-        tokio::time::sleep(DISCOVERY).await;
-    }
 }
 
 /// A change of a circuit, as the script publishes it.

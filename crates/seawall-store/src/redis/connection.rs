@@ -1,6 +1,6 @@
 //! A connection to Redis that all of a process share. It comes back by itself.
 
-use super::tls::RedisTls;
+use super::tls::{RedisTls, is_encrypted};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
     RedisResult, TlsMode,
@@ -179,10 +179,6 @@ impl Source {
             }
         })
     }
-}
-
-fn is_encrypted(url: &str) -> bool {
-    url.starts_with("rediss:")
 }
 
 /// What finds the master of this name.

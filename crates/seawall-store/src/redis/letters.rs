@@ -1,5 +1,6 @@
 //! Letters in Redis 6 or Valkey, which several instances share.
 
+mod commit;
 mod jobs;
 mod layout;
 mod place;

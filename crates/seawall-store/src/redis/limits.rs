@@ -2,6 +2,7 @@
 
 use super::{
     Redis,
+    discovery::{Connectors, Sharing, follow, lock},
     script::{Call, INSTANCE, LIMIT},
 };
 use redis::{FromRedisValue, RedisResult, Value};
@@ -11,10 +12,10 @@ use seawall::{
 };
 use std::{
     future::poll_fn,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 /// The most questions in one round trip.
 const BATCH: usize = 256;
@@ -27,20 +28,6 @@ const PROBE_PAUSE: Duration = Duration::from_millis(250);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// By how much more than the store said a refused call is kept from it, at most.
 const LONGEST_JITTER: Duration = Duration::from_millis(50);
-/// How often the registry is looked through for operations that share limits.
-const DISCOVERY: Duration = Duration::from_millis(500);
-
-/// The sharing of a registry's limits, or of its circuits; it ends when this is dropped.
-#[derive(Debug)]
-#[must_use = "they are shared for as long as it lives"]
-pub struct Sharing(pub(super) JoinSet<()>);
-
-impl Sharing {
-    /// Waits for its end, which never comes by itself.
-    pub async fn run(mut self) {
-        while self.0.join_next().await.is_some() {}
-    }
-}
 
 /// Shares the limits of a registry's operations through Redis: of those whose rate limiter has a `shared` configuration, now
 /// and in the future. Everything happens in tasks of the present tokio runtime; Redis need not be there, now or ever: until it
@@ -69,43 +56,20 @@ where
     Tm::Sleep: Send,
 {
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow(registry.clone(), redis.clone()));
+    let (redis, clock) = (redis.clone(), registry.clone());
+    let connect = move |limits: SharedLimits| {
+        let connector = Connector {
+            rows: rows_of(&limits),
+            limits,
+            redis: redis.clone(),
+            clock: clock.clone(),
+            random: Mutex::new(Random::new(fresh_seed())),
+        };
+        connector.run()
+    };
+    let known: Arc<Connectors<SharedLimits>> = Arc::default();
+    tasks.spawn(follow(registry.clone(), known, connect));
     Sharing(tasks)
-}
-
-/// Gives every shared limit of the registry a connector, and takes it from those that are gone.
-async fn follow<Tm>(registry: Registry<Tm>, redis: Redis)
-where
-    Tm: Timer + Clone + Send + Sync + 'static,
-{
-    let mut tasks = JoinSet::new();
-    let mut known: Vec<(SharedLimits, AbortHandle)> = Vec::new();
-    loop {
-        let operations = registry.operations();
-        let present: Vec<SharedLimits> =
-            operations.iter().flat_map(|operation| operation.pipeline().shared_limits()).collect();
-        known.retain(|(limits, task)| {
-            let stays = present.iter().any(|one| one.is_same(limits));
-            if !stays {
-                task.abort();
-            }
-            stays
-        });
-        for limits in present {
-            if !known.iter().any(|(one, _)| one.is_same(&limits)) {
-                let connector = Connector {
-                    limits: limits.clone(),
-                    rows: rows_of(&limits),
-                    redis: redis.clone(),
-                    clock: registry.clone(),
-                    random: Mutex::new(Random::new(fresh_seed())),
-                };
-                known.push((limits, tasks.spawn(connector.run())));
-            }
-        }
-        while tasks.try_join_next().is_some() {}
-        tokio::time::sleep(DISCOVERY).await;
-    }
 }
 
 /// A limit as the script reads it.
@@ -253,7 +217,7 @@ impl<Tm: Timer + Clone> Connector<Registry<Tm>> {
         if !self.limits.limits().iter().any(|limit| flows.contains(&limit.algorithm)) {
             return wait;
         }
-        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = lock(&self.random);
         wait + wait.min(LONGEST_JITTER).mul_f64(random.unit())
     }
 

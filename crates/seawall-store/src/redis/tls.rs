@@ -3,6 +3,11 @@
 use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
 use std::fmt;
 
+/// Whether connections to the server at this URL are encrypted.
+pub fn is_encrypted(url: &str) -> bool {
+    url.starts_with("rediss:")
+}
+
 /// The certificates of encrypted connections, in PEM. Without any, a server's certificate must come from an authority that
 /// browsers trust, and this client shows none.
 #[derive(Clone, Default)]
@@ -48,7 +53,7 @@ impl RedisTls {
 
     /// A client of the server at this URL, encrypted or not.
     pub(super) fn client(&self, url: &str) -> RedisResult<Client> {
-        if url.starts_with("rediss:") {
+        if is_encrypted(url) {
             Client::build_with_tls(url, self.certificates())
         } else {
             Client::open(url)
