@@ -21,7 +21,7 @@ pub use letters::{RedisLetters, RedisLettersConfig};
 pub use limits::share_limits;
 use seawall::fresh_seed;
 use std::{fmt, sync::Arc};
-pub use tls::{RedisIdentity, RedisTls, is_encrypted};
+pub use tls::{RedisIdentity, RedisTls, is_address, is_encrypted};
 use tokio::task::JoinSet;
 
 /// What a process shares with others through Redis goes over this connection; clones are the same connection. It is opened in the

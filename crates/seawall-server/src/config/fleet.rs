@@ -39,13 +39,23 @@ impl FleetConfig {
         let fits = |name: &String| {
             (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_graphic() && c != '~')
         };
-        let named = self.name.as_ref().is_none_or(fits);
-        problems.require(named, "name", "it", "1 to 64 visible ASCII characters without ~");
-        let right = "an address such as http://10.0.0.7:8000";
-        let is_address = |text: &String| Endpoint::parse(text).is_some();
-        problems.require(self.address.as_ref().is_none_or(is_address), "address", "it", right);
-        problems.require(self.instances.iter().all(is_address), "instances", "each", right);
+        if let Some(name) = &self.name {
+            problems.require(
+                fits(name),
+                "name",
+                name,
+                "1 to 64 visible ASCII characters without ~",
+            );
+        }
+        let listed = self.instances.iter().enumerate();
+        let listed = listed.map(|(at, address)| (format!("instances[{at}]"), address));
+        let own = self.address.iter().map(|address| ("address".to_owned(), address));
+        for (field, address) in own.chain(listed) {
+            let right = "an address such as http://10.0.0.7:8000";
+            problems.require(Endpoint::parse(address).is_some(), &field, address, right);
+        }
         let few = self.instances.len() <= MOST_LISTED;
-        problems.require(few, "instances", "it", "a list of at most 100 addresses");
+        let value = format_args!("{} addresses", self.instances.len());
+        problems.require(few, "instances", value, "at most 100 addresses");
     }
 }

@@ -2,7 +2,9 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use seawall::config::{Problems, days, millis, secs};
-use seawall_store::redis::{RedisAddress, RedisConfig, RedisIdentity, RedisTls, is_encrypted};
+use seawall_store::redis::{
+    RedisAddress, RedisConfig, RedisIdentity, RedisTls, is_address, is_encrypted,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt, fs, path::PathBuf, time::Duration};
 
@@ -141,7 +143,8 @@ seawall::configuration! {
 impl RedisTlsConfig {
     fn check_identity(&self, problems: &mut Problems) {
         let both = self.certificate.is_some() == self.key.is_some();
-        problems.require(both, "key", "it", "given together with certificate");
+        let value = if self.key.is_some() { "a key alone" } else { "a certificate alone" };
+        problems.require(both, "key", format_args!("{value}"), "key and certificate, or neither");
     }
 
     fn read(&self) -> Result<RedisTls, String> {
@@ -172,21 +175,47 @@ seawall::configuration! {
     }
 }
 
+/// The addresses of a list, with the names of their fields.
+fn named<'a>(
+    field: &'static str,
+    addresses: &'a [Secret],
+) -> impl Iterator<Item = (String, &'a Secret)> {
+    addresses.iter().enumerate().map(move |(at, address)| (format!("{field}[{at}]"), address))
+}
+
 impl RedisStoreConfig {
     fn check_address(&self, problems: &mut Problems) {
         let sentinel = self.sentinel.as_ref();
         let ways = [self.url.is_some(), !self.cluster.is_empty(), sentinel.is_some()];
-        let one = ways.into_iter().filter(|way| *way).count() == 1;
-        problems.require(one, "url", "it", "the only one of url, cluster and sentinel");
-        let full =
-            sentinel.is_none_or(|named| !named.addresses.is_empty() && !named.master.is_empty());
-        problems.require(full, "sentinel", "it", "addresses and the name of a master");
-        let login = sentinel.and_then(|named| named.login.as_ref());
-        let known = sentinel.map_or(&[][..], |named| &named.addresses);
-        let mut addresses = self.url.iter().chain(&self.cluster).chain(known).chain(login);
-        let encrypted = addresses.any(|one| is_encrypted(one.expose()));
+        let given = ways.into_iter().filter(|way| *way).count();
+        let value = format_args!("{given} of url, cluster and sentinel");
+        let right = "the only one of url, cluster and sentinel";
+        problems.require(given == 1, "url", value, right);
+        if let Some(SentinelConfig { addresses, master, .. }) = sentinel {
+            let full = !addresses.is_empty() && !master.is_empty();
+            let value = format_args!("{} addresses and the name {master:?}", addresses.len());
+            problems.require(full, "sentinel", value, "addresses and the name of a master");
+        }
+        let addresses = self.addresses();
+        for (field, address) in &addresses {
+            let right = "a URL such as redis://user:password@host:6379/0, or rediss://… for one that is encrypted";
+            problems.require(is_address(address.expose()), field, address, right);
+        }
+        let encrypted = addresses.iter().any(|(_, address)| is_encrypted(address.expose()));
         let used = self.tls.is_none() || encrypted;
-        problems.require(used, "tls", "it", "left out, where no address begins with rediss://");
+        let right = "left out, where no address begins with rediss://";
+        problems.require(used, "tls", format_args!("tls"), right);
+    }
+
+    /// All addresses, with the names of their fields.
+    fn addresses(&self) -> Vec<(String, &Secret)> {
+        let mut addresses: Vec<_> = self.url.iter().map(|url| ("url".to_owned(), url)).collect();
+        addresses.extend(named("cluster", &self.cluster));
+        if let Some(sentinel) = &self.sentinel {
+            addresses.extend(named("sentinel.addresses", &sentinel.addresses));
+            addresses.extend(sentinel.login.iter().map(|url| ("sentinel.login".to_owned(), url)));
+        }
+        addresses
     }
 
     /// What the store's client takes; `None` where no address is given.

@@ -1,11 +1,19 @@
 //! Encrypted connections to Redis: `rediss://`.
 
-use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsCertificates,
+};
 use std::fmt;
 
-/// Whether connections to the server at this URL are encrypted.
+/// Whether this is the URL of a Redis or a Valkey.
+pub fn is_address(url: &str) -> bool {
+    url.into_connection_info().is_ok()
+}
+
+/// Whether connections to the server at this URL are encrypted: those of `rediss://` and `valkeys://` are.
 pub fn is_encrypted(url: &str) -> bool {
-    url.starts_with("rediss:")
+    let info = url.into_connection_info();
+    info.is_ok_and(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
 }
 
 /// The certificates of encrypted connections, in PEM. Without any, a server's certificate must come from an authority that

@@ -223,6 +223,26 @@ fn certificates_are_for_encrypted_connections() {
     check("url: 'redis://a', tls: { authorities: a }", &[("store.redis.tls:", "rediss://")]);
     check("url: 'rediss://a', tls: { key: a }", &[("store.redis.tls.key:", "certificate")]);
     check("url: 'rediss://a', cluster: ['redis://b']", &[("store.redis.url:", "only one of")]);
+    check("url: 'valkeys://a', tls: { authorities: a }", &[]);
+    check("url: 'http://user:secret@a'", &[("store.redis.url:", "*** is not right; use a URL")]);
+    check("cluster: ['redis://a', b]", &[("store.redis.cluster[1]:", "rediss://")]);
+    let sentinel = "addresses: ['redis://a'], master: main, login: secret";
+    check(&format!("sentinel: {{ {sentinel} }}"), &[("store.redis.sentinel.login:", "***")]);
+    let sentinel = "addresses: [], master: main";
+    let expected = [("store.redis.sentinel:", "0 addresses and the name \"main\"")];
+    check(&format!("sentinel: {{ {sentinel} }}"), &expected);
+}
+
+#[test]
+fn instances_of_a_fleet_are_named_by_their_addresses() {
+    let check = |fleet: &str, expected: &[(&str, &str)]| {
+        check("preset: production", &format!("fleet: {{ {fleet} }}"), expected);
+    };
+    check("instances: ['http://10.0.0.1:8000']", &[]);
+    let expected = [("fleet.instances[1]:", "\"nope\" is not right; use an address such as")];
+    check("instances: ['http://10.0.0.1:8000', nope]", &expected);
+    let expected = [("fleet.address:", "\"here\""), ("fleet.name:", "\"a~b\"")];
+    check("instances: ['http://10.0.0.1:8000'], address: here, name: 'a~b'", &expected);
 }
 
 #[test]
